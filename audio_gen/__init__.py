@@ -1,0 +1,18 @@
+"""audio_gen: learn sounds from a folder of WAVs; sample and interpolate them."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audio_gen.generation.pipeline import Pipeline
+
+__version__ = "0.1.0"
+__all__ = ["Pipeline", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `Pipeline`, and torch with it, when it is first asked for: the command line's help needs neither."""
+    if name == "Pipeline":
+        from audio_gen.generation.pipeline import Pipeline
+
+        return Pipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Audio in and out: files, resampling, the mel definition and its inversion."""

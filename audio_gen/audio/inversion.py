@@ -1,0 +1,187 @@
+"""From log-mel to wave without a network: NNLS amplitudes and fast Griffin-Lim phases."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
+
+TINY = 1e-12  # keeps divisions by silence finite
+FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
+PARTIALS_BELOW_HZ = 1000.0  # Slaney's bands are evenly narrow up to here, and tell one partial from the next
+
+
+@lru_cache(maxsize=16)
+def pinv_filters(spec: MelSpec) -> Tensor:
+    """Return the pseudo-inverse (F, M) of the mel filters of a spec; it is shared, so do not write into it."""
+    # A cached tensor made in inference mode could not be used in training later.
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.linalg.pinv(mel_filters(spec))
+
+
+def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
+    """Find amplitudes that are nowhere negative and have the given mel, as nearly as can be.
+
+    Args:
+        mel: Natural-log mel (B, M, L); bands at LOG_FLOOR count as silent.
+        spec: What `mel` was made with.
+        iterations: Multiplicative updates; 0 gives the clamped pseudo-inverse.
+
+    Returns:
+        Amplitudes (B, F, L).
+
+    Source: Lee & Seung 2001, eq. 4, started from the pseudo-inverse.
+    """
+    # Clip by clip: a matrix product rounds differently in a batch of another size.
+    return torch.cat([_nnls_clip(clip, spec, iterations) for clip in mel.float().split(1)])
+
+
+def griffin_lim(
+    amplitude: Tensor,
+    spec: MelSpec,
+    iterations: int = 32,
+    momentum: float = 0.99,
+    seed: int = 0,
+    mel: Tensor | None = None,
+) -> Tensor:
+    """Find a wave with the given STFT amplitudes, by fast Griffin-Lim.
+
+    Args:
+        amplitude: STFT amplitudes (B, F, L).
+        spec: What the amplitudes were made with.
+        iterations: More come nearer and take longer in proportion.
+        momentum: 0 is plain Griffin-Lim.
+        seed: Of the initial phase; a clip comes out the same in every batch.
+        mel: Log-mel (B, M, L) that the amplitudes were estimated from, if they were: they are then refitted to it in
+            every iteration, starting from those of the wave so far.
+
+    Returns:
+        The wave (B, 1, L * hop_length).
+
+    Source: Perraudin 2013, algorithm 2.
+    """
+    mels = [None] * len(amplitude) if mel is None else mel.float().split(1)
+    # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
+    clips = zip(amplitude.float().split(1), mels, strict=True)
+    return torch.cat([_griffin_lim_clip(clip, spec, iterations, momentum, seed, target) for clip, target in clips])
+
+
+class GriffinLimVocoder:
+    """The vocoder that is always there: it needs no weights and inverts the mel of any sound.
+
+    Args:
+        spec: What the mels to come are made with.
+        iterations: Of Griffin-Lim; 4 is a quick preview.
+        seed: Of the initial phase.
+    """
+
+    name = "griffinlim"
+
+    def __init__(self, spec: MelSpec, iterations: int = 32, seed: int = 0) -> None:
+        """Keep the settings; nothing is computed yet."""
+        self.spec = spec
+        self.iterations = iterations
+        self.seed = seed
+
+    @torch.no_grad()
+    def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
+        wanted = self.iterations if iterations is None else iterations
+        return griffin_lim(nnls_amplitude(mel, self.spec), self.spec, wanted, seed=self.seed, mel=mel)
+
+
+def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
+    filters, target = mel_filters(spec).to(mel.device), _linear_mel(mel)
+    spread = _product(filters.mT, target)
+    # An amplitude of exactly 0 would stay there.
+    amplitude = _product(pinv_filters(spec).to(mel.device), target).clamp(min=TINY)
+    for _ in range(iterations):
+        amplitude = _refitted(amplitude, spread, filters)
+    return amplitude
+
+
+def _griffin_lim_clip(
+    amplitude: Tensor, spec: MelSpec, iterations: int, momentum: float, seed: int, mel: Tensor | None
+) -> Tensor:
+    front_end = MelFrontEnd(spec).to(amplitude.device)
+    coverage = front_end.coverage(amplitude.shape[-1])
+    spread = None if mel is None else _product(front_end.filters.mT, _linear_mel(mel))
+    amplitude = amplitude.mT.contiguous().mT  # bins side by side in memory, as the FFT has them
+    spectrum = torch.polar(amplitude, _initial_phase(amplitude, front_end, seed))
+    previous = None
+    for _ in range(iterations):
+        consistent = front_end.stft(front_end.overlapped(spectrum) / coverage)
+        if spread is not None:
+            amplitude = _refitted(_modulus(consistent), spread, front_end.filters)
+        if previous is None:
+            spectrum = consistent.clone()
+        else:
+            spectrum = previous.mul_(-momentum).add_(consistent, alpha=1 + momentum)
+        spectrum.mul_(amplitude / _modulus(spectrum).clamp_(min=TINY))
+        previous = consistent
+    return front_end.overlapped(spectrum) / coverage
+
+
+def _linear_mel(mel: Tensor) -> Tensor:
+    return torch.where(mel > LOG_FLOOR + FLOOR_MARGIN, mel.exp(), 0.0)
+
+
+def _product(matrix: Tensor, x: Tensor) -> Tensor:
+    """Return matrix @ x for x (B, N, L), with the result's N side by side in memory, as the FFT has its bins."""
+    return (x.mT @ matrix.mT).mT
+
+
+def _refitted(amplitude: Tensor, spread: Tensor, filters: Tensor) -> Tensor:
+    """Take one multiplicative step from amplitudes (B, F, L) towards a linear mel; `spread` is filters.T @ mel."""
+    made = _product(filters.mT, _product(filters, amplitude)).add_(TINY)
+    return torch.div(spread, made, out=made).mul_(amplitude)
+
+
+def _modulus(spectrum: Tensor) -> Tensor:
+    # Twice as fast on a CPU as abs(), which guards against overflow.
+    return (spectrum.real * spectrum.real).addcmul_(spectrum.imag, spectrum.imag).sqrt_()
+
+
+def _initial_phase(amplitude: Tensor, front_end: MelFrontEnd, seed: int) -> Tensor:
+    """Return phases (B, F, L) to start from: those of one white noise, and of partials where the bands are narrow.
+
+    The noise is one wave, so its phases agree from frame to frame, unlike independent random ones. Without the
+    partials, a bass note may end in one of many poor local optima, by the luck of the seed.
+    """
+    spec, frames = front_end.spec, amplitude.shape[-1]
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
+    noise = torch.randn(1, 1, spec.samples(frames), generator=generator).to(amplitude.device)
+    phase = front_end.stft(noise).angle().expand_as(amplitude).clone()
+    bins = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
+    phase[:, :bins] = _partial_phase(amplitude[:, :bins], spec.hop_length / spec.n_fft)
+    return phase
+
+
+def _partial_phase(amplitude: Tensor, hop_ratio: float) -> Tensor:
+    """Return phases (B, K, L) that advance in each frame with the frequency of the nearest peak.
+
+    Source: Beauregard 2015, single-pass spectrogram inversion.
+    """
+    bins = torch.arange(amplitude.shape[1], device=amplitude.device, dtype=amplitude.dtype)
+    cycles = _nearest_peak(amplitude.mT.clamp(min=TINY).log(), bins) * hop_ratio
+    cycles = (cycles % 1).cumsum(dim=1)  # whole turns are dropped first, for precision in long sounds
+    return (
+        2 * torch.pi * (cycles + bins / 2).mT
+    )  # half a turn a bin: a frame counts from its start, a partial its centre
+
+
+def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:
+    """Return the frequency, in bins, of the peak of the log amplitudes (B, L, K) that is nearest to each bin."""
+    if len(bins) < 3:
+        return bins.expand_as(level)
+    below, here, above = level[..., :-2], level[..., 1:-1], level[..., 2:]
+    is_peak = torch.nn.functional.pad((here > below) & (here >= above), (1, 1))
+    # The top of the parabola through three points; it lies within half a bin of a peak.
+    shift = 0.5 * (below - above) / (below - 2 * here + above).clamp(max=-TINY)
+    frequency = bins + torch.nn.functional.pad(shift.clamp(-0.5, 0.5), (1, 1))
+    left = torch.where(is_peak, bins, -torch.inf).cummax(dim=-1).values
+    right = torch.where(is_peak, bins, torch.inf).flip(-1).cummin(dim=-1).values.flip(-1)
+    nearest = torch.where(bins - left <= right - bins, left, right)
+    found = nearest.isfinite()
+    return torch.where(found, frequency.gather(-1, nearest.where(found, 0).long()), bins)

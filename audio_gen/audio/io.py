@@ -1,0 +1,254 @@
+"""Reading and writing audio files with libsndfile; everything that can go wrong is an `AudioFileError` of one line."""
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch import Tensor
+
+from audio_gen.audio.resample import resample
+from audio_gen.audio.wav_header import FinishedFile, read_wav_header
+from audio_gen.errors import AudioFileError
+from audio_gen.files import write_atomic
+
+BLOCK_FRAMES = 1 << 16
+SAMPLE_RATES = range(1000, 1_000_001)
+ANTIPHASE = 1e-4  # a mono mix with less than this share of the loudest channel's power (-40 dB) is taken as cancelled
+HUGE = 1e12  # no sound; larger values would overflow when squared
+UNKNOWN_LENGTH = 1 << 48  # libsndfile reports a huge number of frames when a stream does not say
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file says about itself.
+
+    Attributes:
+        path: The file.
+        sample_rate: In Hz.
+        channels: Number of channels.
+        frames: Samples in each channel.
+        format: Container as libsndfile found it ("WAV", "FLAC", ..), whatever the name says.
+        subtype: Encoding of the samples ("PCM_16", "FLOAT", ..).
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def duration_sec(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+def one_line(path: Path | str) -> str:
+    """A file name that can be printed: line breaks, control and undecodable characters are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def info(path: Path | str) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it says about itself; the length is counted by decoding when the header leaves it open.
+
+    Raises:
+        AudioFileError: It is not there, cannot be opened, or is no audio that libsndfile knows.
+    """
+    path = Path(path)
+    with _open(path) as f:
+        frames = f.frames if f.frames < UNKNOWN_LENGTH else sum(len(block) for block in _blocks(f, path, BLOCK_FRAMES))
+        return AudioInfo(path, f.samplerate, f.channels, frames, f.format, f.subtype)
+
+
+def read_blocks(path: Path | str, block_frames: int = BLOCK_FRAMES) -> Iterator[np.ndarray]:
+    """Decode a file block by block, so that hours of sound need little memory.
+
+    Args:
+        path: The file.
+        block_frames: Samples per channel in each block; the last one may be shorter.
+
+    Yields:
+        float32 arrays (frames, channels), as stored: NaN and values beyond 1 are passed on.
+
+    Raises:
+        AudioFileError: The file cannot be opened, or cannot be decoded to its end.
+    """
+    path = Path(path)
+    with _open(path) as f:
+        yield from _blocks(f, path, block_frames)
+
+
+def read_wav(path: Path | str, *, sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """Read a whole file as mono.
+
+    The channels are averaged; when they cancel each other (antiphase stereo), the loudest one is taken instead. NaN and
+    infinite samples become 0.
+
+    Args:
+        path: The file.
+        sample_rate: Resample to this rate in Hz; None keeps the file's own.
+
+    Returns:
+        wav (1, T) float32 and its sample rate in Hz.
+
+    Raises:
+        AudioFileError: The file cannot be read to its end, or holds no samples.
+    """
+    path = Path(path)
+    with _open(path) as f:
+        rate, blocks = f.samplerate, list(_blocks(f, path, BLOCK_FRAMES))
+    if not blocks:
+        raise AudioFileError(f"{one_line(path)}: holds no samples; choose another file")
+    x = np.concatenate(blocks)
+    finite(x)
+    powers, mono_power = channel_powers(x)
+    mono = downmix(x, mix_channel(powers, mono_power))
+    target = sample_rate or rate
+    return resample(torch.from_numpy(mono)[None], rate, target), target
+
+
+def finite(x: np.ndarray) -> int:
+    """Set NaN, infinite and absurdly large samples to 0, in place; returns how many there were."""
+    if x.min() > -HUGE and x.max() < HUGE:  # false for NaN; far faster than looking at each sample
+        return 0
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(x) < HUGE)
+    x[bad] = 0
+    return int(bad.sum())
+
+
+def channel_powers(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Summed squares of each channel and of the mean over channels, for x (frames, channels)."""
+    mono = downmix(x, None)
+    return np.array([float(np.dot(c, c)) for c in x.T]), float(np.dot(mono, mono))
+
+
+def mix_channel(powers: np.ndarray, mono_power: float) -> int | None:
+    """The channel to use in place of the mean when the mean is cancelled; None when the mean is fine."""
+    return int(powers.argmax()) if mono_power < ANTIPHASE * powers.max() else None
+
+
+def downmix(x: np.ndarray, channel: int | None) -> np.ndarray:
+    """Mean of all channels of x (frames, channels), or one channel; (frames,) and contiguous."""
+    if channel is not None or x.shape[1] == 1:
+        return np.ascontiguousarray(x[:, channel or 0])
+    if x.shape[1] == 2:  # the common case, several times faster than mean(axis=1)
+        return (x[:, 0] + x[:, 1]) * np.float32(0.5)
+    return x.mean(axis=1, dtype=np.float32)
+
+
+def write_wav(path: Path | str, wav: Tensor, sample_rate: int, subtype: str = "PCM_16") -> float:
+    """Write a WAV, whole or not at all; the same samples give the same bytes.
+
+    Args:
+        path: Where it is wanted; its folder is made.
+        wav: (C, T); peaks beyond 1 are scaled down to 0.999, never clipped.
+        sample_rate: In Hz.
+        subtype: Encoding of the samples, as libsndfile names it.
+
+    Returns:
+        The gain that was applied: 1, or less when the sound was too loud.
+
+    Raises:
+        AudioFileError: The samples hold NaN or infinity, or the encoding is unknown.
+        OutputError: The place cannot be written.
+    """
+    path, x = Path(path), wav.detach().to("cpu", torch.float32)
+    if x.ndim != 2 or x.shape[1] == 0 or not torch.isfinite(x).all():
+        raise AudioFileError(
+            f"{one_line(path)}: not written, a WAV needs finite samples of shape (channels, samples) and this is "
+            f"{tuple(x.shape)}{'' if torch.isfinite(x).all() else ' with NaN or infinity'}; look at what made it"
+        )
+    peak = x.abs().max().item()
+    gain = 0.999 / peak if peak > 1 else 1.0
+    buffer = io.BytesIO()
+    try:
+        sf.write(buffer, (x * gain).T.numpy(), sample_rate, format="WAV", subtype=subtype)
+    except (sf.LibsndfileError, ValueError, TypeError) as e:
+        raise AudioFileError(f"{one_line(path)}: not written as {subtype} at {sample_rate} Hz ({e}); try PCM_16") from e
+    write_atomic(path, lambda p: p.write_bytes(_without_clock(buffer.getvalue())))
+    return gain
+
+
+def _without_clock(data: bytes) -> bytes:
+    """Zero the time of writing that libsndfile puts into the PEAK chunk of float files."""
+    at = data.find(b"PEAK", 12, data.find(b"data", 12))
+    return data if at < 0 else data[: at + 12] + bytes(4) + data[at + 16 :]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[sf.SoundFile]:
+    """Open for reading, through a mended header where needed; errors inside the block are told as `AudioFileError`."""
+    try:
+        _refuse_foreign(path)
+        header = read_wav_header(path)
+        if header is not None:
+            _refuse_rate(path, header.sample_rate)
+        if header is not None and header.unfinished:
+            with closing(FinishedFile(path, header)) as finished, sf.SoundFile(finished) as f:
+                yield f
+        else:
+            with sf.SoundFile(os.fsencode(path) if os.name == "posix" else str(path)) as f:
+                _refuse_rate(path, f.samplerate)
+                yield f
+    except OSError as e:
+        raise AudioFileError(f"{one_line(path)}: cannot be opened ({e.strerror or e}); check that it is there") from e
+    except (sf.LibsndfileError, RuntimeError, struct.error) as e:
+        raise AudioFileError(f"{one_line(path)}: cannot be decoded ({_why(e)}); save it again as WAV or FLAC") from e
+
+
+def _blocks(f: sf.SoundFile, path: Path, block_frames: int) -> Iterator[np.ndarray]:
+    count = 0
+    while len(block := f.read(block_frames, dtype="float32", always_2d=True)):
+        count += len(block)
+        yield block
+    if f.format == "FLAC" and count < f.frames < UNKNOWN_LENGTH:
+        raise AudioFileError(f"{one_line(path)}: cut off, {count} of {f.frames} samples are there; copy it again")
+
+
+def _refuse_rate(path: Path, sample_rate: int) -> None:
+    if sample_rate not in SAMPLE_RATES:
+        raise AudioFileError(
+            f"{one_line(path)}: its sample rate ({sample_rate} Hz) is outside {SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]}; "
+            "correct its header"
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Say in plain words what the commonest files are that are no audio, though named so."""
+    if path.exists() and not path.is_file():
+        raise AudioFileError(f"{one_line(path)}: is a folder or a device, no file; name an audio file")
+    with open(path, "rb") as f:
+        head = f.read(512)
+    what = None
+    if not head:
+        what = "is empty (0 bytes); copy it again"
+    elif head[:4] == b"\x00\x05\x16\x07":
+        what = "holds macOS metadata (AppleDouble), no audio; delete it"
+    elif head[4:8] == b"ftyp":
+        what = "is MP4 or M4A, which cannot be read; convert it to WAV or FLAC"
+    elif all(32 <= c < 127 or c in b"\t\r\n" for c in head):
+        what = "holds text, no audio; remove it or export the sound again"
+    if what:
+        raise AudioFileError(f"{one_line(path)}: {what}")
+
+
+def _why(error: Exception) -> str:
+    """libsndfile's own words, without the file name and the stop."""
+    text = getattr(error, "error_string", None) or str(error)
+    return " ".join(text.removeprefix("Error : ").split()).rstrip(".").lower()

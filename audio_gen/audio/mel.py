@@ -1,0 +1,305 @@
+"""The one mel definition: a frozen, hashed spec and the front end that computes it, with the numerics of BigVGAN v2."""
+
+import bisect
+import difflib
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audio_gen.errors import ConfigError, MelMismatchError
+
+MAGNITUDE_EPSILON = 1e-9  # under the square root, so that silence has a gradient
+MEL_FLOOR = 1e-5
+LOG_FLOOR = math.log(MEL_FLOOR)
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """What a log-mel spectrogram is made with; two parts of a model fit together only if theirs are equal.
+
+    The window is a periodic Hann of `n_fft` samples, the filters are Slaney's; T samples make T / hop_length frames.
+
+    Args:
+        sample_rate: In Hz.
+        n_fft: Length of a frame and of its window, in samples.
+        hop_length: Samples from one frame to the next.
+        n_mels: Number of mel bands.
+        f_min: Lower edge of the first band, in Hz.
+        f_max: Upper edge of the last band, in Hz; None means the Nyquist frequency.
+
+    Raises:
+        ConfigError: A value is out of its range or does not fit the others.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    f_min: float = 0.0
+    f_max: float | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in `f_max`, bring numbers to one type (so that equal specs hash alike), and check."""
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels"):
+            object.__setattr__(self, name, _positive_int(name, getattr(self, name)))
+        object.__setattr__(self, "f_min", _frequency("f_min", self.f_min))
+        f_max = self.sample_rate / 2 if self.f_max is None else self.f_max
+        object.__setattr__(self, "f_max", _frequency("f_max", f_max))
+        _check_sizes(self)
+        _check_bands(self)
+
+    @classmethod
+    def preset(cls, name: str) -> "MelSpec":
+        """Return the preset called `name`.
+
+        Raises:
+            ConfigError: There is no such preset; the message names the nearest.
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"no mel preset is called {name!r}; {_nearest(name, list(PRESETS))}")
+        return PRESETS[name]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "MelSpec":
+        """Build a spec from what `to_dict` gave.
+
+        Raises:
+            ConfigError: A key is unknown or missing, or a value does not fit.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"unknown mel setting {key!r}; {_nearest(key, known)}")
+        missing = [name for name in known[:4] if name not in values]
+        if missing:
+            raise ConfigError(
+                f"mel settings lack {', '.join(missing)}; add them or take a preset ({', '.join(PRESETS)})"
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, int | float]:
+        """Return the fields as plain numbers, for JSON and checkpoints."""
+        return asdict(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits that are equal exactly when the specs are."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def nyquist(self) -> float:
+        """Half the sample rate, in Hz."""
+        return self.sample_rate / 2
+
+    @property
+    def n_bins(self) -> int:
+        """Number of FFT bins, F."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def pad(self) -> int:
+        """Samples that the front end reflects at either end."""
+        return (self.n_fft - self.hop_length) // 2
+
+    def frames(self, samples: int) -> int:
+        """Return how many whole frames `samples` hold."""
+        return samples // self.hop_length
+
+    def samples(self, frames: int) -> int:
+        """Return how many samples `frames` stand for."""
+        return frames * self.hop_length
+
+    def check_same(self, other: "MelSpec", mine: str, theirs: str) -> None:
+        """Refuse to join two parts that were made for different mels.
+
+        Args:
+            other: The spec of the other part.
+            mine: What this spec belongs to, as the user knows it ("the cache drums.cache").
+            theirs: What `other` belongs to.
+
+        Raises:
+            MelMismatchError: The specs differ; the message names both sides and each field that differs.
+        """
+        differing = [name for name, value in self.to_dict().items() if value != getattr(other, name)]
+        if differing:
+            details = ", ".join(f"{name} {getattr(self, name)} against {getattr(other, name)}" for name in differing)
+            raise MelMismatchError(f"{mine} and {theirs} differ in their mel: {details}; make both with one mel preset")
+
+
+def _positive_int(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} ({value!r}) must be a whole number above 0")
+    return value
+
+
+def _frequency(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} ({value!r}) must be a frequency in Hz")
+    return float(value)
+
+
+def _nearest(name: object, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _check_sizes(spec: MelSpec) -> None:
+    n_fft, hop_length = spec.n_fft, spec.hop_length
+    if n_fft < hop_length:
+        raise ConfigError(f"n_fft ({n_fft}) must be at least hop_length ({hop_length}); try {4 * hop_length}")
+    if n_fft % 2 or hop_length % 2:
+        even = f"{n_fft + n_fft % 2} and {hop_length + hop_length % 2}"
+        raise ConfigError(f"n_fft ({n_fft}) and hop_length ({hop_length}) must both be even; try {even}")
+    assert spec.f_max is not None
+    if not 0 <= spec.f_min < spec.f_max <= spec.nyquist:
+        raise ConfigError(
+            f"f_min ({spec.f_min:g} Hz) must be at least 0 and below f_max ({spec.f_max:g} Hz), and f_max at most half"
+            f" the sample rate ({spec.nyquist:g} Hz); leave both out for the full range"
+        )
+
+
+def _check_bands(spec: MelSpec) -> None:
+    """Refuse filters that are narrower than the spacing of the FFT bins: their bands would be empty in every sound."""
+    # Far too many bands need no matrix (and may not fit in memory): a bin lies in two bands at most.
+    if spec.n_mels <= 2 * spec.n_bins and not _has_empty_band(spec, spec.n_mels):
+        return
+    candidates = range(1, min(spec.n_mels, spec.n_bins))
+    fits = bisect.bisect_left(candidates, True, key=lambda n_mels: _has_empty_band(spec, n_mels))
+    fix = f"use n_mels {fits} or fewer, or a longer n_fft" if fits else "use a longer n_fft, or widen f_min to f_max"
+    raise ConfigError(f"n_mels ({spec.n_mels}) leaves a mel band without an FFT bin at n_fft {spec.n_fft}; {fix}")
+
+
+def _has_empty_band(spec: MelSpec, n_mels: int) -> bool:
+    return bool((_slaney_filters(spec, n_mels).amax(dim=1) == 0).any())
+
+
+def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
+    # Here because it is the only user; librosa's function gives the same numbers but takes a second to import.
+    from torchaudio.functional import melscale_fbanks
+
+    assert spec.f_max is not None
+    # A cached tensor made in inference mode could not be used in training later.
+    with warnings.catch_warnings(), torch.inference_mode(False):
+        warnings.simplefilter("ignore")  # empty bands are our own error
+        filters = melscale_fbanks(spec.n_bins, spec.f_min, spec.f_max, n_mels, spec.sample_rate, "slaney", "slaney")
+        return filters.T.contiguous()  # (F, M) -> (M, F)
+
+
+PRESETS = {
+    "44khz_128band_512x": MelSpec(sample_rate=44100, n_fft=2048, hop_length=512, n_mels=128),
+    "22khz_80band_256x": MelSpec(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80),
+}
+DEFAULT_PRESET = "44khz_128band_512x"
+
+
+@lru_cache(maxsize=16)
+def mel_filters(spec: MelSpec) -> Tensor:
+    """Return the mel filter bank (M, F) of a spec; it is shared, so do not write into it."""
+    return _slaney_filters(spec, spec.n_mels)
+
+
+def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Add up frames (B, L, N) that start `hop_length` samples apart into (B, (L - 1) * hop_length + N)."""
+    batch, count, size = frames.shape
+    blocks = -(-size // hop_length)
+    if size % hop_length:
+        frames = F.pad(frames, (0, blocks * hop_length - size))
+    frames = frames.reshape(batch, count, blocks, hop_length)
+    out = frames.new_zeros(batch, count + blocks - 1, hop_length)
+    for block in range(blocks):
+        out[:, block : block + count] += frames[:, :, block]
+    return out.flatten(1)[:, : (count - 1) * hop_length + size]
+
+
+class MelFrontEnd(nn.Module):
+    """Wave to log-mel, and the STFT and inverse STFT with the same framing.
+
+    Frame l is centred on the middle of samples [l * hop_length, (l + 1) * hop_length). A length that is no multiple of
+    hop_length is padded with zeros up to the next one. Everything is computed in float32, also under autocast.
+
+    Source: BigVGAN v2 (Lee 2022), whose public checkpoints expect exactly these numbers.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, spec: MelSpec) -> None:
+        """Make the window and the filters of `spec`."""
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
+        self.register_buffer("filters", mel_filters(spec), persistent=False)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Turn wav (B, 1, T) into the natural-log mel (B, M, L), never below LOG_FLOOR."""
+        with torch.autocast(wav.device.type, enabled=False):
+            return torch.log((self.filters @ self.magnitude(wav)).clamp(min=MEL_FLOOR))
+
+    def magnitude(self, wav: Tensor) -> Tensor:
+        """Turn wav (B, 1, T) into STFT magnitudes (B, F, L)."""
+        return torch.sqrt(torch.view_as_real(self.stft(wav)).square().sum(-1) + MAGNITUDE_EPSILON)
+
+    def stft(self, wav: Tensor) -> Tensor:
+        """Turn wav (B, 1, T) into the complex STFT (B, F, L), L = ceil(T / hop_length)."""
+        with torch.autocast(wav.device.type, enabled=False):
+            return torch.stft(
+                self._padded(wav.float()).squeeze(1),
+                self.spec.n_fft,
+                self.spec.hop_length,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )
+
+    def istft(self, spectrum: Tensor, length: int | None = None) -> Tensor:
+        """Turn a complex STFT (B, F, L) into the wav (B, 1, length) whose STFT is nearest to it.
+
+        Args:
+            spectrum: Complex (B, F, L).
+            length: Samples wanted, at most L * hop_length, which None stands for.
+
+        Source: Griffin & Lim 1984, eq. 6 (weighted overlap-add), with the reflected ends counted in.
+        """
+        return (self.overlapped(spectrum) / self.coverage(spectrum.shape[-1]))[..., :length]
+
+    def overlapped(self, spectrum: Tensor) -> Tensor:
+        """Return the inverse STFT (B, 1, L * hop_length) before it is divided by `coverage(L)`."""
+        with torch.autocast(spectrum.device.type, enabled=False):
+            frames = torch.fft.irfft(spectrum.mT, n=self.spec.n_fft)  # (B, F, L) -> (B, L, n_fft)
+            return self._gathered(frames * self.window)
+
+    def coverage(self, frames: int) -> Tensor:
+        """Return the sum (1, 1, frames * hop_length) of the squared windows over each sample."""
+        return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
+
+    def _padded(self, wav: Tensor) -> Tensor:
+        """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at either end."""
+        pad, whole = self.spec.pad, self.spec.samples(-(-wav.shape[-1] // self.spec.hop_length))
+        # A reflection needs more samples than it makes; a shorter wav is lengthened with silence for it.
+        wav = F.pad(wav, (0, max(whole, pad + 1) - wav.shape[-1]))
+        return F.pad(wav, (pad, pad), mode="reflect")[..., : whole + 2 * pad]
+
+    def _gathered(self, frames: Tensor) -> Tensor:
+        """Add up frames (B, L, n_fft) into (B, 1, L * hop_length), reflected samples onto those that they mirror."""
+        pad, samples = self.spec.pad, self.spec.samples(frames.shape[1])
+        padded = overlap_add(frames, self.spec.hop_length)
+        wav, mirrored = padded[:, pad : pad + samples], min(pad, samples - 1)
+        wav[:, 1 : 1 + mirrored] += padded[:, :pad].flip(1)[:, :mirrored]
+        if samples > pad:  # else the end was lengthened with silence, which mirrors nothing
+            wav[:, samples - 1 - pad : samples - 1] += padded[:, pad + samples :].flip(1)
+        return wav.unsqueeze(1)

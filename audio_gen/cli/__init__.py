@@ -1,0 +1,1 @@
+"""The audio-gen command: one thin file a command."""

@@ -1,0 +1,157 @@
+"""The `audio-gen` command: the table of its commands, and how each kind of failure is told.
+
+Help needs names and one line each, so it reads them from the table; a command's own module, and with it torch, is
+imported only when that command runs.
+"""
+
+import errno
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from audio_gen import __version__
+from audio_gen.errors import AudioGenError
+
+# A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
+COMMANDS = {
+    "inspect": "Say what is in a folder of sounds, and what is wrong with it.",
+    "preprocess": "Read a folder once into a cache that trains fast.",
+    "train": "Train a model on a folder or cache, or resume.",
+    "sample": "Make new clips with a trained model.",
+    "interpolate": "Move from one sound to another in steps, and as one morph.",
+    "reconstruct": "Send clips through a trained model and back.",
+    "vocode": "Turn clips into mel spectrograms and back into sound.",
+    "vary": "Make variations of a clip that was made before.",
+    "quickstart": "From a folder to first new clips in minutes.",
+}
+
+# typer brings click along, in some versions under another name; this is its class of usage errors in all of them.
+UsageError: Any = typer.BadParameter.__base__
+
+_OS_FIXES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EACCES: "permission denied; change its permissions or choose another place",
+    errno.EPERM: "not permitted; change its permissions or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.ENOENT: "there is no such file or folder; check the path",
+    errno.ENOTDIR: "a part of the path is a file; choose another path",
+    errno.EISDIR: "is a folder where a file is needed; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EMFILE: "too many open files; raise the limit with `ulimit -n 4096`",
+    errno.EIO: "the disk gives a read or write error; copy the file elsewhere",
+}
+
+
+class LazyCommand(TyperCommand):
+    """A name and a help line; the real command takes over when it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Import the command's module and let it read the arguments."""
+        assert self.name is not None
+        return load_command(self.name).make_context(info_name, args, parent=parent, **extra)
+
+
+def load_command(name: str) -> Any:
+    """Return the command `name`, built from the annotated function in its module."""
+    module = importlib.import_module(f"audio_gen.cli.{name}")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(getattr(module, f"{name}_command"))
+    return typer.main.get_command(single)
+
+
+def build() -> Any:
+    """Return the group of all commands in the table; none of their modules is imported."""
+    # Help in plain text needs no rich, which would take longer to import than all the rest.
+    settings = {"help_option_names": ["-h", "--help"]}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=settings)
+    app.callback()(_root)
+    for name, line in COMMANDS.items():
+        app.command(name, cls=LazyCommand, help=line)(lambda: None)
+    return typer.main.get_command(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"audio-gen {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Learn sounds from a folder of WAVs: train, sample, interpolate.
+
+    To start: audio-gen quickstart
+    """
+
+
+def run(args: list[str]) -> int:
+    """Run one command line and tell what a user can mend in one line on standard error.
+
+    Args:
+        args: The arguments, without the program's name; none means help.
+
+    Returns:
+        The exit status: 0 done, 1 or what the command chose, 2 for an error that the user can mend, 130 interrupted,
+        141 when the reader of a pipe has gone.
+    """
+    try:
+        with build().make_context("audio-gen", list(args) or ["--help"]) as context:
+            context.command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except typer.Exit as e:
+        return e.exit_code
+    except UsageError as e:
+        return _fail(_usage_line(e))
+    except AudioGenError as e:
+        return _fail(str(e))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", status=130, label="")
+    except BrokenPipeError:
+        # What is left in the buffer has no reader; without this Python complains about it when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as e:
+        if (line := _os_line(e)) is None:
+            raise
+        return _fail(line)
+    except Exception as e:
+        # torch is not imported here, so its error is known by name.
+        if isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError":
+            return _fail("out of memory; use a smaller batch, shorter clips or --device cpu")
+        raise
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    # File names need not be valid text; they are shown escaped rather than ending the command.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))
+
+
+def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
+    print(label + " ".join(part.strip() for part in line.splitlines()), file=sys.stderr)
+    return status
+
+
+def _usage_line(error: Any) -> str:
+    command = error.ctx.command_path if error.ctx else "audio-gen"
+    return f"{error.format_message().rstrip('.')}; see '{command} --help'"
+
+
+def _os_line(error: OSError) -> str | None:
+    """Return the line for an error of the file system, or None for what must be a bug."""
+    fix = _OS_FIXES.get(error.errno or 0)
+    if fix is None or (error.errno == errno.ENOENT and error.filename is None):
+        return None
+    path = error.filename if error.filename2 is None else error.filename2
+    return fix if path is None else f"{os.fsdecode(path) if isinstance(path, (str, bytes)) else path}: {fix}"

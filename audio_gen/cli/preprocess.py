@@ -1,0 +1,76 @@
+"""`audio-gen preprocess`: a folder of sounds as a cache that trains fast."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audio_gen.cli.common import JsonOption
+
+if TYPE_CHECKING:
+    from audio_gen.data.cache import Cache
+
+
+def preprocess_command(
+    folder: Annotated[Path, typer.Argument(help="A folder of sounds; it is only read.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The cache; one that is there is brought up to date.")],
+    mel: Annotated[str, typer.Option("--mel", help="Mel preset; it decides the sample rate.")] = "44khz_128band_512x",
+    labels: Annotated[
+        str, typer.Option("--labels", help="auto, folders, names, none, or a CSV or NSynth JSON file.")
+    ] = "auto",
+    pattern: Annotated[
+        str | None, typer.Option("--pattern", help="Regular expression for class, pitch, velocity in file names.")
+    ] = None,
+    pitch: Annotated[
+        str, typer.Option("--pitch", help="names, auto (estimates what no label gives), or none.")
+    ] = "names",
+    trim_onset: Annotated[bool, typer.Option("--trim-onset", help="Cut the silence before every sound.")] = False,
+    val_fraction: Annotated[float, typer.Option("--val-fraction", help="Share kept back for validation.")] = 0.1,
+    group_pattern: Annotated[
+        str | None, typer.Option("--group-pattern", help="Files with the same text in its ( ) stay on one side.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Files read at the same time.")] = 2,
+    json_output: JsonOption = False,
+) -> None:
+    """Read a folder once into a cache that trains fast."""
+    from audio_gen.audio.mel import MelSpec
+    from audio_gen.cli.stages import stage_progress
+    from audio_gen.data.cache import CacheOptions, build_cache
+    from audio_gen.data.labels import DEFAULT_PATTERN
+    from audio_gen.data.report import NothingUsableError
+
+    options = CacheOptions(
+        labels=labels,
+        pattern=DEFAULT_PATTERN if pattern is None else pattern,
+        pitch=pitch,  # type: ignore[arg-type] # checked by CacheOptions
+        trim_onset=trim_onset,
+        val_fraction=val_fraction,
+        group_pattern=group_pattern,
+    )
+    sample_rate = MelSpec.preset(mel).sample_rate
+    try:
+        with stage_progress() as progress:
+            cache = build_cache(
+                folder, out, sample_rate=sample_rate, options=options, progress=progress, workers=workers
+            )
+    except NothingUsableError as e:
+        typer.echo(f"error: {e}", err=True)
+        raise typer.Exit(1) from e
+    _show(cache, json_output)
+
+
+def _show(cache: "Cache", json_output: bool) -> None:
+    summary = cache.report["summary"]
+    if json_output:
+        from audio_gen.cli.common import emit_json
+
+        emit_json({"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes, **summary})
+        return
+    typer.echo(
+        f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
+        f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files left out"
+    )
+    for note in summary["notes"]:
+        typer.echo(note)
+    if summary["leave_out"]:
+        typer.echo(f"why: audio-gen inspect, or {cache.path / 'dataset_report.json'}")

@@ -1,0 +1,140 @@
+"""`audio-gen train`: a folder of sounds in, a run with a bundle out; the same command again goes on."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_json, say
+
+LINE_EVERY_SEC = 15.0
+
+
+def train_command(
+    folder: Annotated[Path, typer.Argument(help="A folder of sounds, or a cache made by `preprocess`.")],
+    run: Annotated[Path, typer.Option("--run", help="The run's folder; an unfinished run there goes on.")],
+    model: Annotated[str, typer.Option("--model", help="vae or vocoder.")] = "vae",
+    config: Annotated[Path | None, typer.Option("--config", help="YAML with what differs from the defaults.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as train.lr=1e-4.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Length of the run in minutes.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run in steps.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="A bundle to start from.")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a model on a folder of sounds; run it again to go on where it stopped."""
+    from audio_gen.training.tasks import train_run
+
+    teller = TrainTeller(json_output=json_output)
+    try:
+        train_run(
+            folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
+            seed=seed, device=device, precision=precision, force=force, init=init, on_event=teller,
+        )  # fmt: skip
+    finally:
+        teller.close()
+    end = teller.end
+    if json_output:
+        emit_json({"run": str(run), "bundle": str(run / "bundle"), **end, **teller.values})
+        return
+    if end["stopped_by"]:
+        say(f"stopped by {end['stopped_by']} at step {end['step']}, all is saved; run the same command again to go on")
+    else:
+        say(f"finished at step {end['step']}; now: audio-gen {'sample' if model == 'vae' else 'vocode --vocoder'} {run}")
+
+
+class TrainTeller:
+    """Shows a run's events: a Rich bar on a terminal, else a line now and then; on standard error where JSON is wanted."""
+
+    def __init__(self, *, json_output: bool = False) -> None:
+        """Lines go to standard error with `json_output`."""
+        self.json_output = json_output
+        self.values: dict[str, float] = {}
+        self.end: dict[str, Any] = {}
+        self._bar: Any = None
+        self._told = 0.0
+        self._latest = ""
+        self._data: dict[str, float] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        getattr(self, f"_on_{event['kind']}")(event)
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            say(text, json_output=self.json_output)
+
+    def _on_data(self, event: dict[str, Any]) -> None:
+        now = time.monotonic()
+        first = self._data.setdefault(event["what"], now)
+        if event["done"] == event["total"] and now - first > 1 or now - self._told > LINE_EVERY_SEC < now - first:
+            self._told = now
+            self._line(f"{event['what']}: {event['done']}/{event['total']} files")
+
+    def _on_start(self, event: dict[str, Any]) -> None:
+        classes = f", {len(event['classes'])} classes" if event["classes"] else ""
+        self._line(
+            f"{event['clips']} clips to learn from, {event['val_clips']} kept out{classes}; "
+            f"{event['parameters'] / 1e6:.1f} M parameters on {event['device']}"
+        )
+
+    def _on_step(self, event: dict[str, Any]) -> None:
+        if self._bar is None and sys.stderr.isatty():
+            self._start_bar()
+        text = f"step {event['step']}  {1 / event['step_sec']:.2f} steps/s  {_clock(event['left_sec'])} left{self._latest}"
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(0, completed=event["progress"], description=text)
+        elif now - self._told > LINE_EVERY_SEC:
+            self._told = now
+            self._line(f"{100 * event['progress']:.0f} %  {text}")
+
+    def _on_metrics(self, event: dict[str, Any]) -> None:
+        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
+        self._latest = "  " + " ".join(shown)
+
+    def _on_val(self, event: dict[str, Any]) -> None:
+        self.values = event["values"]
+        self._line(f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items()))
+
+    def _on_preview(self, event: dict[str, Any]) -> None:
+        self._line(f"step {event['step']}  preview in {event['folder']}")
+
+    def _on_checkpoint(self, event: dict[str, Any]) -> None:
+        pass
+
+    def _on_resume(self, event: dict[str, Any]) -> None:
+        self._line(f"going on from step {event['step']}")
+
+    def _on_note(self, event: dict[str, Any]) -> None:
+        self._line(event["text"])
+
+    def _on_end(self, event: dict[str, Any]) -> None:
+        self.end = {key: value for key, value in event.items() if key != "kind"}
+
+    def _start_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:.0f} % {task.description}", markup=False))
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._bar.add_task("", total=1.0)
+        self._bar.start()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,201 @@
+"""Settings: typed, frozen, strict. YAML and `a.b=c` overrides in, every error at once with the nearest valid key."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from audio_gen.errors import ConfigError
+from audio_gen.files import write_text
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """A section of the configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class DataSettings(Settings):
+    """How the folder becomes clips."""
+
+    segment_sec: Positive = 2.0
+    """Length of a training clip in seconds, rounded to whole frames; shorter files are padded, longer ones cropped."""
+    crop: Literal["start", "random"] = "start"
+    """Where a longer file is cropped: `start` keeps the onset (files over four segments are cropped at random anyway)."""
+    labels: str = "auto"
+    """auto, folders, names, none, or the path of a CSV or NSynth examples.json."""
+    pattern: str | None = None
+    """Regular expression for class, pitch and velocity in file names; the default reads `violin-060-110`."""
+    pitch: Literal["names", "auto", "none"] = "names"
+    """names: from the labels; auto: missing ones are estimated by pYIN; none: no pitch condition."""
+    trim_onset: bool = False
+    """Cut the silence before every sound."""
+    val_fraction: Share = 0.1
+    """Share of the files kept back for validation."""
+    group_pattern: str | None = None
+    """Regular expression whose captured text names files that stay on one side of the split."""
+
+
+class TrainSettings(Settings):
+    """How long and how fast to train."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Fixes initial weights, data order and noise."""
+    steps: Count | None = None
+    """Length of the run in steps; or give minutes."""
+    minutes: Positive | None = None
+    """Length of the run in minutes; the schedule follows the clock."""
+    batch_size: Count = 32
+    """Clips a step."""
+    lr: Positive = 1e-3
+    """Highest learning rate."""
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    """Adam's two decay rates."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    """Steps over which the rate rises; a cosine to zero follows."""
+    clip_norm: Positive = 1.0
+    """Largest norm of a phase's gradient."""
+    ema_decay: Share = 0.999
+    """Decay of the averaged weights, which is what is exported; it ramps up from zero."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 runs the networks under autocast; losses and spectrograms stay in fp32."""
+    log_every: Count = 10
+    """Steps between two lines of metrics.jsonl."""
+    validations: Annotated[int, Field(ge=0)] = 20
+    """Validations over the whole run, evenly spaced."""
+    val_clips: Count = 256
+    """Validation clips looked at, at most."""
+    previews: Annotated[int, Field(ge=0)] = 4
+    """Previews (WAV and PNG) over the whole run, evenly spaced; the last one at its end."""
+    checkpoint_minutes: Positive = 5.0
+    """Minutes between two checkpoints; one is also written at each preview and at the end."""
+    keep: Count = 2
+    """Newest checkpoints that are kept, beside the best."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give either steps or minutes, one of the two")
+        return self
+
+
+class RunConfig(Settings):
+    """A whole run; each task adds its `net` and `loss` sections."""
+
+    model: str
+    """Which model: a name in the table of tasks."""
+    mel: str | dict[str, int | float | None] = "44khz_128band_512x"
+    """A mel preset's name, or the fields of a MelSpec."""
+    data: DataSettings = DataSettings()
+    train: TrainSettings
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `over` names put in its place, section by section; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    if "steps" in over and "minutes" in merged and "minutes" not in over:
+        del merged["minutes"]  # the later word on how long a run lasts wins
+    if "minutes" in over and "steps" in merged and "steps" not in over:
+        del merged["steps"]
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, is no YAML, or holds no mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read ({e.strerror}); check the path") from e
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        where = getattr(e, "problem_mark", None)
+        raise ConfigError(f"{path}: no YAML{f' (line {where.line + 1})' if where else ''}; mend that line") from e
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: must hold `section: value` lines; see configs/ for examples")
+    return value
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """`["train.lr=1e-4"]` as nested sections, values read as YAML.
+
+    Raises:
+        ConfigError: An override is not of the form `a.b=c`.
+    """
+    result: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {text}: must read section.key=value, such as --set train.lr=1e-4")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as e:
+            raise ConfigError(f"--set {text}: the value is no YAML; put it in quotes") from e
+        if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
+            try:
+                parsed = float(parsed)
+            except ValueError:
+                pass
+        nested: Any = parsed
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        result = merge(result, nested)
+    return result
+
+
+def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """A checked config of `kind`.
+
+    Raises:
+        ConfigError: One line with every wrong key and value, and the nearest valid key for each unknown one.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as e:
+        raise ConfigError("; ".join(_explain(kind, error) for error in e.errors())) from None
+
+
+def save(config: RunConfig, path: Path) -> None:
+    """Write the resolved config as YAML."""
+    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a config class with its sections, such as `train.lr`."""
+    paths = []
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            paths += field_paths(inner, f"{prefix}{name}.")
+        else:
+            paths.append(prefix + name)
+    return paths
+
+
+def _explain(kind: type[BaseModel], error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "dict[str,nullable[union[int,float]]]"))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, field_paths(kind), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(field_paths(kind))}"
+        return f"unknown setting {key}; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("missing", "value_error"):
+        return f"{key}: {message}"
+    return f"{key} ({error['input']!r}): {message[0].lower()}{message[1:]}"

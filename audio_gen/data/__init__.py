@@ -1,0 +1,1 @@
+"""From a folder of sounds to crops: index, cache, labels, dataset."""

@@ -1,0 +1,128 @@
+"""Batches of crops: which clip is in which batch follows from (seed, step, rank) alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.data.split import Split
+from audio_gen.data.store import Cache, Clip
+from audio_gen.errors import ConfigError, DataError
+
+LONG_SEGMENTS = 4  # clips longer than this many segments are no single notes: cropped at random whatever `crop` says
+SHUFFLE, CROP = 0, 1  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of several clips.
+
+    Attributes:
+        wav: (B, 1, T) float32, zero after the end of short clips.
+        length: (B,) int64, samples before the padding.
+        class_id: (B,) int64 index into the cache's classes, -1 where there is none.
+        pitch: (B,) float32 MIDI note number, NaN where there is none.
+        index: (B,) int64 number of the clip in the cache.
+    """
+
+    wav: Tensor
+    length: Tensor
+    class_id: Tensor
+    pitch: Tensor
+    index: Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+class ClipDataset:
+    """One side of a cache as an endless sequence of batches; every clip comes once an epoch, however long it is."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        split: Split,
+        segment_samples: int,
+        seed: int,
+        crop: Literal["random", "start"] = "random",
+    ) -> None:
+        """Choose the clips.
+
+        Args:
+            cache: Where they are.
+            split: The side.
+            segment_samples: Length of every crop.
+            seed: Decides the order and the crops.
+            crop: Where longer clips are cropped: at random, or at the start, which keeps the onset of notes and drums
+                (clips of more than four segments are cropped at random all the same).
+
+        Raises:
+            ConfigError: The segment is empty.
+            DataError: The cache has no clips.
+        """
+        if segment_samples < 1:
+            raise ConfigError(f"segment_samples ({segment_samples}) must be at least 1; try 65536")
+        self.cache, self.segment_samples, self.seed, self.crop = cache, segment_samples, seed, crop
+        chosen = {clip.path for clip in cache.split(split)}
+        self._numbers = [i for i, clip in enumerate(cache.clips) if clip.path in chosen]
+        if not self._numbers:
+            raise DataError(f"{cache.path}: has no clips; run `audio-gen preprocess` on a folder with sounds")
+        self._class_ids = {name: i for i, name in enumerate(cache.classes)}
+        self._order = lru_cache(maxsize=4)(self._shuffled)
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self._numbers)
+
+    def batch(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The crops of one training step.
+
+        Args:
+            step: Number of the step, from 0.
+            batch_size: Crops in this batch.
+            rank: Which of the processes asks.
+            world_size: Number of processes; together they get what one would with batch_size * world_size.
+        """
+        first = (step * world_size + rank) * batch_size
+        return self._collect([self._draw(n) for n in range(first, first + batch_size)])
+
+    def fixed_batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+        """The first `limit` clips in order, cropped at their start; the last batch may be smaller."""
+        numbers = self._numbers[:limit]
+        for i in range(0, len(numbers), batch_size):
+            yield self._collect([(number, 0) for number in numbers[i : i + batch_size]])
+
+    def _draw(self, n: int) -> tuple[int, int]:
+        """The clip and the first sample of the n-th crop since the start of training."""
+        epoch, position = divmod(n, len(self._numbers))
+        number = self._order(epoch)[position]
+        spare = self.cache.clips[number].samples - self.segment_samples
+        at_random = self.crop == "random" or spare > (LONG_SEGMENTS - 1) * self.segment_samples
+        if spare <= 0 or not at_random:
+            return number, 0
+        return number, int(np.random.default_rng((self.seed, CROP, n)).integers(spare + 1))
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers).tolist()
+
+    def _collect(self, crops: list[tuple[int, int]]) -> Batch:
+        wav = np.empty((len(crops), 1, self.segment_samples), np.float32)
+        clips: list[Clip] = []
+        for row, (number, start) in zip(wav, crops, strict=True):
+            clips.append(self.cache.clips[number])
+            row[0] = self.cache.read(clips[-1], start, self.segment_samples)
+        lengths = [min(c.samples - start, self.segment_samples) for c, (_, start) in zip(clips, crops, strict=True)]
+        class_ids = [-1 if c.class_name is None else self._class_ids[c.class_name] for c in clips]
+        return Batch(
+            wav=torch.from_numpy(wav),
+            length=torch.tensor(lengths),
+            class_id=torch.tensor(class_ids),
+            pitch=torch.tensor([float("nan") if c.pitch is None else c.pitch for c in clips]),
+            index=torch.tensor([number for number, _ in crops]),
+        )

@@ -1,0 +1,85 @@
+"""One sound as int16 in the cache: decoded, repaired, resampled and scaled block by block."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audio_gen.audio.io import one_line
+from audio_gen.audio.resample import resample_blocks, resampled_length
+from audio_gen.data.measure import Measurement, blocks_between
+from audio_gen.data.report import sound_extent
+from audio_gen.errors import AudioFileError
+
+FULL = 32767
+HEADROOM = 0.7  # of full scale; resampling overshoots, and quiet files keep all their bits
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sound to be stored.
+
+    Attributes:
+        path: Where it comes from.
+        measurement: What is known about it.
+        start: First frame of the file that is kept.
+        stop: Frame after the last one kept.
+        sample_rate: Rate of the cache in Hz.
+        pcm: The file of all samples.
+        offset: Where in it this sound goes, in samples.
+    """
+
+    path: Path
+    measurement: Measurement
+    start: int
+    stop: int
+    sample_rate: int
+    pcm: Path
+    offset: int
+
+    @property
+    def samples(self) -> int:
+        """Length in the cache."""
+        return resampled_length(self.stop - self.start, self.measurement.sample_rate, self.sample_rate)
+
+
+def make_job(path: Path, m: Measurement, *, sample_rate: int, trim_onset: bool, pcm: Path, offset: int) -> Job:
+    """Plan how a file is stored."""
+    start, stop = sound_extent(m, trim_onset)
+    return Job(path, m, start, stop, sample_rate, pcm, offset)
+
+
+def encode(job: Job) -> float:
+    """Store one sound.
+
+    Returns:
+        Its scale: stored samples divided by it are the sound, with peaks beyond 1 scaled down to 1.
+
+    Raises:
+        AudioFileError: The file has changed since it was measured, or cannot be read any more.
+        OSError: The cache cannot be written.
+    """
+    step = HEADROOM * FULL / job.measurement.peak
+    largest = _encode(job, step)
+    if largest > FULL:  # noise at full scale can overshoot by more than the headroom
+        step *= HEADROOM * FULL / largest
+        _encode(job, step)
+    return step * max(job.measurement.peak, 1.0)
+
+
+def _encode(job: Job, step: float) -> float:
+    """Write the samples at `step` units per unit of amplitude; returns the largest before rounding."""
+    largest, written = 0.0, 0
+    blocks = blocks_between(job.path, job.measurement, job.start, job.stop)
+    with open(job.pcm, "r+b") as f:
+        f.seek(2 * job.offset)
+        for block in resample_blocks(blocks, job.measurement.sample_rate, job.sample_rate):
+            if not len(block):
+                continue
+            block = block * np.float32(step)
+            largest = max(largest, float(block.max()), -float(block.min()))
+            f.write(np.rint(block).clip(-FULL, FULL).astype("<i2").tobytes())
+            written += len(block)
+    if written != job.samples:
+        raise AudioFileError(f"{one_line(job.path)}: has changed while it was being read; run the command again")
+    return largest

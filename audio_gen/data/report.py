@@ -1,0 +1,233 @@
+"""What is done with each file of a folder, and why, in words for the user."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from audio_gen.audio.io import one_line
+from audio_gen.data.measure import Measurement
+from audio_gen.errors import DataError
+
+
+class NothingUsableError(DataError):
+    """A folder is there and was read, and nothing in it can be learned from."""
+
+
+Action = Literal["use", "repair", "leave_out"]
+MIN_SEC = 0.01  # shorter sounds hold less than one period of a low note; a 50 ms click is used
+SILENT_PEAK = 1e-4  # -80 dBFS: dither and converter noise stay below
+QUIET_PEAK = 0.01
+LONG_SEC = 30.0
+LEAD_SILENCE_SEC, TAIL_SILENCE_SEC = 0.5, 1.0  # silence longer than this is cut ..
+KEPT_LEAD_SEC, KEPT_TAIL_SEC = 0.05, 0.25  # .. to this
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file of the folder.
+
+    Attributes:
+        path: Its name within the folder.
+        file: Where it is.
+        action: "use" as it is, "repair" and use, or "leave_out".
+        reasons: Why, and whatever else the user should know.
+        size: In bytes (0 if it was not opened).
+        mtime_ns: When it was last changed.
+        measurement: What its sound is like; None if it could not be read.
+        link_to: The file here that this is a link to, if so.
+    """
+
+    path: str
+    file: Path
+    action: Action
+    reasons: list[str]
+    size: int
+    mtime_ns: int
+    measurement: Measurement | None
+    link_to: str | None = None
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What tells whether the file has changed: size and time."""
+        return self.size, self.mtime_ns
+
+    def to_json(self) -> dict[str, Any]:
+        """The public form."""
+        m = self.measurement
+        about: dict[str, Any] = {}
+        if m is not None:
+            about = {
+                "sample_rate": m.sample_rate,
+                "channels": m.channels,
+                "duration_sec": round(m.duration_sec, 4),
+                "format": m.format,
+                "subtype": m.subtype,
+                "peak": round(m.peak, 6),
+                "content_hash": m.content_hash,
+            }
+        return {"path": self.path, "action": self.action, "reasons": self.reasons, "bytes": self.size, **about}
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """All audio files of a folder.
+
+    Attributes:
+        folder: The folder.
+        files: One entry for each file named as audio, sorted by name.
+        ignored: How many other files there are.
+    """
+
+    folder: Path
+    files: list[FileReport]
+    ignored: int
+
+    @property
+    def usable(self) -> list[FileReport]:
+        """The files to learn from; links to other files of the folder are not repeated."""
+        return [f for f in self.files if f.action != "leave_out" and f.link_to is None]
+
+    @property
+    def left_out(self) -> list[FileReport]:
+        """The files that are not used."""
+        return [f for f in self.files if f.action == "leave_out"]
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and totals."""
+        actions = Counter(f.action for f in self.files)
+        measured = [f.measurement for f in self.usable if f.measurement]
+        lengths = [m.duration_sec for m in measured]
+        return {
+            "files": len(self.files),
+            **{action: actions[action] for action in ("use", "repair", "leave_out")},
+            "ignored": self.ignored,
+            "clips": len(self.usable),
+            "duration_sec": round(sum(lengths), 3),
+            "shortest_sec": round(min(lengths, default=0.0), 4),
+            "longest_sec": round(max(lengths, default=0.0), 3),
+            "sample_rates": _counts(m.sample_rate for m in measured),
+            "channels": _counts(m.channels for m in measured),
+            "duplicates": len(measured) - len({m.content_hash for m in measured}),
+            "commonest_reason_left_out": self.commonest_reason(),
+        }
+
+    def require_usable(self) -> None:
+        """Refuse a folder with nothing to learn from.
+
+        Raises:
+            NothingUsableError: Every file is left out; the commonest reason is named.
+        """
+        if not self.usable:
+            raise NothingUsableError(
+                f"{one_line(self.folder)}: none of its {len(self.files)} audio files can be used, most often because: "
+                f"{self.commonest_reason()}; run `audio-gen inspect` on it for the list"
+            )
+
+    def commonest_reason(self) -> str | None:
+        """Why most of the left-out files are left out."""
+        reasons = Counter(f.reasons[0] for f in self.left_out)
+        return reasons.most_common(1)[0][0] if reasons else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The public form: {"files": [..], "summary": {..}}."""
+        return {"files": [f.to_json() for f in self.files], "summary": self.summary()}
+
+
+def _counts(values: Any) -> dict[str, int]:
+    return {str(value): count for value, count in sorted(Counter(values).items())}
+
+
+def judge(name: str, m: Measurement) -> tuple[Action, list[str]]:
+    """Decide what is done with a file.
+
+    Args:
+        name: Its path within the folder.
+        m: What its sound is like.
+
+    Returns:
+        The action and the reasons in words; the reasons are empty when there is nothing to say.
+    """
+    if nothing := _nothing_to_learn(m):
+        return "leave_out", [nothing]
+    repairs = _repairs(m)
+    return ("repair" if repairs else "use"), repairs + _notes(name, m)
+
+
+def sound_extent(m: Measurement, trim_onset: bool = False) -> tuple[int, int]:
+    """Frames start..stop that are kept: long silences at either end are cut.
+
+    Args:
+        m: What the file is like.
+        trim_onset: Cut every lead silence, so that the sound starts at once.
+    """
+    lead, tail = m.start / m.sample_rate, (m.frames - m.stop) / m.sample_rate
+    start, stop = 0, m.frames
+    if trim_onset:
+        start = m.start
+    elif lead > LEAD_SILENCE_SEC:
+        start = m.start - int(KEPT_LEAD_SEC * m.sample_rate)
+    if tail > TAIL_SILENCE_SEC:
+        stop = m.stop + int(KEPT_TAIL_SEC * m.sample_rate)
+    return start, stop
+
+
+def _nothing_to_learn(m: Measurement) -> str | None:
+    if not m.frames:
+        return "holds no samples"
+    if m.duration_sec < MIN_SEC:
+        return f"only {1000 * m.duration_sec:.3g} ms long: nothing shorter than {1000 * MIN_SEC:g} ms is used"
+    if m.non_finite >= m.frames * m.channels:
+        return "every sample is NaN or infinite"
+    if m.peak < SILENT_PEAK:
+        offset = f" at a constant {m.dc:+.2g}" if m.dc else ""
+        return f"silence{offset} (peak {_db(m.peak)})"
+    return None
+
+
+def _repairs(m: Measurement) -> list[str]:
+    repairs = []
+    if m.non_finite:
+        repairs.append(f"{m.non_finite} NaN or infinite samples set to 0")
+    if m.dc:
+        repairs.append(f"DC offset of {m.dc:+.2g} removed")
+    if m.channel is not None:
+        repairs.append(f"its channels cancel each other in mono: only channel {m.channel + 1} is used")
+    if m.peak > 1:
+        repairs.append(f"beyond full scale (peak {m.peak:.3g}): scaled down to 1")
+    start, stop = sound_extent(m)
+    if start:
+        repairs.append(f"{start / m.sample_rate:.1f} s of silence at its start cut")
+    if stop < m.frames:
+        repairs.append(f"{(m.frames - stop) / m.sample_rate:.1f} s of silence at its end cut")
+    return repairs
+
+
+def _notes(name: str, m: Measurement) -> list[str]:
+    notes = [m.header_note] if m.header_note else []
+    if named := _other_format(name, m.format):
+        notes.append(named)
+    if m.silent_channels:
+        notes.append(f"{m.silent_channels} of {m.channels} channels silent: the mono mix is quieter for it")
+    elif m.channels > 1 and m.channel is None:
+        notes.append(f"{m.channels} channels mixed to mono")
+    if m.clip_runs:
+        notes.append(f"clipped in {m.clip_runs} places")
+    if m.peak < QUIET_PEAK:
+        notes.append(f"very quiet (peak {_db(m.peak)})")
+    start, stop = sound_extent(m)
+    if stop - start > LONG_SEC * m.sample_rate:
+        notes.append(f"long ({(stop - start) / m.sample_rate:.0f} s): training takes crops of it at random")
+    return notes
+
+
+def _other_format(name: str, found: str) -> str | None:
+    suffix = name.rpartition(".")[2].lower()
+    if suffix in ("wav", "wave", "flac", "mp3") and (found in ("WAV", "WAVEX", "RF64")) != suffix.startswith("wav"):
+        return f"{found} named .{suffix}"
+    return None
+
+
+def _db(peak: float) -> str:
+    return f"{20 * math.log10(peak):.0f} dBFS" if peak else "0"

@@ -1,0 +1,150 @@
+"""Finding the audio files of a folder: hidden ones, links and loops included, each file once."""
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from audio_gen.audio.io import one_line
+from audio_gen.errors import DataError
+
+READABLE = ["wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "au", "snd", "caf"]
+READABLE += ["flac", "ogg", "oga", "opus", "mp3"]
+UNREADABLE = [
+    "m4a",
+    "m4b",
+    "mp4",
+    "aac",
+    "wma",
+    "wv",
+    "ape",
+    "mpc",
+    "mka",
+    "amr",
+]  # named in the report, not passed over
+AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in READABLE + UNREADABLE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that is named as audio.
+
+    Attributes:
+        path: Where it is.
+        name: Its path within the folder with "/" between the parts, printable.
+        problem: Why it is not looked at, if so.
+        link_to: The `name` of the file here that this is a link to, if so.
+    """
+
+    path: Path
+    name: str
+    problem: str | None = None
+    link_to: str | None = None
+
+
+@dataclass
+class Scan:
+    """What a folder holds: the files named as audio, and how many other files there are."""
+
+    found: list[Found] = field(default_factory=list)
+    ignored: int = 0
+
+
+def scan_folder(folder: Path) -> Scan:
+    """List the audio files below a folder, sorted by name.
+
+    Linked folders are followed once; links back to the folder itself or to what is here anyway are not. Hidden files,
+    and files in hidden folders, are listed with a problem.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        DataError: It does not exist, is no folder, or cannot be opened.
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{one_line(folder)}: {what}; name a folder of WAVs")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"{one_line(folder)}: cannot be opened; change its permissions or name another folder")
+    scan = _Walk(folder).scan
+    scan.found.sort(key=lambda f: f.name)
+    return scan
+
+
+def printable_name(relative: Path | str) -> str:
+    """A path with "/" between its parts; bytes that are no UTF-8 are escaped, everything else is kept."""
+    return os.fsencode(relative).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+
+
+class _Walk:
+    """One pass over a folder: first all that is truly there, then what links lead to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.scan = root, Scan()
+        self.real_root = os.path.realpath(root)
+        self.seen_folders: set[str] = set()
+        self.seen_files: dict[str, str] = {}  # real path -> name
+        self.links: deque[Path] = deque()
+        self._folder(root)
+        while self.links:
+            self._link(self.links.popleft())
+
+    def _folder(self, folder: Path) -> None:
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            real = os.path.realpath(here)
+            if real in self.seen_folders:
+                continue
+            self.seen_folders.add(real)
+            try:
+                with os.scandir(here) as listing:
+                    entries = sorted(listing, key=lambda e: e.name)
+            except OSError as e:
+                self._add(here, problem=f"this folder cannot be opened ({e.strerror})")
+                continue
+            for entry in entries:
+                path = here / entry.name
+                if entry.is_symlink():
+                    self.links.append(path)
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                elif entry.is_file(follow_symlinks=False):
+                    self._file(path)
+                else:
+                    self.scan.ignored += 1  # sockets, pipes, devices
+
+    def _file(self, path: Path) -> None:
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            self.scan.ignored += 1
+            return
+        real = os.path.realpath(path)
+        self._add(path, problem=self._hidden(path), link_to=self.seen_files.get(real))
+        self.seen_files.setdefault(real, printable_name(path.relative_to(self.root)))
+
+    def _link(self, path: Path) -> None:
+        real = os.path.realpath(path)
+        if os.path.isfile(real):
+            self._file(path)
+        elif os.path.isdir(real):
+            inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent would never end
+            if inside_out or real in self.seen_folders:
+                self.scan.ignored += 1
+            else:
+                self._folder(path)
+        elif path.suffix.lower() in AUDIO_SUFFIXES:
+            self._add(path, problem="a link that leads to nothing")
+        else:
+            self.scan.ignored += 1
+
+    def _hidden(self, path: Path) -> str | None:
+        *folders, name = path.relative_to(self.root).parts
+        if any(part.startswith(".") for part in folders):
+            return "in a hidden folder; rename the folder to use it"
+        if name.startswith("._"):
+            return "macOS metadata (AppleDouble), no audio"
+        return "a hidden file; rename it to use it" if name.startswith(".") else None
+
+    def _add(self, path: Path, problem: str | None = None, link_to: str | None = None) -> None:
+        self.scan.found.append(Found(path, printable_name(path.relative_to(self.root)), problem, link_to))

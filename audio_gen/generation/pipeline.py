@@ -1,0 +1,212 @@
+"""A trained model, loaded once: seeds or sounds to latents, latents to log-mels, log-mels to sound."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.io import one_line
+from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.checkpoint import load_bundle
+from audio_gen.device import resolve_device
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.generation.conditions import Conditions
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.vocoders import Vocoder, load_vocoder
+from audio_gen.models import build_model
+from audio_gen.models.density import LatentDensity
+from audio_gen.models.vae import VAE
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A VAE with its latent density and a vocoder.
+
+    The same seed gives the same clip, whatever else is made with it: clip i draws from its own generator, seeded with
+    `seed + i`, and on the CPU the networks work on one clip at a time, because batched kernels may differ in the last
+    bit. On a GPU they work on `batch` clips at a time, and clips are equal to within rounding.
+
+    Attributes:
+        model: The VAE, on `device`.
+        density: What latents are drawn from.
+        spec: The mel of model and vocoder.
+        vocoder: Turns log-mel into sound.
+        conditions: Classes and pitches that the model knows.
+        path: The bundle's folder.
+        digest: The bundle's hash.
+        device: Where the networks are.
+    """
+
+    model: VAE
+    density: LatentDensity
+    spec: MelSpec
+    vocoder: Vocoder
+    conditions: Conditions
+    path: Path
+    digest: str
+    device: torch.device
+
+    @classmethod
+    def load(cls, path: Path | str, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
+        """Load a run or a bundle.
+
+        Args:
+            path: Its folder.
+            vocoder: See `load_vocoder`.
+            device: "auto", "cpu", "cuda", ..
+
+        Raises:
+            CheckpointError: There is no bundle of a VAE, or it is damaged.
+            ConfigError: The device or the vocoder is unknown.
+            MelMismatchError: The vocoder was trained for another mel.
+        """
+        place, bundle = resolve_device(device), load_bundle(Path(path))
+        name = one_line(path)
+        if bundle.config["model"] != "vae":
+            raise CheckpointError(f"{name}: holds a {bundle.config['model']}; give a run made with --model vae")
+        spec = MelSpec.from_dict(bundle.config["mel"])
+        model = build_model(bundle.config, bundle.tensors)
+        assert isinstance(model, VAE)
+        pitch_range = bundle.config.get("pitch_range")
+        return cls(
+            model=model.to(place),
+            density=LatentDensity.from_tensors(bundle.part("density")),
+            spec=spec,
+            vocoder=load_vocoder(vocoder, spec, place),
+            conditions=Conditions(
+                name, tuple(bundle.config.get("classes") or ()), None if pitch_range is None else tuple(pitch_range)
+            ),
+            path=bundle.path,
+            digest=bundle.digest,
+            device=place,
+        )
+
+    @property
+    def samples(self) -> int:
+        """Length of a clip, T."""
+        return self.spec.samples(self.model.frames)
+
+    @property
+    def duration_sec(self) -> float:
+        """Length of a clip in seconds."""
+        return self.samples / self.spec.sample_rate
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        class_name: str | None = None,
+        pitch: float | None = None,
+        temperature: float = 1.0,
+        batch: int = 16,
+    ) -> Tensor:
+        """Make new clips.
+
+        Args:
+            n: How many, B.
+            seed: Of the first; the others follow with seed + 1, seed + 2, ..
+            class_name: Their class; None draws one for each clip, as often as it was trained on.
+            pitch: Their MIDI pitch; None draws one for each clip.
+            temperature: 0 gives the most typical clips, 1 the variety of the training clips.
+            batch: Clips at a time on a GPU.
+
+        Returns:
+            wav (B, 1, T) on the CPU.
+
+        Raises:
+            ConfigError: A value is out of its range, or class or pitch is unknown to the model.
+        """
+        if n < 1:
+            raise ConfigError(f"n ({n}) must be at least 1 clip; try 16")
+        if batch < 1:
+            raise ConfigError(f"batch ({batch}) must be at least 1 clip; try 16")
+        latents = self.latents(range(seed, seed + n), class_name=class_name, pitch=pitch, temperature=temperature)
+        return self.vocode(self.decode(latents, batch=batch), batch=batch)
+
+    def latents(
+        self,
+        seeds: Sequence[int],
+        *,
+        class_name: str | None = None,
+        pitch: float | None = None,
+        temperature: float = 1.0,
+    ) -> Latents:
+        """Draw one latent for each seed; arguments and errors as for `sample`."""
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise ConfigError(f"temperature ({temperature:g}) must be 0 or more; try 1")
+        if min(seeds) < 0 or max(seeds) > MAX_SEED:
+            raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must lie between 0 and 2^63 - 1; try 0")
+        wanted = self.conditions.class_id(class_name), self.conditions.pitch(pitch)
+        return Latents.join([self._draw(seed, *wanted, temperature) for seed in seeds])
+
+    def _draw(self, seed: int, class_id: int, pitch: float, temperature: float) -> Latents:
+        generator = torch.Generator().manual_seed(seed)
+        condition = self.density.draw_condition(generator, class_id, pitch)
+        return Latents.one(self.density.sample(generator, *condition, temperature), *condition)
+
+    @torch.no_grad()
+    def encode(self, mel: Tensor, class_id: int, pitch: float) -> Latents:
+        """The latent (the posterior's mean) of one clip.
+
+        Args:
+            mel: Log-mel (M, L) with L frames as the model has them.
+            class_id: Its class number, -1 where it has none.
+            pitch: Its MIDI pitch, NaN where it has none.
+        """
+        point = Latents.one(torch.zeros(self.model.latent_dim), class_id, pitch)
+        mu, _ = self.model.encode(
+            mel[None].to(self.device), point.class_id.to(self.device), point.pitch.to(self.device)
+        )
+        return Latents(self._finite(mu.cpu(), "latent"), point.class_id, point.pitch)
+
+    @torch.no_grad()
+    def decode(self, latents: Latents, batch: int = 16) -> Tensor:
+        """Latents (B) -> log-mel (B, M, L) on the CPU; `batch` is for a GPU."""
+
+        def decode(first: int, stop: int) -> Tensor:
+            part = latents[first:stop]
+            return self.model.decode(*(x.to(self.device) for x in (part.z, part.class_id, part.pitch)))
+
+        return self._finite(self._in_batches(decode, len(latents), batch), "mel")
+
+    @torch.no_grad()
+    def vocode(self, mel: Tensor, batch: int = 16) -> Tensor:
+        """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length) on the CPU; `batch` is for a GPU."""
+        # The model knows nothing below its floor, so what lies there is silence.
+        mel = mel.masked_fill(mel <= self.model.mel_floor, LOG_FLOOR)
+        return self._finite(
+            self._in_batches(lambda first, stop: self.vocoder(mel[first:stop].to(self.device)), len(mel), batch),
+            "sound",
+        )
+
+    @torch.no_grad()
+    def mel(self, wav: Tensor) -> Tensor:
+        """The log-mel (M, L) that the model has of a sound: wav (1, T), cropped or padded with silence."""
+        wav = F.pad(wav[:, : self.samples], (0, max(0, self.samples - wav.shape[-1])))
+        return MelFrontEnd(self.spec)(wav[None])[0].clamp(min=self.model.mel_floor)
+
+    def length_note(self, name: str, samples: int) -> str | None:
+        """What to tell of a sound with `samples` samples that is cropped or padded; None where it fits as it is."""
+        have, want = samples / self.spec.sample_rate, self.duration_sec
+        if samples > self.samples:
+            return f"{name}: {have:.2f} s long, only its first {want:.2f} s are used"
+        if samples < self.samples:
+            return f"{name}: {have:.2f} s long, silence is added up to {want:.2f} s"
+        return None
+
+    def _in_batches(self, work: Callable[[int, int], Tensor], count: int, batch: int) -> Tensor:
+        size = 1 if self.device.type == "cpu" else batch
+        return torch.cat([work(i, min(i + size, count)).float().cpu() for i in range(0, count, size)])
+
+    def _finite(self, x: Tensor, what: str) -> Tensor:
+        if not bool(torch.isfinite(x).all()):
+            raise CheckpointError(
+                f"{self.conditions.model}: made a {what} with NaN or infinite values; lower --temperature or train again"
+            )
+        return x

@@ -1,0 +1,106 @@
+"""The JSON beside every WAV that is made: how it was made, so that it can be made again and varied."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio_gen import __version__
+from audio_gen.audio.io import one_line, write_wav
+from audio_gen.errors import DataError
+from audio_gen.files import write_json
+from audio_gen.generation.conditions import pitch_or_none
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a sidecar holds that is needed to go on from it.
+
+    Attributes:
+        z: (D,) float32.
+        class_name: Class it was decoded with.
+        pitch: MIDI pitch it was decoded with.
+        digest: Hash of the bundle.
+        bundle_path: Where the bundle was.
+    """
+
+    z: Tensor
+    class_name: str | None
+    pitch: float | None
+    digest: str
+    bundle_path: Path
+
+
+def describe(
+    pipeline: Pipeline,
+    point: Latents,
+    *,
+    command: str,
+    seed: int | None = None,
+    temperature: float | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The sidecar of a clip.
+
+    Args:
+        pipeline: What made it.
+        point: Its latent, a set of one.
+        command: The command line that made it.
+        seed: Its seed, if it was drawn.
+        temperature: Its temperature, if it was drawn.
+        **more: What else there is to say.
+    """
+    return {
+        "seed": seed,
+        "z": point.z[0].tolist(),
+        "class": pipeline.conditions.class_name(int(point.class_id[0])),
+        "pitch": pitch_or_none(float(point.pitch[0])),
+        "temperature": temperature,
+        **more,
+        "bundle": pipeline.digest,
+        "bundle_path": one_line(pipeline.path.absolute()),
+        "model": "vae",
+        "vocoder": pipeline.vocoder.name,
+        "sample_rate": pipeline.spec.sample_rate,
+        "version": __version__,
+        "command": command,
+    }
+
+
+def write_clip(path: Path, wav: Tensor, about: dict[str, Any]) -> None:
+    """Write wav (1, T) and its sidecar beside it."""
+    gain = write_wav(path, wav, about["sample_rate"])
+    write_json(path.with_suffix(".json"), about if gain == 1 else {**about, "gain": gain})
+
+
+def read_sidecar(wav_path: Path) -> Sidecar | None:
+    """Read the sidecar of a clip; None when it has none.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    path = wav_path.with_suffix(".json")
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        z = torch.tensor(values["z"], dtype=torch.float32)
+        pitch = values["pitch"]
+        if z.ndim != 1 or not bool(torch.isfinite(z).all()):
+            raise ValueError("z")
+        if not (pitch is None or (isinstance(pitch, int | float) and math.isfinite(pitch))):
+            raise ValueError("pitch")
+        if not isinstance(values["class"], str | None):
+            raise ValueError("class")
+        return Sidecar(z, values["class"], pitch, str(values["bundle"]), Path(values["bundle_path"]))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as e:
+        raise DataError(
+            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: {one_line(str(e))}); move it away and "
+            "name the run with --run, then the WAV itself is encoded"
+        ) from e

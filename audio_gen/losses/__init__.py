@@ -1,0 +1,1 @@
+"""Pure, unweighted losses."""

@@ -1,0 +1,1 @@
+"""The engine and the tasks that it trains."""

@@ -1,0 +1,51 @@
+"""The checkpoints of a run: the newest few and the best."""
+
+from pathlib import Path
+from typing import Any
+
+from audio_gen.checkpoint import load_checkpoint, save_checkpoint
+from audio_gen.errors import CheckpointError
+
+BEST_NAME = "best.pt"
+
+
+class CheckpointStore:
+    """`checkpoints/step-*.pt` and `best.pt` of a run's folder."""
+
+    def __init__(self, run: Path, keep: int) -> None:
+        """Keep the `keep` newest."""
+        self.folder, self.keep = run / "checkpoints", keep
+
+    def paths(self) -> list[Path]:
+        """All numbered checkpoints, oldest first."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Write one, then drop those that are too old."""
+        path = self.folder / f"step-{step:08d}.pt"
+        save_checkpoint(path, state)
+        for old in self.paths()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Replace the best."""
+        save_checkpoint(self.folder / BEST_NAME, state)
+
+    def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest whole checkpoint, and a line for each damaged one that was passed over.
+
+        Raises:
+            CheckpointError: There are checkpoints, and none is whole.
+        """
+        skipped = []
+        for path in reversed(self.paths()):
+            try:
+                return load_checkpoint(path), skipped
+            except CheckpointError as e:
+                skipped.append(str(e))
+        if skipped:
+            raise CheckpointError(
+                f"{self.folder}: none of its {len(skipped)} checkpoints is whole; train into another folder, or add --force"
+            )
+        return None, []

@@ -1,0 +1,48 @@
+"""metrics.jsonl, always, and TensorBoard events beside it."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from audio_gen.files import write_text
+
+METRICS_NAME = "metrics.jsonl"
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a line cut off by a kill is passed over."""
+    lines = []
+    path = run / METRICS_NAME
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+class MetricsLog:
+    """Appends a line a call; on resume, lines after the checkpoint's step are dropped, so that none is there twice."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        """Go on after `step`."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [line for line in read_metrics(run) if line["step"] <= step]
+        write_text(run / METRICS_NAME, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = open(run / METRICS_NAME, "a", encoding="utf-8")  # noqa: SIM115 (closed in close)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Write finite values for a step."""
+        finite = {key: float(f"{value:.6g}") for key, value in values.items() if math.isfinite(value)}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        self._file.flush()
+        for key, value in finite.items():
+            self._board.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        """Write out and close both."""
+        self._file.close()
+        self._board.close()

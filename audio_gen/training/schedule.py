@@ -1,0 +1,56 @@
+"""How far a run is, by steps or by the clock, and what follows from it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class Budget:
+    """A run's length: a number of steps, or minutes of training time summed over all its sessions.
+
+    Attributes:
+        steps: Steps to take, or None.
+        minutes: Minutes to take, or None.
+        spent_sec: Seconds trained before this session.
+        clock: Seconds on a clock that only runs forward.
+    """
+
+    steps: int | None
+    minutes: float | None
+    spent_sec: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._started = self.clock()
+
+    def elapsed_sec(self) -> float:
+        """Seconds trained, earlier sessions included."""
+        return self.spent_sec + self.clock() - self._started
+
+    def progress(self, step: int) -> float:
+        """How much of the run is done after `step` steps, 0 to 1."""
+        if self.steps is not None:
+            return min(step / self.steps, 1.0)
+        assert self.minutes is not None
+        return min(self.elapsed_sec() / (60 * self.minutes), 1.0)
+
+    def left_sec(self, step: int, sec_per_step: float) -> float:
+        """Estimated seconds to the end."""
+        if self.steps is not None:
+            return (self.steps - step) * sec_per_step
+        assert self.minutes is not None
+        return max(60 * self.minutes - self.elapsed_sec(), 0.0)
+
+
+def lr_factor(step: int, progress: float, warmup_steps: int) -> float:
+    """What the learning rate is multiplied by: a linear rise, then half a cosine down to 1 %."""
+    rise = min(1.0, (step + 1) / (warmup_steps + 1))
+    return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * progress))
+
+
+def due(before: float, now: float, count: int) -> bool:
+    """Whether one of `count` evenly spaced marks, the last at 1, lies after `before` and not after `now` (progress)."""
+    return math.floor(now * count + 1e-9) > math.floor(before * count + 1e-9)

@@ -1,0 +1,66 @@
+"""What the engine asks of a model's task: phases, losses, validation, previews and what to export."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.data.dataset import Batch
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One update of a step: which parameters move, and how fast.
+
+    Attributes:
+        name: Short, unique, such as "g"; ends the metric key `grad_norm/g`.
+        groups: Parameters with the factor on the learning rate that they have.
+    """
+
+    name: str
+    groups: list[tuple[list[nn.Parameter], float]]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters of the phase."""
+        return [parameter for parameters, _ in self.groups for parameter in parameters]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What to listen to and look at: sounds by name (1, T), and pictures as columns of (title, log-mel (M, L))."""
+
+    sample_rate: int
+    sounds: dict[str, Tensor] = field(default_factory=dict)
+    pictures: dict[str, list[tuple[str, Tensor]]] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """A model with what it needs to be trained. The engine knows no model and no loss but through this."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that is exported; the engine keeps an average (EMA) of it."""
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """All networks that checkpoints hold, `model` among them."""
+
+    def phases(self) -> list[Phase]:
+        """The updates of one step, in order."""
+
+    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
+        """The weight of each of the phase's losses at `progress` (0 to 1) through the run."""
+
+    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's."""
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """Figures on files kept out of training, for the averaged model; the first one, lower is better, picks the best."""
+
+    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+        """Sounds and pictures of the averaged model."""
+
+    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The config and tensors of the bundle for the averaged model."""

@@ -1,0 +1,5 @@
+"""One task a model, in one table."""
+
+from audio_gen.training.tasks.run import TASKS, train_run
+
+__all__ = ["TASKS", "train_run"]

@@ -1,0 +1,216 @@
+"""A training run from a folder of sounds to a bundle."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audio_gen import __version__, config
+from audio_gen.audio.mel import MelSpec
+from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.config import RunConfig
+from audio_gen.data.cache import CacheOptions, build_cache
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.labels import DEFAULT_PATTERN
+from audio_gen.data.store import INDEX_NAME, Cache
+from audio_gen.device import resolve_device
+from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
+from audio_gen.files import write_json, write_text
+from audio_gen.training.engine import Engine, Event
+from audio_gen.training.tasks.vae import VAEConfig, VAETask
+from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
+
+TASKS: dict[str, tuple[type[RunConfig], type[Any]]] = {
+    "vae": (VAEConfig, VAETask),
+    "vocoder": (VocoderConfig, VocoderTask),
+}
+CONFIG_NAME = "config.yaml"
+MAY_CHANGE = {
+    "train.steps", "train.minutes", "train.lr", "train.log_every", "train.validations", "train.val_clips",
+    "train.previews", "train.checkpoint_minutes", "train.keep",
+}  # fmt: skip
+
+
+def train_run(
+    source: Path,
+    run: Path,
+    *,
+    model: str,
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    force: bool = False,
+    init: Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Path:
+    """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
+
+    Args:
+        source: A folder of sounds, or a cache made by `audio-gen preprocess`.
+        run: The run's folder.
+        model: A name in TASKS.
+        config_file: YAML with what differs from the defaults.
+        overrides: Settings as `section.key=value`, after the file.
+        minutes: Length in minutes; or `steps`.
+        steps: Length in steps.
+        seed: Fixes weights, order and noise.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: fp32 or bf16.
+        force: Move an existing run aside and start anew.
+        init: A bundle to start from.
+        on_event: Told what happens, see `Engine`.
+
+    Returns:
+        The run's folder, with its bundle.
+
+    Raises:
+        AudioGenError: What the user can mend, in one line.
+    """
+    tell = on_event or (lambda event: None)
+    flags = {"minutes": minutes, "steps": steps, "seed": seed, "precision": precision}
+    given = {"train": {key: value for key, value in flags.items() if value is not None}}
+    if minutes is not None and steps is not None:
+        raise ConfigError(f"--minutes {minutes:g} and --steps {steps}: give one of the two")
+    if force and run.exists():
+        tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
+    settings = resolve_config(run, model, config_file, overrides, given)
+    spec = MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
+    target = resolve_device(device)
+    cache = open_source(source, run, settings, spec, tell)
+    torch.manual_seed(settings.train.seed)
+    task = TASKS[model][1](settings, spec, cache)
+    train_samples, val_samples = task.segments()
+    seed_crop = {"seed": settings.train.seed, "crop": settings.data.crop}
+    train = ClipDataset(cache, split="train", segment_samples=train_samples, **seed_crop)
+    val = ClipDataset(cache, split="val", segment_samples=val_samples, **seed_crop)
+    config.save(settings, run / CONFIG_NAME)
+    write_json(run / "dataset_report.json", cache.report)
+    write_json(run / "run.json", {"source": str(source.resolve()), "version": __version__})
+    task.initialise(train)
+    if init is not None:
+        _start_from(task.model, init, spec)
+    fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes, "clips": len(train)}
+    tell(
+        {
+            "kind": "start", "parameters": sum(p.numel() for p in task.model.parameters()), "clips": len(train),
+            "val_clips": len(val), "device": str(target), "classes": cache.classes,
+        }
+    )  # fmt: skip
+    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell)
+    engine.fit()
+    export(engine, run)
+    tell({"kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": _number(engine.best)})
+    return run
+
+
+def resolve_config(
+    run: Path, model: str, config_file: Path | None, overrides: Sequence[str], flags: dict[str, Any]
+) -> RunConfig:
+    """The settings of a run: defaults, then the file, then overrides and flags; checked against those of an old run.
+
+    Raises:
+        ConfigError: A setting is wrong, or differs from the run's where it may not.
+    """
+    if model not in TASKS:
+        raise ConfigError(f"--model {model}: unknown; known are {', '.join(TASKS)}")
+    kind = TASKS[model][0]
+    stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    base: dict[str, Any] = kind().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
+    if config_file is not None:
+        base = config.merge(base, config.read_yaml(config_file))
+    given = config.merge(config.parse_overrides(overrides), flags)
+    if base.get("model") != model:
+        raise ConfigError(f"--model {model}: the settings are for {base.get('model')}; give --model {base.get('model')}")
+    base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in ("steps", "minutes")}}
+    settings = config.build(kind, config.merge(base, given))
+    if stored is not None:
+        old, new = _flat(stored), _flat(settings.model_dump(mode="json"))
+        changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
+        if changed:
+            told = ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in changed)
+            raise ConfigError(f"{run}: cannot go on with other settings ({told}); train into a new folder, or add --force")
+    return settings
+
+
+def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
+    """The cache to train on: `source` itself, or one made of the folder under the run.
+
+    Raises:
+        DataError: There is nothing to learn from.
+        MelMismatchError: The cache has another sample rate than the mel.
+    """
+    if (source / INDEX_NAME).is_file():
+        cache = Cache.open(source)
+        if cache.sample_rate != spec.sample_rate:
+            raise MelMismatchError(
+                f"{source}: stored at {cache.sample_rate} Hz, the mel wants {spec.sample_rate}; "
+                "run `audio-gen preprocess` with the same --mel"
+            )
+        return cache
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; give a folder of sounds")
+    data = settings.data
+    options = CacheOptions(
+        labels=data.labels, pattern=data.pattern or DEFAULT_PATTERN, pitch=data.pitch, trim_onset=data.trim_onset,
+        val_fraction=data.val_fraction, group_pattern=data.group_pattern,
+    )  # fmt: skip
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
+    return build_cache(
+        source, run / "cache", sample_rate=spec.sample_rate, options=options,
+        progress=lambda what, done, total: tell({"kind": "data", "what": what, "done": done, "total": total}),
+    )  # fmt: skip
+
+
+def export(engine: Engine, run: Path) -> None:
+    """Write the run's bundle: averaged weights, config, model card."""
+    bundle_config, tensors = engine.task.bundle(engine.ema.module)
+    training = {"steps": engine.step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": _number(engine.best)}
+    extra = {"version": __version__, "training": training}
+    digest = save_bundle(run / "bundle", {**bundle_config, **extra}, tensors)
+    write_text(
+        run / "bundle" / "README.md",
+        f"# {run.resolve().name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
+        f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
+        f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
+        f"- classes: {', '.join(bundle_config.get('classes') or []) or 'none'}\n\n"
+        "    audio-gen sample PATH_OF_THIS_FOLDER -n 16 --seed 0 --out clips\n",
+    )
+
+
+def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:
+    bundle = load_bundle(init)
+    spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
+    try:
+        model.load_state_dict(bundle.part("model"))
+    except RuntimeError as e:
+        raise CheckpointError(f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings") from e
+
+
+def _move_aside(run: Path) -> Path:
+    aside = run.with_name(f"{run.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        run.rename(aside)
+    except OSError as e:
+        raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for --run") from e
+    return aside
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and key != "mel" else {prefix + key: value}
+    return flat
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
