@@ -1,4 +1,4 @@
-"""Checkpoints (plain dicts) and bundles (config.json + model.safetensors): no file here can run code when it is read."""
+"""Checkpoints (plain dicts) and bundles (config.json + model.safetensors): reading one can run no code."""
 
 import hashlib
 import json
@@ -98,7 +98,11 @@ def load_bundle(path: Path) -> Bundle:
         digest = hashlib.sha256((folder / WEIGHTS_NAME).read_bytes()).hexdigest()[:12]
         tensors = load_file(folder / WEIGHTS_NAME)
     except (OSError, SafetensorError) as e:
-        raise CheckpointError(f"{folder / WEIGHTS_NAME}: damaged or missing; export the bundle again from its run") from e
+        raise CheckpointError(
+            f"{folder / WEIGHTS_NAME}: damaged or missing; export the bundle again from its run"
+        ) from e
     if digest != config["digest"]:
-        raise CheckpointError(f"{folder}: its weights ({digest}) are not those that config.json names ({config['digest']})")
+        raise CheckpointError(
+            f"{folder}: its weights ({digest}) are not those that config.json names ({config['digest']})"
+        )
     return Bundle(folder, config, tensors, digest)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -28,7 +29,7 @@ class DataSettings(Settings):
     segment_sec: Positive = 2.0
     """Length of a training clip in seconds, rounded to whole frames; shorter files are padded, longer ones cropped."""
     crop: Literal["start", "random"] = "start"
-    """Where a longer file is cropped: `start` keeps the onset (files over four segments are cropped at random anyway)."""
+    """Where a longer file is cropped: `start` keeps onsets (files over four segments are cropped at random anyway)."""
     labels: str = "auto"
     """auto, folders, names, none, or the path of a CSV or NSynth examples.json."""
     pattern: str | None = None
@@ -149,10 +150,8 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError as e:
             raise ConfigError(f"--set {text}: the value is no YAML; put it in quotes") from e
         if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
-            try:
+            with suppress(ValueError):
                 parsed = float(parsed)
-            except ValueError:
-                pass
         nested: Any = parsed
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}

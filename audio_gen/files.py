@@ -26,7 +26,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except OSError as e:
-        raise OutputError(f"{path}: cannot be written ({e.strerror or e}); free some space or choose another place") from e
+        raise OutputError(
+            f"{path}: cannot be written ({e.strerror or e}); free some space or choose another place"
+        ) from e
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ def pinv_filters(spec: MelSpec) -> Tensor:
         return torch.linalg.pinv(mel_filters(spec))
 
 
+@torch.no_grad()
 def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
     """Find amplitudes that are nowhere negative and have the given mel, as nearly as can be.
 
@@ -34,9 +35,11 @@ def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
     Source: Lee & Seung 2001, eq. 4, started from the pseudo-inverse.
     """
     # Clip by clip: a matrix product rounds differently in a batch of another size.
-    return torch.cat([_nnls_clip(clip, spec, iterations) for clip in mel.float().split(1)])
+    with torch.autocast(mel.device.type, enabled=False):
+        return torch.cat([_nnls_clip(clip, spec, iterations) for clip in mel.float().split(1)])
 
 
+@torch.no_grad()
 def griffin_lim(
     amplitude: Tensor,
     spec: MelSpec,
@@ -64,7 +67,8 @@ def griffin_lim(
     mels = [None] * len(amplitude) if mel is None else mel.float().split(1)
     # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
     clips = zip(amplitude.float().split(1), mels, strict=True)
-    return torch.cat([_griffin_lim_clip(clip, spec, iterations, momentum, seed, target) for clip, target in clips])
+    with torch.autocast(amplitude.device.type, enabled=False):
+        return torch.cat([_griffin_lim_clip(clip, spec, iterations, momentum, seed, target) for clip, target in clips])
 
 
 class GriffinLimVocoder:
@@ -84,7 +88,6 @@ class GriffinLimVocoder:
         self.iterations = iterations
         self.seed = seed
 
-    @torch.no_grad()
     def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
         wanted = self.iterations if iterations is None else iterations
@@ -92,10 +95,10 @@ class GriffinLimVocoder:
 
 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
-    filters, target = mel_filters(spec).to(mel.device), _linear_mel(mel)
-    spread = _product(filters.mT, target)
+    filters, target = mel_filters(spec).to(mel.device), linear_mel(mel)
+    spread = product(filters.mT, target)
     # An amplitude of exactly 0 would stay there.
-    amplitude = _product(pinv_filters(spec).to(mel.device), target).clamp(min=TINY)
+    amplitude = product(pinv_filters(spec).to(mel.device), target).clamp(min=TINY)
     for _ in range(iterations):
         amplitude = _refitted(amplitude, spread, filters)
     return amplitude
@@ -106,9 +109,9 @@ def _griffin_lim_clip(
 ) -> Tensor:
     front_end = MelFrontEnd(spec).to(amplitude.device)
     coverage = front_end.coverage(amplitude.shape[-1])
-    spread = None if mel is None else _product(front_end.filters.mT, _linear_mel(mel))
+    spread = None if mel is None else product(front_end.filters.mT, linear_mel(mel))
     amplitude = amplitude.mT.contiguous().mT  # bins side by side in memory, as the FFT has them
-    spectrum = torch.polar(amplitude, _initial_phase(amplitude, front_end, seed))
+    spectrum = torch.polar(amplitude, initial_phase(amplitude, front_end, seed))
     previous = None
     for _ in range(iterations):
         consistent = front_end.stft(front_end.overlapped(spectrum) / coverage)
@@ -123,18 +126,19 @@ def _griffin_lim_clip(
     return front_end.overlapped(spectrum) / coverage
 
 
-def _linear_mel(mel: Tensor) -> Tensor:
+def linear_mel(mel: Tensor) -> Tensor:
+    """Return mel amplitudes (B, M, L) of log-mel (B, M, L); a band at LOG_FLOOR is silent."""
     return torch.where(mel > LOG_FLOOR + FLOOR_MARGIN, mel.exp(), 0.0)
 
 
-def _product(matrix: Tensor, x: Tensor) -> Tensor:
+def product(matrix: Tensor, x: Tensor) -> Tensor:
     """Return matrix @ x for x (B, N, L), with the result's N side by side in memory, as the FFT has its bins."""
     return (x.mT @ matrix.mT).mT
 
 
 def _refitted(amplitude: Tensor, spread: Tensor, filters: Tensor) -> Tensor:
     """Take one multiplicative step from amplitudes (B, F, L) towards a linear mel; `spread` is filters.T @ mel."""
-    made = _product(filters.mT, _product(filters, amplitude)).add_(TINY)
+    made = product(filters.mT, product(filters, amplitude)).add_(TINY)
     return torch.div(spread, made, out=made).mul_(amplitude)
 
 
@@ -143,7 +147,7 @@ def _modulus(spectrum: Tensor) -> Tensor:
     return (spectrum.real * spectrum.real).addcmul_(spectrum.imag, spectrum.imag).sqrt_()
 
 
-def _initial_phase(amplitude: Tensor, front_end: MelFrontEnd, seed: int) -> Tensor:
+def initial_phase(amplitude: Tensor, front_end: MelFrontEnd, seed: int) -> Tensor:
     """Return phases (B, F, L) to start from: those of one white noise, and of partials where the bands are narrow.
 
     The noise is one wave, so its phases agree from frame to frame, unlike independent random ones. Without the
@@ -166,9 +170,8 @@ def _partial_phase(amplitude: Tensor, hop_ratio: float) -> Tensor:
     bins = torch.arange(amplitude.shape[1], device=amplitude.device, dtype=amplitude.dtype)
     cycles = _nearest_peak(amplitude.mT.clamp(min=TINY).log(), bins) * hop_ratio
     cycles = (cycles % 1).cumsum(dim=1)  # whole turns are dropped first, for precision in long sounds
-    return (
-        2 * torch.pi * (cycles + bins / 2).mT
-    )  # half a turn a bin: a frame counts from its start, a partial its centre
+    # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
+    return 2 * torch.pi * (cycles + bins / 2).mT
 
 
 def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:

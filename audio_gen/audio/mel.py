@@ -59,22 +59,14 @@ class MelSpec:
 
     @classmethod
     def preset(cls, name: str) -> "MelSpec":
-        """Return the preset called `name`.
-
-        Raises:
-            ConfigError: There is no such preset; the message names the nearest.
-        """
+        """Return the preset called `name`; an unknown one is a ConfigError that names the nearest."""
         if name not in PRESETS:
             raise ConfigError(f"no mel preset is called {name!r}; {_nearest(name, list(PRESETS))}")
         return PRESETS[name]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MelSpec":
-        """Build a spec from what `to_dict` gave.
-
-        Raises:
-            ConfigError: A key is unknown or missing, or a value does not fit.
-        """
+        """Build a spec from what `to_dict` gave; an unknown or missing key is a ConfigError."""
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:

@@ -68,7 +68,7 @@ def _show_table(files: "list[FileReport]") -> None:
 
     if not files:
         return
-    table = Table("file", "length", "rate", "what is done", "why")
+    table = Table("file", "length", "rate", "action", "why")
     colours = {"leave_out": "red", "repair": "yellow", "use": "green"}
     for f in files[:MOST_ROWS]:
         m = f.measurement

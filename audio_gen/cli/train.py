@@ -45,11 +45,13 @@ def train_command(
     if end["stopped_by"]:
         say(f"stopped by {end['stopped_by']} at step {end['step']}, all is saved; run the same command again to go on")
     else:
-        say(f"finished at step {end['step']}; now: audio-gen {'sample' if model == 'vae' else 'vocode --vocoder'} {run}")
+        say(
+            f"finished at step {end['step']}; now: audio-gen {'sample' if model == 'vae' else 'vocode --vocoder'} {run}"
+        )
 
 
 class TrainTeller:
-    """Shows a run's events: a Rich bar on a terminal, else a line now and then; on standard error where JSON is wanted."""
+    """Shows a run's events: a bar on a terminal, else a line now and then; on standard error beside JSON."""
 
     def __init__(self, *, json_output: bool = False) -> None:
         """Lines go to standard error with `json_output`."""
@@ -80,7 +82,7 @@ class TrainTeller:
     def _on_data(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
         first = self._data.setdefault(event["what"], now)
-        if event["done"] == event["total"] and now - first > 1 or now - self._told > LINE_EVERY_SEC < now - first:
+        if (event["done"] == event["total"] and now - first > 1) or now - self._told > LINE_EVERY_SEC < now - first:
             self._told = now
             self._line(f"{event['what']}: {event['done']}/{event['total']} files")
 
@@ -94,7 +96,9 @@ class TrainTeller:
     def _on_step(self, event: dict[str, Any]) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
-        text = f"step {event['step']}  {1 / event['step_sec']:.2f} steps/s  {_clock(event['left_sec'])} left{self._latest}"
+        text = (
+            f"step {event['step']}  {1 / event['step_sec']:.2f} steps/s  {_clock(event['left_sec'])} left{self._latest}"
+        )
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(0, completed=event["progress"], description=text)
@@ -108,7 +112,9 @@ class TrainTeller:
 
     def _on_val(self, event: dict[str, Any]) -> None:
         self.values = event["values"]
-        self._line(f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items()))
+        self._line(
+            f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
+        )
 
     def _on_preview(self, event: dict[str, Any]) -> None:
         self._line(f"step {event['step']}  preview in {event['folder']}")

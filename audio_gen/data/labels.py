@@ -118,7 +118,7 @@ def _from_folders(names: list[str]) -> _Found:
 def _from_names(names: list[str], pattern: re.Pattern[str]) -> _Found:
     labels = {}
     for name in names:
-        if match := pattern.search(PurePosixPath(name).stem):
+        if match := pattern.search(_stem(name)):
             label = _label(match.groupdict())
             if isinstance(label, Label):  # impossible numbers mean that the name is of another kind
                 labels[name] = label
@@ -171,14 +171,19 @@ def _read_nsynth(file: Path) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _lookup(names: list[str]) -> dict[str, list[str]]:
-    """Names by the ways a label file may write them: the whole path first, then the file name, then its stem."""
+    """Names by the ways a label file may write them: the path, the file name, each with or without its suffix."""
     lookup: dict[str, list[str]] = {}
-    for form in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem):
+    forms = (str, lambda n: str(PurePosixPath(n).with_suffix("")), lambda n: PurePosixPath(n).name, _stem)
+    for form in forms:
         more: dict[str, list[str]] = {}
         for name in names:
             more.setdefault(form(name), []).append(name)
         lookup = {**more, **lookup}
     return lookup
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
 
 
 def _label(values: Mapping[str, Any]) -> Label | str:

@@ -7,11 +7,13 @@ import numpy as np
 from audio_gen.data.index import Progress, in_threads
 from audio_gen.data.store import Cache, Clip
 
-HEARD_SEC = 2.0
-F_MIN, F_MAX = 32.7, 4186.0  # Hz, C1 to C8
+HEARD_SEC = 1.0
+MIN_SEC = 0.1  # one frame of pYIN; less gives chance results
+F_MIN, F_MAX = 30.0, 4186.0  # Hz; the lowest note found is C1, the highest C8
 RATE = 22050  # enough for the highest fundamental, and half the work
 VOICED_SHARE = 0.5
 STEADY_SEMITONES = 0.5
+EDGE_SEMITONES = 2
 
 
 def estimate_pitches(
@@ -45,6 +47,8 @@ def estimate_midi(wav: np.ndarray, sample_rate: int) -> float | None:
         MIDI note number with two decimals; None when less than half of the sound is voiced or its pitch moves.
         Source: pYIN, Mauch and Dixon 2014.
     """
+    if len(wav) < MIN_SEC * sample_rate:
+        return None
     import librosa
     import soxr
 
@@ -56,5 +60,7 @@ def estimate_midi(wav: np.ndarray, sample_rate: int) -> float | None:
         return None
     midi = librosa.hz_to_midi(f0_hz[voiced & sounding])
     middle = float(np.median(midi))
+    if middle < librosa.hz_to_midi(F_MIN) + EDGE_SEMITONES:
+        return None  # where pYIN puts noise
     steady = float((np.abs(midi - middle) < STEADY_SEMITONES).mean())
     return round(middle, 2) if steady > VOICED_SHARE else None

@@ -1,6 +1,5 @@
 """Sounds that users bring: read as training reads them, with the class and pitch that they are known by."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,14 @@ class EncodedFile:
     Attributes:
         path: The file.
         mel: Its log-mel (M, L), cropped or padded.
+        frames: How many of the frames of `mel` are its own; the rest is silence.
         latents: Its latent, a set of one.
         note: What happened to it on the way, for the user; None if nothing did.
     """
 
     path: Path
     mel: Tensor
+    frames: int
     latents: Latents
     note: str | None
 
@@ -65,7 +66,8 @@ def encode_file(
     own_pitch = pitch_of(conditions, label.pitch, wav, pipeline.spec.sample_rate)
     mel = pipeline.mel(wav)
     latents = pipeline.encode(mel, class_id, given[1] if np.isnan(own_pitch) else own_pitch)
-    return EncodedFile(path, mel, latents, pipeline.length_note(one_line(path.name), length))
+    frames = min(-(-length // pipeline.spec.hop_length), pipeline.model.frames)
+    return EncodedFile(path, mel, frames, latents, pipeline.length_note(one_line(path.name), length))
 
 
 def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int]:
@@ -109,6 +111,6 @@ def pitch_of(conditions: Conditions, named: float | None, wav: Tensor, sample_ra
     return conditions.known_pitch([named])
 
 
-def notes_of(files: Sequence[EncodedFile]) -> list[str]:
-    """What to tell the user about some files."""
-    return [f.note for f in files if f.note is not None]
+def log_mel_l1(real: Tensor, made: Tensor, frames: int) -> float:
+    """Mean absolute difference in nats of log-mels (M, L) over their first `frames` frames."""
+    return float((real - made)[:, :frames].abs().mean())

@@ -22,6 +22,7 @@ from audio_gen.models.density import LatentDensity
 from audio_gen.models.vae import VAE
 
 MAX_SEED = 2**63 - 1
+UNHEARD_SEC = 0.05  # a difference in length that nobody needs to be told of
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,11 @@ class Pipeline:
     def length_note(self, name: str, samples: int) -> str | None:
         """What to tell of a sound with `samples` samples that is cropped or padded; None where it fits as it is."""
         have, want = samples / self.spec.sample_rate, self.duration_sec
+        if abs(have - want) < UNHEARD_SEC:
+            return None
         if samples > self.samples:
             return f"{name}: {have:.2f} s long, only its first {want:.2f} s are used"
-        if samples < self.samples:
-            return f"{name}: {have:.2f} s long, silence is added up to {want:.2f} s"
-        return None
+        return f"{name}: {have:.2f} s long, silence is added up to {want:.2f} s"
 
     def _in_batches(self, work: Callable[[int, int], Tensor], count: int, batch: int) -> Tensor:
         size = 1 if self.device.type == "cpu" else batch
@@ -207,6 +208,6 @@ class Pipeline:
     def _finite(self, x: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(x).all()):
             raise CheckpointError(
-                f"{self.conditions.model}: made a {what} with NaN or infinite values; lower --temperature or train again"
+                f"{self.conditions.model}: made a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def describe(
     command: str,
     seed: int | None = None,
     temperature: float | None = None,
-    **more: Any,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The sidecar of a clip.
 
@@ -54,7 +55,7 @@ def describe(
         command: The command line that made it.
         seed: Its seed, if it was drawn.
         temperature: Its temperature, if it was drawn.
-        **more: What else there is to say.
+        more: What else there is to say.
     """
     return {
         "seed": seed,
@@ -62,7 +63,7 @@ def describe(
         "class": pipeline.conditions.class_name(int(point.class_id[0])),
         "pitch": pitch_or_none(float(point.pitch[0])),
         "temperature": temperature,
-        **more,
+        **(more or {}),
         "bundle": pipeline.digest,
         "bundle_path": one_line(pipeline.path.absolute()),
         "model": "vae",
@@ -101,6 +102,6 @@ def read_sidecar(wav_path: Path) -> Sidecar | None:
         return Sidecar(z, values["class"], pitch, str(values["bundle"]), Path(values["bundle_path"]))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as e:
         raise DataError(
-            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: {one_line(str(e))}); move it away and "
-            "name the run with --run, then the WAV itself is encoded"
+            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: {one_line(str(e))}); move it "
+            "away and name the run with --run, then the WAV itself is encoded"
         ) from e

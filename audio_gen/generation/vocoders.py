@@ -110,14 +110,21 @@ def vocode_long(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES)
     total, hop_length = mel.shape[-1], vocoder.spec.hop_length
     if total <= block_frames + OVERLAP_FRAMES:
         return vocoder(mel[None])[0].cpu()
-    wav = torch.zeros(1, total * hop_length)
-    fade = torch.linspace(0, 1, OVERLAP_FRAMES * hop_length)
-    for start in range(0, total, block_frames):
+    wav = vocoder(mel[None, :, : block_frames + OVERLAP_FRAMES])[0].cpu()
+    for start in range(block_frames, total, block_frames):
         block = vocoder(mel[None, :, start : start + block_frames + OVERLAP_FRAMES])[0].cpu()
-        first = start * hop_length
-        if start:
-            joined = min(len(fade), block.shape[-1])
-            block[:, :joined] *= fade[:joined]
-            wav[:, first : first + joined] *= 1 - fade[:joined]
-        wav[:, first : first + block.shape[-1]] += block
+        wav = _joined(wav, block, wav.shape[-1] - start * hop_length)
     return wav
+
+
+def _joined(wav: Tensor, block: Tensor, overlap: int) -> Tensor:
+    """Fade from wav (1, T) into a block (1, N) whose first samples are wav's last `overlap`, at constant power."""
+    old, new = wav[:, -overlap:], block[:, :overlap]
+    old = old[:, : new.shape[-1]]
+    # Blocks may disagree in phase: the polarity that fits is taken, and what still cancels is made up for.
+    alike = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
+    sign = -1.0 if alike < 0 else 1.0
+    fade = torch.linspace(0, 1, new.shape[-1])
+    power = fade**2 + (1 - fade) ** 2 + 2 * abs(alike) * fade * (1 - fade)
+    mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
+    return torch.cat([wav[:, :-overlap], mixed, sign * block[:, overlap:]], dim=1)

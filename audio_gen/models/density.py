@@ -10,6 +10,8 @@ from torch import Tensor
 PITCH_SCALE = 12.0  # semitones that count as one unit beside whitened latents
 MAX_DIRECTIONS = 24
 CLIPS_PER_COMPONENT = 8
+ADDED_VARIANCE = 0.02  # of each direction's own variance
+SMALLEST_STD = 1e-3
 
 
 class LatentDensity:
@@ -17,7 +19,7 @@ class LatentDensity:
 
     N(0, I) is the wrong density to sample a trained VAE from; a density fitted to its aggregate posterior is not.
     Pitch is conditioned on exactly, by Gaussian conditioning in each component. Directions beyond the leading ones are
-    independent Gaussians. Source: Ghosh et al. 2020, "From variational to deterministic autoencoders" (ex-post density).
+    independent Gaussians. Source: Ghosh 2020, "From variational to deterministic autoencoders" (ex-post density).
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -109,20 +111,26 @@ class LatentDensity:
 
 def _fit_mixture(points: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, means and covariances of the mixture with the best BIC for points (N, R + 1)."""
+    scale = np.maximum(points.std(axis=0), SMALLEST_STD)  # so that what is added to variances fits each direction
+    weights, means, covariances = _fit_scaled(points / scale, seed)
+    return weights, means * scale, covariances * np.outer(scale, scale)
+
+
+def _fit_scaled(points: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from sklearn.mixture import GaussianMixture
 
-    spread = max(float(points.var(axis=0).mean()), 1e-3)
+    size = points.shape[1]
     if len(points) < 2 * CLIPS_PER_COMPONENT:
         # Too few for a full covariance: shrink it hard towards the diagonal.
-        covariance = np.cov(points.T, bias=True) if len(points) > 1 else np.zeros((points.shape[1],) * 2)
-        shrunk = 0.5 * covariance + 0.5 * np.diag(np.diag(covariance)) + 0.02 * spread * np.eye(points.shape[1])
+        covariance = np.cov(points.T, bias=True) if len(points) > 1 else np.zeros((size, size))
+        shrunk = 0.5 * covariance + 0.5 * np.diag(np.diag(covariance)) + ADDED_VARIANCE * np.eye(size)
         return np.ones(1), points.mean(axis=0)[None], shrunk[None]
     fits = []
     for components in (1, 2, 4, 8, 16, 32):
         if components * CLIPS_PER_COMPONENT > len(points):
             break
         for kind in ("full", "diag"):
-            mixture = GaussianMixture(components, covariance_type=kind, reg_covar=0.02 * spread, random_state=seed)
+            mixture = GaussianMixture(components, covariance_type=kind, reg_covar=ADDED_VARIANCE, random_state=seed)
             mixture.fit(points)
             fits.append((mixture.bic(points), mixture))
     best = min(fits, key=lambda fit: fit[0])[1]

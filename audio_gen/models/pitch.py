@@ -17,7 +17,9 @@ def midi_to_hz(pitch: Tensor) -> Tensor:
 def hz_to_mel(frequency_hz: Tensor) -> Tensor:
     """Slaney's mel scale: linear to 1 kHz, logarithmic above, any shape."""
     linear = frequency_hz / (200 / 3)
-    return torch.where(frequency_hz < 1000, linear, 15 + 27 * torch.log(frequency_hz.clamp(min=1) / 1000) / math.log(6.4))
+    return torch.where(
+        frequency_hz < 1000, linear, 15 + 27 * torch.log(frequency_hz.clamp(min=1) / 1000) / math.log(6.4)
+    )
 
 
 def mel_to_hz(mel: Tensor) -> Tensor:
@@ -26,7 +28,7 @@ def mel_to_hz(mel: Tensor) -> Tensor:
 
 
 def interpolation_matrix(position: Tensor, size: int) -> Tensor:
-    """Weights (..., size) that read a grid of `size` points at real-valued positions (...), linearly, clamped at the ends."""
+    """Weights (..., size) that read a grid of `size` points at real positions (...), linearly, clamped at the ends."""
     grid = torch.arange(size, device=position.device, dtype=position.dtype)
     return (1 - (position.clamp(0, size - 1)[..., None] - grid).abs()).clamp(min=0)
 
@@ -38,10 +40,13 @@ class HarmonicAxis(nn.Module):
     timbre at one pitch holds at every other, and the pitch of what is decoded is the pitch that was asked for.
     """
 
+    log_centre: Tensor
+    harmonic: Tensor
+
     def __init__(
         self, *, n_mels: int, f_min: float, f_max: float, pitch_low: float, pitch_high: float, rows_per_mel: int = 2
     ) -> None:
-        """An axis wide enough for pitches from `pitch_low` to `pitch_high` (MIDI) on mel bands from `f_min` to `f_max` (Hz)."""
+        """An axis for pitches from `pitch_low` to `pitch_high` (MIDI) on mel bands from `f_min` to `f_max` (Hz)."""
         super().__init__()
         self.n_mels, self.rows = n_mels, rows_per_mel * n_mels
         mel_low, mel_high = hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64)).tolist()
@@ -71,7 +76,7 @@ class HarmonicAxis(nn.Module):
         return interpolation_matrix((log_harmonic - self.log_low) / self.log_step, self.rows) @ rows
 
     def features(self, pitch: Tensor) -> Tensor:
-        """What each band is to the pitch (B,): (B, 4, M) with cos and sin of 2 pi f/f0, log2 f/f0, and 1 where the pitch is known."""
+        """What each band is to the pitch (B,): (B, 4, M), cos and sin of 2 pi f/f0, log2 f/f0, 1 for a known pitch."""
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)
         turns = 2 * math.pi * log_harmonic.exp()
         # Partials closer than two bands cannot be told apart: let their wave fade there instead of aliasing.

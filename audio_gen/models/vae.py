@@ -19,6 +19,9 @@ class VAE(nn.Module):
     Source: Kingma and Welling 2014; AdaLN conditioning from Peebles and Xie 2023.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         *,
@@ -79,7 +82,7 @@ class VAE(nn.Module):
         return self.linear_in(rows.flatten(1)) + delta, (logvar - 4).clamp(-12, 4)
 
     def decode(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
-        """z (B, D), class_id (B,) and pitch (B,) as for `encode` -> log-mel in nats (B, M, L), not below `mel_floor`."""
+        """z (B, D), class_id (B,), pitch (B,) as for `encode` -> log-mel (B, M, L) in nats, not below `mel_floor`."""
         return self.decode_raw(z, class_id, pitch).clamp(min=self.mel_floor)
 
     def decode_raw(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
@@ -196,6 +199,7 @@ class Decoder(nn.Module):
         self.norm = AdaptiveNorm2d(channels=channels[0])
         self.head = nn.Conv2d(channels[0], PATCH * PATCH, 3, padding=1)
         nn.init.zeros_(self.head.weight)
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
     def forward(self, z: Tensor, features: Tensor | None) -> Tensor:

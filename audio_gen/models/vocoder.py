@@ -1,13 +1,16 @@
-"""Mel to wave by one network at frame rate and one inverse STFT, with an amplitude prior; and a plain Vocos head to compare."""
+"""Mel to wave by one network at frame rate and one inverse STFT; and a plain Vocos head to compare with."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.audio.inversion import initial_phase, linear_mel, nnls_amplitude, product
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
 
-PRIOR_FLOOR = 1e-5
-MAX_LOG_AMPLITUDE = 9.0
+MAX_LOG_GAIN = 4.0
+MOMENTUM = 0.99  # of fast Griffin-Lim
+SILENT_AMPLITUDE = 1e-9
+SILENT_POWER = 1e-14
 
 
 class ConvNeXtBlock(nn.Module):
@@ -52,54 +55,69 @@ class Backbone(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """The network corrects what the mel filters' pseudo-inverse already knows of the amplitudes, and finds the phases.
+    """A network that corrects what can be computed from the mel, and projections that make its output fit the mel.
 
-    Amplitude = pinv(mel) * exp(gain), with the gain zero at the start; phase from a normalised (cos, sin) pair, which,
-    unlike a wrapped angle, has a gradient everywhere.
+    Amplitudes by NNLS and phases of advancing partials are the start; the network scales the amplitudes and turns the
+    phases, by nothing at first; then each projection makes the spectrum that of a wave and refits it to the mel. The
+    gradient goes through the projections, so the network learns what they leave over.
+    Source: ConvNeXt and inverse STFT as in Vocos (Siuzdak 2023); projections as in fast Griffin-Lim (Perraudin 2013).
     """
 
     def __init__(
-        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 256,
-        blocks: int = 8, expansion: int = 3,
+        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 192,
+        blocks: int = 6, expansion: int = 3, nnls_iterations: int = 2, projections: int = 2,
     ) -> None:  # fmt: skip
         """A vocoder for one mel definition (the first six arguments are MelSpec's)."""
         super().__init__()
         self.spec = MelSpec(sample_rate, n_fft, hop_length, n_mels, f_min, f_max)
         self.front_end = MelFrontEnd(self.spec)
+        self.nnls_iterations, self.projections = nnls_iterations, projections
         self.backbone = Backbone(n_mels=n_mels, dim=dim, blocks=blocks, expansion=expansion)
-        self.gain = nn.Linear(dim, self.spec.n_bins)
-        self.phase = nn.Linear(dim, 2 * self.spec.n_bins)
-        nn.init.zeros_(self.gain.weight)
-        nn.init.zeros_(self.gain.bias)
-        inverse = torch.linalg.pinv(self.front_end.filters.double()).float()
-        self.register_buffer("inverse", inverse, persistent=False)
-
-    def prior(self, mel: Tensor) -> Tensor:
-        """Amplitudes (B, F, L) from log-mel (B, M, L) by the pseudo-inverse; silence gives the floor."""
-        linear = mel.exp() - torch.tensor(LOG_FLOOR).exp()
-        return (self.inverse @ linear.clamp(min=0)).clamp(min=PRIOR_FLOOR)
+        self.head = nn.Linear(dim, 4 * self.spec.n_bins)  # log-gain, weight of the start's phase, real, imaginary
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def spectrum(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, M, L) -> complex STFT (B, F, L)."""
+        """Log-mel (B, M, L) -> complex STFT (B, F, L), before projections."""
+        amplitude = nnls_amplitude(mel, self.spec, self.nnls_iterations)
+        # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
+        phase, amplitude = initial_phase(amplitude, self.front_end, seed=0).mT.contiguous(), amplitude.mT.contiguous()
         h = self.backbone(mel)
         with torch.autocast(mel.device.type, enabled=False):
-            log_gain = self.gain(h.float()).transpose(1, 2)
-            cos, sin = self.phase(h.float()).transpose(1, 2).chunk(2, dim=1)  # (B, F, L) each
-            log_amplitude = (self.prior(mel.float()).log() + log_gain).clamp(max=MAX_LOG_AMPLITUDE)
-            scale = log_amplitude.exp() * torch.rsqrt(cos.square() + sin.square() + 1e-8)
-            return torch.complex(cos * scale, sin * scale)
+            log_gain, weight, real, imag = self.head(h.float()).chunk(4, dim=2)  # (B, L, F) each
+            real = torch.addcmul(real, 1 + weight, phase.cos())
+            imag = torch.addcmul(imag, 1 + weight, phase.sin())
+            gain = log_gain.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp()
+            scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
+            return torch.complex(real * scale, imag * scale).mT  # (B, L, F) -> (B, F, L)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length)."""
-        return self.front_end.istft(self.spectrum(mel))
+        spectrum = self.spectrum(mel)
+        filters, coverage = self.front_end.filters, self.front_end.coverage(mel.shape[-1])
+        with torch.autocast(mel.device.type, enabled=False):
+            target = product(filters.mT, linear_mel(mel.float()))
+            previous = None
+            for _ in range(self.projections):
+                wave_like = self.front_end.stft(self.front_end.overlapped(spectrum) / coverage)
+                amplitude = power(wave_like).sqrt()
+                fit = target / (product(filters.mT, product(filters, amplitude)) + SILENT_AMPLITUDE)
+                ahead = wave_like if previous is None else wave_like + MOMENTUM * (wave_like - previous)
+                spectrum, previous = ahead * (amplitude * fit * torch.rsqrt(power(ahead))), wave_like
+            return self.front_end.overlapped(spectrum) / coverage
+
+
+def power(spectrum: Tensor) -> Tensor:
+    """Squared magnitude (B, F, L) of a complex spectrum, kept off zero for the gradient of its root."""
+    return torch.view_as_real(spectrum).square().sum(-1) + SILENT_POWER
 
 
 class VocosHead(nn.Module):
     """The same backbone with Vocos's head: log-amplitude and phase angle, both from nothing (Siuzdak 2023)."""
 
     def __init__(
-        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 256,
-        blocks: int = 8, expansion: int = 3,
+        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 192,
+        blocks: int = 6, expansion: int = 3,
     ) -> None:  # fmt: skip
         """As `Vocoder`."""
         super().__init__()

@@ -38,7 +38,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: There are checkpoints, and none is whole.
         """
-        skipped = []
+        skipped: list[str] = []
         for path in reversed(self.paths()):
             try:
                 return load_checkpoint(path), skipped
@@ -46,6 +46,7 @@ class CheckpointStore:
                 skipped.append(str(e))
         if skipped:
             raise CheckpointError(
-                f"{self.folder}: none of its {len(skipped)} checkpoints is whole; train into another folder, or add --force"
+                f"{self.folder}: none of its {len(skipped)} checkpoints is whole; "
+                "train into another folder, or add --force"
             )
         return None, []

@@ -120,7 +120,7 @@ class Engine:
         where = f"the state of {kept[-1].name} is kept" if kept else "no checkpoint had been written yet"
         raise TrainingError(
             f"{', '.join(bad)} became NaN or infinite at step {self.step} (phase {phase}); {where}; "
-            f"lower train.lr ({self.settings.lr:g}), for example --set train.lr={self.settings.lr / 3:.1g}, into a new run"
+            f"lower train.lr ({self.settings.lr:g}), such as --set train.lr={self.settings.lr / 3:.1g}, in a new run"
         )
 
     def _told(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:

@@ -57,7 +57,7 @@ class Task(Protocol):
         """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's."""
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures on files kept out of training, for the averaged model; the first one, lower is better, picks the best."""
+        """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint."""
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Sounds and pictures of the averaged model."""

@@ -35,8 +35,8 @@ def load_clips(folder: Path, every: int, sample_rate: int, max_sec: float) -> li
     clips = []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[::every]:
         samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-        wav = librosa.resample(samples.mean(axis=1), orig_sr=file_rate, target_sr=sample_rate)
-        wav = torch.from_numpy(PEAK * wav / max(np.abs(wav).max(), 1e-9))
+        resampled = librosa.resample(samples.mean(axis=1), orig_sr=file_rate, target_sr=sample_rate)
+        wav = torch.from_numpy(PEAK * resampled / max(np.abs(resampled).max(), 1e-9))
         clips.append(wav[None, None, : int(max_sec * sample_rate)])
     return clips
 
@@ -54,15 +54,9 @@ def with_librosa(spec: MelSpec, iterations: int) -> Invert:
             mel[0].exp().numpy(), sr=spec.sample_rate, n_fft=spec.n_fft, power=1.0
         )
         # Its first frame is centred on sample 0, ours on the middle of the first hop.
-        lead = np.repeat(amplitude[:, :1], 1, axis=1)
-        made = librosa.griffinlim(
-            np.concatenate([lead, amplitude], axis=1),
-            n_iter=iterations,
-            hop_length=spec.hop_length,
-            random_state=0,
-        )
-        start = spec.hop_length // 2
-        made = np.pad(made, (0, spec.n_fft))[start : start + spec.samples(mel.shape[-1])]
+        amplitude = np.pad(amplitude, ((0, 0), (1, 1)), mode="edge")
+        made = librosa.griffinlim(amplitude, n_iter=iterations, hop_length=spec.hop_length, random_state=0)
+        made = made[spec.hop_length // 2 :][: spec.samples(mel.shape[-1])]
         return torch.from_numpy(made)[None, None]
 
     return invert

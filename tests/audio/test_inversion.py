@@ -50,6 +50,13 @@ def test_a_batch_is_its_clips_bit_for_bit():
     assert not torch.equal(together, GriffinLimVocoder(SPEC, iterations=8, seed=1)(mel))
 
 
+def test_training_settings_change_nothing():
+    vocoder, mel = GriffinLimVocoder(SPEC, iterations=4), FRONT_END(decaying_chord(220))
+    expected = vocoder(mel)
+    with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(vocoder(mel.clone().requires_grad_()), expected)
+
+
 def test_a_sine_keeps_its_frequency():
     f0_hz = 1000.0
     wav = 0.5 * torch.sin(2 * torch.pi * f0_hz * torch.arange(SPEC.samples(FRAMES)) / SPEC.sample_rate)

@@ -87,9 +87,9 @@ def train_run(
     torch.manual_seed(settings.train.seed)
     task = TASKS[model][1](settings, spec, cache)
     train_samples, val_samples = task.segments()
-    seed_crop = {"seed": settings.train.seed, "crop": settings.data.crop}
-    train = ClipDataset(cache, split="train", segment_samples=train_samples, **seed_crop)
-    val = ClipDataset(cache, split="val", segment_samples=val_samples, **seed_crop)
+    number, crop = settings.train.seed, settings.data.crop
+    train = ClipDataset(cache, split="train", segment_samples=train_samples, seed=number, crop=crop)
+    val = ClipDataset(cache, split="val", segment_samples=val_samples, seed=number, crop=crop)
     config.save(settings, run / CONFIG_NAME)
     write_json(run / "dataset_report.json", cache.report)
     write_json(run / "run.json", {"source": str(source.resolve()), "version": __version__})
@@ -122,12 +122,16 @@ def resolve_config(
         raise ConfigError(f"--model {model}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
-    base: dict[str, Any] = kind().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
+    base: dict[str, Any] = (
+        kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
+    )
     if config_file is not None:
         base = config.merge(base, config.read_yaml(config_file))
     given = config.merge(config.parse_overrides(overrides), flags)
     if base.get("model") != model:
-        raise ConfigError(f"--model {model}: the settings are for {base.get('model')}; give --model {base.get('model')}")
+        raise ConfigError(
+            f"--model {model}: the settings are for {base.get('model')}; give --model {base.get('model')}"
+        )
     base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in ("steps", "minutes")}}
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
@@ -135,7 +139,9 @@ def resolve_config(
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
             told = ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in changed)
-            raise ConfigError(f"{run}: cannot go on with other settings ({told}); train into a new folder, or add --force")
+            raise ConfigError(
+                f"{run}: cannot go on with other settings ({told}); train into a new folder, or add --force"
+            )
     return settings
 
 
@@ -174,7 +180,11 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
 def export(engine: Engine, run: Path) -> None:
     """Write the run's bundle: averaged weights, config, model card."""
     bundle_config, tensors = engine.task.bundle(engine.ema.module)
-    training = {"steps": engine.step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": _number(engine.best)}
+    training = {
+        "steps": engine.step,
+        "minutes": round(engine.budget.elapsed_sec() / 60, 2),
+        "best": _number(engine.best),
+    }
     extra = {"version": __version__, "training": training}
     digest = save_bundle(run / "bundle", {**bundle_config, **extra}, tensors)
     write_text(
@@ -193,7 +203,9 @@ def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:
     try:
         model.load_state_dict(bundle.part("model"))
     except RuntimeError as e:
-        raise CheckpointError(f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings") from e
+        raise CheckpointError(
+            f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings"
+        ) from e
 
 
 def _move_aside(run: Path) -> Path:

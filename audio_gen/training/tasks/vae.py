@@ -169,7 +169,8 @@ class VAETask:
         z = torch.randn(len(mel), model.latent_dim, generator=generator).to(mel.device)
         sampled = model.decode(z, *conditions)
         speak = GriffinLimVocoder(self.spec, iterations=16)
-        sounds, columns = {}, []
+        sounds: dict[str, Tensor] = {}
+        columns: list[tuple[str, Tensor]] = []
         for i in range(len(mel)):
             sounds[f"{i}-real"] = batch.wav[i]
             sounds[f"{i}-reconstructed"] = speak(made[i : i + 1])[0]

@@ -23,10 +23,10 @@ class VocoderNet(Settings):
     """The network."""
 
     head: Literal["vocoder", "vocos"] = "vocoder"
-    """vocoder: amplitude prior, gain, (cos, sin) phase; vocos: a plain Vocos head, to compare."""
-    dim: Count = 256
+    """vocoder: starts from what the mel gives; vocos: a plain Vocos head, to compare with."""
+    dim: Count = 192
     """Channels."""
-    blocks: Count = 8
+    blocks: Count = 6
     """ConvNeXt blocks."""
     expansion: Count = 3
     """Width of a block's pointwise network over `dim`."""
@@ -46,7 +46,9 @@ class VocoderConfig(RunConfig):
 
     model: Literal["vocoder"] = "vocoder"
     data: DataSettings = DataSettings(segment_sec=0.75, crop="random", labels="none", pitch="none")
-    train: TrainSettings = TrainSettings(steps=3000, batch_size=16, lr=5e-4, betas=(0.8, 0.99), val_clips=32)
+    train: TrainSettings = TrainSettings(
+        steps=3000, batch_size=16, lr=1e-3, betas=(0.8, 0.99), clip_norm=10, val_clips=32
+    )
     net: VocoderNet = VocoderNet()
     loss: VocoderLoss = VocoderLoss()
     val_sec: Positive = 2.0
@@ -64,9 +66,7 @@ class VocoderTask:
         self.vocoder = HEADS[net.head](**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
-        self._modules = nn.ModuleDict(
-            {"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel}
-        )
+        self._modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
 
     @property
     def model(self) -> nn.Module:
@@ -112,7 +112,8 @@ class VocoderTask:
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Real clips and their copy-synthesis."""
-        sounds, columns = {}, []
+        sounds: dict[str, Tensor] = {}
+        columns: list[tuple[str, Tensor]] = []
         for i, wav in enumerate(_at_peak(batch.wav)):
             mel = self.front_end(wav[None])
             made = model(mel)

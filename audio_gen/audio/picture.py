@@ -1,0 +1,120 @@
+"""Pictures of log-mel spectrograms."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.audio.mel import MelSpec
+from audio_gen.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RANGE_NATS = 10.0  # 87 dB below the loudest point is black
+CELL_INCHES, TITLE_CHARACTERS = (2.4, 1.9), 32
+MAX_COLUMNS = 1200  # frames shown of a sound; more than a picture has pixels for
+
+
+def spectrogram_png(
+    columns: Sequence[tuple[str, Tensor]],
+    path: Path | None = None,
+    *,
+    spec: MelSpec | None = None,
+    per_row: int = 6,
+) -> bytes:
+    """Draw log-mels side by side on one colour scale.
+
+    Args:
+        columns: At least one (title, log-mel (M, L)).
+        path: Where the picture is also written.
+        spec: What they were made with, for axes in Hz and seconds; without it they count bands and frames.
+        per_row: Pictures in a row.
+
+    Returns:
+        A PNG.
+    """
+    # The pyplot interface would keep figures alive and ask for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    assert columns
+    width = min(per_row, len(columns))
+    height = -(-len(columns) // width)
+    figure = Figure(figsize=(width * CELL_INCHES[0] + 0.9, height * CELL_INCHES[1] + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(height, width, squeeze=False)
+    high = max(float(mel.max()) for _, mel in columns)
+    image = None
+    for i, axis in enumerate(axes.flat):
+        if i >= len(columns):
+            axis.set_visible(False)
+            continue
+        title, mel = columns[i]
+        shown = _narrowed(mel.detach().float().cpu())
+        extent = (0, _length(mel, spec), -0.5, len(mel) - 0.5)
+        image = axis.imshow(
+            shown.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=high - RANGE_NATS, vmax=high
+        )
+        axis.set_title(_plain(title), fontsize=8)
+        axis.tick_params(labelsize=6, length=2)
+        _label(axis, len(mel), spec, left=i % width == 0, bottom=i + width >= len(columns))
+    assert image is not None
+    bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
+    bar.set_label("nats", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    data = buffer.getvalue()
+    if path is not None:
+        write_atomic(path, lambda p: p.write_bytes(data))
+    return data
+
+
+def _narrowed(mel: Tensor) -> Tensor:
+    """At most MAX_COLUMNS frames of mel (M, L); the loudest of those that fall together."""
+    if mel.shape[1] <= MAX_COLUMNS:
+        return mel
+    return torch.nn.functional.adaptive_max_pool1d(mel[None], MAX_COLUMNS)[0]
+
+
+def _plain(title: str) -> str:
+    """A title in which nothing is read as a formula, on one short line."""
+    line = " ".join(title.split()).replace("$", r"\$")
+    return line if len(line) <= TITLE_CHARACTERS else f"{line[: TITLE_CHARACTERS - 1]}…"
+
+
+def _length(mel: Tensor, spec: MelSpec | None) -> float:
+    return mel.shape[1] / spec.frame_rate if spec else float(mel.shape[1])
+
+
+def _label(axis: "Axes", n_mels: int, spec: MelSpec | None, *, left: bool, bottom: bool) -> None:
+    if spec is not None:
+        wanted_hz = [f for f in (100, 300, 1000, 3000, 10000) if spec.f_min < f < (spec.f_max or spec.nyquist)]
+        axis.set_yticks(_bands(np.array(wanted_hz), n_mels, spec), [_short_hz(f) for f in wanted_hz])
+    if left:
+        axis.set_ylabel("Hz" if spec else "mel band", fontsize=7)
+    else:
+        axis.set_yticklabels([])
+    if bottom:
+        axis.set_xlabel("s" if spec else "frame", fontsize=7)
+
+
+def _bands(frequency_hz: np.ndarray, n_mels: int, spec: MelSpec) -> np.ndarray:
+    """Numbers of the bands (fractions allowed) whose centres lie at frequencies (N,)."""
+    low, high = _slaney(np.array([spec.f_min, spec.f_max], dtype=float))
+    return (_slaney(frequency_hz.astype(float)) - low) / (high - low) * (n_mels + 1) - 1
+
+
+def _slaney(frequency_hz: np.ndarray) -> np.ndarray:
+    """Slaney's mel scale, as librosa has it."""
+    logarithmic = 15 + 27 * np.log(np.maximum(frequency_hz, 1) / 1000) / np.log(6.4)
+    return np.where(frequency_hz < 1000, frequency_hz * 3 / 200, logarithmic)
+
+
+def _short_hz(frequency_hz: float) -> str:
+    return f"{frequency_hz / 1000:g}k" if frequency_hz >= 1000 else f"{frequency_hz:g}"

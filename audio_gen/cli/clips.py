@@ -1,0 +1,140 @@
+"""What the commands that make clips share: options, names of outputs, steps between two clips."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from audio_gen.generation.latents import Latents
+    from audio_gen.generation.pipeline import Pipeline
+
+RunArgument = Annotated[Path, typer.Argument(help="A run of `train --model vae`, or a bundle.")]
+ClassOption = Annotated[str | None, typer.Option("--class", help="A class that the model knows.")]
+PitchOption = Annotated[float | None, typer.Option("--pitch", help="MIDI pitch; 60 is middle C.")]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", help="0: the most typical clips; 1: as varied as the sounds learned from.")
+]
+
+MAX_STEM_BYTES = 180  # file systems take 255 bytes, and something is put behind
+FADE_SEC = 0.01
+STEPS_AT_ONCE = 16
+
+
+def command_line() -> str:
+    """The command that is running, as it can be typed again."""
+    from audio_gen.audio.io import one_line
+
+    return one_line(shlex.join(["audio-gen", *sys.argv[1:]]))
+
+
+def output_stems(files: Iterable[Path]) -> list[str]:
+    """One name for each file, without suffix and not too long; equal names from several folders are numbered."""
+    used: set[str] = set()
+    stems = []
+    for file in files:
+        short = os.fsencode(file.stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip"
+        stem, number = short, 1
+        while stem.casefold() in used:
+            number += 1
+            stem = f"{short}-{number}"
+        used.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def with_sidecars(stems: Iterable[str]) -> list[str]:
+    """The files that `write_clip` makes for clips of these names."""
+    return [f"{stem}{suffix}" for stem in stems for suffix in (".wav", ".json")]
+
+
+def step_stems(steps: int) -> list[str]:
+    """Names of the steps of an interpolation."""
+    digits = max(2, len(str(steps - 1)))
+    return [f"step-{i:0{digits}d}" for i in range(steps)]
+
+
+def write_clips(
+    pipeline: "Pipeline",
+    points: "Latents",
+    paths: Sequence[Path],
+    about: Callable[[int], dict[str, Any]],
+    advance: Callable[[float], object],
+    batch: int = STEPS_AT_ONCE,
+) -> None:
+    """Decode points and write each as a WAV with its sidecar, so many at a time that memory stays small.
+
+    Args:
+        pipeline: The model.
+        points: B points.
+        paths: B paths of WAVs.
+        about: The sidecar of the clip with the number given.
+        advance: Told how many clips were written.
+        batch: Clips at a time.
+    """
+    from audio_gen.generation.sidecar import write_clip
+
+    for first in range(0, len(points), batch):
+        wav = pipeline.vocode(pipeline.decode(points[first : first + batch], batch), batch)
+        for i, clip in enumerate(wav, first):
+            write_clip(paths[i], clip, about(i))
+        advance(len(wav))
+
+
+def write_steps(
+    pipeline: "Pipeline",
+    ends: "tuple[Latents, Latents]",
+    names: tuple[str, str],
+    out: Path,
+    steps: int,
+    advance: Callable[[float], object] = lambda amount: None,
+) -> list[Path]:
+    """Write clips at even steps from one end to the other.
+
+    Args:
+        pipeline: The model.
+        ends: Two sets of one.
+        names: What the ends are called in sidecars.
+        out: Folder.
+        steps: How many, ends included.
+        advance: Told how many clips were written.
+
+    Returns:
+        The paths.
+    """
+    import torch
+
+    from audio_gen.generation.interpolate import between, decode_between
+    from audio_gen.generation.sidecar import describe, write_clip
+
+    paths = [out / f"{stem}.wav" for stem in step_stems(steps)]
+    positions = torch.linspace(0, 1, steps)
+    points = between(*ends, positions)
+    for first in range(0, steps, STEPS_AT_ONCE):
+        some = slice(first, first + STEPS_AT_ONCE)
+        wav = pipeline.vocode(decode_between(pipeline, *ends, positions[some]))
+        for i, clip in enumerate(wav, first):
+            way = {"from": names[0], "to": names[1], "position": float(positions[i])}
+            write_clip(paths[i], clip, describe(pipeline, points[i], command=command_line(), more=way))
+        advance(len(wav))
+    return paths
+
+
+def write_morph(
+    pipeline: "Pipeline", ends: "tuple[Latents, Latents]", names: tuple[str, str], path: Path, duration_sec: float
+) -> None:
+    """Write one sound that moves from one end to the other, with a sidecar whose z is half-way."""
+    import torch
+
+    from audio_gen.generation.interpolate import between, fade_out, morph
+    from audio_gen.generation.sidecar import describe, write_clip
+
+    wav = pipeline.vocode(morph(pipeline, *ends, duration_sec)[None])[0]
+    wav = fade_out(wav, int(FADE_SEC * pipeline.spec.sample_rate))
+    middle = between(*ends, torch.tensor([0.5]))
+    way = {"from": names[0], "to": names[1], "position": 0.5, "morph_sec": duration_sec}
+    write_clip(path, wav, describe(pipeline, middle, command=command_line(), more=way))

@@ -1,0 +1,101 @@
+"""`audio-gen interpolate`: from one sound to another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audio_gen.cli.clips import ClassOption, RunArgument, TemperatureOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, VocoderOption
+
+if TYPE_CHECKING:
+    from audio_gen.generation.latents import Latents
+    from audio_gen.generation.pipeline import Pipeline
+
+SEED_PREFIX = "seed:"
+
+
+def interpolate_command(
+    run: RunArgument,
+    start: Annotated[str, typer.Option("--from", help="A sound file, or seed:N, which is what `sample` makes of N.")],
+    end: Annotated[str, typer.Option("--to", help="A sound file, or seed:N.")],
+    out: OutOption,
+    steps: Annotated[int, typer.Option("--steps", min=0, help="Clips from end to end, both included.")] = 8,
+    morph: Annotated[
+        str | None, typer.Option("--morph", help="Also one sound of this length that moves: 4s, 500ms.")
+    ] = None,
+    class_name: ClassOption = None,
+    pitch: Annotated[float | None, typer.Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")] = None,
+    temperature: TemperatureOption = 1.0,
+    vocoder: VocoderOption = "griffinlim",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Move from one sound to another in steps, and as one morph.
+
+    A file's class and pitch are those that its name or folder tells; else the pitch is the one that is heard, and the
+    class that of --class. Without --pitch the pitch moves too.
+    """
+    from audio_gen.cli.clips import step_stems, with_sidecars, write_morph, write_steps
+    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.errors import ConfigError
+    from audio_gen.generation.interpolate import parse_duration
+    from audio_gen.generation.pipeline import Pipeline
+
+    if steps == 1 or (steps == 0 and morph is None):
+        raise ConfigError(f"--steps {steps}: must be at least 2, or 0 with --morph; try 8")
+    duration_sec = None if morph is None else parse_duration(morph)
+    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    ends, notes = [], []
+    for text in (start, end):
+        point, note = _endpoint(pipeline, text, class_name, pitch, temperature)
+        ends.append(point.with_pitch(pitch))
+        notes += [note] if note else []
+    stems = [*(step_stems(steps) if steps else ()), *(["morph"] if duration_sec else ())]
+    check_out(out, with_sidecars(stems), force=force)
+    for note in notes:
+        say(note, json_output=True)
+    pair, names = (ends[0], ends[1]), (_name(start), _name(end))
+    paths: list[Path] = []
+    with progress("Interpolating", steps + (duration_sec is not None), "clips") as advance:
+        if steps:
+            paths += write_steps(pipeline, pair, names, out, steps, advance)
+        if duration_sec is not None:
+            paths.append(out / "morph.wav")
+            write_morph(pipeline, pair, names, paths[-1], duration_sec)
+            advance(1)
+    if json_output:
+        files = [str(path) for path in paths]
+        emit_json({"files": files, "notes": notes, "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})
+    else:
+        say(f"from {names[0]} to {names[1]} in {out}: " + ", ".join(_ranges(stems)))
+
+
+def _endpoint(
+    pipeline: "Pipeline", text: str, class_name: str | None, pitch: float | None, temperature: float
+) -> "tuple[Latents, str | None]":
+    """The latent of an end, and what happened to its file."""
+    from audio_gen.errors import ConfigError
+    from audio_gen.generation.inputs import encode_file
+
+    if not text.startswith(SEED_PREFIX):
+        encoded = encode_file(pipeline, Path(text), class_name=class_name, pitch=pitch)
+        return encoded.latents, encoded.note
+    number = text.removeprefix(SEED_PREFIX)
+    if not number.isdecimal():
+        raise ConfigError(f"{text}: after seed: must come a whole number; try seed:3")
+    drawn = pipeline.latents([int(number)], class_name=class_name, pitch=pitch, temperature=temperature)
+    return drawn, None
+
+
+def _name(text: str) -> str:
+    from audio_gen.audio.io import one_line
+
+    return one_line(text)
+
+
+def _ranges(stems: list[str]) -> list[str]:
+    steps = [stem for stem in stems if stem != "morph"]
+    shown = [f"{steps[0]}.wav to {steps[-1]}.wav"] if steps else []
+    return [*shown, "morph.wav"] if "morph" in stems else shown

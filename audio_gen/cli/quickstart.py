@@ -1,0 +1,127 @@
+"""`audio-gen quickstart`: from a folder of sounds to new ones, and a page to hear them on."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
+
+RUN_NAME, SOUNDS_NAME, REPORT_NAME = "run", "sounds", "report.html"
+GENERATED = "generated"  # clips under samples/ that models made: nothing to learn from
+
+
+def quickstart_command(
+    folder: Annotated[Path | None, typer.Argument(help="A folder of sounds; without it, the bundled samples.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to train.")] = 5.0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the run, the clips and the report.")] = Path(
+        "quickstart-out"
+    ),
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as data.segment_sec=1.")] = None,
+    seed: SeedOption = 0,
+    vocoder: VocoderOption = "griffinlim",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """From a folder to first new clips in minutes.
+
+    Trains a VAE, makes new clips, moves between sounds, and writes a report to hear and see it all. Run it again to go
+    on where it was stopped.
+    """
+    import math
+
+    from audio_gen.cli.common import emit_json, say
+    from audio_gen.cli.train import TrainTeller
+    from audio_gen.errors import ConfigError
+    from audio_gen.training.tasks import train_run
+
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise ConfigError(f"--minutes {minutes:g}: must be above 0; try 5")
+    run = out / RUN_NAME
+    # With --force the old run is moved aside, so its settings do not count.
+    _check_choices(out / "new" if force else run, overrides or [], minutes, vocoder, device)
+    _check_folder(out, force=force)
+    started = time.monotonic()
+    source = _bundled(out) if folder is None else folder
+    _inspect(source, json_output)
+    teller = TrainTeller(json_output=json_output)
+    try:
+        train_run(
+            source, run, model="vae", overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
+            on_event=teller,
+        )  # fmt: skip
+    finally:
+        teller.close()
+    if teller.end.get("stopped_by"):
+        say(f"stopped by {teller.end['stopped_by']}, all is saved; run the same command again to go on")
+        raise typer.Exit(1)
+    from audio_gen.cli.showcase import make_showcase
+
+    result = make_showcase(
+        run, out, out / REPORT_NAME, source=source, seed=seed, vocoder=vocoder, device=device,
+        source_name="the bundled samples" if folder is None else folder.resolve().name,
+    )  # fmt: skip
+    took_min = (time.monotonic() - started) / 60
+    if json_output:
+        summary: dict[str, Any] = {**result, "run": str(run), "report": str(out / REPORT_NAME), "minutes": took_min}
+        emit_json(summary)
+        return
+    say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
+    say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
+
+
+def _check_choices(run: Path, overrides: list[str], minutes: float, vocoder: str, device: str) -> None:
+    """Refuse what would only fail after training."""
+    from audio_gen.audio.mel import MelSpec
+    from audio_gen.device import resolve_device
+    from audio_gen.generation.vocoders import load_vocoder
+    from audio_gen.training.tasks.run import resolve_config
+
+    resolve_device(device)
+    mel = resolve_config(run, "vae", None, overrides, {"train": {"minutes": minutes}}).mel
+    load_vocoder(vocoder, MelSpec.preset(mel) if isinstance(mel, str) else MelSpec.from_dict(mel))
+
+
+def _check_folder(out: Path, *, force: bool) -> None:
+    """Make the output folder; one that holds other things than an earlier quickstart is left alone."""
+    from audio_gen.cli.common import check_out
+
+    ours = (out / RUN_NAME).is_dir() or (out / SOUNDS_NAME).is_dir()
+    check_out(out, None, force=force or ours)
+
+
+def _bundled(out: Path) -> Path:
+    """The samples that come with a clone of the repository, copied beside the run.
+
+    Raises:
+        DataError: The package was installed without them.
+    """
+    import audio_gen
+    from audio_gen.errors import DataError
+
+    samples = Path(audio_gen.__file__).resolve().parents[1] / "samples"
+    if not any(samples.glob("*/*.wav")):
+        raise DataError(
+            "no folder was named, and the bundled samples are only in a clone; try: audio-gen quickstart FOLDER"
+        )
+    shutil.copytree(samples, out / SOUNDS_NAME, ignore=shutil.ignore_patterns(GENERATED), dirs_exist_ok=True)
+    return out / SOUNDS_NAME
+
+
+def _inspect(source: Path, json_output: bool) -> None:
+    """Say what the folder holds before time is spent on it."""
+    from audio_gen.cli.common import say
+    from audio_gen.cli.stages import stage_progress
+    from audio_gen.data.index import inspect_folder
+
+    with stage_progress() as progress:
+        report = inspect_folder(source, progress=progress)
+    s = report.summary()
+    say(
+        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} left out",
+        json_output=json_output,
+    )
+    report.require_usable()

@@ -1,0 +1,53 @@
+"""`audio-gen sample`: new clips from a trained model."""
+
+from typing import Annotated
+
+import typer
+
+from audio_gen.cli.clips import ClassOption, PitchOption, RunArgument, TemperatureOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
+
+
+def sample_command(
+    run: RunArgument,
+    out: OutOption,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many clips.")] = 16,
+    seed: SeedOption = 0,
+    class_name: ClassOption = None,
+    pitch: PitchOption = None,
+    temperature: TemperatureOption = 1.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Clips at a time; they come out the same.")] = 16,
+    vocoder: VocoderOption = "griffinlim",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Make new clips with a trained model.
+
+    Clip i has the seed SEED + i and is named after it; its JSON says how to make it again.
+    """
+    from audio_gen.cli.clips import command_line, with_sidecars, write_clips
+    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.generation.sidecar import describe
+
+    seeds = range(seed, seed + count)
+    stems = [f"seed-{number:04d}" for number in seeds]
+    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    latents = pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
+    check_out(out, with_sidecars(stems), force=force)
+    command = command_line()
+    about = [
+        describe(pipeline, latents[i], command=command, seed=seeds[i], temperature=temperature) for i in range(count)
+    ]
+    paths = [out / f"{stem}.wav" for stem in stems]
+    with progress("Sampling", count, "clips") as advance:
+        write_clips(pipeline, latents, paths, about.__getitem__, advance, batch)
+    if json_output:
+        files = [
+            {"path": str(path), "seed": a["seed"], "class": a["class"], "pitch": a["pitch"]}
+            for path, a in zip(paths, about, strict=True)
+        ]
+        emit_json({"files": files, "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})
+    else:
+        say(f"{count} clips of {pipeline.duration_sec:.2f} s in {out}: {stems[0]}.wav to {stems[-1]}.wav")

@@ -1,0 +1,249 @@
+"""What `quickstart` makes once a model is trained: clips, moves, reconstructions, and a report with all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from audio_gen.data.store import Cache, Clip
+    from audio_gen.evaluation.report import Section, Sound
+    from audio_gen.generation.latents import Latents
+    from audio_gen.generation.pipeline import Pipeline
+
+SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
+STEPS_HEARD = (0, 2, 5, 7)
+
+
+def make_showcase(
+    run: Path, out: Path, report: Path, *, source: Path, source_name: str, seed: int, vocoder: str, device: str
+) -> dict[str, Any]:
+    """Make clips with a trained run and write the report about them.
+
+    Args:
+        run: The run.
+        out: Folder for the clips; those of an earlier showcase are replaced.
+        report: The HTML file.
+        source: The folder that was trained on.
+        source_name: What the report calls it.
+        seed: Of the first sample.
+        vocoder: See `load_vocoder`.
+        device: Where to compute.
+
+    Returns:
+        Counts and scores, for JSON.
+    """
+    import json
+
+    from audio_gen.audio.io import one_line
+    from audio_gen.cli.common import progress
+    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.evaluation.report import write_report
+    from audio_gen.generation.pipeline import Pipeline
+
+    cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
+    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    held_out = _varied(cache.split("val"), RECONSTRUCTIONS)
+    with progress("Making clips", SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out), "clips") as advance:
+        samples, latents = _samples(pipeline, out / "samples", seed, advance)
+        rebuilt, score = _reconstructions(pipeline, cache, held_out, out / "reconstructions", advance)
+        moves = [_between_seeds(pipeline, latents, seed, out / "between-seeds", advance)]
+        if len(held_out) > 1:
+            moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
+    training = json.loads((run / "bundle" / "config.json").read_text(encoding="utf-8")).get("training", {})
+    summary = cache.report["summary"]
+    write_report(
+        report,
+        title=f"New sounds from {source_name}",
+        intro=[
+            f"A VAE learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of sound) in "
+            f"{training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
+            f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
+            f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
+        ],
+        sections=[samples, rebuilt, *moves, _training(run), *_dataset(cache), _how_to_go_on(run, source, seed)],
+    )
+    return {
+        "samples": SAMPLES,
+        "held_out": [one_line(clip.path) for clip in held_out],
+        "mel_l1": score,
+        "vocoder": pipeline.vocoder.name,
+        "bundle": pipeline.digest,
+    }
+
+
+def _varied(clips: "Sequence[Clip]", count: int) -> "list[Clip]":
+    """Some clips, of as many classes as there are: one of each class, then a second of each, and so on."""
+    seen: dict[str | None, int] = {}
+    ranked = []
+    for i, clip in enumerate(clips):
+        seen[clip.class_name] = seen.get(clip.class_name, 0) + 1
+        ranked.append((seen[clip.class_name], i, clip))
+    return [clip for _, _, clip in sorted(ranked, key=lambda rank: rank[:2])[:count]]
+
+
+def _samples(pipeline: "Pipeline", out: Path, seed: int, advance: Any) -> "tuple[Section, Latents]":
+    """New clips, spread over the classes."""
+    from audio_gen.cli.clips import command_line, write_clips
+    from audio_gen.evaluation.report import Section
+    from audio_gen.generation.latents import Latents
+    from audio_gen.generation.sidecar import describe
+
+    names = pipeline.conditions.classes or (None,)
+    seeds = range(seed, seed + SAMPLES)
+    points = Latents.join([pipeline.latents([s], class_name=names[i % len(names)]) for i, s in enumerate(seeds)])
+    about = [
+        describe(pipeline, points[i], command=command_line(), seed=s, temperature=1.0) for i, s in enumerate(seeds)
+    ]
+    paths = [out / f"seed-{s:04d}.wav" for s in seeds]
+    write_clips(pipeline, points, paths, about.__getitem__, advance)
+    titles = [", ".join([f"seed {a['seed']}", *([a["class"]] if a["class"] else [])]) for a in about]
+    return Section("New sounds", [f"None of these was in the folder. They are in {out.name}/."],
+                   _heard(titles, paths)), points  # fmt: skip
+
+
+def _reconstructions(
+    pipeline: "Pipeline", cache: "Cache", clips: "Sequence[Clip]", out: Path, advance: Any
+) -> "tuple[Section, float]":
+    """Real clips beside what the model makes of them, and beside a sample of the same class."""
+    from audio_gen.audio.io import write_wav
+    from audio_gen.audio.picture import spectrogram_png
+    from audio_gen.evaluation.report import Section, Sound
+    from audio_gen.generation.inputs import log_mel_l1
+
+    rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
+    for i, clip in enumerate(clips):
+        real, wav = _encoded(pipeline, cache, clip)
+        made = pipeline.decode(real)
+        drawn = pipeline.decode(pipeline.latents([i], class_name=pipeline.conditions.class_name(int(real.class_id[0]))))
+        mel = pipeline.mel(wav)
+        errors.append(log_mel_l1(mel, made[0], min(-(-clip.samples // pipeline.spec.hop_length), mel.shape[1])))
+        voices = {
+            "real": wav,
+            "vocoder alone": pipeline.vocode(mel[None])[0],
+            "reconstructed": pipeline.vocode(made)[0],
+        }
+        for kind, voice in voices.items():
+            sounds.append(Sound(f"{clip.path}: {kind}", voice, rate))
+            write_wav(out / f"{i}-{kind.replace(' ', '-')}.wav", voice, rate)
+        columns += [(f"{clip.path} real", mel), ("reconstructed", made[0]), ("sampled", drawn[0])]
+        advance(2)
+    score = sum(errors) / len(errors)
+    kept_out = any(clip.split == "val" for clip in clips)
+    text = [
+        f"{'Files kept out of training' if kept_out else 'Too few files to keep any out: files of the training'}, sent "
+        f"through the model and back: log-mel L1 {score:.2f} nats (0 is perfect). What the vocoder alone loses can "
+        "be heard in between.",
+    ]
+    picture = spectrogram_png(columns, spec=pipeline.spec)
+    about = "Spectrograms of real clips, their reconstructions, and samples of the same class"
+    return Section("Real beside reconstructed beside sampled", text, sounds, picture, about), score
+
+
+def _between_sounds(
+    pipeline: "Pipeline", cache: "Cache", clips: "Sequence[Clip]", out: Path, advance: Any
+) -> "Section":
+    ends = (_encoded(pipeline, cache, clips[0])[0], _encoded(pipeline, cache, clips[1])[0])
+    return _move(pipeline, "From one real sound to another", ends, (clips[0].path, clips[1].path), out, advance)
+
+
+def _between_seeds(pipeline: "Pipeline", latents: "Latents", seed: int, out: Path, advance: Any) -> "Section":
+    ends, names = (latents[0], latents[1]), (f"seed:{seed}", f"seed:{seed + 1}")
+    return _move(pipeline, "From one new sound to another", ends, names, out, advance)
+
+
+def _move(
+    pipeline: "Pipeline", title: str, ends: "tuple[Latents, Latents]", names: tuple[str, str], out: Path, advance: Any
+) -> "Section":
+    import torch
+
+    from audio_gen.audio.io import one_line
+    from audio_gen.audio.picture import spectrogram_png
+    from audio_gen.cli.clips import write_morph, write_steps
+    from audio_gen.evaluation.report import Section
+    from audio_gen.generation.interpolate import decode_between
+
+    names = one_line(names[0]), one_line(names[1])
+    paths = write_steps(pipeline, ends, names, out, STEPS, advance)
+    morph = out / "morph.wav"
+    write_morph(pipeline, ends, names, morph, MORPH_SEC)
+    advance(1)
+    mels = decode_between(pipeline, *ends, torch.linspace(0, 1, STEPS))
+    picture = spectrogram_png([(f"step {i}", mel) for i, mel in enumerate(mels)], spec=pipeline.spec, per_row=4)
+    heard = _heard(
+        [*(f"step {i} of {STEPS - 1}" for i in STEPS_HEARD), f"one sound that moves, {MORPH_SEC:g} s"],
+        [*(paths[i] for i in STEPS_HEARD), morph],
+    )
+    text = [f"{names[0]} to {names[1]} in {STEPS} steps, all of them in {out.name}/."]
+    return Section(title, text, heard, picture, f"Spectrograms of {STEPS} steps from {names[0]} to {names[1]}")
+
+
+def _training(run: Path) -> "Section":
+    """The curves of a run."""
+    import json
+
+    from audio_gen.evaluation.report import Section
+
+    lines = []
+    for text in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue  # cut off by a kill
+    shown = (("training (mel loss)", "loss/mel"), ("kept-out files", "val/mel_l1"))
+    curves = {name: [(line["step"], line[key]) for line in lines if key in line] for name, key in shown}
+    return Section("How it learned", curves=curves, axes=("steps", "log-mel L1, nats"))
+
+
+def _dataset(cache: "Cache") -> "list[Section]":
+    from audio_gen.evaluation.report import Section
+
+    summary = cache.report["summary"]
+    files = [f for f in cache.report["files"] if f["reasons"]]
+    order = ("leave_out", "repair", "use")
+    files.sort(key=lambda f: (order.index(f["action"]), f["path"]))
+    text = (
+        f"{summary['files']} audio files: {summary['use']} used as they are, {summary['repair']} repaired and used, "
+        f"{summary['leave_out']} left out. {summary.get('val_clips', 0)} were kept out of training."
+    )
+    rows = [["File", "What was done", "Why"]]
+    rows += [[f["path"], f["action"].replace("_", " "), "; ".join(f["reasons"])] for f in files]
+    return [Section("What was in the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
+
+
+def _how_to_go_on(run: Path, source: Path, seed: int) -> "Section":
+    import shlex
+
+    from audio_gen.evaluation.report import Section
+
+    name, folder = shlex.quote(str(run)), shlex.quote(str(source))
+    first = shlex.quote(str(run.parent / "samples" / f"seed-{seed:04d}.wav"))
+    return Section(
+        "How to go on",
+        ["More clips, variations of one, the way between two of your own sounds, and a longer training:"],
+        commands=[
+            f"audio-gen sample {name} -n 64 --seed 100 --out more",
+            f"audio-gen vary {first} --amount 0.3 --out variations",
+            f"audio-gen interpolate {name} --from a.wav --to b.wav --steps 8 --morph 4s --out between",
+            f"audio-gen train {folder} --model vae --minutes 60 --run runs/longer",
+        ],
+    )
+
+
+def _encoded(pipeline: "Pipeline", cache: "Cache", clip: "Clip") -> "tuple[Latents, Tensor]":
+    """The latent of a clip and its sound (1, T)."""
+    import torch
+
+    wav = torch.from_numpy(cache.read(clip, 0, min(clip.samples, pipeline.samples)))[None]
+    conditions = pipeline.conditions
+    condition = conditions.known_class([clip.class_name]), conditions.known_pitch([clip.pitch])
+    return pipeline.encode(pipeline.mel(wav), *condition), wav
+
+
+def _heard(titles: Sequence[str], paths: Sequence[Path]) -> "list[Sound]":
+    """Players for WAVs that were written."""
+    from audio_gen.audio.io import read_wav
+    from audio_gen.evaluation.report import Sound
+
+    return [Sound(title, *read_wav(path)) for title, path in zip(titles, paths, strict=True)]

@@ -1,0 +1,108 @@
+"""`audio-gen vary`: variations of a clip that was made before."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from audio_gen.cli.clips import TemperatureOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
+
+if TYPE_CHECKING:
+    from audio_gen.generation.latents import Latents
+    from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.generation.sidecar import Sidecar
+
+
+def vary_command(
+    clip: Annotated[Path, typer.Argument(help="A WAV with its JSON beside it; or any sound, with --run.")],
+    out: OutOption,
+    amount: Annotated[float, typer.Option("--amount", help="0: the same clip; 1: a new one.")] = 0.3,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many variations.")] = 4,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run or bundle, where the clip's JSON does not lead to it.")
+    ] = None,
+    seed: SeedOption = 0,
+    temperature: TemperatureOption = 1.0,
+    vocoder: VocoderOption = "griffinlim",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Make variations of a clip that was made before; its class and pitch are held."""
+    from audio_gen.audio.io import one_line
+    from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
+    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.errors import DataError
+    from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.generation.sidecar import describe, read_sidecar
+    from audio_gen.generation.vary import vary
+
+    sidecar = read_sidecar(clip)
+    if sidecar is None and run is None:
+        name = one_line(clip.with_suffix(".json"))
+        raise DataError(
+            f"{name}: is missing, so nothing tells how the clip was made; name a run with --run to encode it"
+        )
+    where = run or _bundle_of(clip, sidecar)
+    pipeline = Pipeline.load(where, vocoder=vocoder, device=device)
+    point, note = _starting_point(pipeline, clip, sidecar)
+    seeds = range(seed, seed + count)
+    points = vary(pipeline, point, amount, seeds, temperature)
+    stems = [f"{output_stems([clip])[0]}-vary-{i:02d}" for i in range(count)]
+    check_out(out, with_sidecars(stems), force=force)
+    if note:
+        say(note, json_output=True)
+
+    source = {"source": one_line(clip), "amount": amount}
+
+    def about(i: int) -> dict[str, Any]:
+        return describe(
+            pipeline, points[i], command=command_line(), seed=seeds[i], temperature=temperature, more=source
+        )
+
+    paths = [out / f"{stem}.wav" for stem in stems]
+    with progress("Varying", count, "clips") as advance:
+        write_clips(pipeline, points, paths, about, advance)
+    if json_output:
+        files = [{"path": str(path), "seed": number} for path, number in zip(paths, seeds, strict=True)]
+        emit_json({"files": files, "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})
+    else:
+        say(f"{count} variations of {one_line(clip)} in {out}: {stems[0]}.wav to {stems[-1]}.wav")
+
+
+def _bundle_of(clip: Path, sidecar: "Sidecar | None") -> Path:
+    from audio_gen.audio.io import one_line
+    from audio_gen.errors import CheckpointError
+
+    assert sidecar is not None
+    if not sidecar.bundle_path.is_dir():
+        raise CheckpointError(
+            f"{one_line(clip)}: its bundle is no longer at {one_line(sidecar.bundle_path)}; name it with --run"
+        )
+    return sidecar.bundle_path
+
+
+def _starting_point(pipeline: "Pipeline", clip: Path, sidecar: "Sidecar | None") -> "tuple[Latents, str | None]":
+    """The clip's latent as its sidecar has it; encoded from its sound where that is another bundle's."""
+    from audio_gen.audio.io import one_line
+    from audio_gen.errors import DataError
+    from audio_gen.generation.inputs import encode_file
+    from audio_gen.generation.latents import UNKNOWN_PITCH, Latents
+
+    if sidecar is None:
+        encoded = encode_file(pipeline, clip)
+        return encoded.latents, encoded.note
+    if sidecar.digest != pipeline.digest:
+        encoded = encode_file(pipeline, clip)
+        note = (
+            f"{one_line(clip)}: made by the bundle {sidecar.digest}, not {pipeline.digest}; its sound is encoded anew"
+        )
+        return encoded.latents, note
+    if len(sidecar.z) != pipeline.model.latent_dim:
+        raise DataError(
+            f"{one_line(clip.with_suffix('.json'))}: its z has {len(sidecar.z)} numbers, the model has "
+            f"{pipeline.model.latent_dim}; move it away and name the run with --run"
+        )
+    pitch = UNKNOWN_PITCH if sidecar.pitch is None else sidecar.pitch
+    return Latents.one(sidecar.z, pipeline.conditions.class_id(sidecar.class_name), pitch), None

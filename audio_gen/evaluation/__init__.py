@@ -1,0 +1,1 @@
+"""How good what was made is, and reports that show it."""

@@ -1,0 +1,81 @@
+"""Train the small vocoder and a plain Vocos head for equal steps, and put them beside the ways without a network.
+
+Every tenth file by sorted name is kept out; the other files are trained on. The table is that of inversion_benchmark.py
+(mrmel of copy-synthesis on the kept-out files, and speed) with the two networks added.
+
+    python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--threads 2]
+
+DIR keeps the runs; the same command again goes on with them.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from inversion_benchmark import SUFFIXES, load_clips, measure, methods
+from rich.console import Console
+from rich.table import Table
+
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.checkpoint import load_bundle
+from audio_gen.generation.vocoders import load_vocoder
+from audio_gen.training.tasks import train_run
+
+CONFIG = Path(__file__).parent / "config.yaml"
+
+
+def split_folder(folder: Path, every: int, work: Path) -> Path:
+    """Copy what is trained on into a folder of its own."""
+    train = work / "train"
+    train.mkdir(parents=True, exist_ok=True)
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    for number, path in enumerate(files):
+        if number % every and not (train / path.name).exists():
+            shutil.copyfile(path, train / path.name)
+    return train
+
+
+def tell(event: dict) -> None:
+    if event["kind"] in ("start", "val", "end"):
+        print({k: v for k, v in event.items() if k != "classes"}, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=10)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    train = split_folder(args.folder, args.every, args.work)
+    ours = train_run(
+        train, args.work / "ours", model="vocoder", config_file=CONFIG, minutes=args.minutes, device="cpu", on_event=tell
+    )
+    steps = load_bundle(ours).config["training"]["steps"]
+    vocos = train_run(
+        train, args.work / "vocos", model="vocoder", config_file=CONFIG, steps=steps, device="cpu", on_event=tell,
+        overrides=["net.head=vocos", "net.dim=256", "net.blocks=8", "train.lr=5e-4"],
+    )  # fmt: skip
+    bundle = load_bundle(ours)
+    spec = MelSpec.from_dict(bundle.config["mel"])
+    clips = load_clips(args.folder, args.every, spec.sample_rate, 4.0)
+    front_end = MelFrontEnd(spec)
+    mels = [front_end(clip) for clip in clips]
+    table = Table("method", "mrmel", "x real time", title=f"{len(clips)} kept-out clips, {args.threads} threads")
+    networks = {
+        f"vocoder_small, {args.minutes:g} minutes ({steps} steps)": load_vocoder(str(ours), spec),
+        f"Vocos head d256 x 8, {steps} steps": load_vocoder(str(vocos), spec),
+    }
+    with torch.no_grad():
+        for name, invert in {**networks, **methods(spec)}.items():
+            score, speed = measure(invert, clips, mels, spec.sample_rate, args.runs)
+            table.add_row(name, f"{score:.3f}", f"{speed:.1f}")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""sample, interpolate, reconstruct, vocode, vary and quickstart, as a user runs them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from audio_gen.cli import app
+from audio_gen.cli.clips import output_stems
+from tests import sounds
+from tests.generation.models import FRAMES, LATENT_DIM, SPEC, write_bundle
+
+FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model") / "bundle")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in this process; returns what it printed, and expects `status`."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str | Path, status: int = 0) -> tuple[str, str]:
+        monkeypatch.setattr("sys.argv", ["audio-gen", *map(str, args)])
+        assert app.run([str(arg) for arg in args]) == status
+        return capsys.readouterr()
+
+    return run
+
+
+def fails(run: Run, *args: str | Path) -> str:
+    """The one line that a wrong command prints."""
+    out, error = run(*args, status=2)
+    assert out == "" and error.startswith("error: ") and len(error.splitlines()) == 1
+    return error
+
+
+def samples_of(path: Path) -> np.ndarray:
+    return sf.read(path, dtype="int16")[0]
+
+
+def test_sample_gives_the_same_bytes_in_any_batch(run: Run, bundle: Path) -> None:
+    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "a", *FAST)
+    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "b", "--batch", "1", *FAST)
+    names = sorted(path.name for path in Path("a").iterdir())
+    assert names == sorted(f"seed-{i:04d}.{kind}" for i in range(2, 7) for kind in ("wav", "json"))
+    for path in Path("a").glob("*.wav"):
+        assert path.read_bytes() == (Path("b") / path.name).read_bytes()
+    run("sample", bundle, "-n", "1", "--seed", "4", "--out", "c", *FAST)
+    assert Path("c/seed-0004.wav").read_bytes() == Path("a/seed-0004.wav").read_bytes()
+    assert len(samples_of(Path("c/seed-0004.wav"))) == FRAMES * SPEC.hop_length
+
+
+def test_sidecar_of_a_sample(run: Run, bundle: Path) -> None:
+    out, _ = run("sample", bundle, "-n", "1", "--class", "bell", "--pitch", "60", "--out", "a", "--json", *FAST)
+    about = json.loads(Path("a/seed-0000.json").read_text())
+    keys = {"seed", "z", "class", "pitch", "temperature", "bundle", "bundle_path", "model", "vocoder", "sample_rate"}
+    assert keys | {"version", "command"} <= set(about) and len(about["z"]) == LATENT_DIM
+    assert (about["seed"], about["class"], about["pitch"], about["sample_rate"]) == (0, "bell", 60.0, 22050)
+    assert about["command"].startswith("audio-gen sample ") and Path(about["bundle_path"]) == bundle
+    told = json.loads(out)
+    assert told["files"] == [{"path": str(Path("a/seed-0000.wav")), "seed": 0, "class": "bell", "pitch": 60.0}]
+    assert told["bundle"] == about["bundle"]
+
+
+def test_results_are_not_replaced_unasked(run: Run, bundle: Path) -> None:
+    run("sample", bundle, "-n", "1", "--out", "a", *FAST)
+    assert "--force" in fails(run, "sample", bundle, "-n", "2", "--out", "a", *FAST)
+    assert not Path("a/seed-0001.wav").exists()
+    run("sample", bundle, "-n", "2", "--out", "a", "--force", *FAST)
+    assert Path("a/seed-0001.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["-n", "0"], "-n"),
+        (["-n", "1", "--temperature", "-1"], "temperature (-1) must be 0 or more"),
+        (["-n", "1", "--temperature", "nan"], "temperature (nan)"),
+        (["-n", "1", "--class", "bel"], "it knows bell"),
+        (["-n", "1", "--pitch", "20"], "MIDI 48 to 72"),
+        (["-n", "1", "--vocoder", "small"], "no trained vocoder is shipped yet"),
+        (["-n", "1", "--device", "tpu"], "device 'tpu'"),
+    ],
+)
+def test_sample_tells_what_is_wrong_and_leaves_nothing(run: Run, bundle: Path, args: list[str], told: str) -> None:
+    assert told in fails(run, "sample", bundle, "--out", "a", *args)
+    assert not Path("a").exists()
+
+
+def test_a_missing_run_is_one_line(run: Run) -> None:
+    assert "nowhere" in fails(run, "sample", "nowhere", "-n", "1", "--out", "a")
+
+
+def test_interpolate_between_seeds_ends_at_the_samples(run: Run, bundle: Path) -> None:
+    run("sample", bundle, "-n", "2", "--seed", "3", "--out", "s", *FAST)
+    out, _ = run("interpolate", bundle, "--from", "seed:3", "--to", "seed:4", "--steps", "3", "--out", "i",
+                 "--morph", "700ms", "--json", *FAST)  # fmt: skip
+    assert [Path(p).name for p in json.loads(out)["files"]] == [*(f"step-0{i}.wav" for i in range(3)), "morph.wav"]
+    assert Path("i/step-00.wav").read_bytes() == Path("s/seed-0003.wav").read_bytes()
+    assert Path("i/step-02.wav").read_bytes() == Path("s/seed-0004.wav").read_bytes()
+    assert len(samples_of(Path("i/morph.wav"))) / 22050 == pytest.approx(0.7, abs=0.02)
+    about = json.loads(Path("i/step-01.json").read_text())
+    assert (about["from"], about["to"], about["position"]) == ("seed:3", "seed:4", 0.5)
+
+
+def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundle: Path) -> None:
+    a = sounds.write(Path("drum-050-100.wav"), sounds.pluck(146.8, 0.3))
+    b = sounds.write(Path("flute-070-100.wav"), sounds.sine(466.2, 0.2))
+    out, notes = run("reconstruct", bundle, a, b, "--out", "r", "--copy-synthesis", *FAST)
+    assert "log-mel L1" in out and "mean of 2" in out and "silence is added" in notes
+    assert len(list(Path("r").glob("*.copy.wav"))) == 2
+    run("interpolate", bundle, "--from", a, "--to", b, "--steps", "4", "--out", "i", *FAST)
+    assert Path("i/step-00.wav").read_bytes() == Path("r/drum-050-100.recon.wav").read_bytes()
+    assert Path("i/step-03.wav").read_bytes() == Path("r/flute-070-100.recon.wav").read_bytes()
+    run("interpolate", bundle, "--from", a, "--to", "seed:1", "--steps", "2", "--pitch", "60", "--out", "h", *FAST)
+    assert [json.loads(Path(f"h/step-0{i}.json").read_text())["pitch"] for i in range(2)] == [60.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--from", "seed:x", "--to", "seed:1"], "try seed:3"),
+        (["--from", "none.wav", "--to", "seed:1"], "none.wav"),
+        (["--from", "seed:0", "--to", "seed:1", "--steps", "1"], "--steps 1: must be at least 2"),
+        (["--from", "seed:0", "--to", "seed:1", "--steps", "0"], "--steps 0"),
+        (["--from", "seed:0", "--to", "seed:1", "--morph", "soon"], "duration (soon)"),
+    ],
+)
+def test_interpolate_tells_what_is_wrong(run: Run, bundle: Path, args: list[str], told: str) -> None:
+    assert told in fails(run, "interpolate", bundle, "--out", "a", *args, *FAST)
+    assert not Path("a").exists()
+
+
+def test_reconstruct_json_and_equal_names(run: Run, bundle: Path) -> None:
+    files = [sounds.write(Path(f"{folder}/x-060-100.wav"), sounds.sine()) for folder in ("a", "b")]
+    out, _ = run("reconstruct", bundle, *files, "--out", "r", "--json", *FAST)
+    told = json.loads(out)
+    assert [Path(row["out"]).name for row in told["files"]] == ["x-060-100.recon.wav", "x-060-100-2.recon.wav"]
+    assert all(row["mel_l1"] > 0 for row in told["files"])
+    Path("bad.wav").write_text("no sound")
+    assert "bad.wav" in fails(run, "reconstruct", bundle, files[0], "bad.wav", "--out", "q", *FAST)
+    assert not list(Path("q").glob("*.wav"))
+
+
+def test_names_of_outputs() -> None:
+    names = ["a.wav", "b/a.wav", "A.flac", "x" * 250 + ".wav", "ü" * 120 + ".wav", "a-2.wav"]
+    stems = output_stems(map(Path, names))
+    assert stems[:3] == ["a", "a-2", "A-3"] and stems[3] == "x" * 180 and stems[4] == "ü" * 90
+    assert len({stem.casefold() for stem in stems}) == len(names)
+
+
+def test_vocode_sounds_and_mels(run: Run) -> None:
+    tone = sounds.write(Path("tone.wav"), sounds.sine(sec=0.3))
+    np.save("mel.npy", np.full((1, 80, 10), -4.0, np.float32))
+    run("vocode", tone, "mel.npy", "--mel", "22khz_80band_256x", "--out", "v", *FAST)
+    made = samples_of(Path("v/tone.vocoded.wav")) / 32768
+    assert float(np.sqrt((made[2000:4000] ** 2).mean())) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
+    assert len(samples_of(Path("v/mel.vocoded.wav"))) == 2560
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.zeros((40, 9), np.float32), "has 40 mel bands"),
+        (np.zeros((9, 80), np.float32), "transpose it"),
+        (np.zeros((2, 80, 9), np.float32), "shape 2x80x9"),
+        (np.zeros((80, 0), np.float32), "80x0"),
+        (np.zeros((80, 9), np.int16), "floating-point"),
+        (np.full((80, 9), np.nan, np.float32), "NaN"),
+        (np.full((80, 9), 40.0, np.float32), "not in dB"),
+    ],
+)
+def test_vocode_refuses_other_arrays(run: Run, array: np.ndarray, told: str) -> None:
+    np.save("mel.npy", array)
+    assert told in fails(run, "vocode", "mel.npy", "--mel", "22khz_80band_256x", "--out", "v", *FAST)
+    Path("junk.npy").write_bytes(b"junk")
+    assert "numpy.save" in fails(run, "vocode", "junk.npy", "--out", "v", *FAST)
+
+
+def test_vary_from_a_sidecar(run: Run, bundle: Path) -> None:
+    run("sample", bundle, "-n", "1", "--seed", "9", "--out", "s", *FAST)
+    run("vary", "s/seed-0009.wav", "--amount", "0", "-n", "2", "--out", "same", *FAST)
+    assert Path("same/seed-0009-vary-01.wav").read_bytes() == Path("s/seed-0009.wav").read_bytes()
+    run("vary", "s/seed-0009.wav", "--amount", "0.5", "-n", "2", "--out", "other", *FAST)
+    first, second = (Path(f"other/seed-0009-vary-0{i}.wav").read_bytes() for i in range(2))
+    assert first != second and first != Path("s/seed-0009.wav").read_bytes()
+    run("vary", "other/seed-0009-vary-00.wav", "-n", "1", "--out", "again", *FAST)
+    assert json.loads(Path("again/seed-0009-vary-00-vary-00.json").read_text())["amount"] == 0.3
+
+
+def test_vary_tells_what_is_missing(run: Run, bundle: Path, tmp_path: Path) -> None:
+    sounds.write(Path("x-060-100.wav"), sounds.sine())
+    assert "--run" in fails(run, "vary", "x-060-100.wav", "--out", "v", *FAST)
+    run("vary", "x-060-100.wav", "--run", bundle, "-n", "1", "--out", "v", *FAST)
+    Path("x-060-100.json").write_text("{")
+    assert "damaged" in fails(run, "vary", "x-060-100.wav", "--run", bundle, "--out", "w", *FAST)
+    copy = Path(shutil.copytree(bundle, "copy"))
+    run("sample", copy, "-n", "1", "--out", "s", *FAST)
+    shutil.rmtree(copy)
+    assert "no longer at" in fails(run, "vary", "s/seed-0000.wav", "--out", "w", *FAST)
+    run("vary", "s/seed-0000.wav", "--run", bundle, "-n", "1", "--out", "w", *FAST)
+    another = write_bundle(tmp_path / "another", seed=1)
+    _, told = run("vary", "s/seed-0000.wav", "--run", another, "-n", "1", "--out", "u", *FAST)
+    assert "its sound is encoded anew" in told
+    assert "amount (2)" in fails(run, "vary", "s/seed-0000.wav", "--run", bundle, "--amount", "2", "--out", "t", *FAST)
+
+
+def test_an_error_is_one_line_of_a_process_too(run_cli: Callable, bundle: Path) -> None:
+    result = run_cli("sample", bundle, "-n", "1", "--class", "tuba", "--out", "a")
+    assert result.returncode == 2 and result.stdout == "" and "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_quickstart_refuses_before_it_trains(run: Run) -> None:
+    assert "above 0" in fails(run, "quickstart", "--minutes", "0", "--out", "q")
+    assert "griffinlim" in fails(run, "quickstart", "--vocoder", "small", "--out", "q")
+    assert "nowhere" in fails(run, "quickstart", "nowhere", "--out", "q")
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("x")
+    assert "thesis.txt" in fails(run, "quickstart", "--out", "mine")
+
+
+def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path) -> None:
+    for name in ("high", "low"):
+        sounds.write_notes(tmp_path / "notes" / name, count=6, sec=0.3)
+    small = ["mel=22khz_80band_256x", "net.channels=[8, 8]", "data.segment_sec=0.4", "train.batch_size=4"]
+    args = ["notes", "--minutes", "0.01", "--out", "q", *FAST, *(part for s in small for part in ("--set", s))]
+    out, _ = run("quickstart", *args, "--json")
+    told = json.loads(out)
+    assert told["samples"] == 16 and told["mel_l1"] > 0
+    assert len(list(Path("q/samples").glob("*.wav"))) == 16
+    classes = [json.loads(path.read_text())["class"] for path in sorted(Path("q/samples").glob("*.json"))]
+    assert classes == ["high", "low"] * 8
+    page = Path("q/report.html").read_text(encoding="utf-8")
+    assert page.count("<audio") >= 16 + 2 * 5 and "<polyline" in page and "griffinlim" in page
+    run("quickstart", *args)  # finished: only the clips are made again

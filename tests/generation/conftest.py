@@ -1,0 +1,28 @@
+"""One bundle and one pipeline for all tests of generation."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_gen.generation.pipeline import Pipeline
+from tests.generation.models import write_bundle
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def pipeline(bundle: Path) -> Pipeline:
+    return Pipeline.load(bundle, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A model without classes and pitch."""
+    folder = write_bundle(tmp_path_factory.mktemp("plain") / "bundle", classes=False, pitch=False)
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")

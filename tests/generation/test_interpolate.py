@@ -1,0 +1,122 @@
+"""Ways between two clips: exact at the ends, even in level between them."""
+
+import pytest
+import torch
+
+from audio_gen.errors import ConfigError
+from audio_gen.generation.interpolate import (
+    between,
+    decode_between,
+    fade_out,
+    last_frame,
+    level_db,
+    morph,
+    parse_duration,
+    read_bilinear,
+    set_level,
+    stretched,
+)
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+from tests.generation.models import LATENT_DIM, SPEC
+
+NAN = float("nan")
+
+
+def ends(first: tuple[int, float], second: tuple[int, float]) -> tuple[Latents, Latents]:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, LATENT_DIM, generator=generator)
+    return Latents.one(a, *first), Latents.one(b, *second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((0, 60.0), (0, 60.0)), ((0, 50.0), (2, 70.0)), ((0, NAN), (1, 60.0)), ((-1, NAN), (-1, NAN)),
+     ((1, 60.0), (-1, NAN))],
+)  # fmt: skip
+def test_ends_are_exactly_the_clips(pipeline: Pipeline, first: tuple, second: tuple) -> None:
+    start, end = ends(first, second)
+    mel = decode_between(pipeline, start, end, torch.linspace(0, 1, 5))
+    assert torch.equal(mel[:1], pipeline.decode(start)) and torch.equal(mel[-1:], pipeline.decode(end))
+    assert torch.equal(decode_between(pipeline, start, end, torch.tensor([1.0])), pipeline.decode(end))
+    assert bool(mel.isfinite().all())
+
+
+def test_no_step_is_much_quieter_than_the_quieter_end(pipeline: Pipeline) -> None:
+    start, end = ends((0, 50.0), (2, 70.0))
+    levels = level_db(decode_between(pipeline, start, end, torch.linspace(0, 1, 9)))
+    assert float(levels.min()) > float(torch.minimum(levels[0], levels[-1])) - 3
+    torch.testing.assert_close(levels, torch.lerp(levels[0], levels[-1], torch.linspace(0, 1, 9)), atol=0.5, rtol=0)
+
+
+def test_points_between() -> None:
+    start, end = ends((0, 48.0), (2, 60.0))
+    points = between(start, end, torch.tensor([0.0, 0.25, 0.5, 1.0]))
+    assert points.pitch.tolist() == [48.0, 51.0, 54.0, 60.0] and points.class_id.tolist() == [0, 0, 2, 2]
+    torch.testing.assert_close(points.z[2], (start.z + end.z)[0] / 2)
+    held = between(start.with_pitch(55.0), end.with_pitch(55.0), torch.tensor([0.0, 0.5]))
+    assert held.pitch.tolist() == [55.0, 55.0]
+
+
+def test_level_is_known_and_set() -> None:
+    mel = torch.log(torch.tensor([1.0, 10.0]))[:, None, None].expand(2, 3, 4)
+    torch.testing.assert_close(level_db(mel), torch.tensor([0.0, 20.0]))
+    torch.testing.assert_close(set_level(mel, torch.tensor([6.0, 6.0]), -9.0), torch.full((2, 3, 4), 6 / 8.685889638))
+    silent = torch.full((1, 3, 4), -9.0)
+    assert torch.equal(set_level(silent, torch.tensor([0.0]), -9.0), silent)
+
+
+@pytest.mark.parametrize("duration_sec", [0.001, 0.1, 1.0, 3.0])
+def test_morph_has_its_length(pipeline: Pipeline, duration_sec: float) -> None:
+    mel = morph(pipeline, *ends((0, 50.0), (2, 70.0)), duration_sec)
+    assert mel.shape == (SPEC.n_mels, max(2, round(duration_sec * SPEC.frame_rate))) and bool(mel.isfinite().all())
+
+
+def test_morph_moves_from_start_to_end(pipeline: Pipeline) -> None:
+    start, end = ends((0, 50.0), (2, 70.0))
+    mel = morph(pipeline, start, end, 2.0)
+    first, last = pipeline.decode(start)[0], pipeline.decode(end)[0]
+    torch.testing.assert_close(mel[:, 0], first[:, 0])
+    torch.testing.assert_close(mel[:, -1], last[:, int(last_frame(last))], atol=1e-3, rtol=1e-3)
+    # One continuous sound: no frame jumps further from the one before than a clip does.
+    assert float(mel.diff(dim=1).abs().mean(0).max()) <= 1.1 * float(first.diff(dim=1).abs().mean(0).max() + 0.05)
+
+
+def test_time_runs_forward_and_the_attack_at_its_own_speed() -> None:
+    time = stretched(100, torch.full((100,), 20.0), 5.0)
+    assert time[:6].tolist() == [0, 1, 2, 3, 4, 5] and float(time[-1]) == pytest.approx(20)
+    assert bool((time.diff() > 0).all())
+    squeezed = stretched(10, torch.full((10,), 200.0), 5.0)
+    assert bool((squeezed.diff() > 0).all()) and float(squeezed[-1]) == pytest.approx(200)
+
+
+def test_last_frame_is_where_the_sound_ends() -> None:
+    mel = torch.full((4, 10), -9.0)
+    mel[:, :6] = 0.0
+    mel[:, 6] = -4.0  # 35 dB down
+    assert float(last_frame(mel)) == 6
+    assert float(last_frame(torch.full((4, 10), -9.0))) == 9
+
+
+def test_bilinear_reading() -> None:
+    mels = (10 * torch.arange(3.0)[:, None, None] + torch.arange(4.0)).expand(3, 2, 4)
+    read = read_bilinear(mels, torch.tensor([0.0, 0.5, 2.0]), torch.tensor([0.0, 1.5, 3.0]))
+    assert read.tolist() == [[0.0, 6.5, 23.0]] * 2
+
+
+def test_fade_out() -> None:
+    assert fade_out(torch.ones(1, 6), 3).tolist() == [[1, 1, 1, 1, 0.5, 0]]
+    assert fade_out(torch.ones(1, 2), 9).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "sec"), [("4s", 4), ("4", 4), ("500ms", 0.5), (" 1.5 S ", 1.5), ("1min", 60), (".5", 0.5), ("2.", 2)]
+)
+def test_durations(text: str, sec: float) -> None:
+    assert parse_duration(text) == sec
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "4h", "0", "301s", "1e3", "nan"])
+def test_wrong_durations(text: str) -> None:
+    with pytest.raises(ConfigError, match="try 4s"):
+        parse_duration(text)

@@ -1,0 +1,104 @@
+"""Seeds, conditions and batches: the same clip, whatever is around it."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import audio_gen
+from audio_gen.audio.mel import MelFrontEnd
+from audio_gen.checkpoint import save_bundle
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.generation.pipeline import Pipeline
+from tests.generation.models import FRAMES, SPEC
+
+
+def test_the_package_offers_the_pipeline(bundle: Path) -> None:
+    wav = audio_gen.Pipeline.load(bundle, vocoder="griffinlim:1", device="cpu").sample(2)
+    assert wav.shape == (2, 1, FRAMES * SPEC.hop_length) and bool(wav.isfinite().all())
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = audio_gen.nothing
+
+
+def test_a_seed_gives_the_same_clip_in_any_batch(pipeline: Pipeline) -> None:
+    together = pipeline.sample(5, seed=3, batch=16)
+    assert torch.equal(together, pipeline.sample(5, seed=3, batch=1))
+    assert torch.equal(together[2:3], pipeline.sample(1, seed=5))
+    assert not torch.allclose(together[0], together[1])
+
+
+def test_asked_for_class_and_pitch_are_used(pipeline: Pipeline) -> None:
+    latents = pipeline.latents(range(4), class_name="drum", pitch=60)
+    assert latents.class_id.tolist() == [1] * 4 and latents.pitch.tolist() == [60.0] * 4
+    free = pipeline.latents(range(40))
+    assert set(free.class_id.tolist()) == {0, 1, 2}
+    assert bool(((free.pitch >= 48) & (free.pitch <= 72)).all())
+
+
+def test_temperature_zero_has_no_spread_within_a_component(pipeline: Pipeline) -> None:
+    cold = pipeline.latents(range(8), class_name="bell", pitch=60, temperature=0.0)
+    assert len({tuple(z.tolist()) for z in cold.z}) <= 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"n": 0}, r"n \(0\) must be at least 1"),
+        ({"n": 1, "batch": 0}, r"batch \(0\)"),
+        ({"n": 1, "seed": -1}, r"seeds \(-1 to -1\) must lie between 0"),
+        ({"n": 2, "seed": 2**63 - 1}, r"2\^63"),
+        ({"n": 1, "temperature": -0.5}, r"temperature \(-0.5\) must be 0 or more"),
+        ({"n": 1, "temperature": math.inf}, "temperature"),
+        ({"n": 1, "class_name": "drun"}, r"class \(drun\) is unknown .*; it knows drum, bell, flute$"),
+        ({"n": 1, "pitch": 90}, r"pitch \(90\) must lie in the trained range, MIDI 48 to 72; try 60"),
+        ({"n": 1, "pitch": math.nan}, "trained range"),
+    ],
+)
+def test_what_cannot_be_is_told(pipeline: Pipeline, asked: dict, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        pipeline.sample(**asked)
+
+
+def test_a_model_without_conditions_says_so(plain: Pipeline) -> None:
+    for asked, told in [({"class_name": "drum"}, "without classes"), ({"pitch": 60}, "without pitches")]:
+        with pytest.raises(ConfigError, match=told):
+            plain.sample(1, **asked)
+    assert plain.sample(1).shape[0] == 1
+
+
+def test_encode_and_decode_are_the_networks_own(pipeline: Pipeline) -> None:
+    wav = torch.sin(torch.arange(9000) / 20)[None]
+    mel = pipeline.mel(wav)
+    padded = torch.nn.functional.pad(wav[:, : pipeline.samples], (0, max(0, pipeline.samples - 9000)))
+    assert torch.equal(mel, MelFrontEnd(SPEC)(padded[None])[0].clamp(min=-9.0))
+    point = pipeline.encode(mel, 1, 60.0)
+    with torch.no_grad():
+        mu, _ = pipeline.model.encode(mel[None], torch.tensor([1]), torch.tensor([60.0]))
+    assert torch.equal(point.z, mu) and pipeline.decode(point).shape == (1, SPEC.n_mels, FRAMES)
+
+
+def test_length_notes(pipeline: Pipeline) -> None:
+    assert pipeline.length_note("a", pipeline.samples) is None
+    assert "only its first 0.28 s" in str(pipeline.length_note("a", 2 * pipeline.samples))
+    assert "silence is added" in str(pipeline.length_note("a", 100))
+
+
+def test_silence_stays_silent(pipeline: Pipeline) -> None:
+    wav = pipeline.vocode(torch.full((1, SPEC.n_mels, FRAMES), pipeline.model.mel_floor))
+    assert float(wav.abs().max()) < 1e-4
+
+
+def test_nan_never_leaves_the_model(pipeline: Pipeline) -> None:
+    broken = dataclasses.replace(pipeline, vocoder=lambda mel: mel[:, :1] * math.nan)
+    with pytest.raises(CheckpointError, match="made a sound with NaN"):
+        broken.sample(1)
+
+
+def test_only_a_vae_will_do(tmp_path: Path) -> None:
+    save_bundle(tmp_path, {"model": "vocoder", "args": {}, "mel": SPEC.to_dict()}, {"model.x": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="holds a vocoder; give a run made with --model vae"):
+        Pipeline.load(tmp_path, device="cpu")
+    with pytest.raises(CheckpointError):
+        Pipeline.load(tmp_path / "nothing", device="cpu")

@@ -1,0 +1,40 @@
+"""Variations: from the clip itself to a new sample."""
+
+import pytest
+import torch
+
+from audio_gen.errors import ConfigError
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.vary import arc, vary
+
+
+def test_amount_zero_is_the_clip_and_one_a_sample(pipeline: Pipeline) -> None:
+    clip = pipeline.latents([5], class_name="drum", pitch=60)
+    same = vary(pipeline, clip, 0.0, range(3))
+    assert torch.equal(same.z, clip.z.expand(3, -1))
+    assert torch.equal(pipeline.decode(same[2]), pipeline.decode(clip))
+    fresh = vary(pipeline, clip, 1.0, [7])
+    expected = pipeline.density.sample(torch.Generator().manual_seed(7), 1, 60.0, 1.0)
+    torch.testing.assert_close(fresh.z[0], expected)
+
+
+def test_more_amount_is_further_away_and_conditions_are_held(pipeline: Pipeline) -> None:
+    clip = pipeline.latents([5], class_name="drum", pitch=60)
+    distances = [float((vary(pipeline, clip, a, range(8)).z - clip.z).norm(dim=1).mean()) for a in (0, 0.2, 0.5, 1)]
+    assert distances == sorted(distances) and distances[1] > 0
+    varied = vary(pipeline, clip, 0.5, range(8))
+    assert varied.class_id.tolist() == [1] * 8 and varied.pitch.tolist() == [60.0] * 8
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.5, 0.9])
+def test_an_arc_keeps_the_variance(amount: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, other = 3 + torch.randn(2, 20_000, generator=generator)
+    point = arc(z, other, torch.full_like(z, 3.0), amount)
+    assert float(point.mean()) == pytest.approx(3, abs=0.05) and float(point.std()) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.1, float("nan")])
+def test_wrong_amounts(pipeline: Pipeline, amount: float) -> None:
+    with pytest.raises(ConfigError, match=r"between 0 .* and 1"):
+        vary(pipeline, pipeline.latents([0]), amount, [0])

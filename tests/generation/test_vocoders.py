@@ -1,0 +1,78 @@
+"""Choosing a vocoder, and sounds that are too long to go through at once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.checkpoint import save_bundle
+from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
+from audio_gen.generation.vocoders import OVERLAP_FRAMES, load_vocoder, vocode_long
+from audio_gen.models.vocoder import Vocoder
+from tests.generation.models import SPEC
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    args = {**SPEC.to_dict(), "dim": 8, "blocks": 1}
+    tensors = {f"model.{key}": value for key, value in Vocoder(**args).state_dict().items()}
+    save_bundle(tmp_path / "vocoder", {"model": "vocoder", "args": args, "mel": SPEC.to_dict()}, tensors)
+    return tmp_path / "vocoder"
+
+
+def test_the_default_is_classical() -> None:
+    for choice in (None, "griffinlim", "griffinlim:3"):
+        vocoder = load_vocoder(choice, SPEC)
+        assert vocoder.name.startswith("griffinlim") and vocoder.spec == SPEC
+    assert load_vocoder("griffinlim", None).spec == MelSpec.preset("44khz_128band_512x")
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "told"),
+    [
+        ("griffinlim:0", ConfigError, "1 to 10000 iterations"),
+        ("griffinlim:", ConfigError, "1 to 10000 iterations"),
+        ("griffinlim:many", ConfigError, "1 to 10000 iterations"),
+        ("small", ConfigError, "no trained vocoder is shipped yet; use griffinlim"),
+        ("base", ConfigError, "no trained vocoder is shipped yet"),
+        ("griffinlin", ConfigError, "did you mean 'griffinlim'"),
+        ("runs/none", ConfigError, "no such path; use griffinlim"),
+    ],
+)
+def test_other_choices_are_told(choice: str, kind: type[AudioGenError], told: str) -> None:
+    with pytest.raises(kind, match=told):
+        load_vocoder(choice, SPEC)
+
+
+def test_a_network_from_its_bundle(network: Path, bundle: Path) -> None:
+    vocoder = load_vocoder(str(network), SPEC)
+    wav = vocoder(torch.zeros(2, SPEC.n_mels, 9))
+    assert wav.shape == (2, 1, 9 * SPEC.hop_length) and not wav.requires_grad
+    assert load_vocoder(str(network), None).spec == SPEC
+    with pytest.raises(MelMismatchError, match="n_mels 128 against 40"):
+        load_vocoder(str(network), MelSpec.preset("44khz_128band_512x"))
+    with pytest.raises(CheckpointError, match="holds a vae; give a run made with --model vocoder"):
+        load_vocoder(str(bundle), SPEC)
+
+
+@pytest.mark.parametrize("frames", [5, 64, 64 + OVERLAP_FRAMES, 64 + OVERLAP_FRAMES + 1, 300])
+def test_long_sounds_in_blocks(frames: int) -> None:
+    class Constant:
+        name, spec = "constant", SPEC
+
+        def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+            return mel[:, :1].repeat_interleave(SPEC.hop_length, dim=2)
+
+    ramp = torch.linspace(0, 1, frames).expand(SPEC.n_mels, -1)
+    wav = vocode_long(Constant(), ramp, block_frames=64)
+    torch.testing.assert_close(wav[0], ramp[0].repeat_interleave(SPEC.hop_length))
+
+
+def test_real_sound_through_blocks() -> None:
+    sound = 0.5 * torch.sin(torch.arange(256 * 200) / 8.0)[None, None]
+    mel = MelFrontEnd(SPEC)(sound)[0]
+    wav = vocode_long(load_vocoder("griffinlim:8", SPEC), mel, block_frames=64)
+    loud = wav.unfold(-1, 1024, 1024).square().mean(-1).sqrt()
+    assert float(loud[0, 2:-2].min()) > 0.2  # no holes at the joins

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audio_gen import config
+from audio_gen.errors import ConfigError
+from audio_gen.training.tasks import TASKS
+from audio_gen.training.tasks.vae import VAEConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(**values: object) -> VAEConfig:
+    return config.build(VAEConfig, config.merge({"train": {"steps": 10}}, values))
+
+
+def test_an_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting train\.batchsize; did you mean train\.batch_size\?"):
+        build(train={"batchsize": 4})
+
+
+def test_all_errors_come_at_once_in_one_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(train={"lr": -1, "batch_size": "many"}, net={"latentdim": 3})
+    text = str(caught.value)
+    assert all(part in text for part in ("train.lr (-1)", "train.batch_size ('many')", "net.latent_dim?"))
+    assert "\n" not in text
+
+
+def test_overrides_are_typed() -> None:
+    values = config.parse_overrides(["train.lr=1e-4", "net.channels=[8, 16]", "data.labels=none"])
+    assert values == {"train": {"lr": 1e-4}, "net": {"channels": [8, 16]}, "data": {"labels": "none"}}
+
+
+@pytest.mark.parametrize("text", ["train.lr", "=3", "train.lr=[1"])
+def test_a_malformed_override_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        config.parse_overrides([text])
+
+
+def test_the_later_word_on_length_wins() -> None:
+    assert build(train={"minutes": 2}).train.steps is None
+    with pytest.raises(ConfigError, match="either steps or minutes"):
+        build(train={"minutes": 2, "steps": 3})
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers()), st.dictionaries(st.text(min_size=1), st.integers()))
+def test_merge_is_an_update_that_changes_neither(base: dict, over: dict) -> None:
+    before = dict(base)
+    assert config.merge(base, over) == {**base, **over}
+    assert base == before
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        config.read_yaml(path)
+
+
+def test_saved_settings_read_back_equal(tmp_path: Path) -> None:
+    made = build(train={"lr": 3e-4}, mel={"sample_rate": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40})
+    config.save(made, tmp_path / "c.yaml")
+    assert config.build(VAEConfig, config.read_yaml(tmp_path / "c.yaml")) == made
+
+
+@pytest.mark.parametrize("model", TASKS)
+def test_every_key_is_read_somewhere(model: str) -> None:
+    source = "\n".join(p.read_text() for p in (ROOT / "audio_gen").rglob("*.py"))
+    keys = [path.rsplit(".", 1)[-1] for path in config.field_paths(TASKS[model][0])]
+    assert len(keys) > 20
+    assert [key for key in keys if f".{key}" not in source] == []

@@ -1,0 +1,189 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.errors import CheckpointError, ConfigError, TrainingError
+from audio_gen.training.engine import weighted_sum
+from audio_gen.training.metrics import read_metrics
+from audio_gen.training.schedule import Budget, due, lr_factor
+from audio_gen.training.tasks import TASKS, train_run
+from tests.sounds import write_notes
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "recipes").rglob("config*.yaml")])
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_notes(tmp_path_factory.mktemp("notes"), count=12)
+
+
+def tiny(model: str) -> Path:
+    return ROOT / "configs" / model / "tiny.yaml"
+
+
+def train(notes: Path, run: Path, model: str = "vae", **how: Any) -> Path:
+    return train_run(notes, run, model=model, config_file=how.pop("config_file", tiny(model)), device="cpu", **how)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(run).tensors
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from audio_gen.training.tasks import train_run
+def die(event):
+    if event["kind"] == "step" and event["step"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+train_run(Path(sys.argv[1]), Path(sys.argv[2]), model=sys.argv[3], config_file=Path(sys.argv[4]),
+          overrides=["train.previews=2"], device="cpu", on_event=die)
+"""
+
+
+@pytest.mark.parametrize("model", TASKS)
+def test_four_steps_are_two_a_kill_and_two(notes: Path, tmp_path: Path, model: str) -> None:
+    train(notes, tmp_path / "whole", model, overrides=["train.previews=2"])
+    command = [sys.executable, "-c", KILLED, str(notes), str(tmp_path / "killed"), model, str(tiny(model))]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "killed/checkpoints/step-00000002.pt")["step"] == 2
+    train(notes, tmp_path / "killed", model, overrides=["train.previews=2"])
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert whole.keys() == killed.keys()
+    assert all(whole[key].numpy().tobytes() == killed[key].numpy().tobytes() for key in whole)  # NaN equals NaN here
+    steps = [line["step"] for line in read_metrics(tmp_path / "killed") if "loss" in json.dumps(line)]
+    assert steps == [1, 2, 3, 4]
+    ends = [load_checkpoint(tmp_path / run / "checkpoints/step-00000004.pt") for run in ("whole", "killed")]
+    flat = [torch.cat([p.flatten() for p in end["modules"].values()]) for end in ends]
+    assert torch.equal(*flat)
+
+
+def test_there_are_configs() -> None:
+    assert len(CONFIGS) >= 2
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_config_trains_saves_and_exports(notes: Path, tmp_path: Path, path: Path) -> None:
+    model = "vocoder" if "vocoder" in str(path) else "vae"
+    small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
+    train(notes, tmp_path / "run", model, config_file=path, steps=1, overrides=small)
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 1
+    assert list((tmp_path / "run/previews").rglob("*.wav"))
+    assert list((tmp_path / "run/previews").rglob("*.png"))
+
+
+def test_a_run_goes_on_when_given_more_steps(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run", steps=2)
+    train_run(notes, tmp_path / "run", model="vae", steps=3, device="cpu")
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 3
+
+
+def test_other_settings_are_refused_by_name(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"train\.batch_size was 4, is 3"):
+        train(notes, tmp_path / "run", overrides=["train.batch_size=3"])
+    with pytest.raises(ConfigError, match="settings are for vae"):
+        train_run(notes, tmp_path / "run", model="vocoder", device="cpu")
+    assert load_bundle(tmp_path / "run")
+
+
+def test_force_moves_the_old_run_aside(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run")
+    train(notes, tmp_path / "run", overrides=["train.batch_size=3"], force=True)
+    assert load_bundle(next(tmp_path.glob("run.old-*")))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run", overrides=["train.previews=2"])
+    newest = tmp_path / "run/checkpoints/step-00000004.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    events: list[dict] = []
+    train(notes, tmp_path / "run", overrides=["train.previews=2"], on_event=events.append)
+    assert any("step-00000004.pt" in e["text"] for e in events if e["kind"] == "note")
+    assert [e["step"] for e in events if e["kind"] == "resume"] == [2]
+    for path in (tmp_path / "run/checkpoints").glob("step-*.pt"):
+        path.write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="none of its 2 checkpoints is whole"):
+        train(notes, tmp_path / "run", overrides=["train.previews=2"])
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run", steps=2)
+
+    def poison(event: dict) -> None:
+        if event["kind"] == "step":
+            for parameter in poisoned:
+                parameter.data.fill_(math.nan)
+
+    poisoned: list[torch.nn.Parameter] = []
+    task = TASKS["vae"][1]
+    original = task.phases
+    try:
+        task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
+        with pytest.raises(TrainingError, match=r"NaN or infinite at step 3.*step-00000002\.pt is kept"):
+            train_run(notes, tmp_path / "run", model="vae", steps=6, device="cpu", on_event=poison)
+    finally:
+        task.phases = original
+    state = load_checkpoint(tmp_path / "run/checkpoints/step-00000002.pt")
+    assert all(torch.isfinite(value).all() for value in state["modules"].values())
+
+
+def test_sigterm_saves_and_says_so(notes: Path, tmp_path: Path) -> None:
+    events: list[dict] = []
+
+    def stop(event: dict) -> None:
+        events.append(event)
+        if event["kind"] == "step" and event["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(notes, tmp_path / "run", on_event=stop)
+    assert events[-1] == {"kind": "end", "step": 2, "stopped_by": "SIGTERM", "best": events[-1]["best"]}
+    assert (tmp_path / "run/checkpoints/step-00000002.pt").is_file()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(notes, tmp_path / name, steps=1, seed=seed)
+    a, b, c = (weights(tmp_path / name)["model.encoder.stem.weight"] for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_losses_and_weights_must_match_exactly() -> None:
+    one = torch.tensor(1.0)
+    assert float(weighted_sum({"a": one, "b": one}, {"a": 2.0, "b": 0.5})) == 2.5
+    with pytest.raises(TrainingError, match="b"):
+        weighted_sum({"a": one}, {"a": 1.0, "b": 1.0})
+
+
+def test_a_budget_by_the_clock_counts_all_sessions() -> None:
+    now = [0.0]
+    budget = Budget(None, 2.0, spent_sec=60.0, clock=lambda: now[0])
+    assert budget.progress(0) == 0.5
+    now[0] = 30
+    assert budget.progress(7) == 0.75
+    assert budget.left_sec(7, 1.0) == 30
+    assert Budget(10, None).progress(5) == 0.5
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [lr_factor(step, step / 100, 10) for step in range(101)]
+    assert max(rates) == pytest.approx(rates[10], rel=0.03)
+    assert rates[0] < 0.1
+    assert rates[100] == pytest.approx(0.01)
+
+
+def test_marks_come_once_each_and_the_last_at_the_end() -> None:
+    hits = [step for step in range(1, 101) if due((step - 1) / 100, step / 100, 4)]
+    assert hits == [25, 50, 75, 100]
+    assert not any(due((s - 1) / 10, s / 10, 0) for s in range(1, 11))
