@@ -8,6 +8,8 @@ from audio_gen.models.layers import AdaptiveNorm2d, ResBlock2d
 from audio_gen.models.pitch import HarmonicAxis
 
 PATCH = 4
+CEILING = 6.0  # nats; no log-mel of a sound below full scale is higher
+CEILING_MARGIN = 0.5
 FEATURES = 4  # channels of HarmonicAxis.features
 
 
@@ -21,6 +23,7 @@ class VAE(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    ceiling: Tensor
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class VAE(nn.Module):
         rows = self.axis.rows if self.axis else n_mels
         self.register_buffer("mean", torch.zeros(rows, frames))
         self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("ceiling", torch.full((n_mels, 1), CEILING))
         self.linear_in = nn.Linear(rows * frames, latent_dim)
         self.linear_out = nn.Linear(latent_dim, rows * frames)
         features = FEATURES if self.axis else 0
@@ -82,8 +86,12 @@ class VAE(nn.Module):
         return self.linear_in(rows.flatten(1)) + delta, (logvar - 4).clamp(-12, 4)
 
     def decode(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
-        """z (B, D), class_id (B,), pitch (B,) as for `encode` -> log-mel (B, M, L) in nats, not below `mel_floor`."""
-        return self.decode_raw(z, class_id, pitch).clamp(min=self.mel_floor)
+        """z (B, D), class_id (B,), pitch (B,) as for `encode` -> log-mel (B, M, L) in nats.
+
+        It is nowhere below `mel_floor`, and hardly above what its band had in training.
+        """
+        mel = self.decode_raw(z, class_id, pitch)
+        return torch.minimum(mel, self.ceiling).clamp(min=self.mel_floor)
 
     def decode_raw(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
         """As `decode`, but not clamped, so that the loss has a gradient everywhere."""
@@ -99,6 +107,9 @@ class VAE(nn.Module):
 
         z is whitened: each component has unit variance over the clips given.
         """
+        # With pitches a partial may come where no clip had one, so all bands share one ceiling.
+        highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
+        self.ceiling.copy_(highest + CEILING_MARGIN)
         rows = self._to_rows(mel.clamp(min=self.mel_floor), pitch)
         self.mean.copy_(rows.mean(0))
         flat = (rows - self.mean).flatten(1)  # (N, rows * L)

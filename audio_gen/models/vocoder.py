@@ -109,7 +109,7 @@ class Vocoder(nn.Module):
 
 def power(spectrum: Tensor) -> Tensor:
     """Squared magnitude (B, F, L) of a complex spectrum, kept off zero for the gradient of its root."""
-    return torch.view_as_real(spectrum).square().sum(-1) + SILENT_POWER
+    return torch.addcmul(spectrum.real * spectrum.real, spectrum.imag, spectrum.imag) + SILENT_POWER
 
 
 class VocosHead(nn.Module):

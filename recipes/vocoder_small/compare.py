@@ -20,6 +20,7 @@ from rich.table import Table
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import load_bundle
 from audio_gen.generation.vocoders import load_vocoder
+from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.tasks import train_run
 
 CONFIG = Path(__file__).parent / "config.yaml"
@@ -34,6 +35,11 @@ def split_folder(folder: Path, every: int, work: Path) -> Path:
         if number % every and not (train / path.name).exists():
             shutil.copyfile(path, train / path.name)
     return train
+
+
+def untrained(args: dict) -> Vocoder:
+    """What the network starts from: how much of its score the training is worth."""
+    return Vocoder(**args).eval()
 
 
 def tell(event: dict) -> None:
@@ -66,7 +72,9 @@ def main() -> None:
     front_end = MelFrontEnd(spec)
     mels = [front_end(clip) for clip in clips]
     table = Table("method", "mrmel", "x real time", title=f"{len(clips)} kept-out clips, {args.threads} threads")
+    torch.manual_seed(0)
     networks = {
+        "vocoder_small, untrained": untrained(bundle.config["args"]),
         f"vocoder_small, {args.minutes:g} minutes ({steps} steps)": load_vocoder(str(ours), spec),
         f"Vocos head d256 x 8, {steps} steps": load_vocoder(str(vocos), spec),
     }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import Count, RunConfig, Settings, Share, TrainSettings
+from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
@@ -20,6 +21,7 @@ from audio_gen.models.vae import VAE
 from audio_gen.training.task import Phase, Preview
 
 BASIS_CLIPS, DENSITY_CLIPS, ENCODE_BATCH = 1024, 8192, 64
+MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
 MIN_PITCHED_SHARE = 0.5
 
 
@@ -68,6 +70,8 @@ class VAEConfig(RunConfig):
     train: TrainSettings = TrainSettings(steps=3000)
     net: VAENet = VAENet()
     loss: VAELoss = VAELoss()
+    augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more."""
 
 
 class VAETask:
@@ -105,11 +109,13 @@ class VAETask:
         return self.spec.samples(self.frames), self.spec.samples(self.frames)
 
     def initialise(self, train: ClipDataset) -> None:
-        """Set the linear path to the principal components of (at most 1,024) training clips."""
+        """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
         self.train = train
-        count = min(BASIS_CLIPS, len(train))
-        batches = [train.batch(i, min(ENCODE_BATCH, count)) for i in range(-(-count // ENCODE_BATCH))]
-        mel = torch.cat([self.front_end(batch.wav) for batch in batches])[:count]
+        self.strength = auto_strength(len(train)) if self.config.augment == "auto" else self.config.augment
+        count = min(BASIS_CLIPS, max(MIN_BASIS_CLIPS if self.strength else 1, len(train)))
+        generator = torch.Generator().manual_seed(self.config.train.seed)
+        batches = [train.batch(i, ENCODE_BATCH) for i in range(-(-count // ENCODE_BATCH))]
+        mel = torch.cat([self._augmented(batch, generator)[0] for batch in batches])[:count]
         self.vae.initialise(mel, torch.cat([batch.pitch for batch in batches])[:count])
 
     def phases(self) -> list[Phase]:
@@ -127,13 +133,13 @@ class VAETask:
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Reconstruction through a sample of the posterior, and its KL."""
-        mel = self.front_end(batch.wav)
+        mel, frames = self._augmented(batch, generator)
         mu, logvar = self.vae.encode(mel, *self._conditions(batch))
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
         made = self.vae.decode_raw(mu + noise * (logvar / 2).exp(), *self._conditions(batch)).float()
         floor = self.config.net.mel_floor
         return {
-            "mel": mel_l1(made, mel, floor, self._frame_weights(batch, self.config.loss.padding)),
+            "mel": mel_l1(made, mel, floor, self._frame_weights(frames, self.config.loss.padding)),
             "delta_time": difference_l1(made, mel, floor, -1),
             "delta_frequency": difference_l1(made, mel, floor, -2),
             "kl": kl_divergence(mu.float(), logvar.float(), self.config.loss.free_nats),
@@ -147,7 +153,7 @@ class VAETask:
             mel = self.front_end(batch.wav)
             mu, logvar = model.encode(mel, *self._conditions(batch))
             made = model.decode(mu, *self._conditions(batch))
-            frames = self._frame_weights(batch, 0.0)
+            frames = self._frame_weights(self._used_frames(batch), 0.0)
             target = mel.clamp(min=model.mel_floor)
             errors.append(((made - target).abs().mean(1) * frames).sum(1) / frames.sum(1))
             mus.append(mu)
@@ -179,19 +185,22 @@ class VAETask:
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The averaged weights, and the density of the training clips' latents."""
+        """The averaged weights, and the density of the latents of training clips, augmented as in training."""
         assert isinstance(model, VAE)
         device = next(model.parameters()).device
         mus, class_ids, pitches = [], [], []
+        generator = torch.Generator(device).manual_seed(self.config.train.seed)
+        count = min(DENSITY_CLIPS, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
         with torch.no_grad():
-            for batch in self.train.fixed_batches(ENCODE_BATCH, DENSITY_CLIPS):
-                batch = batch.to(device)
-                mus.append(model.encode(self.front_end(batch.wav), *self._conditions(batch))[0].cpu())
+            for i in range(-(-count // ENCODE_BATCH)):
+                batch = self.train.batch(i, ENCODE_BATCH).to(device)
+                mus.append(model.encode(self._augmented(batch, generator)[0], *self._conditions(batch))[0].cpu())
                 class_id, pitch = self._conditions(batch)
                 class_ids.append(class_id.cpu())
                 pitches.append(pitch.cpu())
         seed = self.config.train.seed
-        density = LatentDensity.fit(torch.cat(mus), torch.cat(class_ids), torch.cat(pitches), seed=seed)
+        parts = (torch.cat(part)[:count] for part in (mus, class_ids, pitches))
+        density = LatentDensity.fit(*parts, seed=seed)
         config = {
             "model": "vae", "args": self.args, "mel": self.spec.to_dict(), "classes": self.classes,
             "pitch_range": list(self.pitch_range) if self.pitch_range else None,
@@ -205,8 +214,18 @@ class VAETask:
         pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, math.nan)
         return class_id, pitch
 
-    def _frame_weights(self, batch: Batch, padding: float) -> Tensor:
-        """(B, L): 1 where a frame has sound, `padding` after the clip's end."""
-        used = (batch.length + self.spec.hop_length - 1) // self.spec.hop_length
-        inside = torch.arange(self.frames, device=batch.length.device) < used.clamp(min=1)[:, None]
+    def _augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
+        mel, frames = self.front_end(batch.wav), self._used_frames(batch)
+        if not self.strength:
+            return mel, frames
+        floor, shift = self.config.net.mel_floor, self.pitch_range is None
+        return augment_mel(mel, frames, generator, strength=self.strength, floor=floor, shift_bands=shift)
+
+    def _used_frames(self, batch: Batch) -> Tensor:
+        return ((batch.length + self.spec.hop_length - 1) // self.spec.hop_length).clamp(min=1)
+
+    def _frame_weights(self, used: Tensor, padding: float) -> Tensor:
+        """(B, L): 1 where a frame has sound, `padding` after the clip's end; used is (B,)."""
+        inside = torch.arange(self.frames, device=used.device) < used[:, None]
         return torch.where(inside, 1.0, padding)

@@ -1,0 +1,58 @@
+"""Small changes to log-mels that keep a sound a sound of its kind, for folders too small to show all of it."""
+
+import torch
+from torch import Tensor
+
+GAIN_NATS = 0.7  # 6 dB
+TILT_NATS = 0.7  # 6 dB from the middle band to either end
+LOG_STRETCH = 0.25
+SHIFT_BANDS = 2.0
+CLIPS_AT_FULL_STRENGTH = 150
+
+
+def auto_strength(clips: int) -> float:
+    """How strongly to change the clips of a set: fully up to 150 clips, then less in proportion."""
+    return min(1.0, CLIPS_AT_FULL_STRENGTH / clips)
+
+
+def augment_mel(
+    mel: Tensor, frames: Tensor, generator: torch.Generator, *, strength: float, floor: float, shift_bands: bool
+) -> tuple[Tensor, Tensor]:
+    """Change the gain, spectral tilt and speed of each clip, and move its bands a little; silence stays silent.
+
+    Args:
+        mel: Log-mel in nats (B, M, L).
+        frames: Frames of each clip before its padding (B,).
+        generator: Source of all randomness.
+        strength: 0 changes nothing, 1 draws from the full ranges above.
+        floor: Nats at and below which a value is silence.
+        shift_bands: Move bands up or down; leave it out where the pitch is a label.
+
+    Returns:
+        The changed log-mel (B, M, L), and its frames before the padding (B,).
+    """
+    draws = strength * (2 * torch.rand(4, len(mel), 1, generator=generator, device=mel.device) - 1)
+    gain, tilt, stretch, shift = draws  # (B, 1) each
+    speed = (LOG_STRETCH * stretch).exp()
+    grid = torch.arange(mel.shape[-1], device=mel.device, dtype=mel.dtype)
+    mel = read_linear(mel, grid * speed)
+    if shift_bands:
+        bands = torch.arange(mel.shape[1], device=mel.device, dtype=mel.dtype)
+        mel = read_linear(mel.mT, bands + SHIFT_BANDS * shift).mT
+    slope = torch.linspace(-1, 1, mel.shape[1], device=mel.device)
+    change = GAIN_NATS * gain + TILT_NATS * tilt * slope  # (B, M)
+    changed = torch.where(mel > floor, mel + change[..., None], mel)
+    return changed, (frames / speed[:, 0]).ceil().long().clamp(1, mel.shape[-1])
+
+
+def read_linear(x: Tensor, position: Tensor) -> Tensor:
+    """Read x (B, N, K) along its last axis at real positions (B, J), between two values in proportion -> (B, N, J)."""
+    position = position.clamp(0, x.shape[-1] - 1)
+    low = position.long().clamp(max=max(x.shape[-1] - 2, 0))
+    high = (low + 1).clamp(max=x.shape[-1] - 1)
+    weight = (position - low)[:, None]
+
+    def at(index: Tensor) -> Tensor:
+        return x.gather(2, index[:, None].expand(-1, x.shape[1], -1))
+
+    return torch.lerp(at(low), at(high), weight)
