@@ -1,32 +1,37 @@
-"""The density that latents are sampled from: Gaussian mixtures fitted to the encoded training clips (ex-post)."""
+"""The density that latents are sampled from: between each training clip and its neighbours."""
 
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 PITCH_SCALE = 12.0  # semitones that count as one unit beside whitened latents
-MAX_DIRECTIONS = 24
-CLIPS_PER_COMPONENT = 8
-ADDED_VARIANCE = 0.02  # of each direction's own variance
-SMALLEST_STD = 1e-3
+NEIGHBOURS = 4
+PEAKEDNESS = (
+    2.0  # power of exponential draws that weigh a component's corners: 1 is even, more is nearer to one of them
+)
+OWN_DIRECTIONS = 4
+OWN_SPREAD = 0.5  # of the spread of augmentation, which is made to help training and not for its own sake
+MAX_COMPONENTS = 512
+PITCH_BANDWIDTH = 1.0 / PITCH_SCALE
 
 
 class LatentDensity:
-    """p(z | class, pitch): for each class a Gaussian mixture over (leading directions of z, pitch).
+    """p(z | class, pitch), fitted after training: blends of a clip and its neighbours, with the spread of augmentation.
 
-    N(0, I) is the wrong density to sample a trained VAE from; a density fitted to its aggregate posterior is not.
-    Pitch is conditioned on exactly, by Gaussian conditioning in each component. Directions beyond the leading ones are
-    independent Gaussians. Source: Ghosh 2020, "From variational to deterministic autoencoders" (ex-post density).
+    N(0, I) is the wrong density to sample a trained VAE from. Gaussians fitted to a small folder reach beyond its
+    sounds, where the decoder is loud and blurred; blends with positive weights do not. Pitch is conditioned on by regression
+    within each component.
+    Source: ex-post density estimation, Ghosh 2020; manifold Parzen windows, Vincent and Bengio 2003; blends of
+    neighbours, Chawla 2002 (SMOTE).
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         """From what `tensors` gave.
 
-        Shapes: mean (D,), basis (D, R), rest_std (D,), weights (K,), means (K, R + 1), cholesky (K, R + 1, R + 1),
-        class_id (K,), pitches (N,) and classes (N,) of the training clips. The last row is pitch / 12.
+        Shapes: corners (K, J, D + 1) of z and pitch / 12, factors (K, D + 1, R) of the spread around a blend of them,
+        class_id (K,); classes (N,) and pitches (N,) of the training clips.
         """
         self.values = dict(tensors)
 
@@ -40,30 +45,31 @@ class LatentDensity:
         return dict(self.values)
 
     @classmethod
-    def fit(cls, z: Tensor, class_id: Tensor, pitch: Tensor, *, seed: int = 0) -> "LatentDensity":
-        """Fit to latents z (N, D) with class_id (N,), -1 for none, and pitch (N,) in MIDI, NaN for none; N >= 1."""
-        mean = z.mean(0)
-        centred = (z - mean).double()
-        directions = max(1, min(MAX_DIRECTIONS, len(z) // 2, z.shape[1]))
-        basis = torch.linalg.svd(centred, full_matrices=False).Vh[:directions].T  # (D, R)
-        reduced = centred @ basis
-        rest_std = (centred - reduced @ basis.T).std(0, unbiased=False)
-        joint = torch.cat([reduced, pitch.double().nan_to_num(0)[:, None] / PITCH_SCALE], dim=1).numpy()
-        parts = [_fit_mixture(joint[(class_id == c).numpy()], seed) for c in sorted(set(class_id.tolist()))]
-        sizes = [int((class_id == c).sum()) for c in sorted(set(class_id.tolist()))]
-        ids = [c for c, part in zip(sorted(set(class_id.tolist())), parts, strict=True) for _ in part[0]]
-        weights = np.concatenate([part[0] * size / len(z) for part, size in zip(parts, sizes, strict=True)])
-        covariances = torch.from_numpy(np.concatenate([part[2] for part in parts]))
-        values = {
-            "mean": mean,
-            "basis": basis,
-            "rest_std": rest_std,
-            "weights": torch.from_numpy(weights),
-            "means": torch.from_numpy(np.concatenate([part[1] for part in parts])),
-            "cholesky": torch.linalg.cholesky(covariances),
-        }
-        values = {key: value.float() for key, value in values.items()}
-        return cls({**values, "class_id": torch.tensor(ids), "pitches": pitch.float(), "classes": class_id})
+    def fit(cls, z: Tensor, class_id: Tensor, pitch: Tensor, clip: Tensor) -> "LatentDensity":
+        """Fit to encoded clips.
+
+        Args:
+            z: Latents (N, D), N >= 1.
+            class_id: Class numbers (N,), -1 for none.
+            pitch: MIDI pitches (N,), NaN for none.
+            clip: Which clip each was made from (N,); a clip may come several times, augmented.
+        """
+        joint = torch.cat([z, pitch.nan_to_num(0)[:, None] / PITCH_SCALE], dim=1)  # (N, D + 1)
+        numbers, first = _unique(clip)
+        centres = torch.stack([joint[clip == number].mean(0) for number in numbers])
+        own = [_directions(joint[clip == number]) for number in numbers]
+        classes = class_id[first]
+        chosen = torch.linspace(0, len(numbers) - 1, min(MAX_COMPONENTS, len(numbers))).round().long().tolist()
+        parts = [_corners(i, centres, classes) for i in chosen]
+        return cls(
+            {
+                "corners": torch.stack(parts),
+                "factors": torch.stack([own[i] for i in chosen]),
+                "class_id": classes[chosen],
+                "classes": classes,
+                "pitches": pitch[first].float(),
+            }
+        )
 
     def draw_condition(self, generator: torch.Generator, class_id: int, pitch: float) -> tuple[int, float]:
         """Fill in what is not given (-1, NaN) from the training clips that have what is given.
@@ -88,53 +94,51 @@ class LatentDensity:
             pitch: MIDI pitch.
             temperature: 0 gives a component's centre, 1 the fitted density, more than 1 wider ones.
         """
-        v = self.values
-        at = (torch.tensor(0.0 if math.isnan(pitch) else pitch) / PITCH_SCALE).float()
-        mean_pitch, std_pitch = v["means"][:, -1], v["cholesky"][:, -1].norm(dim=1)
-        weights = v["weights"].clone()
-        if class_id >= 0 and bool((v["class_id"] == class_id).any()):
-            weights = weights * (v["class_id"] == class_id)
+        corners, factors = self.values["corners"], self.values["factors"]
+        means = corners.mean(1)
+        away = (corners - means[:, None]).mT / math.sqrt(corners.shape[1])
+        spread = torch.cat([away, factors], dim=2)  # (K, D + 1, J + R), whose square is the covariance
+        weights = torch.ones(len(means))
+        if class_id >= 0 and bool((self.values["class_id"] == class_id).any()):
+            weights = (self.values["class_id"] == class_id).float()
+        pitch_variance = spread[:, -1].square().sum(1) + PITCH_BANDWIDTH**2
         if not math.isnan(pitch):
-            log_likelihood = -0.5 * ((at - mean_pitch) / std_pitch) ** 2 - std_pitch.log()
+            log_likelihood = -0.5 * (
+                (pitch / PITCH_SCALE - means[:, -1]).square() / pitch_variance + pitch_variance.log()
+            )
             weights = weights * (log_likelihood - log_likelihood[weights > 0].max()).exp()
         component = int(torch.multinomial(weights, 1, generator=generator))
-        lower = v["cholesky"][component]
-        noise = torch.randn(len(lower), generator=generator) * temperature
-        rest = torch.randn(len(v["mean"]), generator=generator) * v["rest_std"] * temperature
-        point = v["means"][component] + lower @ noise
+        blend = torch.rand(corners.shape[1], generator=generator).clamp(min=1e-6).log().neg() ** PEAKEDNESS
+        noise = factors[component] @ torch.randn(factors.shape[2], generator=generator)
+        drawn = (blend / blend.sum()) @ corners[component] + noise
+        point = torch.lerp(means[component], drawn, temperature)
         if not math.isnan(pitch):
-            covariance = lower @ lower.T
-            point = point + covariance[:, -1] / covariance[-1, -1] * (at - point[-1])
-        rest = rest - v["basis"] @ (v["basis"].T @ rest)
-        return v["mean"] + v["basis"] @ point[:-1] + rest
+            slope = (spread[component] @ spread[component, -1]) / pitch_variance[component]
+            point = point + slope * (pitch / PITCH_SCALE - point[-1])
+        return point[:-1]
 
 
-def _fit_mixture(points: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, means and covariances of the mixture with the best BIC for points (N, R + 1)."""
-    scale = np.maximum(points.std(axis=0), SMALLEST_STD)  # so that what is added to variances fits each direction
-    weights, means, covariances = _fit_scaled(points / scale, seed)
-    return weights, means * scale, covariances * np.outer(scale, scale)
+def _unique(clip: Tensor) -> tuple[list[int], Tensor]:
+    """The clips' numbers, and where each comes first."""
+    where: dict[int, int] = {}
+    for i, number in enumerate(clip.tolist()):
+        where.setdefault(number, i)
+    return list(where), torch.tensor(list(where.values()))
 
 
-def _fit_scaled(points: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from sklearn.mixture import GaussianMixture
+def _directions(points: Tensor) -> Tensor:
+    """Factors (D + 1, OWN_DIRECTIONS) of how one clip's augmented points (n, D + 1) vary."""
+    factor = points.new_zeros(points.shape[1], OWN_DIRECTIONS)
+    if len(points) > 1:
+        _, values, vectors = torch.linalg.svd(points - points.mean(0), full_matrices=False)
+        count = min(OWN_DIRECTIONS, len(values))
+        factor[:, :count] = OWN_SPREAD * (vectors[:count] * (values[:count, None] / math.sqrt(len(points)))).T
+    return factor
 
-    size = points.shape[1]
-    if len(points) < 2 * CLIPS_PER_COMPONENT:
-        # Too few for a full covariance: shrink it hard towards the diagonal.
-        covariance = np.cov(points.T, bias=True) if len(points) > 1 else np.zeros((size, size))
-        shrunk = 0.5 * covariance + 0.5 * np.diag(np.diag(covariance)) + ADDED_VARIANCE * np.eye(size)
-        return np.ones(1), points.mean(axis=0)[None], shrunk[None]
-    fits = []
-    for components in (1, 2, 4, 8, 16, 32):
-        if components * CLIPS_PER_COMPONENT > len(points):
-            break
-        for kind in ("full", "diag"):
-            mixture = GaussianMixture(components, covariance_type=kind, reg_covar=ADDED_VARIANCE, random_state=seed)
-            mixture.fit(points)
-            fits.append((mixture.bic(points), mixture))
-    best = min(fits, key=lambda fit: fit[0])[1]
-    covariances = best.covariances_
-    if best.covariance_type == "diag":
-        covariances = np.stack([np.diag(row) for row in covariances])
-    return best.weights_, best.means_, covariances
+
+def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
+    """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1); itself again where there are few."""
+    same = torch.nonzero(classes == classes[i])[:, 0]
+    same = same[same != i]
+    nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
+    return centres[[i, *nearest, *[i] * (NEIGHBOURS - len(nearest))]]

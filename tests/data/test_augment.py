@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.data.augment import auto_strength, augment_mel, read_linear
+from audio_gen.data.augment import augment_mel, auto_strength, read_linear
 
 FLOOR = -9.0
 

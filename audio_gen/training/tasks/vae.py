@@ -188,19 +188,16 @@ class VAETask:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""
         assert isinstance(model, VAE)
         device = next(model.parameters()).device
-        mus, class_ids, pitches = [], [], []
         generator = torch.Generator(device).manual_seed(self.config.train.seed)
         count = min(DENSITY_CLIPS, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
+        parts: list[tuple[Tensor, ...]] = []
         with torch.no_grad():
             for i in range(-(-count // ENCODE_BATCH)):
-                batch = self.train.batch(i, ENCODE_BATCH).to(device)
-                mus.append(model.encode(self._augmented(batch, generator)[0], *self._conditions(batch))[0].cpu())
-                class_id, pitch = self._conditions(batch)
-                class_ids.append(class_id.cpu())
-                pitches.append(pitch.cpu())
-        seed = self.config.train.seed
-        parts = (torch.cat(part)[:count] for part in (mus, class_ids, pitches))
-        density = LatentDensity.fit(*parts, seed=seed)
+                batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
+                conditions = self._conditions(batch)
+                mu = model.encode(self._augmented(batch, generator)[0], *conditions)[0]
+                parts.append((mu, *conditions, batch.index))
+        density = LatentDensity.fit(*(torch.cat(part)[:count].cpu() for part in zip(*parts, strict=True)))
         config = {
             "model": "vae", "args": self.args, "mel": self.spec.to_dict(), "classes": self.classes,
             "pitch_range": list(self.pitch_range) if self.pitch_range else None,
