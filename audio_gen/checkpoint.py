@@ -1,6 +1,7 @@
 """Checkpoints (plain dicts) and bundles (config.json + model.safetensors): reading one can run no code."""
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a dict of tensors, numbers, strings and containers of these, atomically."""
-    write_atomic(path, lambda p: torch.save(state, p))
+    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own, a plain write does not
+    torch.save(state, buffer)
+    write_atomic(path, lambda p: p.write_bytes(buffer.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

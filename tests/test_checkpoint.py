@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle, save_checkpoint
-from audio_gen.errors import CheckpointError
+from audio_gen.errors import CheckpointError, OutputError
 
 CONFIG = {"model": "vae", "args": {}, "mel": {}}
 
@@ -62,3 +63,17 @@ def test_damaged_bundles_are_named(tmp_path: Path) -> None:
         load_bundle(tmp_path)
     with pytest.raises(CheckpointError, match="holds no trained model"):
         load_bundle(tmp_path / "nowhere")
+
+
+def test_a_full_disk_is_told_and_the_old_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, {"step": 1})
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        save_checkpoint(path, {"step": 2})
+    assert load_checkpoint(path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]

@@ -12,17 +12,17 @@ PEAKEDNESS = (
     2.0  # power of exponential draws that weigh a component's corners: 1 is even, more is nearer to one of them
 )
 OWN_DIRECTIONS = 4
-OWN_SPREAD = 0.5  # of the spread of augmentation, which is made to help training and not for its own sake
+OWN_SPREAD = 0.5  # of the spread of augmentation, which serves training
 MAX_COMPONENTS = 512
 PITCH_BANDWIDTH = 1.0 / PITCH_SCALE
 
 
 class LatentDensity:
-    """p(z | class, pitch), fitted after training: blends of a clip and its neighbours, with the spread of augmentation.
+    """p(z | class, pitch), fitted after training: blends of a clip and its neighbours, and some augmentation.
 
     N(0, I) is the wrong density to sample a trained VAE from. Gaussians fitted to a small folder reach beyond its
-    sounds, where the decoder is loud and blurred; blends with positive weights do not. Pitch is conditioned on by regression
-    within each component.
+    sounds, where the decoder is loud and blurred; blends with positive weights do not. Pitch is conditioned on by
+    regression within each component.
     Source: ex-post density estimation, Ghosh 2020; manifold Parzen windows, Vincent and Bengio 2003; blends of
     neighbours, Chawla 2002 (SMOTE).
     """

@@ -47,7 +47,7 @@ def nearest(mels: Tensor, bank: Tensor) -> float:
 
 
 def f0_cents(wav: Tensor, pitch: float, sample_rate: int) -> np.ndarray:
-    """Deviation of each voiced frame (pYIN) from a MIDI pitch, in cents; octaves are folded, since pYIN errs by them."""
+    """How far each voiced frame (pYIN, within an octave of it) is from a MIDI pitch, in cents."""
     wanted_hz = float(midi_to_hz(torch.tensor(pitch)))
     low, high = max(30.0, wanted_hz / 2.2), min(wanted_hz * 2.2, sample_rate / 4)
     f0_hz, voiced, _ = librosa.pyin(wav.numpy(), fmin=low, fmax=high, sr=sample_rate, frame_length=2048)
@@ -72,6 +72,10 @@ def pitch_row(name: str, wavs: Tensor, pitches: list[float], sample_rate: int) -
     }  # fmt: skip
 
 
+def encoded(pipeline: Pipeline, mel: Tensor, clip: dict) -> Latents:
+    return pipeline.encode(mel, pipeline.conditions.class_id(clip["class"]), clip["pitch"])
+
+
 def interpolations(pipeline: Pipeline, held: list[dict], count: int) -> list[dict]:
     """Paths of 8 steps between two kept-out notes of one pitch and different instruments."""
     rows = []
@@ -81,9 +85,7 @@ def interpolations(pipeline: Pipeline, held: list[dict], count: int) -> list[dic
     pairs = [(a, b) for clips in by_pitch.values() for a in clips for b in clips if a["class"] < b["class"]]
     order = np.random.default_rng(0).permutation(len(pairs))
     for a, b in (pairs[i] for i in order[:count]):
-        ends = [
-            pipeline.encode(pipeline.mel(c["wav"]), pipeline.conditions.class_id(c["class"]), c["pitch"]) for c in (a, b)
-        ]
+        ends = [encoded(pipeline, pipeline.mel(clip["wav"]), clip) for clip in (a, b)]
         wavs = pipeline.vocode(decode_between(pipeline, *ends, torch.linspace(0, 1, 8)))
         rate = pipeline.spec.sample_rate
         cents = [f0_cents(wav[0], a["pitch"], rate) for wav in wavs]
@@ -121,12 +123,7 @@ def main() -> None:
     real = torch.stack([clip["wav"] for clip in held])
     real_mel = torch.stack([pipeline.mel(wav) for wav in real])
 
-    latents = Latents.join(
-        [
-            pipeline.encode(mel, pipeline.conditions.class_id(c["class"]), c["pitch"])
-            for mel, c in zip(real_mel, held, strict=True)
-        ]
-    )
+    latents = Latents.join([encoded(pipeline, mel, clip) for mel, clip in zip(real_mel, held, strict=True)])
     made_mel = pipeline.decode(latents)
     drawn = pipeline.latents(range(args.samples))
     sounds = {

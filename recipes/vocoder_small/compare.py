@@ -59,7 +59,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     train = split_folder(args.folder, args.every, args.work)
     ours = train_run(
-        train, args.work / "ours", model="vocoder", config_file=CONFIG, minutes=args.minutes, device="cpu", on_event=tell
+        train,
+        args.work / "ours",
+        model="vocoder",
+        config_file=CONFIG,
+        minutes=args.minutes,
+        device="cpu",
+        on_event=tell,
     )
     steps = load_bundle(ours).config["training"]["steps"]
     vocos = train_run(
