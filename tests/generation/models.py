@@ -33,7 +33,7 @@ def write_bundle(folder: Path, *, classes: bool = True, pitch: bool = True, seed
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     with torch.no_grad():
         z = model.encode(mel, class_id, pitches)[0]
-    density = LatentDensity.fit(z, class_id, pitches)
+    density = LatentDensity.fit(z, class_id, pitches, torch.arange(len(z)))
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"density.{key}": value for key, value in density.tensors().items()}
     config = {

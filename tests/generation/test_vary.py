@@ -5,7 +5,7 @@ import torch
 
 from audio_gen.errors import ConfigError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.vary import arc, vary
+from audio_gen.generation.vary import vary
 
 
 def test_amount_zero_is_the_clip_and_one_a_sample(pipeline: Pipeline) -> None:
@@ -26,12 +26,10 @@ def test_more_amount_is_further_away_and_conditions_are_held(pipeline: Pipeline)
     assert varied.class_id.tolist() == [1] * 8 and varied.pitch.tolist() == [60.0] * 8
 
 
-@pytest.mark.parametrize("amount", [0.1, 0.5, 0.9])
-def test_an_arc_keeps_the_variance(amount: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    z, other = 3 + torch.randn(2, 20_000, generator=generator)
-    point = arc(z, other, torch.full_like(z, 3.0), amount)
-    assert float(point.mean()) == pytest.approx(3, abs=0.05) and float(point.std()) == pytest.approx(1, abs=0.03)
+def test_half_way_is_between_the_clip_and_the_sample(pipeline: Pipeline) -> None:
+    clip = pipeline.latents([3])
+    ends = [vary(pipeline, clip, amount, [7]).z for amount in (0.0, 1.0)]
+    assert torch.allclose(vary(pipeline, clip, 0.5, [7]).z, (ends[0] + ends[1]) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.1, float("nan")])

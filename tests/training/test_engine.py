@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from audio_gen.training.engine import weighted_sum
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
 from audio_gen.training.tasks import TASKS, train_run
-from tests.sounds import write_notes
+from tests.sounds import pluck, write, write_notes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "recipes").rglob("config*.yaml")])
@@ -95,6 +96,18 @@ def test_other_settings_are_refused_by_name(notes: Path, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="settings are for vae"):
         train_run(notes, tmp_path / "run", model="vocoder", device="cpu")
     assert load_bundle(tmp_path / "run")
+
+
+def test_another_folder_is_refused_and_a_changed_one_is_told(notes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    shutil.copytree(notes, folder)
+    train(folder, tmp_path / "run", steps=1)
+    write(folder / "new.wav", pluck(333.0))
+    events: list[dict] = []
+    train(folder, tmp_path / "run", steps=2, on_event=events.append)
+    assert any("has changed" in event["text"] for event in events if event["kind"] == "note")
+    with pytest.raises(ConfigError, match="was started on"):
+        train(notes, tmp_path / "run", steps=3)
 
 
 def test_force_moves_the_old_run_aside(notes: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A training run from a folder of sounds to a bundle."""
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -92,11 +94,11 @@ def train_run(
     val = ClipDataset(cache, split="val", segment_samples=val_samples, seed=number, crop=crop)
     config.save(settings, run / CONFIG_NAME)
     write_json(run / "dataset_report.json", cache.report)
-    write_json(run / "run.json", {"source": str(source.resolve()), "version": __version__})
+    _check_source(source, run, cache, tell)
     task.initialise(train)
     if init is not None:
         _start_from(task.model, init, spec)
-    fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes, "clips": len(train)}
+    fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
         {
             "kind": "start", "parameters": sum(p.numel() for p in task.model.parameters()), "clips": len(train),
@@ -206,6 +208,28 @@ def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:
         raise CheckpointError(
             f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings"
         ) from e
+
+
+def _check_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
+    """Keep where a run's sounds are from, and refuse to go on with those of another folder.
+
+    Raises:
+        ConfigError: Neither the folder nor its content is what the run was started with.
+    """
+    path, content = run / "run.json", hashlib.sha256("".join(sorted(c.content_hash for c in cache.clips)).encode())
+    now = {"source": str(source.resolve()), "sounds": content.hexdigest()[:12], "version": __version__}
+    if path.is_file():
+        then = json.loads(path.read_text(encoding="utf-8"))
+        if then["sounds"] != now["sounds"]:
+            if then["source"] != now["source"]:
+                raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
+            tell(
+                {
+                    "kind": "note",
+                    "text": f"{source}: has changed since the run was started; going on with what it has now",
+                }
+            )
+    write_json(path, now)
 
 
 def _move_aside(run: Path) -> Path:
