@@ -27,6 +27,7 @@ from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.pitch import midi_to_hz
 
 CENTS = 1200
+STEADY_CENTS = 20.5  # pYIN's grid is 10 cents wide
 
 
 def clips_of(cache: Cache, split: str, samples: int) -> list[dict]:
@@ -149,14 +150,18 @@ def main() -> None:
         table.add_row(name, f"{row['nearest']:.3f}", f"{row['level_db']:.1f}", *heard)
     paths = interpolations(pipeline, held, args.pairs)
     result["interpolations"] = paths
-    console = Console()
+    console = Console(width=110)
     console.print(f"{len(held)} notes kept out; log-mel L1 of their reconstruction {result['mel_l1']:.3f} nats")
     console.print(table)
     drifts = [p["drift_cents"] for p in paths if p["drift_cents"] is not None]
     console.print(
-        f"interpolation over {len(paths)} pairs of one pitch: drift median {statistics.median(drifts):.1f}, "
-        f"largest {max(drifts):.1f} cents; dip below the lower end {max(p['dip_db'] for p in paths):.2f} dB at most"
+        f"interpolation over {len(paths)} pairs of one pitch: {sum(d <= STEADY_CENTS for d in drifts)} stay within "
+        f"{STEADY_CENTS:.0f} cents, median drift {statistics.median(drifts):.0f}; "
+        f"dip below the lower end at most {max(p['dip_db'] for p in paths):.2f} dB"
     )
+    for path in paths:
+        if (path["drift_cents"] or 0) > STEADY_CENTS:
+            console.print(f"  {path['from']} to {path['to']}: {path['drift_cents']:.0f} cents")
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
 
