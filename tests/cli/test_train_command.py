@@ -1,0 +1,42 @@
+"""`audio-gen train` as a user meets it."""
+
+import json
+from pathlib import Path
+
+from tests.conftest import RunCli
+from tests.sounds import write_notes
+
+TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"
+
+
+def test_train_then_more_then_json(tmp_path: Path, run_cli: RunCli) -> None:
+    notes = write_notes(tmp_path / "notes")
+    first = run_cli("train", notes, "--run", "run", "--config", TINY, "--steps", "2")
+    assert first.returncode == 0, first.stderr
+    assert "kept-out files: mel_l1" in first.stdout
+    assert first.stdout.splitlines()[-1] == "finished at step 2; now: audio-gen sample run"
+    more = run_cli("train", notes, "--run", "run", "--steps", "3", "--json")
+    assert "going on from step 2" in more.stderr
+    told = json.loads(more.stdout)
+    assert (told["step"], told["stopped_by"], told["bundle"]) == (3, None, "run/bundle")
+    assert told["mel_l1"] > 0
+
+
+def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
+    notes = write_notes(tmp_path / "notes")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "readme.txt").write_text("no sound")
+    for folder, more, told in (
+        (notes, ["--set", "train.stepz=3"], "did you mean train.steps?"),
+        (notes, ["--set", "mel=44khz"], "no mel preset is called '44khz'"),
+        (notes, ["--minutes", "1", "--steps", "2"], "give one of the two"),
+        (notes, ["--model", "gann"], "--model gann: unknown"),
+        (notes, ["--config", "none.yaml"], "none.yaml: cannot be read"),
+        (tmp_path / "nowhere", [], "no such folder"),
+        (tmp_path / "text", [], "no audio files"),
+    ):
+        result = run_cli("train", folder, "--run", "run", *more)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: ")
+        assert told in result.stderr
+        assert result.stderr.count("\n") == 1
