@@ -134,7 +134,8 @@ def test_a_closed_pipe_is_silent() -> None:
 
 def test_an_interrupt_is_one_line() -> None:
     code = (
-        "import sys, types, time; from audio_gen.cli import app\n"
+        "import signal, sys, types, time; from audio_gen.cli import app\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "def demo_command():\n    print('ready', flush=True); time.sleep(60)\n"
         "sys.modules['audio_gen.cli.demo'] = types.SimpleNamespace(demo_command=demo_command)\n"
         "app.COMMANDS['demo'] = ''; sys.argv = ['audio-gen', 'demo']; app.main()"
