@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import soundfile
 import yaml
 
 import audio_gen
+from audio_gen.cli.app import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "audio_gen"
@@ -108,3 +110,19 @@ def test_every_sample_has_its_source() -> None:
         info = soundfile.info(ROOT / "samples" / name)
         assert (float(seconds), int(channels)) == (pytest.approx(info.duration, abs=1e-3), info.channels)
         assert author and page.startswith("<http")
+
+
+def test_commands_and_options_of_the_readme_and_recipes_exist() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "recipes").rglob("*.md"), *(ROOT / "recipes").rglob("*.sh")]
+    used = [call for page in pages for call in re.findall(r"audio-gen ([a-z]+)([^|`#\n]*)", page.read_text())]
+    assert len(used) > 12
+    for name, arguments in used:
+        assert name in COMMANDS, name
+        known = {option for parameter in load_command(name).params for option in parameter.opts}
+        unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", arguments)) - known
+        assert not unknown, (name, unknown)
+
+
+def test_paths_that_the_readme_names_exist() -> None:
+    for path in re.findall(r"(?:recipes|samples|\.ci)/[\w./-]+\w", (ROOT / "README.md").read_text()):
+        assert (ROOT / path).exists(), path
