@@ -8,6 +8,7 @@ from torch import Tensor
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
 
 TINY = 1e-12  # keeps divisions by silence finite
+MOMENTUM = 0.99
 FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
 PARTIALS_BELOW_HZ = 1000.0  # Slaney's bands are evenly narrow up to here, and tell one partial from the next
 
@@ -44,7 +45,7 @@ def griffin_lim(
     amplitude: Tensor,
     spec: MelSpec,
     iterations: int = 32,
-    momentum: float = 0.99,
+    momentum: float = MOMENTUM,
     seed: int = 0,
     mel: Tensor | None = None,
 ) -> Tensor:

@@ -2,12 +2,15 @@
 
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_json, say
+from audio_gen.cli.stages import stage_progress
 
 LINE_EVERY_SEC = 15.0
 
@@ -61,14 +64,16 @@ class TrainTeller:
         self._bar: Any = None
         self._told = 0.0
         self._latest = ""
-        self._data: dict[str, float] = {}
+        self._stages = ExitStack()
+        self._tell_stage: Callable[[str, int, int], None] | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event."""
         getattr(self, f"_on_{event['kind']}")(event)
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Take the bars down."""
+        self._stages.close()
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -80,13 +85,12 @@ class TrainTeller:
             say(text, json_output=self.json_output)
 
     def _on_data(self, event: dict[str, Any]) -> None:
-        now = time.monotonic()
-        first = self._data.setdefault(event["what"], now)
-        if (event["done"] == event["total"] and now - first > 1) or now - self._told > LINE_EVERY_SEC < now - first:
-            self._told = now
-            self._line(f"{event['what']}: {event['done']}/{event['total']} files")
+        if self._tell_stage is None:
+            self._tell_stage = self._stages.enter_context(stage_progress())
+        self._tell_stage(event["what"], event["done"], event["total"])
 
     def _on_start(self, event: dict[str, Any]) -> None:
+        self._stages.close()
         classes = f", {len(event['classes'])} classes" if event["classes"] else ""
         self._line(
             f"{event['clips']} clips to learn from, {event['val_clips']} kept out{classes}; "

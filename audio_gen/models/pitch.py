@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 A4_HZ, A4_MIDI = 440.0, 69.0
 LOWEST_HARMONIC = 0.25
+FEATURES = 4  # channels of HarmonicAxis.features
 
 
 def midi_to_hz(pitch: Tensor) -> Tensor:

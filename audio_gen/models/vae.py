@@ -5,12 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audio_gen.models.layers import AdaptiveNorm2d, ResBlock2d
-from audio_gen.models.pitch import HarmonicAxis
+from audio_gen.models.pitch import FEATURES, HarmonicAxis
 
 PATCH = 4
 CEILING = 6.0  # nats; no log-mel of a sound below full scale is higher
 CEILING_MARGIN = 0.5
-FEATURES = 4  # channels of HarmonicAxis.features
 
 
 class VAE(nn.Module):

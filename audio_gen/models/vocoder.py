@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.inversion import initial_phase, linear_mel, nnls_amplitude, product
+from audio_gen.audio.inversion import MOMENTUM, initial_phase, linear_mel, nnls_amplitude, product
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 
 MAX_LOG_GAIN = 4.0
-MOMENTUM = 0.99  # of fast Griffin-Lim
 SILENT_AMPLITUDE = 1e-9
 SILENT_POWER = 1e-14
 

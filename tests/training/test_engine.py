@@ -108,8 +108,12 @@ def test_another_folder_is_refused_and_a_changed_one_is_told(notes: Path, tmp_pa
     events: list[dict] = []
     train(folder, tmp_path / "run", steps=2, on_event=events.append)
     assert any("has changed" in event["text"] for event in events if event["kind"] == "note")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
     with pytest.raises(ConfigError, match="was started on"):
         train(notes, tmp_path / "run", steps=3)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    folder.rename(tmp_path / "moved")
+    assert train(tmp_path / "moved", tmp_path / "run", steps=3)
 
 
 def test_force_moves_the_old_run_aside(notes: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A training run from a folder of sounds to a bundle."""
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +12,12 @@ from audio_gen import __version__, config
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.config import RunConfig
-from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.labels import DEFAULT_PATTERN
-from audio_gen.data.store import INDEX_NAME, Cache
 from audio_gen.device import resolve_device
-from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
+from audio_gen.errors import CheckpointError, ConfigError, OutputError
 from audio_gen.files import write_json, write_text
 from audio_gen.training.engine import Engine, Event
+from audio_gen.training.tasks.source import check_source, keep_source, open_source
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
@@ -85,6 +81,7 @@ def train_run(
     settings = resolve_config(run, model, config_file, overrides, given)
     spec = MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
     target = resolve_device(device)
+    check_source(source, run)
     cache = open_source(source, run, settings, spec, tell)
     torch.manual_seed(settings.train.seed)
     task = TASKS[model][1](settings, spec, cache)
@@ -94,7 +91,7 @@ def train_run(
     val = ClipDataset(cache, split="val", segment_samples=val_samples, seed=number, crop=crop)
     config.save(settings, run / CONFIG_NAME)
     write_json(run / "dataset_report.json", cache.report)
-    _check_source(source, run, cache, tell)
+    keep_source(source, run, cache, tell)
     task.initialise(train)
     if init is not None:
         _start_from(task.model, init, spec)
@@ -147,38 +144,6 @@ def resolve_config(
     return settings
 
 
-def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
-    """The cache to train on: `source` itself, or one made of the folder under the run.
-
-    Raises:
-        DataError: There is nothing to learn from.
-        MelMismatchError: The cache has another sample rate than the mel.
-    """
-    if (source / INDEX_NAME).is_file():
-        cache = Cache.open(source)
-        if cache.sample_rate != spec.sample_rate:
-            raise MelMismatchError(
-                f"{source}: stored at {cache.sample_rate} Hz, the mel wants {spec.sample_rate}; "
-                "run `audio-gen preprocess` with the same --mel"
-            )
-        return cache
-    if not source.is_dir():
-        raise DataError(f"{source}: no such folder; give a folder of sounds")
-    data = settings.data
-    options = CacheOptions(
-        labels=data.labels, pattern=data.pattern or DEFAULT_PATTERN, pitch=data.pitch, trim_onset=data.trim_onset,
-        val_fraction=data.val_fraction, group_pattern=data.group_pattern,
-    )  # fmt: skip
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
-    return build_cache(
-        source, run / "cache", sample_rate=spec.sample_rate, options=options,
-        progress=lambda what, done, total: tell({"kind": "data", "what": what, "done": done, "total": total}),
-    )  # fmt: skip
-
-
 def export(engine: Engine, run: Path) -> None:
     """Write the run's bundle: averaged weights, config, model card."""
     bundle_config, tensors = engine.task.bundle(engine.ema.module)
@@ -188,6 +153,10 @@ def export(engine: Engine, run: Path) -> None:
         "best": _number(engine.best),
     }
     extra = {"version": __version__, "training": training}
+    speaks = bundle_config["model"] != "vae"
+    use = (
+        "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
+    )
     digest = save_bundle(run / "bundle", {**bundle_config, **extra}, tensors)
     write_text(
         run / "bundle" / "README.md",
@@ -195,7 +164,7 @@ def export(engine: Engine, run: Path) -> None:
         f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
         f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
         f"- classes: {', '.join(bundle_config.get('classes') or []) or 'none'}\n\n"
-        "    audio-gen sample PATH_OF_THIS_FOLDER -n 16 --seed 0 --out clips\n",
+        f"    audio-gen {use}\n",
     )
 
 
@@ -208,28 +177,6 @@ def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:
         raise CheckpointError(
             f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings"
         ) from e
-
-
-def _check_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Keep where a run's sounds are from, and refuse to go on with those of another folder.
-
-    Raises:
-        ConfigError: Neither the folder nor its content is what the run was started with.
-    """
-    path, content = run / "run.json", hashlib.sha256("".join(sorted(c.content_hash for c in cache.clips)).encode())
-    now = {"source": str(source.resolve()), "sounds": content.hexdigest()[:12], "version": __version__}
-    if path.is_file():
-        then = json.loads(path.read_text(encoding="utf-8"))
-        if then["sounds"] != now["sounds"]:
-            if then["source"] != now["source"]:
-                raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
-            tell(
-                {
-                    "kind": "note",
-                    "text": f"{source}: has changed since the run was started; going on with what it has now",
-                }
-            )
-    write_json(path, now)
 
 
 def _move_aside(run: Path) -> Path:

@@ -1,0 +1,87 @@
+"""Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from audio_gen import __version__
+from audio_gen.audio.mel import MelSpec
+from audio_gen.config import RunConfig
+from audio_gen.data.cache import CacheOptions, build_cache
+from audio_gen.data.index import inspect_folder
+from audio_gen.data.labels import DEFAULT_PATTERN
+from audio_gen.data.store import INDEX_NAME, Cache
+from audio_gen.errors import ConfigError, DataError, MelMismatchError, OutputError
+from audio_gen.files import write_json
+from audio_gen.training.engine import Event
+
+SOURCE_NAME = "run.json"
+
+
+def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
+    """The cache to train on: `source` itself, or one made of the folder under the run.
+
+    Raises:
+        DataError: There is nothing to learn from.
+        MelMismatchError: The cache has another sample rate than the mel.
+    """
+    if (source / INDEX_NAME).is_file():
+        cache = Cache.open(source)
+        if cache.sample_rate != spec.sample_rate:
+            raise MelMismatchError(
+                f"{source}: stored at {cache.sample_rate} Hz, the mel wants {spec.sample_rate}; "
+                "run `audio-gen preprocess` with the same --mel"
+            )
+        return cache
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; give a folder of sounds")
+    data = settings.data
+    options = CacheOptions(
+        labels=data.labels, pattern=data.pattern or DEFAULT_PATTERN, pitch=data.pitch, trim_onset=data.trim_onset,
+        val_fraction=data.val_fraction, group_pattern=data.group_pattern,
+    )  # fmt: skip
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
+    return build_cache(
+        source, run / "cache", sample_rate=spec.sample_rate, options=options,
+        progress=lambda what, done, total: tell({"kind": "data", "what": what, "done": done, "total": total}),
+    )  # fmt: skip
+
+
+def check_source(source: Path, run: Path) -> None:
+    """Refuse to go on with the sounds of another folder, before the run's cache is touched; a moved one is fine.
+
+    Raises:
+        ConfigError: Neither the folder nor its content is what the run was started with.
+    """
+    then = _started_on(run)
+    if then is None or then["source"] == str(source.resolve()):
+        return
+    if (source / INDEX_NAME).is_file():
+        hashes = [clip.content_hash for clip in Cache.open(source).clips]
+    else:
+        hashes = [f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement]
+    if _digest(hashes) != then["sounds"]:
+        raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
+
+
+def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
+    """Write down where a run's sounds are from, and say so when they have changed."""
+    then, sounds = _started_on(run), _digest([clip.content_hash for clip in cache.clips])
+    if then is not None and then["sounds"] != sounds:
+        tell(
+            {"kind": "note", "text": f"{source}: has changed since the run was started; going on with what it has now"}
+        )
+    write_json(run / SOURCE_NAME, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
+
+
+def _started_on(run: Path) -> dict[str, str] | None:
+    path = run / SOURCE_NAME
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _digest(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:12]
