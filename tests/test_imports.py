@@ -1,4 +1,4 @@
-"""Imports go downward only: cli -> tasks, generation -> engine -> models, losses, data -> audio -> config, errors."""
+"""Imports go downward only: cli -> tasks, generation -> evaluation, engine -> models, losses, data -> audio -> config, errors."""
 
 import ast
 from pathlib import Path
@@ -26,9 +26,9 @@ MAY_IMPORT = {
     "losses": SOUND,
     "data": SOUND,
     "training": SOUND | {"data"},
-    "training.tasks": PARTS | {"training"},
+    "training.tasks": PARTS | {"training", "evaluation"},
     "generation": PARTS,
-    "evaluation": PARTS,
+    "evaluation": SOUND | {"data"},
     "export": PARTS | {"training"},
     "cli": APPLICATIONS | {"web"},
     "web": APPLICATIONS,

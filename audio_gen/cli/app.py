@@ -21,11 +21,13 @@ COMMANDS = {
     "inspect": "Say what is in a folder of sounds, and what is wrong with it.",
     "preprocess": "Read a folder once into a cache that trains fast.",
     "train": "Train a model on a folder or cache, or resume.",
+    "status": "Say how far a run is, and whether it works.",
     "sample": "Make new clips with a trained model.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
     "reconstruct": "Send clips through a trained model and back.",
     "vocode": "Turn clips into mel spectrograms and back into sound.",
     "vary": "Make variations of a clip that was made before.",
+    "evaluate": "Say how near, varied and new made clips are beside real ones.",
     "quickstart": "From a folder to first new clips in minutes.",
 }
 

@@ -69,6 +69,8 @@ def quickstart_command(
         summary: dict[str, Any] = {**result, "run": str(run), "report": str(out / REPORT_NAME), "minutes": took_min}
         emit_json(summary)
         return
+    for finding in (result["evaluation"] or {}).get("verdict", []):
+        say(finding["text"])
     say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
     say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
 

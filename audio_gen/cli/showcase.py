@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from audio_gen.generation.pipeline import Pipeline
 
 SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
+JUDGED = 64  # samples that are made to be judged, and not kept
 STEPS_HEARD = (0, 2, 5, 7)
 
 
@@ -51,6 +52,7 @@ def make_showcase(
         moves = [_between_seeds(pipeline, latents, seed, out / "between-seeds", advance)]
         if len(held_out) > 1:
             moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
+    sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES)
     training = json.loads((run / "bundle" / "config.json").read_text(encoding="utf-8")).get("training", {})
     summary = cache.report["summary"]
     write_report(
@@ -61,15 +63,20 @@ def make_showcase(
             f"{training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
             f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
             f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
+            *sentences,
         ],
-        sections=[samples, rebuilt, *moves, _training(run), *_dataset(cache), _how_to_go_on(run, source, seed)],
-    )
+        sections=[
+            samples, rebuilt, *moves, _training(run), *judged_sections, *_dataset(cache),
+            _how_to_go_on(run, source, seed),
+        ],
+    )  # fmt: skip
     return {
         "samples": SAMPLES,
         "held_out": [one_line(clip.path) for clip in held_out],
         "mel_l1": score,
         "vocoder": pipeline.vocoder.name,
         "bundle": pipeline.digest,
+        "evaluation": figures,
     }
 
 
@@ -139,6 +146,28 @@ def _reconstructions(
     picture = spectrogram_png(columns, spec=pipeline.spec)
     about = "Spectrograms of real clips, their reconstructions, and samples of the same class"
     return Section("Real beside reconstructed beside sampled", text, sounds, picture, about), score
+
+
+def _judged(
+    pipeline: "Pipeline", cache: "Cache", run: Path, seed: int
+) -> "tuple[list[str], list[Section], dict[str, Any] | None]":
+    """The verdict on more samples, as sentences, as parts of the report, and as figures."""
+    from audio_gen.cli.evaluating import Evaluation, gather, judged, samples_folder
+    from audio_gen.errors import AudioGenError
+    from audio_gen.evaluation.embeddings import load_embedding
+    from audio_gen.evaluation.embeddings.store import EmbeddingStore
+    from audio_gen.evaluation.page import evaluation_sections, sentences_of
+
+    try:
+        embedding = load_embedding(device=pipeline.device)
+    except AudioGenError as e:
+        return [f"The samples were not evaluated: {e}"], [], None
+    job = Evaluation(embedding, EmbeddingStore(embedding), pipeline, pipeline.vocoder, cache)
+    with samples_folder(None) as folder:
+        job.sample(folder, JUDGED, seed)
+        sets = gather(job, job.real(cache.path, "auto"), folder, seed)
+        result = judged(job, sets, "pyin", seed, run)
+        return sentences_of(result), evaluation_sections(sets, result, job.clips), result
 
 
 def _between_sounds(

@@ -13,6 +13,7 @@ from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_jso
 from audio_gen.cli.stages import stage_progress
 
 LINE_EVERY_SEC = 15.0
+SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 
 
 def train_command(
@@ -60,6 +61,7 @@ class TrainTeller:
         """Lines go to standard error with `json_output`."""
         self.json_output = json_output
         self.values: dict[str, float] = {}
+        self.evaluated: dict[str, float] = {}
         self.end: dict[str, Any] = {}
         self._bar: Any = None
         self._told = 0.0
@@ -119,6 +121,16 @@ class TrainTeller:
         self._line(
             f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
         )
+
+    def _on_evaluation(self, event: dict[str, Any]) -> None:
+        values = event["values"]
+        self.evaluated = values
+        told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
+        beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
+        self._line(f"step {event['step']}  what it makes: {told}{beside}")
+
+    def _on_health(self, event: dict[str, Any]) -> None:
+        self._line(f"step {event['step']}  ALARM {event['name'].replace('_', ' ')}: {event['text']}")
 
     def _on_preview(self, event: dict[str, Any]) -> None:
         self._line(f"step {event['step']}  preview in {event['folder']}")

@@ -80,6 +80,11 @@ class ClipDataset:
         """Number of clips."""
         return len(self._numbers)
 
+    @property
+    def clips(self) -> list[Clip]:
+        """The clips, in the order of `fixed_batches`."""
+        return [self.cache.clips[number] for number in self._numbers]
+
     def batch(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The crops of one training step.
 

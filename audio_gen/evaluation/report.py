@@ -40,6 +40,12 @@ polyline.c1 { stroke: var(--c1); } svg.curves text.c1 { fill: var(--c1); }
 polyline.c2 { stroke: var(--c2); } svg.curves text.c2 { fill: var(--c2); }
 polyline.c3 { stroke: var(--c3); } svg.curves text.c3 { fill: var(--c3); }
 polyline.c4 { stroke: var(--c4); } svg.curves text.c4 { fill: var(--c4); }
+svg.curves rect { fill: var(--card); stroke: var(--line); }
+svg.curves path.dots { stroke-linecap: round; opacity: .55; }
+path.c0 { stroke: var(--c0); } path.c1 { stroke: var(--c1); } path.c2 { stroke: var(--c2); }
+path.c3 { stroke: var(--c3); } path.c4 { stroke: var(--c4); }
+.drawings { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: .25rem 1rem; }
+.drawings svg.curves { width: 100%; max-width: 40rem; margin: .5rem 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
@@ -68,6 +74,7 @@ class Section:
         picture_text: What the picture shows, for those who do not see it.
         curves: (x, y) points by name.
         axes: What the curves' x and y are.
+        drawings: SVG elements made by `evaluation.plots`, several side by side; put in as they are, without escaping.
         table: Rows of cells; the first is the head.
         commands: Lines for a terminal.
     """
@@ -79,6 +86,7 @@ class Section:
     picture_text: str = ""
     curves: Mapping[str, Points] | None = None
     axes: tuple[str, str] = ("", "")
+    drawings: Sequence[str] = ()
     table: Sequence[Sequence[str]] = ()
     commands: Sequence[str] = ()
 
@@ -137,6 +145,8 @@ def _section(section: Section, room: _Room) -> str:
         parts.append(f'<img src="data:image/png;base64,{data}" alt="{safe(section.picture_text)}">')
     if section.curves:
         parts.append(curves_svg(section.curves, *section.axes))
+    if any(section.drawings):
+        parts.append(f'<div class="drawings">{"".join(section.drawings)}</div>')
     if section.table:
         parts.append(_table(section.table))
     if section.commands:

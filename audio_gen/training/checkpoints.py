@@ -32,6 +32,14 @@ class CheckpointStore:
         """Replace the best."""
         save_checkpoint(self.folder / BEST_NAME, state)
 
+    def best(self) -> dict[str, Any]:
+        """The best.
+
+        Raises:
+            CheckpointError: It is missing or damaged.
+        """
+        return load_checkpoint(self.folder / BEST_NAME)
+
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest whole checkpoint, and a line for each damaged one that was passed over.
 

@@ -1,12 +1,10 @@
 """The one training loop, for every model: phases, precision, clipping, EMA, checkpoints, previews, signals."""
 
+import copy
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,15 @@ from audio_gen.data.prefetch import Prefetcher
 from audio_gen.errors import CheckpointError, TrainingError
 from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
-from audio_gen.training.metrics import MetricsLog
+from audio_gen.training.health import diagnose
+from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
+from audio_gen.training.stop import stop_signals
 from audio_gen.training.task import Phase, Task
 
 Event = dict[str, Any]
 NOISE_STREAM, PREVIEW_CLIPS = 1, 4
+EVALUATION_SHARE = 0.05  # of the time trained so far
 
 
 @dataclass
@@ -41,7 +42,9 @@ class Engine:
         run: The run's folder.
         device: Where the networks are.
         fingerprint: What must not change between sessions; it is kept in checkpoints and compared.
-        on_event: Told of steps, validations, previews, checkpoints and notes.
+        on_event: Told of steps, validations, evaluations, previews, checkpoints and notes.
+        evaluate: Measures what the averaged model makes, at each preview; None for a model that makes nothing or a
+            short run. Its first figure, lower is better, picks the best checkpoint; without it, that of `validate`.
     """
 
     task: Task
@@ -52,8 +55,10 @@ class Engine:
     device: torch.device
     fingerprint: dict[str, Any]
     on_event: Callable[[Event], None] = lambda event: None
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     step: int = field(default=0, init=False)
     best: float = field(default=math.inf, init=False)
+    best_step: int = field(default=0, init=False)
     stopped_by: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +69,8 @@ class Engine:
         self.ema = Ema(self.task.model, self.settings.ema_decay)
         self.store = CheckpointStore(self.run, self.settings.keep)
         self.budget = Budget(self.settings.steps, self.settings.minutes)
+        self._evaluation_sec = self._last_evaluation_sec = 0.0
+        self._alarmed: set[str] = set()
         self._resume()
 
     def fit(self) -> None:
@@ -77,7 +84,7 @@ class Engine:
         progress = self.budget.progress(self.step)
         batches = Prefetcher(lambda step: self.train.batch(step, self.settings.batch_size), self.step)
         try:
-            with _stop_signals() as stop, batches:
+            with stop_signals() as stop, batches:
                 while progress < 1 and not stop:
                     before, started = progress, time.monotonic()
                     values = self._step(batches.get().to(self.device), progress)
@@ -127,7 +134,7 @@ class Engine:
         self.on_event(
             {
                 "kind": "step", "step": self.step, "progress": progress, "step_sec": step_sec,
-                "left_sec": self.budget.left_sec(self.step, step_sec),
+                "left_sec": self.budget.left_sec(self.step, step_sec), "elapsed_sec": self.budget.elapsed_sec(),
             }
         )  # fmt: skip
         if self.step % self.settings.log_every == 0 or progress >= 1:
@@ -142,6 +149,8 @@ class Engine:
             self._validate()
         if due(before, progress, self.settings.previews):
             self._preview()
+            self._evaluate()
+            self._diagnose(progress)
             self._save()
         elif time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self._save()
@@ -152,9 +161,51 @@ class Engine:
             values = self.task.validate(self.ema.module, batches)
         self.log.write(self.step, {f"val/{key}": value for key, value in values.items()})
         self.on_event({"kind": "val", "step": self.step, "values": values})
+        if self._best_of() == "validation":
+            self._keep_best(values)
+
+    def _evaluate(self) -> None:
+        """Measure what the model makes, unless that would take more than its share of the time."""
+        if self.evaluate is None:
+            return
+        if self._evaluation_sec + self._last_evaluation_sec > EVALUATION_SHARE * self.budget.elapsed_sec():
+            self.on_event({"kind": "note", "text": f"step {self.step}: not evaluated, to save time"})
+            return
+        started = time.monotonic()
+        with torch.no_grad():
+            values = self.evaluate(self.ema.module)
+        self._last_evaluation_sec = time.monotonic() - started
+        self._evaluation_sec += self._last_evaluation_sec
+        times = {"time/evaluation_sec": self._evaluation_sec, "time/elapsed_sec": self.budget.elapsed_sec()}
+        self.log.write(self.step, {f"eval/{key}": value for key, value in values.items()} | times)
+        self.on_event({"kind": "evaluation", "step": self.step, "values": values})
+        self._keep_best(values)
+
+    def _diagnose(self, progress: float) -> None:
+        """Judge the run by its metrics; an alarm is told when it is new, the rest where it changes nothing else."""
+        verdicts = diagnose(read_metrics(self.run), progress=progress)
+        self.log.write_text(self.step, "health", [asdict(verdict) for verdict in verdicts])
+        new = [verdict for verdict in verdicts if verdict.alarm and verdict.name not in self._alarmed]
+        self._alarmed = {verdict.name for verdict in verdicts if verdict.alarm}
+        for verdict in new:
+            self.on_event({"kind": "health", "step": self.step, "name": verdict.name, "text": verdict.text})
+
+    def best_weights(self) -> nn.Module | None:
+        """The averaged model as it was at the best evaluation; None where that is the last, or there was none."""
+        if self._best_of() == "validation" or self.best_step in (0, self.step):
+            return None
+        best = copy.deepcopy(self.ema.module)
+        best.load_state_dict(self.store.best()["ema"])
+        return best
+
+    def _best_of(self) -> str:
+        """Whose first figure picks the best checkpoint."""
+        return "validation" if self.evaluate is None else "evaluation"
+
+    def _keep_best(self, values: Mapping[str, float]) -> None:
         first = next(iter(values.values()), math.inf)
         if first < self.best:
-            self.best = first
+            self.best, self.best_step = first, self.step
             self.store.save_best(self._state())
 
     def _preview(self) -> None:
@@ -177,7 +228,8 @@ class Engine:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "step": self.step, "elapsed_sec": self.budget.elapsed_sec(), "best": self.best,
+            "step": self.step, "elapsed_sec": self.budget.elapsed_sec(), "evaluation_sec": self._evaluation_sec,
+            "best": self.best, "best_step": self.best_step, "best_of": self._best_of(),
             "fingerprint": self.fingerprint, "modules": self.task.modules.state_dict(),
             "ema": self.ema.module.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
@@ -197,7 +249,10 @@ class Engine:
         self.ema.module.load_state_dict(state["ema"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.step, self.best, self.budget.spent_sec = state["step"], state["best"], state["elapsed_sec"]
+        self.step, self.budget.spent_sec = state["step"], state["elapsed_sec"]
+        self._evaluation_sec = state.get("evaluation_sec", 0.0)
+        if state.get("best_of") == self._best_of():
+            self.best, self.best_step = state["best"], state["best_step"]
         self.on_event({"kind": "resume", "step": self.step})
 
     def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
@@ -221,24 +276,3 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
         odd = ", ".join(sorted(losses.keys() ^ weights.keys()))
         raise TrainingError(f"losses and weights do not match ({odd}); give each loss exactly one weight")
     return torch.stack([weights[key] * value for key, value in losses.items()]).sum()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[str]]:
-    """A list that gets a signal's name when one asks to stop; a second Ctrl-C ends at once."""
-    stop: list[str] = []
-
-    def ask(number: int, _frame: object) -> None:
-        if stop and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.append(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

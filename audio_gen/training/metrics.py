@@ -42,6 +42,11 @@ class MetricsLog:
         for key, value in finite.items():
             self._board.add_scalar(key, value, step)
 
+    def write_text(self, step: int, key: str, value: Any) -> None:
+        """Write what is no number, such as verdicts."""
+        self._file.write(json.dumps({"step": step, key: value}) + "\n")
+        self._file.flush()
+
     def close(self) -> None:
         """Write out and close both."""
         self._file.close()

@@ -47,6 +47,10 @@ class Task(Protocol):
     def modules(self) -> nn.ModuleDict:
         """All networks that checkpoints hold, `model` among them."""
 
+    @property
+    def makes_clips(self) -> bool:
+        """Whether the model makes new clips, which can be evaluated; a vocoder does not."""
+
     def phases(self) -> list[Phase]:
         """The updates of one step, in order."""
 
@@ -61,6 +65,15 @@ class Task(Protocol):
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Sounds and pictures of the averaged model."""
+
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """New clips (count, 1, T) of the averaged model, for evaluation; only asked of a task that `makes_clips`.
+
+        What turns them into sound is quick rather than good; `copy` sends real clips the same way.
+        """
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """Real clips (B, 1, T) as the quick way to sound that `make` takes gives them back."""
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The config and tensors of the bundle for the averaged model."""

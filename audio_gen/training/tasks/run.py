@@ -1,6 +1,7 @@
 """A training run from a folder of sounds to a bundle."""
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ import torch
 from audio_gen import __version__, config
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
-from audio_gen.config import RunConfig
+from audio_gen.config import RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.device import resolve_device
-from audio_gen.errors import CheckpointError, ConfigError, OutputError
+from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, OutputError
 from audio_gen.files import write_json, write_text
 from audio_gen.training.engine import Engine, Event
+from audio_gen.training.progress import ProgressFile
+from audio_gen.training.task import Task
+from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.source import check_source, keep_source, open_source
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
@@ -25,7 +29,7 @@ TASKS: dict[str, tuple[type[RunConfig], type[Any]]] = {
     "vae": (VAEConfig, VAETask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-CONFIG_NAME = "config.yaml"
+CONFIG_NAME, BUNDLE_NAME, BEST_BUNDLE_NAME = "config.yaml", "bundle", "bundle-best"
 MAY_CHANGE = {
     "train.steps", "train.minutes", "train.lr", "train.log_every", "train.validations", "train.val_clips",
     "train.previews", "train.checkpoint_minutes", "train.keep",
@@ -102,11 +106,34 @@ def train_run(
             "val_clips": len(val), "device": str(target), "classes": cache.classes,
         }
     )  # fmt: skip
-    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell)
-    engine.fit()
-    export(engine, run)
-    tell({"kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": _number(engine.best)})
+    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell)
+    progress = ProgressFile(run)
+    engine = Engine(task, settings.train, train, val, run, target, fingerprint, _also(tell, progress), evaluate)
+    try:
+        engine.fit()
+        export(engine, run)
+    except BaseException as e:
+        progress.end("failed", str(e) or type(e).__name__)
+        raise
+    progress.end("stopped" if engine.stopped_by else "finished")
+    tell(
+        {
+            "kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": _number(engine.best),
+            "best_step": engine.best_step,
+        }
+    )  # fmt: skip
     return run
+
+
+def _also(tell: Callable[[Event], None], progress: ProgressFile) -> Callable[[Event], None]:
+    """`tell`, with each step written down for whoever looks from outside."""
+
+    def both(event: Event) -> None:
+        if event["kind"] == "step":
+            progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
+        tell(event)
+
+    return both
 
 
 def resolve_config(
@@ -145,27 +172,49 @@ def resolve_config(
 
 
 def export(engine: Engine, run: Path) -> None:
-    """Write the run's bundle: averaged weights, config, model card."""
-    bundle_config, tensors = engine.task.bundle(engine.ema.module)
+    """Write the run's bundle (averaged weights, config, model card), and that of its best step where it was another."""
+    _export(engine, run / BUNDLE_NAME, engine.ema.module, engine.step)
+    best = engine.best_weights()
+    if best is not None:
+        _export(engine, run / BEST_BUNDLE_NAME, best, engine.best_step)
+    elif (run / BEST_BUNDLE_NAME).is_dir():
+        shutil.rmtree(run / BEST_BUNDLE_NAME)  # of an earlier session; the bundle itself is the best now
+
+
+def _export(engine: Engine, folder: Path, model: torch.nn.Module, step: int) -> None:
+    bundle_config, tensors = engine.task.bundle(model)
     training = {
-        "steps": engine.step,
-        "minutes": round(engine.budget.elapsed_sec() / 60, 2),
-        "best": _number(engine.best),
-    }
+        "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": _number(engine.best),
+        "best_step": engine.best_step,
+    }  # fmt: skip
     extra = {"version": __version__, "training": training}
     speaks = bundle_config["model"] != "vae"
     use = (
         "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
     )
-    digest = save_bundle(run / "bundle", {**bundle_config, **extra}, tensors)
+    digest = save_bundle(folder, {**bundle_config, **extra}, tensors)
     write_text(
-        run / "bundle" / "README.md",
-        f"# {run.resolve().name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
+        folder / "README.md",
+        f"# {folder.resolve().parent.name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
         f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
         f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
         f"- classes: {', '.join(bundle_config.get('classes') or []) or 'none'}\n\n"
         f"    audio-gen {use}\n",
     )
+
+
+def _evaluator(
+    task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
+    tell: Callable[[Event], None],
+) -> LightEvaluator | None:  # fmt: skip
+    """What evaluates the run along the way; None for a short run, or a task that makes nothing."""
+    if not task.makes_clips:
+        return None
+    try:
+        return make_evaluator(task, settings, train, val, sample_rate, device)
+    except AudioGenError as e:
+        tell({"kind": "note", "text": f"the run will not be evaluated along the way: {e}"})
+        return None
 
 
 def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:

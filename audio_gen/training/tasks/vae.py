@@ -1,7 +1,7 @@
 """The VAE's task: its settings, losses, validation and bundle."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from audio_gen.audio.inversion import GriffinLimVocoder
-from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.config import Count, RunConfig, Settings, Share, TrainSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -23,6 +23,7 @@ from audio_gen.training.task import Phase, Preview
 BASIS_CLIPS, DENSITY_CLIPS, ENCODE_BATCH = 1024, 8192, 64
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
 MIN_PITCHED_SHARE = 0.5
+QUICK_DENSITY_CLIPS, QUICK_BATCH, QUICK_ITERATIONS = 512, 32, 4
 
 
 class VAENet(Settings):
@@ -104,6 +105,11 @@ class VAETask:
         """The VAE and the front end."""
         return self._modules
 
+    @property
+    def makes_clips(self) -> bool:
+        """A VAE does."""
+        return True
+
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
         return self.spec.samples(self.frames), self.spec.samples(self.frames)
@@ -171,9 +177,8 @@ class VAETask:
         mel = self.front_end(batch.wav).clamp(min=model.mel_floor)
         conditions = self._conditions(batch)
         made = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        generator = torch.Generator().manual_seed(self.config.train.seed)
-        z = torch.randn(len(mel), model.latent_dim, generator=generator).to(mel.device)
-        sampled = model.decode(z, *conditions)
+        density = self._density(model, QUICK_DENSITY_CLIPS)
+        sampled = torch.cat(list(self._drawn(model, density, *conditions, self.config.train.seed)))
         speak = GriffinLimVocoder(self.spec, iterations=16)
         sounds: dict[str, Tensor] = {}
         columns: list[tuple[str, Tensor]] = []
@@ -184,20 +189,57 @@ class VAETask:
             columns += [(f"{i} real", mel[i]), (f"{i} reconstructed", made[i]), (f"{i} sampled", sampled[i])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
+    @torch.no_grad()
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Clips from the density of the latents as it is now."""
+        assert isinstance(model, VAE)
+        density = self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count))
+        anything = (torch.full((count,), -1), torch.full((count,), math.nan))
+        return torch.cat([self._quickly(mel) for mel in self._drawn(model, density, *anything, seed)])
+
+    def _drawn(
+        self, model: VAE, density: LatentDensity, class_id: Tensor, pitch: Tensor, seed: int
+    ) -> Iterator[Tensor]:
+        """Log-mels (b, M, L), a few at a time, of one draw for each of class_id (B,) and pitch (B,); -1, NaN: any."""
+        device = next(model.parameters()).device
+        for rows in torch.arange(len(class_id)).split(QUICK_BATCH):
+            draws = []
+            for i in rows.tolist():
+                generator = torch.Generator().manual_seed(seed + i)
+                condition = density.draw_condition(generator, int(class_id[i]), float(pitch[i]))
+                draws.append((density.sample(generator, *condition), *condition))
+            z, classes, pitches = zip(*draws, strict=True)
+            yield model.decode(torch.stack(z).to(device), torch.tensor(classes, device=device),
+                               torch.tensor(pitches, dtype=torch.float32, device=device))  # fmt: skip
+
+    @torch.no_grad()
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis through the mel and a few iterations of Griffin-Lim."""
+        return torch.cat([self._quickly(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
+
+    def _quickly(self, mel: Tensor) -> Tensor:
+        """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the model's floor is silence."""
+        speak = GriffinLimVocoder(self.spec, iterations=QUICK_ITERATIONS)
+        return speak(mel.masked_fill(mel <= self.config.net.mel_floor, LOG_FLOOR)).cpu()
+
+    @torch.no_grad()
+    def _density(self, model: VAE, limit: int) -> LatentDensity:
+        """The density of the latents of up to `limit` training clips, augmented as in training."""
+        device = next(model.parameters()).device
+        generator = torch.Generator(device).manual_seed(self.config.train.seed)
+        count = min(limit, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
+        parts: list[tuple[Tensor, ...]] = []
+        for i in range(-(-count // ENCODE_BATCH)):
+            batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
+            conditions = self._conditions(batch)
+            mu = model.encode(self._augmented(batch, generator)[0], *conditions)[0]
+            parts.append((mu, *conditions, batch.index))
+        return LatentDensity.fit(*(torch.cat(part)[:count].cpu() for part in zip(*parts, strict=True)))
+
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""
         assert isinstance(model, VAE)
-        device = next(model.parameters()).device
-        generator = torch.Generator(device).manual_seed(self.config.train.seed)
-        count = min(DENSITY_CLIPS, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
-        parts: list[tuple[Tensor, ...]] = []
-        with torch.no_grad():
-            for i in range(-(-count // ENCODE_BATCH)):
-                batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
-                conditions = self._conditions(batch)
-                mu = model.encode(self._augmented(batch, generator)[0], *conditions)[0]
-                parts.append((mu, *conditions, batch.index))
-        density = LatentDensity.fit(*(torch.cat(part)[:count].cpu() for part in zip(*parts, strict=True)))
+        density = self._density(model, DENSITY_CLIPS)
         config = {
             "model": "vae", "args": self.args, "mel": self.spec.to_dict(), "classes": self.classes,
             "pitch_range": list(self.pitch_range) if self.pitch_range else None,

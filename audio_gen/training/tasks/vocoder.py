@@ -78,6 +78,11 @@ class VocoderTask:
         """The vocoder, the front end and the loss."""
         return self._modules
 
+    @property
+    def makes_clips(self) -> bool:
+        """A vocoder makes nothing new."""
+        return False
+
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
         sizes = (self.config.data.segment_sec, self.config.val_sec)
@@ -120,6 +125,14 @@ class VocoderTask:
             sounds |= {f"{i}-real": wav, f"{i}-copy": made[0]}
             columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
+
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Never asked: a vocoder gives back what goes in, and `validate` measures how well."""
+        raise NotImplementedError
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """The clips as they are."""
+        return wav
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights."""

@@ -1,0 +1,297 @@
+"""The work behind `evaluate`: which clips are compared with which, and what is made of a run for it."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from audio_gen.data.store import Cache
+    from audio_gen.evaluation.clips import SoundClip
+    from audio_gen.evaluation.compare import Sets
+    from audio_gen.evaluation.described import Described
+    from audio_gen.evaluation.embeddings.base import Embedding
+    from audio_gen.evaluation.embeddings.store import EmbeddingStore
+    from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.generation.vocoders import Vocoder
+
+COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
+SAMPLES_NAME = "samples"
+
+
+@dataclass
+class Evaluation:
+    """One call of the command.
+
+    Attributes:
+        embedding: What clips are compared by.
+        embed: The same with its store on disk.
+        pipeline: The run that is judged, if any.
+        vocoder: What copy-synthesis goes through, if anything.
+        cache: The cache of the run, if it is still there.
+        clips: The clips by title, of each set that has audio.
+    """
+
+    embedding: "Embedding"
+    embed: "EmbeddingStore"
+    pipeline: "Pipeline | None" = None
+    vocoder: "Vocoder | None" = None
+    cache: "Cache | None" = None
+    clips: dict[str, dict[str, "SoundClip"]] = field(default_factory=dict)
+
+    @property
+    def clip_sec(self) -> float | None:
+        """Seconds that are heard of every file: the model's length where there is a model."""
+        return self.pipeline.duration_sec if self.pipeline else None
+
+    def describe(
+        self,
+        name: str,
+        clips: "Sequence[SoundClip]",
+        left_out: Sequence[tuple[str, str]] = (),
+        *,
+        workers: int = 2,
+        stored: bool = True,
+    ) -> "Described":
+        """Embed and describe clips, with progress."""
+        from audio_gen.cli.common import progress
+        from audio_gen.evaluation.described import describe_clips
+
+        self.clips[name] = {clip.title: clip for clip in clips}
+        with progress(f"Listening to {name}", len(clips), "clips") as advance:
+            return describe_clips(
+                name, clips, self.embedding, self.embed if stored else None, left_out=left_out, advance=advance,
+                workers=workers,
+            )  # fmt: skip
+
+    def real(self, place: Path, labels: str) -> "Described":
+        """The real clips, from a folder, a cache or a reference file."""
+        from audio_gen.cli.stages import stage_progress
+        from audio_gen.evaluation.clips import find_clips
+        from audio_gen.evaluation.reference import is_reference, load_reference
+
+        if is_reference(place):
+            spec = self.pipeline.spec if self.pipeline else None
+            self.clips["real"] = {}
+            found = load_reference(place, self.embedding, clip_sec=self.clip_sec, mel=spec)
+            return replace(found, name="real")
+        with stage_progress() as tell:
+            found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=tell)
+        return self.describe("real", found_clips.clips, found_clips.left_out)
+
+    def made(self, folder: Path) -> "Described":
+        """The clips to judge; class and pitch are those that their sidecars say were asked for."""
+        from audio_gen.cli.stages import stage_progress
+        from audio_gen.data.labels import Label
+        from audio_gen.evaluation.clips import find_clips
+
+        known = {}
+        for wav in folder.rglob("*.wav"):
+            about = _sidecar(wav)
+            if about is not None:
+                known[wav.relative_to(folder).as_posix()] = Label(about.get("class"), about.get("pitch"))
+        with stage_progress() as tell:
+            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell)
+        return self.describe("generated", found.clips, found.left_out)
+
+    def sample(self, folder: Path, count: int, seed: int) -> None:
+        """Make clips with the run."""
+        from audio_gen.cli.clips import command_line, write_clips
+        from audio_gen.cli.common import progress
+        from audio_gen.generation.sidecar import describe
+
+        assert self.pipeline is not None
+        pipeline, seeds = self.pipeline, range(seed, seed + count)
+        points = pipeline.latents(seeds)
+        paths = [folder / f"seed-{number:04d}.wav" for number in seeds]
+
+        def about(i: int) -> dict[str, Any]:
+            return describe(pipeline, points[i], command=command_line(), seed=seeds[i], temperature=1.0)
+
+        with progress("Sampling", count, "clips") as advance:
+            write_clips(pipeline, points, paths, about, advance)
+
+    def learned(self, real: "Described") -> list[bool | None]:
+        """Whether the run learned from each real clip; None where nothing tells."""
+        if self.cache is None:
+            return [None] * len(real)
+        train = {clip.content_hash for clip in self.cache.split("train")}
+        return [None if known is None else known in train for known in real.hashes]
+
+    def train(self, real: "Described", learned: Sequence[bool | None]) -> "Described | None":
+        """What the run learned from: rows of `real` if they are all there, else from the run's cache."""
+        from audio_gen.evaluation.clips import cache_clips
+
+        if self.cache is None:
+            return None
+        wanted = {clip.content_hash for clip in self.cache.split("train")}
+        if wanted <= {known for known in real.hashes if known}:
+            return real.pick([i for i, known in enumerate(learned) if known], "training clips")
+        clips = [part for clip in self.cache.split("train") for part in cache_clips(self.cache, clip, self.clip_sec)]
+        return self.describe("training clips", clips)
+
+    def copies(self, second: "Described") -> "Described | None":
+        """Real clips through mel and vocoder."""
+        if self.vocoder is None or not self.clips["real"]:
+            return None
+        return self.describe("copy-synthesis", self._through(second, self._copy), workers=1, stored=False)
+
+    def rebuilt(self, second: "Described") -> "Described | None":
+        """Real clips through the model and the vocoder."""
+        if self.pipeline is None or not self.clips["real"]:
+            return None
+        return self.describe("reconstruction", self._through(second, self._rebuild), workers=1, stored=False)
+
+    def noise(self, real: "Described") -> "Described":
+        """White noise, in clips as long as the real ones."""
+        import numpy as np
+
+        from audio_gen.evaluation.compare import noise_clips
+
+        count = min(NOISES, max(10, len(real)))
+        length_sec = float(np.nanmedian(real.signal["length_sec"]))
+        return self.describe("white noise", noise_clips(count, length_sec, self.embedding.sample_rate), stored=False)
+
+    def pitch(self, sets: "Sequence[Described | None]", method: str) -> dict[str, Any]:
+        """Pitch figures of each set that has labelled or requested pitches."""
+        from audio_gen.cli.common import progress
+        from audio_gen.evaluation.pitch import measure_pitch
+
+        jobs = []
+        for one in sets:
+            wanted = [(t, p) for t, p in zip(one.titles, one.pitches, strict=True) if p is not None] if one else []
+            if one and wanted and self.clips.get(one.name):
+                jobs.append((one.name, wanted[:: max(1, len(wanted) // PITCHES)][:PITCHES]))
+        found: dict[str, Any] = {}
+        with progress("Hearing pitches", sum(len(wanted) for _, wanted in jobs), "clips") as advance:
+            for name, wanted in jobs:
+                loaded = [self.clips[name][title].load() for title, _ in wanted]
+                found[name.replace("-", "_")] = measure_pitch(loaded, [p for _, p in wanted], method=method)
+                advance(len(wanted))
+        return found
+
+    def _through(self, second: "Described", way: "Callable[[SoundClip], Tensor]") -> "list[SoundClip]":
+        """At most 200 of the clips, spread evenly, each sent a way when it is loaded."""
+        rate = self.vocoder.spec.sample_rate if self.vocoder else 0
+        titles = second.titles[:: max(1, -(-len(second.titles) // COPIES))]
+
+        def sent(clip: "SoundClip") -> "SoundClip":
+            return replace(clip, load=lambda: (way(clip), rate))
+
+        return [sent(self.clips["real"][title]) for title in titles]
+
+    def _copy(self, clip: "SoundClip") -> "Tensor":
+        from audio_gen.audio.mel import MelFrontEnd
+        from audio_gen.generation.vocoders import vocode_long
+
+        assert self.vocoder is not None
+        wav = _at_rate(clip, self.vocoder.spec.sample_rate)
+        if self.pipeline is not None:
+            return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0, 0]
+        return vocode_long(self.vocoder, MelFrontEnd(self.vocoder.spec)(wav[None])[0])[0]
+
+    def _rebuild(self, clip: "SoundClip") -> "Tensor":
+        assert self.pipeline is not None
+        pipeline = self.pipeline
+        wav = _at_rate(clip, pipeline.spec.sample_rate)
+        condition = pipeline.conditions.known_class([clip.class_name]), pipeline.conditions.known_pitch([clip.pitch])
+        return pipeline.vocode(pipeline.decode(pipeline.encode(pipeline.mel(wav), *condition)))[0, 0]
+
+
+def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":
+    """A clip as wav (1, T) at a rate."""
+    from audio_gen.audio.resample import resample
+
+    wav, own_rate = clip.load()
+    return resample(wav[None], own_rate, sample_rate)
+
+
+def _sidecar(wav: Path) -> dict[str, Any] | None:
+    """Class and pitch of the JSON beside a clip; None where there is none that can be read."""
+    try:
+        about = json.loads(wav.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    name, pitch = about.get("class"), about.get("pitch")
+    return {
+        "class": name if isinstance(name, str) else None,
+        "pitch": pitch if isinstance(pitch, int | float) and 0 <= pitch <= 127 else None,
+    }
+
+
+def run_cache(run: Path) -> "Cache | None":
+    """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
+    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.errors import DataError
+
+    places = [run / "cache", run.parent / "cache"]  # of a run, or of a bundle in one
+    about = run / "run.json" if (run / "run.json").is_file() else run.parent / "run.json"
+    if about.is_file():
+        with suppress(ValueError, KeyError, OSError):
+            places.append(Path(json.loads(about.read_text(encoding="utf-8"))["source"]))
+    for place in places:
+        if (place / INDEX_NAME).is_file():
+            try:
+                return Cache.open(place)
+            except DataError:
+                continue
+    return None
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run or a bundle rather than a folder of clips."""
+    return any((path / part).is_file() for part in ("bundle/config.json", "model.safetensors", "metrics.jsonl"))
+
+
+def gather(job: Evaluation, real: "Described", generated: Path, seed: int) -> "Sets":
+    """All that an evaluation compares: the clips, and what is made of real ones to show the scale."""
+    from audio_gen.evaluation.compare import Sets, halve
+
+    made = job.made(generated)
+    learned = job.learned(real)
+    halves, held_out = halve(real, learned, seed)
+    second = real.pick(halves[1])
+    return Sets(
+        real, made, halves, held_out, train=job.train(real, learned), copies=job.copies(second),
+        rebuilt=job.rebuilt(second), noise=job.noise(real),
+    )  # fmt: skip
+
+
+def judged(job: Evaluation, sets: "Sets", pitch: str, seed: int, run: Path | None) -> dict[str, Any]:
+    """All figures with the verdict; that of a run's own training is part of it."""
+    from audio_gen.evaluation.compare import compare
+    from audio_gen.evaluation.verdict import judge
+    from audio_gen.training.health import diagnose
+    from audio_gen.training.metrics import read_metrics
+
+    heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
+    result = compare(sets, heard, seed)
+    if pitch != "none" and "generated" not in heard:
+        result["warnings"].append("pitch was not measured: neither names nor sidecars tell the samples' pitches")
+    if sets.copies is None and run is not None:
+        result["warnings"].append("copy-synthesis was not measured: a reference file holds no audio")
+    findings = [finding.to_json() for finding in judge(result)]
+    named = {finding["name"] for finding in findings}
+    if run is not None:
+        trained = [verdict for verdict in diagnose(read_metrics(run)) if verdict.alarm and verdict.name not in named]
+        findings = [{"name": v.name, "text": v.text, "alarm": True} for v in trained] + findings
+    result["verdict"] = findings
+    return result
+
+
+@contextmanager
+def samples_folder(out: Path | None) -> Iterator[Path]:
+    """Where a run's samples go: under `out`, or where they are gone afterwards."""
+    import tempfile
+
+    with ExitStack() as stack:
+        if out is not None:
+            yield out / SAMPLES_NAME
+        else:
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audio-gen-")))

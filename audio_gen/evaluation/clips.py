@@ -1,0 +1,143 @@
+"""The clips of a folder or a cache as evaluation reads them: one after the other, and nothing dropped unsaid."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.audio.io import one_line
+from audio_gen.data.index import Progress, inspect_folder
+from audio_gen.data.labels import Label, read_labels
+from audio_gen.data.measure import Measurement, blocks_between
+from audio_gen.data.report import FileReport, NothingUsableError
+from audio_gen.data.store import INDEX_NAME, Cache, Clip
+from audio_gen.errors import DataError
+
+LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
+Labels = Mapping[str, Label]
+
+
+@dataclass(frozen=True)
+class SoundClip:
+    """A clip that can be loaded.
+
+    Attributes:
+        title: What reports call it.
+        group: Its file; clips of one file are never on both sides of a comparison.
+        load: Gives its samples (T,) and their rate in Hz.
+        class_name: Its class, or the one that was asked for.
+        pitch: Its MIDI pitch, or the one that was asked for.
+        content_hash: Of its file's sound, where known.
+    """
+
+    title: str
+    group: str
+    load: Callable[[], tuple[Tensor, int]]
+    class_name: str | None = None
+    pitch: float | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips, and the files that hold none, each with the reason."""
+
+    clips: list[SoundClip]
+    left_out: list[tuple[str, str]]
+
+
+def find_clips(
+    place: Path,
+    *,
+    clip_sec: float | None = None,
+    labels: str = "auto",
+    known: Labels | None = None,
+    progress: Progress | None = None,
+) -> ClipSet:
+    """The clips of a folder of sounds, or of a cache.
+
+    Args:
+        place: The folder or cache; it is only read.
+        clip_sec: Only the first so many seconds of every file; None takes all, in clips of ten seconds.
+        labels: Where class and pitch come from, see `read_labels`.
+        known: Labels by path that come before those.
+        progress: Told how many files were read.
+
+    Raises:
+        DataError: There is no such folder, or it holds nothing that can be used.
+    """
+    if (place / INDEX_NAME).is_file():
+        cache = Cache.open(place)
+        return ClipSet([part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)], [])
+    report = inspect_folder(place, progress=progress)
+    found, _ = read_labels(place, [f.path for f in report.usable], source=labels)
+    clips: list[SoundClip] = []
+    left_out = [(one_line(f.path), "; ".join(f.reasons)) for f in report.left_out]
+    for f in report.usable:
+        m = f.measurement
+        if m is None:
+            continue  # a link: its file is there too
+        if m.non_finite:
+            left_out.append((one_line(f.path), f"holds {m.non_finite} NaN or infinite samples"))
+            continue
+        label = (known or {}).get(f.path, Label()).or_else(found.get(f.path, Label()))
+        clips += _file_clips(f, m, label, clip_sec)
+    if not clips:
+        raise NothingUsableError(f"{one_line(place)}: none of its {len(left_out)} files can be used ({left_out[0][1]})")
+    return ClipSet(clips, left_out)
+
+
+def cache_clips(cache: Cache, clip: Clip, clip_sec: float | None = None) -> list[SoundClip]:
+    """The parts of a cache's clip that are evaluated."""
+
+    def part(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
+        return lambda: (torch.from_numpy(cache.read(clip, start, count)), cache.sample_rate)
+
+    return [
+        SoundClip(
+            one_line(clip.path) + where, clip.path, part(start, count), clip.class_name, clip.pitch, clip.content_hash
+        )
+        for where, start, count in _parts(clip.samples, cache.sample_rate, clip_sec)
+    ]
+
+
+def _file_clips(f: FileReport, m: Measurement, label: Label, clip_sec: float | None) -> list[SoundClip]:
+    def part(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
+        return lambda: (_read(f.file, m, start, start + count), m.sample_rate)
+
+    return [
+        SoundClip(one_line(f.path) + where, f.path, part(start, count), label.class_name, label.pitch, m.content_hash)
+        for where, start, count in _parts(m.frames, m.sample_rate, clip_sec)
+    ]
+
+
+def _parts(samples: int, sample_rate: int, clip_sec: float | None) -> list[tuple[str, int, int]]:
+    """What to call each part of a sound (nothing, if it is the only one), its first sample and its length."""
+    if clip_sec is not None:
+        return [("", 0, min(samples, max(1, round(clip_sec * sample_rate))))]
+    longest = round(LONGEST_SEC * sample_rate)
+    count = max(1, round(samples / longest))
+    ends = np.linspace(0, samples, count + 1).round().astype(int).tolist()
+    if count == 1:
+        return [("", 0, samples)]
+    return [(f" at {start / sample_rate:.0f} s", start, stop - start) for start, stop in pairwise(ends)]
+
+
+def _read(path: Path, m: Measurement, start: int, stop: int) -> Tensor:
+    """Samples start..stop of a file's mono mix, as they are: an offset is something to find."""
+    blocks = list(blocks_between(path, replace(m, dc=0.0), start, stop))
+    return torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]).astype(np.float32))
+
+
+def require_clips(clips: Sequence[object], name: str, least: int) -> None:
+    """Refuse too few clips.
+
+    Raises:
+        DataError: There are fewer than `least`.
+    """
+    if len(clips) < least:
+        raise DataError(f"{name}: {len(clips)} clips can be used, at least {least} are needed; add some")

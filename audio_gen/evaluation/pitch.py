@@ -1,0 +1,186 @@
+"""Pitch of clips against the pitch that they should have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.data.index import in_threads
+from audio_gen.data.pitch import EDGE_SEMITONES, F_MAX, F_MIN, HEARD_SEC, MIN_SEC, RATE, VOICED_SHARE
+from audio_gen.errors import ConfigError
+
+LIMITS_HZ = {"pyin": (22.0, RATE / 4), "crepe": (32.8, 1975.0)}  # what each method can hear
+FRAME, HOP = 2048, 512  # pYIN, samples at RATE
+CREPE_RATE, CREPE_FRAME, CREPE_HOP, CREPE_MODEL = 16000, 1024, 368, "tiny"  # the hop is pYIN's in seconds
+CREPE_VOICED = 0.5  # its periodicity
+AROUND = 2.2  # an octave and a bit each way of a wanted pitch
+SOUNDING = 0.1  # -20 dB of the loudest frame
+WANTED_VOICED_SHARE = 0.25
+CENTS, NEAR_CENTS = 1200, 50
+SILENT_PEAK = 1e-4
+
+
+@dataclass(frozen=True)
+class Track:
+    """Pitch along a clip.
+
+    Attributes:
+        f0_hz: (L,) fundamental in Hz; what it holds where nothing is voiced means nothing.
+        voiced: (L,) bool, whether there is a pitch.
+        sounding: (L,) bool, whether the frame is less than 20 dB below the loudest.
+    """
+
+    f0_hz: np.ndarray
+    voiced: np.ndarray
+    sounding: np.ndarray
+
+
+def track(
+    wav: Tensor, sample_rate: int, *, method: str = "pyin", f_min_hz: float = F_MIN, f_max_hz: float = F_MAX
+) -> Track:
+    """Follow the pitch of a clip, a frame each 23 ms.
+
+    Args:
+        wav: Samples (T,), T at least 1.
+        sample_rate: In Hz.
+        method: "pyin" (22 to 5512 Hz, on a grid of 10 cents) or "crepe" (33 to 1975 Hz, needs torchcrepe).
+        f_min_hz: Lowest pitch looked for, and
+        f_max_hz: the highest; both are held within what the method can hear.
+
+    Raises:
+        ConfigError: An unknown method, or torchcrepe is not installed.
+
+    Source: pYIN, Mauch and Dixon 2014; CREPE, Kim 2018.
+    """
+    if method not in LIMITS_HZ:
+        raise ConfigError(f"pitch method {method!r} is unknown; use {' or '.join(LIMITS_HZ)}")
+    low, high = LIMITS_HZ[method]
+    follow = _pyin if method == "pyin" else _crepe
+    return follow(wav.detach().cpu().float().numpy(), sample_rate, max(f_min_hz, low), min(f_max_hz, high))
+
+
+def measure_pitch(
+    clips: Sequence[tuple[Tensor, int]], wanted: Sequence[float | None], method: str = "pyin", workers: int = 2
+) -> dict[str, float | int | str | None]:
+    """How well clips keep the pitch that was wanted, heard in their first second.
+
+    A clip with a wanted pitch is listened to within an octave and a bit (a factor of 2.2) each way of it, which makes
+    errors of an octave rare and is several times faster; a clip further off counts as wrong all the same. Such a clip
+    is voiced when a quarter of its sounding frames are, and counts as wrong when it is not. A clip without one is
+    listened to from 30 to 4186 Hz and counts, for voiced share and drift only, when half of its frames are voiced.
+    Left out are clips that are silent, not finite or under 0.1 s, and pitches that the method cannot hear.
+
+    Args:
+        clips: Samples (T,) and sample rate in Hz of each.
+        wanted: MIDI pitch of each, None where there is none.
+        method: As for `track`.
+        workers: Threads.
+
+    Returns:
+        "accuracy": share of the clips with a wanted pitch whose median f0 is within 50 cents; "accuracy_octave": the
+        same in any octave; "error_cents": median over voiced clips of that deviation; "voiced": mean share of voiced
+        in sounding frames; "drift_cents": median over voiced clips of the spread (10 to 90 %) of f0 in the voiced
+        frames; "n": clips measured; "method". A figure without a clip to tell it from is None.
+
+    Raises:
+        ConfigError: As for `track`.
+    """
+
+    def hear(job: tuple[tuple[Tensor, int], float | None]) -> "_Heard | None":
+        (wav, sample_rate), pitch = job
+        return _heard(wav, sample_rate, pitch, method)
+
+    found = list(in_threads(hear, list(zip(clips, wanted, strict=True)), workers, "pitch"))
+    heard = [one for one in found if one is not None]
+    asked, voiced = [one for one in heard if one.asked], [one for one in heard if len(one.cents)]
+    off = np.array([np.median(one.cents) if len(one.cents) else np.inf for one in asked])
+    near = np.abs(off[np.isfinite(off)])
+    folded = np.abs((near + CENTS / 2) % CENTS - CENTS / 2)
+    return {
+        "accuracy": float((near <= NEAR_CENTS).sum() / len(asked)) if asked else None,
+        "accuracy_octave": float((folded <= NEAR_CENTS).sum() / len(asked)) if asked else None,
+        "error_cents": float(np.median(near)) if len(near) else None,
+        "voiced": float(np.mean([one.voiced_share for one in heard])) if heard else None,
+        "drift_cents": float(np.median([np.ptp(np.quantile(one.cents, [0.1, 0.9])) for one in voiced]))
+        if voiced
+        else None,
+        "n": len(heard),
+        "method": method,
+    }
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """One clip: whether a pitch was asked for, deviations (K,) from it in cents if it is voiced, share of voiced."""
+
+    asked: bool
+    cents: np.ndarray
+    voiced_share: float
+
+
+def _heard(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -> _Heard | None:
+    """None for what cannot be measured."""
+    wav = wav[: int(HEARD_SEC * sample_rate)]
+    if len(wav) < MIN_SEC * sample_rate or not bool(torch.isfinite(wav).all()) or float(wav.abs().max()) < SILENT_PEAK:
+        return None
+    if pitch is None:
+        return _unasked(track(wav, sample_rate, method=method))
+    wanted_hz = 440.0 * 2 ** ((pitch - 69) / 12)
+    low, high = LIMITS_HZ.get(method, (0.0, np.inf))
+    if not low < wanted_hz < high:
+        return None
+    found = track(wav, sample_rate, method=method, f_min_hz=wanted_hz / AROUND, f_max_hz=wanted_hz * AROUND)
+    f0_hz, share = _voiced(found)
+    cents = CENTS * np.log2(f0_hz / wanted_hz) if share >= WANTED_VOICED_SHARE else f0_hz[:0]
+    return _Heard(True, cents, share)
+
+
+def _unasked(found: Track) -> _Heard | None:
+    f0_hz, share = _voiced(found)
+    # pYIN puts noise at the lower end of its range.
+    if share < VOICED_SHARE or np.median(f0_hz) < F_MIN * 2 ** (EDGE_SEMITONES / 12):
+        return None
+    return _Heard(False, CENTS * np.log2(f0_hz / np.median(f0_hz)), share)
+
+
+def _voiced(found: Track) -> tuple[np.ndarray, float]:
+    """Pitch of the frames that sound and are voiced, and their share of those that sound."""
+    both = found.voiced & found.sounding & np.isfinite(found.f0_hz)
+    return found.f0_hz[both].astype(np.float64), float(both.sum() / max(1, found.sounding.sum()))
+
+
+def _resampled(wav: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
+    import soxr
+
+    return soxr.resample(wav, sample_rate, rate) if sample_rate != rate else wav
+
+
+def _pyin(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) -> Track:
+    import librosa
+
+    x = _resampled(wav, sample_rate, RATE)
+    f0_hz, voiced, _ = librosa.pyin(x, fmin=f_min_hz, fmax=f_max_hz, sr=RATE, frame_length=FRAME, hop_length=HOP)
+    return Track(f0_hz, voiced, _sounding(x, FRAME, HOP))
+
+
+def _crepe(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) -> Track:
+    try:
+        import torchcrepe
+    except ImportError as e:
+        raise ConfigError(f"pitch method 'crepe' needs torchcrepe ({e}); pip install \"audio-gen[eval]\"") from e
+    x = _resampled(wav, sample_rate, CREPE_RATE)
+    f0_hz, periodicity = torchcrepe.predict(
+        torch.from_numpy(x)[None], CREPE_RATE, CREPE_HOP, f_min_hz, f_max_hz, CREPE_MODEL,
+        decoder=torchcrepe.decode.weighted_argmax, return_periodicity=True, batch_size=64,
+    )  # fmt: skip
+    voiced = periodicity[0].numpy() > CREPE_VOICED
+    return Track(f0_hz[0].numpy(), voiced, _sounding(x, CREPE_FRAME, CREPE_HOP))
+
+
+def _sounding(x: np.ndarray, frame_length: int, hop_length: int) -> np.ndarray:
+    import librosa
+
+    level = librosa.feature.rms(y=x, frame_length=frame_length, hop_length=hop_length)[0]
+    return level > SOUNDING * level.max()

@@ -1,0 +1,108 @@
+"""A reference set in one small file: compare against it later, without its audio."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from audio_gen import __version__
+from audio_gen.audio.io import one_line
+from audio_gen.audio.mel import MelSpec
+from audio_gen.errors import DataError, MelMismatchError
+from audio_gen.evaluation import signal
+from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.files import write_atomic
+
+SUFFIX, FORMAT = ".safetensors", "audio_gen reference 1"
+
+
+def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: MelSpec | None) -> None:
+    """Write what comparisons need of a set of real clips: two bytes for each dimension of each clip.
+
+    Args:
+        path: Where, ending in .safetensors.
+        real: The set.
+        clip_sec: Seconds that were heard of every file; None for all.
+        mel: The mel of the run that it was made with, if any.
+
+    Raises:
+        DataError: The name does not end in .safetensors.
+        OutputError: It cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise DataError(f"{one_line(path)}: a reference file must end in {SUFFIX}; try {path.stem}{SUFFIX}")
+    about = {
+        "titles": real.titles, "groups": real.groups, "classes": real.classes, "pitches": real.pitches,
+        "hashes": real.hashes, "left_out": real.left_out,
+    }  # fmt: skip
+    meta = {
+        "format": FORMAT, "version": __version__, "name": real.name, "embedding": real.embedding[0],
+        "digest": real.embedding[1], "clip_sec": json.dumps(clip_sec),
+        "mel": json.dumps(mel.to_dict() if mel else None), "clips": json.dumps(about),
+    }  # fmt: skip
+    tensors = {"vectors": real.vectors.half().contiguous()}
+    tensors |= {f"signal.{key}": torch.from_numpy(values).float() for key, values in real.signal.items()}
+    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=meta))
+
+
+def is_reference(path: Path) -> bool:
+    """Whether a path is meant to be a reference file."""
+    return path.is_file() and path.suffix == SUFFIX
+
+
+def load_reference(
+    path: Path, embedding: Embedding, *, clip_sec: float | None = None, mel: MelSpec | None = None
+) -> Described:
+    """Read a reference file and check that it can be compared with.
+
+    Args:
+        path: The file.
+        embedding: What the clips to compare are embedded with.
+        clip_sec: Seconds that are heard of them, where a model says so.
+        mel: The mel of the run that is evaluated, if any.
+
+    Raises:
+        DataError: It is damaged, no reference file, or of another embedding.
+        MelMismatchError: It was made with a run of another mel.
+    """
+    name = one_line(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        if meta.get("format") != FORMAT:
+            raise DataError(f"{name}: is no reference file; make one with audio-gen evaluate --save-reference")
+        about = json.loads(meta["clips"])
+        own_mel, own_sec = json.loads(meta["mel"]), json.loads(meta["clip_sec"])
+        found = _described(meta, about, tensors)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as e:
+        raise DataError(
+            f"{name}: is damaged or no reference file ({type(e).__name__}); make it anew with --save-reference"
+        ) from e
+    if found.embedding != (embedding.name, embedding.digest):
+        raise DataError(
+            f"{name}: was made with the embedding {' '.join(found.embedding)}, not {embedding.name} "
+            f"{embedding.digest}; give --embedding {found.embedding[0]}, or make the reference anew"
+        )
+    if mel is not None and own_mel is not None:
+        MelSpec.from_dict(own_mel).check_same(mel, f"the reference {name}", "the run")
+        if clip_sec is not None and own_sec is not None and abs(own_sec - clip_sec) > 1e-3:
+            raise MelMismatchError(
+                f"{name}: holds clips of {own_sec:g} s, the run makes {clip_sec:g} s; make it anew with --run"
+            )
+    return found
+
+
+def _described(meta: Mapping[str, str], about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Described:
+    signals = {key: np.asarray(tensors[f"signal.{key}"].double()) for key in signal.FIELDS}
+    return Described(
+        meta["name"], (meta["embedding"], meta["digest"]), tensors["vectors"].float(), about["titles"],
+        about["groups"], about["classes"], about["pitches"], about["hashes"], signals,
+        [(title, reason) for title, reason in about["left_out"]],
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""Signals that ask a run to stop: it ends after the step that it is at, and saves."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[str]]:
+    """A list that gets a signal's name when one asks to stop; a second Ctrl-C ends at once."""
+    stop: list[str] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

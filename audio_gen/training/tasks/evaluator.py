@@ -1,0 +1,136 @@
+"""The light evaluation that a run makes of itself at each preview: few clips, in a twentieth of the time."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.audio.resample import resample
+from audio_gen.config import TrainSettings
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.evaluation import distances, novelty, signal
+from audio_gen.evaluation.compare import near_at_equal_numbers
+from audio_gen.evaluation.embeddings import load_embedding
+from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.training.engine import EVALUATION_SHARE
+from audio_gen.training.task import Task
+
+MAX_CLIPS, MIN_CLIPS = 256, 16
+MIN_REFERENCE = 50  # fewer kept-out clips than this say little; all clips are the reference then
+SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
+SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
+BATCH, FLATNESS_CLIPS = 32, 64
+HEARD = 1e-3  # of full scale; clips that stay below it count as silent
+SEED = 1_000_000  # of the first clip made; far from those that users look at first
+
+
+def clips_to_make(settings: TrainSettings, clip_sec: float) -> int:
+    """How many clips an evaluation may have so that all of them take a twentieth of the run; 0 if that is too few."""
+    run_sec = 60 * settings.minutes if settings.minutes is not None else SEC_PER_STEP * (settings.steps or 0)
+    evaluations = settings.previews + 2  # the reference is made and embedded once, training clips and kept-out ones
+    count = int(EVALUATION_SHARE * run_sec * SOUND_PER_SEC / (evaluations * clip_sec))
+    return 0 if count < MIN_CLIPS or not settings.previews else min(count, MAX_CLIPS)
+
+
+@dataclass(frozen=True)
+class _Real:
+    """Embeddings (N, D) of real clips and what follows from them."""
+
+    train: Tensor
+    val: Tensor | None
+    reference: Tensor
+    floor: float
+    coverage: float
+    flatness: float
+    distinct: int
+
+
+@dataclass
+class LightEvaluator:
+    """Compares clips that the averaged model makes with real ones, which took the same quick way to sound.
+
+    Attributes:
+        task: What makes the clips.
+        train: Clips learned from.
+        val: Clips kept out; all of them are the reference where they are enough.
+        count: Clips to make.
+        sample_rate: Of the clips, in Hz.
+        device: Where the networks are.
+        embedding: What clips are compared by.
+    """
+
+    task: Task
+    train: ClipDataset
+    val: ClipDataset
+    count: int
+    sample_rate: int
+    device: torch.device
+    embedding: Embedding
+    _real: _Real | None = field(default=None, init=False)
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Figures by name, `kad` first; without it where next to nothing can be heard."""
+        wav = self.task.make(model, self.count, SEED)
+        real = self._real = self._real or self._look_at_real()
+        heard = (wav[:, 0].abs().amax(1) > HEARD) & wav.isfinite().all(2)[:, 0]
+        silent = 1 - float(heard.float().mean())
+        if int(heard.sum()) < MIN_CLIPS:
+            return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
+        made = self._embed(wav[heard])
+        copies = novelty.memorisation(made, real.train, real.val)
+        spread = novelty.diversity(made, real.reference)
+        near = near_at_equal_numbers(real.reference, made)
+        figures = {
+            "kad": distances.kad(real.reference, made), "kad_floor": real.floor,
+            "coverage": near["coverage"], "coverage_real": real.coverage, "density": near["density"],
+            "diversity": spread["ratio"], "memorised": copies.share, "memorised_real": copies.real_share,
+            "nearest_ratio": copies.median_ratio, "silent": silent, "flatness_real": real.flatness,
+            "distinct_real": float(real.distinct), "n": float(len(made)),
+        }  # fmt: skip
+        return {key: float(value) for key, value in figures.items() if value is not None}
+
+    def _look_at_real(self) -> _Real:
+        """Embed real clips, once a session."""
+        heard = {name: self._copies(clips) for name, clips in (("train", self.train), ("val", self.val))}
+        vectors = {name: self._embed(wav) for name, wav in heard.items()}
+        apart = not {c.content_hash for c in self.train.clips} & {c.content_hash for c in self.val.clips}
+        reference = vectors["val"]
+        if apart and len(reference) < MIN_REFERENCE:
+            reference = torch.cat([vectors["train"], reference])[:MAX_CLIPS]
+        names = [str(i) for i in range(len(reference))]
+        half = len(reference) // 2
+        flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
+        return _Real(
+            train=vectors["train"],
+            val=vectors["val"] if apart else None,
+            reference=reference,
+            floor=distances.kad_floor(reference, names)["p95"],
+            coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
+            flatness=float(torch.tensor(flat).nanmedian()),
+            distinct=len({clip.content_hash for clip in self.train.clips}),
+        )
+
+    def _copies(self, clips: ClipDataset) -> Tensor:
+        """The first clips, copied the quick way, those with sound: (N, 1, T)."""
+        batches = clips.fixed_batches(BATCH, MAX_CLIPS)
+        wav = torch.cat([self.task.copy(batch.wav.to(self.device)).cpu() for batch in batches])
+        return wav[wav[:, 0].abs().amax(1) > HEARD]
+
+    def _embed(self, wav: Tensor) -> Tensor:
+        """Clips (N, 1, T) -> (N, D)."""
+        return self.embedding(list(resample(wav[:, 0], self.sample_rate, self.embedding.sample_rate)))
+
+
+def make_evaluator(
+    task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device
+) -> LightEvaluator | None:
+    """The evaluator of a run; None where the run is too short for one.
+
+    Raises:
+        AudioGenError: The default embedding is not installed.
+    """
+    count = clips_to_make(settings, train.segment_samples / sample_rate)
+    if not count:
+        return None
+    return LightEvaluator(task, train, val, count, sample_rate, device, load_embedding())
