@@ -1,4 +1,4 @@
-"""Imports go downward only: cli -> tasks, generation -> evaluation, engine -> models, losses, data -> audio -> config, errors."""
+"""Imports go downward only: cli -> tasks, generation -> evaluation, engine -> models, data -> audio -> config."""
 
 import ast
 from pathlib import Path

@@ -136,13 +136,13 @@ class Evaluation:
 
     def copies(self, second: "Described") -> "Described | None":
         """Real clips through mel and vocoder."""
-        if self.vocoder is None or not self.clips["real"]:
+        if self.vocoder is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("copy-synthesis", self._through(second, self._copy), workers=1, stored=False)
 
     def rebuilt(self, second: "Described") -> "Described | None":
         """Real clips through the model and the vocoder."""
-        if self.pipeline is None or not self.clips["real"]:
+        if self.pipeline is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("reconstruction", self._through(second, self._rebuild), workers=1, stored=False)
 
@@ -275,7 +275,8 @@ def judged(job: Evaluation, sets: "Sets", pitch: str, seed: int, run: Path | Non
     if pitch != "none" and "generated" not in heard:
         result["warnings"].append("pitch was not measured: neither names nor sidecars tell the samples' pitches")
     if sets.copies is None and run is not None:
-        result["warnings"].append("copy-synthesis was not measured: a reference file holds no audio")
+        why = "a reference file holds no audio" if len(sets.real) > 1 else "that takes two clips at least"
+        result["warnings"].append(f"copy-synthesis was not measured: {why}")
     findings = [finding.to_json() for finding in judge(result)]
     named = {finding["name"] for finding in findings}
     if run is not None:

@@ -128,10 +128,11 @@ def row_of(reference: Described, made: Described, seed: int = 0) -> dict[str, An
     """The figures that every set is given, of `made` against `reference`."""
     enough = min(len(reference), len(made)) >= 2
     near = near_at_equal_numbers(reference.vectors, made.vectors, seed) if enough else {}
+    value, low, high = distances.kad_estimate(reference.vectors, made.vectors, seed=seed) if enough else [None] * 3
     return {
         "n": len(made),
-        "kad": distances.kad(reference.vectors, made.vectors) if enough else None,
-        "kad_ci": list(distances.kad_interval(reference.vectors, made.vectors, seed=seed)) if enough else None,
+        "kad": value,
+        "kad_ci": [low, high] if enough else None,
         "fad": _fad(reference, made),
         **{key: near.get(key) for key in ("precision", "recall", "density", "coverage")},
     }

@@ -93,7 +93,7 @@ def table_of(result: Mapping[str, Any]) -> list[list[str]]:
 
 def number(value: float | None) -> str:
     """A figure as tables have it: three digits, "" for none."""
-    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.3f}"
+    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"
 
 
 def _reading(result: Mapping[str, Any]) -> list[str]:

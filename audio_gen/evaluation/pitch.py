@@ -13,9 +13,13 @@ from audio_gen.errors import ConfigError
 
 LIMITS_HZ = {"pyin": (22.0, RATE / 4), "crepe": (32.8, 1975.0)}  # what each method can hear
 FRAME, HOP = 2048, 512  # pYIN, samples at RATE
+HIGH_HZ = (
+    500.0  # looking above this alone, pYIN gets twice the rate: at RATE it misses some notes above C7 by an octave
+)
+SEMITONES_A_FRAME = 10  # that pYIN lets the pitch move; it fails where this is more than the range
 CREPE_RATE, CREPE_FRAME, CREPE_HOP, CREPE_MODEL = 16000, 1024, 368, "tiny"  # the hop is pYIN's in seconds
 CREPE_VOICED = 0.5  # its periodicity
-AROUND = 2.2  # an octave and a bit each way of a wanted pitch
+AROUND = 2 ** (14 / 12)  # an octave and a bit each way of a wanted pitch, which thereby lies on the grid
 SOUNDING = 0.1  # -20 dB of the loudest frame
 WANTED_VOICED_SHARE = 0.25
 CENTS, NEAR_CENTS = 1200, 50
@@ -45,9 +49,10 @@ def track(
     Args:
         wav: Samples (T,), T at least 1.
         sample_rate: In Hz.
-        method: "pyin" (22 to 5512 Hz, on a grid of 10 cents) or "crepe" (33 to 1975 Hz, needs torchcrepe).
+        method: "pyin" (22 to 5512 Hz, on a grid of 10 cents) or "crepe" (33 to 1975 Hz, needs torchcrepe; its
+            tiny network, 20 times as fast as the full one, which calls somewhat more frames voiced).
         f_min_hz: Lowest pitch looked for, and
-        f_max_hz: the highest; both are held within what the method can hear.
+        f_max_hz: the highest, at least a semitone above; both are held within what the method can hear.
 
     Raises:
         ConfigError: An unknown method, or torchcrepe is not installed.
@@ -57,8 +62,10 @@ def track(
     if method not in LIMITS_HZ:
         raise ConfigError(f"pitch method {method!r} is unknown; use {' or '.join(LIMITS_HZ)}")
     low, high = LIMITS_HZ[method]
+    low, high = max(f_min_hz, low), min(f_max_hz, high)
+    assert wav.dim() == 1 and len(wav) and low < high
     follow = _pyin if method == "pyin" else _crepe
-    return follow(wav.detach().cpu().float().numpy(), sample_rate, max(f_min_hz, low), min(f_max_hz, high))
+    return follow(wav.detach().cpu().float().numpy(), sample_rate, low, high)
 
 
 def measure_pitch(
@@ -66,7 +73,7 @@ def measure_pitch(
 ) -> dict[str, float | int | str | None]:
     """How well clips keep the pitch that was wanted, heard in their first second.
 
-    A clip with a wanted pitch is listened to within an octave and a bit (a factor of 2.2) each way of it, which makes
+    A clip with a wanted pitch is listened to within an octave and a bit (14 semitones) each way of it, which makes
     errors of an octave rare and is several times faster; a clip further off counts as wrong all the same. Such a clip
     is voiced when a quarter of its sounding frames are, and counts as wrong when it is not. A clip without one is
     listened to from 30 to 4186 Hz and counts, for voiced share and drift only, when half of its frames are voiced.
@@ -80,8 +87,8 @@ def measure_pitch(
 
     Returns:
         "accuracy": share of the clips with a wanted pitch whose median f0 is within 50 cents; "accuracy_octave": the
-        same in any octave; "error_cents": median over voiced clips of that deviation; "voiced": mean share of voiced
-        in sounding frames; "drift_cents": median over voiced clips of the spread (10 to 90 %) of f0 in the voiced
+        same, an octave off allowed; "error_cents": median over voiced clips of that deviation; "voiced": mean share of
+        voiced in sounding frames; "drift_cents": median over voiced clips of the spread (10 to 90 %) of f0 in those
         frames; "n": clips measured; "method". A figure without a clip to tell it from is None.
 
     Raises:
@@ -93,22 +100,7 @@ def measure_pitch(
         return _heard(wav, sample_rate, pitch, method)
 
     found = list(in_threads(hear, list(zip(clips, wanted, strict=True)), workers, "pitch"))
-    heard = [one for one in found if one is not None]
-    asked, voiced = [one for one in heard if one.asked], [one for one in heard if len(one.cents)]
-    off = np.array([np.median(one.cents) if len(one.cents) else np.inf for one in asked])
-    near = np.abs(off[np.isfinite(off)])
-    folded = np.abs((near + CENTS / 2) % CENTS - CENTS / 2)
-    return {
-        "accuracy": float((near <= NEAR_CENTS).sum() / len(asked)) if asked else None,
-        "accuracy_octave": float((folded <= NEAR_CENTS).sum() / len(asked)) if asked else None,
-        "error_cents": float(np.median(near)) if len(near) else None,
-        "voiced": float(np.mean([one.voiced_share for one in heard])) if heard else None,
-        "drift_cents": float(np.median([np.ptp(np.quantile(one.cents, [0.1, 0.9])) for one in voiced]))
-        if voiced
-        else None,
-        "n": len(heard),
-        "method": method,
-    }
+    return _figures([one for one in found if one is not None]) | {"method": method}
 
 
 @dataclass(frozen=True)
@@ -118,6 +110,21 @@ class _Heard:
     asked: bool
     cents: np.ndarray
     voiced_share: float
+
+
+def _figures(heard: Sequence[_Heard]) -> dict[str, float | int | str | None]:
+    asked = [one for one in heard if one.asked]
+    near = np.array([abs(np.median(one.cents)) for one in asked if len(one.cents)])
+    folded = np.abs((near + CENTS / 2) % CENTS - CENTS / 2)
+    spreads = [np.ptp(np.quantile(one.cents, [0.1, 0.9])) for one in heard if len(one.cents)]
+    return {
+        "accuracy": float((near <= NEAR_CENTS).sum() / len(asked)) if asked else None,
+        "accuracy_octave": float((folded <= NEAR_CENTS).sum() / len(asked)) if asked else None,
+        "error_cents": float(np.median(near)) if len(near) else None,
+        "voiced": float(np.mean([one.voiced_share for one in heard])) if heard else None,
+        "drift_cents": float(np.median(spreads)) if spreads else None,
+        "n": len(heard),
+    }
 
 
 def _heard(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -> _Heard | None:
@@ -160,9 +167,15 @@ def _resampled(wav: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
 def _pyin(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) -> Track:
     import librosa
 
-    x = _resampled(wav, sample_rate, RATE)
-    f0_hz, voiced, _ = librosa.pyin(x, fmin=f_min_hz, fmax=f_max_hz, sr=RATE, frame_length=FRAME, hop_length=HOP)
-    return Track(f0_hz, voiced, _sounding(x, FRAME, HOP))
+    finer = 2 if f_min_hz >= HIGH_HZ else 1
+    rate, frame, hop = finer * RATE, finer * FRAME, finer * HOP
+    x = _resampled(wav, sample_rate, rate)
+    steps = min(SEMITONES_A_FRAME, int(12 * np.log2(f_max_hz / f_min_hz)))
+    f0_hz, voiced, _ = librosa.pyin(
+        x, fmin=f_min_hz, fmax=f_max_hz, sr=rate, frame_length=frame, hop_length=hop,
+        max_transition_rate=steps * rate / (12 * hop),
+    )  # fmt: skip
+    return Track(f0_hz, voiced, _sounding(x, frame, hop))
 
 
 def _crepe(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) -> Track:

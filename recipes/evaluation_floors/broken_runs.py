@@ -2,8 +2,9 @@
 
     python recipes/evaluation_floors/broken_runs.py NOTES DRUMS SAMPLES WORK [--minutes 1] [--only NAME ..]
 
-NOTES and DRUMS are the folders of the recipes notes_vae and drums_vae, SAMPLES the repository's own. Every run is trained by
-the same commands as a user's, and judged by `audio-gen evaluate`. Runs that are in WORK already are not trained again.
+NOTES and DRUMS are the folders of the recipes notes_vae and drums_vae, SAMPLES the repository's own. Every run is
+trained by the same commands as a user's, and judged by `audio-gen evaluate`. Runs that are in WORK already are not
+trained again.
 """
 
 import argparse

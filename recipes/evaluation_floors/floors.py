@@ -52,13 +52,14 @@ class Sound:
     kind: str  # class of a drum, "" of a note
 
 
-def read_set(folder: Path, group_column: str) -> tuple[list[Sound], list[Sound]]:
-    """Two halves by file of the odd groups: what is compared with, and what is made worse."""
+def read_set(folder: Path, group_column: str, every_group: bool = False) -> tuple[list[Sound], list[Sound]]:
+    """Two halves by file of the odd groups, or of all: what is compared with, and what is made worse."""
     table = next(place / "metadata.csv" for place in (folder, folder.parent) if (place / "metadata.csv").is_file())
     with open(table, encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
-    odd = set(sorted({row[group_column] for row in rows})[1::2])
-    rows = [row for row in rows if row[group_column] in odd]
+    names = sorted({row[group_column] for row in rows})
+    read = set(names if every_group else names[1::2])
+    rows = [row for row in rows if row[group_column] in read]
     random.Random(0).shuffle(rows)
     sounds = []
     for row in rows:
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--vocoder", help="run or bundle of a trained vocoder, as a row of its own")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cache", type=Path, help="keep the sounds that were made here, and take those that are there")
+    parser.add_argument("--all", action="store_true", help="read all groups, those of the tuning too, for a larger N")
     parser.add_argument("--speed", action="store_true", help="only measure how many clips a second are embedded")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -204,9 +206,9 @@ def main() -> None:
         if not folder:
             continue
         start = time.perf_counter()
-        reference, made_of = read_set(folder, column)
+        reference, made_of = read_set(folder, column, args.all)
         rows = {"reference": [s.wav for s in reference], "real": [s.wav for s in made_of]}
-        rows |= make_rows(made_of, recipes, args.cache / set_name if args.cache else None)
+        rows |= make_rows(made_of, recipes, args.cache / (set_name + "_all" * args.all) if args.cache else None)
         print(f"{set_name}: {len(reference)} and {len(made_of)} clips, {time.perf_counter() - start:.0f} s", flush=True)
         for name in args.embeddings:
             start = time.perf_counter()

@@ -75,7 +75,7 @@ def test_two_folders_give_figures_and_a_report(run: Run, sounds: Path, tmp_path:
 def test_a_run_is_sampled_and_judged_with_its_training_clips(run: Run, sounds: Path) -> None:
     write_bundle(Path("run/bundle"))
     build_cache(sounds / "real", Path("run/cache"), sample_rate=SPEC.sample_rate)
-    out, error = run("evaluate", sounds / "real", "run", "-n", "12", "--out", "judged", *FAST, "--json")
+    out, _ = run("evaluate", sounds / "real", "run", "-n", "12", "--out", "judged", *FAST, "--json")
     result = json.loads(out)
     assert result["n"]["generated"] == 12 and len(list(Path("judged/samples").glob("*.wav"))) == 12
     assert result["memorised"]["of"] == "training clips"
