@@ -141,8 +141,8 @@ def row_of(reference: Described, made: Described, seed: int = 0) -> dict[str, An
 def near_at_equal_numbers(reference: Tensor, made: Tensor, seed: int = 0) -> dict[str, float]:
     """Precision, recall, density and coverage of sets of one size: the larger one is thinned by chance, several times.
 
-    Coverage and recall grow with the number of made clips beside that of real ones, so that otherwise they could only be
-    compared at one number.
+    Coverage and recall grow with the number of made clips beside that of real ones, so that otherwise they could only
+    be compared at one number.
     """
     size = min(len(reference), len(made))
     draws = []

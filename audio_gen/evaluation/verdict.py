@@ -11,6 +11,7 @@ ALIKE, THIN_COVERAGE = 0.35, 0.25  # of the real clips' mean distance, and of th
 COPIED, COPIED_OVER_REAL, VERY_NEAR = 0.5, 5.0, 0.25  # share of copies; over that of new real clips; of their distance
 NOISY = 0.4  # median spectral flatness; white noise has 0.56, cymbals 0.1 to 0.3
 SILENT = 0.5
+FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel tells one noise from another
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
     """
     checks = (_noise_data, _silence, _collapse, _vocoder, _far, _copies, _distance, _variety, _pitch, _classes, _signal)
     found = [finding for check in checks if (finding := check(result)) is not None]
+    if any(finding.name == "noise_data" for finding in found):
+        found = [finding for finding in found if finding.name not in FOLLOW_FROM_NOISE]
     return sorted(found, key=lambda finding: not finding.alarm)
 
 
