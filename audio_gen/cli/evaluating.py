@@ -281,7 +281,9 @@ def judged(job: Evaluation, sets: "Sets", pitch: str, seed: int, run: Path | Non
     named = {finding["name"] for finding in findings}
     if run is not None:
         trained = [verdict for verdict in diagnose(read_metrics(run)) if verdict.alarm and verdict.name not in named]
-        findings = [{"name": v.name, "text": v.text, "alarm": True} for v in trained] + findings
+        findings = [
+            {"name": v.name, "text": f"{v.text[0].upper()}{v.text[1:]}.", "alarm": True} for v in trained
+        ] + findings
     result["verdict"] = findings
     return result
 
