@@ -50,7 +50,7 @@ def evaluate_command(
 ) -> None:
     """Compare made clips with real ones, and say in plain words what the figures mean."""
     from audio_gen.cli.common import check_out, emit_json
-    from audio_gen.cli.evaluating import SAMPLES_NAME, gather, is_run, judged, samples_folder
+    from audio_gen.cli.judging import SAMPLES_NAME, gather, is_run, judged, samples_folder
 
     _check(real, generated, run, pitch, save_reference, force)
     sampled = generated is None or is_run(generated)
@@ -109,7 +109,8 @@ def _check(
 def _prepare(
     run: Path | None, embedding: str, embedding_path: Path | None, vocoder: str | None, device: str
 ) -> "Evaluation":
-    from audio_gen.cli.evaluating import Evaluation, run_cache
+    from audio_gen.cli.evaluating import Evaluation
+    from audio_gen.cli.judging import run_cache
     from audio_gen.device import resolve_device
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore

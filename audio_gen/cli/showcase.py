@@ -152,7 +152,8 @@ def _judged(
     pipeline: "Pipeline", cache: "Cache", run: Path, seed: int
 ) -> "tuple[list[str], list[Section], dict[str, Any] | None]":
     """The verdict on more samples, as sentences, as parts of the report, and as figures."""
-    from audio_gen.cli.evaluating import Evaluation, gather, judged, samples_folder
+    from audio_gen.cli.evaluating import Evaluation
+    from audio_gen.cli.judging import gather, judged, samples_folder
     from audio_gen.errors import AudioGenError
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore

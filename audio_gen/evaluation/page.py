@@ -61,7 +61,7 @@ def evaluation_sections(
 ) -> list[Section]:
     """The parts of the report, for a page of its own or as part of another."""
     return [
-        Section("The figures", _reading(result), table=table_of(result)),
+        Section("How near, how varied: the figures", _reading(result), table=table_of(result)),
         Section("Where the clips lie", [MAP_TEXT], drawings=[_map(sets)]),
         Section("What the sounds are like", drawings=[
             plots.histogram_svg({"real": list(sets.real.signal[key]), "generated": list(sets.made.signal[key])}, label)

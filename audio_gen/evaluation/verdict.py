@@ -11,6 +11,7 @@ ALIKE, THIN_COVERAGE = 0.35, 0.25  # of the real clips' mean distance, and of th
 COPIED, COPIED_OVER_REAL, VERY_NEAR = 0.5, 5.0, 0.25  # share of copies; over that of new real clips; of their distance
 NOISY = 0.4  # median spectral flatness; white noise has 0.56, cymbals 0.1 to 0.3
 SILENT = 0.5
+FEW = 100  # sounds; with fewer the 1st percentile of their distances is all but the smallest of them
 FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel tells one noise from another
 
 
@@ -90,7 +91,8 @@ def _copies(result: Mapping[str, Any]) -> Finding | None:
     near = found["median_ratio"] is not None and found["median_ratio"] < VERY_NEAR
     if share >= COPIED and share >= COPIED_OVER_REAL * (real_share or 0.01) and near:
         return Finding("memorisation", f"{told}{new}; train for less time or on more sounds.", alarm=True)
-    return Finding("copies", f"{told}{new}." if found["count"] else f"None of {count} samples is a copy{new}.")
+    rough = " (a rough count: of so few sounds, the nearest two set the scale)" if found["learned_from"] < FEW else ""
+    return Finding("copies", f"{told}{new}{rough}." if found["count"] else f"None of {count} samples is a copy{new}.")
 
 
 def _collapse(result: Mapping[str, Any]) -> Finding | None:

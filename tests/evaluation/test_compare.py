@@ -190,3 +190,13 @@ def test_the_page_holds_verdict_figures_and_players(real: Described, tmp_path: P
     )
     page = (tmp_path / "report.html").read_text()
     assert "KAD" in page and "white noise" in page and page.count("<svg") >= 5 and "data:audio/wav" in page
+
+
+def test_the_measures_are_one_import_away() -> None:
+    import audio_gen.evaluation as evaluation
+
+    assert all(callable(getattr(evaluation, name)) for name in evaluation.__all__)
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    assert evaluation.kad(x[:30], x[30:]) < 5 and evaluation.fad(x, x) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(AttributeError):
+        _ = evaluation.nothing

@@ -1,0 +1,89 @@
+"""An evaluation from its places to its verdict, for `evaluate` and for the report of `quickstart`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audio_gen.cli.evaluating import Evaluation
+    from audio_gen.data.store import Cache
+    from audio_gen.evaluation.compare import Sets
+    from audio_gen.evaluation.described import Described
+
+SAMPLES_NAME = "samples"
+
+
+def run_cache(run: Path) -> "Cache | None":
+    """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
+    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.errors import DataError
+
+    places = [run / "cache", run.parent / "cache"]  # of a run, or of a bundle in one
+    about = run / "run.json" if (run / "run.json").is_file() else run.parent / "run.json"
+    if about.is_file():
+        with suppress(ValueError, KeyError, OSError):
+            places.append(Path(json.loads(about.read_text(encoding="utf-8"))["source"]))
+    for place in places:
+        if (place / INDEX_NAME).is_file():
+            try:
+                return Cache.open(place)
+            except DataError:
+                continue
+    return None
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run or a bundle rather than a folder of clips."""
+    return any((path / part).is_file() for part in ("bundle/config.json", "model.safetensors", "metrics.jsonl"))
+
+
+def gather(job: "Evaluation", real: "Described", generated: Path, seed: int) -> "Sets":
+    """All that an evaluation compares: the clips, and what is made of real ones to show the scale."""
+    from audio_gen.evaluation.compare import Sets, halve
+
+    made = job.made(generated)
+    learned = job.learned(real)
+    halves, held_out = halve(real, learned, seed)
+    second = real.pick(halves[1])
+    return Sets(
+        real, made, halves, held_out, train=job.train(real, learned), copies=job.copies(second),
+        rebuilt=job.rebuilt(second), noise=job.noise(real),
+    )  # fmt: skip
+
+
+def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | None) -> dict[str, Any]:
+    """All figures with the verdict; that of a run's own training is part of it."""
+    from audio_gen.evaluation.compare import compare
+    from audio_gen.evaluation.verdict import judge
+    from audio_gen.training.health import diagnose
+    from audio_gen.training.metrics import read_metrics
+
+    heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
+    result = compare(sets, heard, seed)
+    if pitch != "none" and "generated" not in heard:
+        result["warnings"].append("pitch was not measured: neither names nor sidecars tell the samples' pitches")
+    if sets.copies is None and run is not None:
+        why = "a reference file holds no audio" if len(sets.real) > 1 else "that takes two clips at least"
+        result["warnings"].append(f"copy-synthesis was not measured: {why}")
+    findings = [finding.to_json() for finding in judge(result)]
+    named = {finding["name"] for finding in findings}
+    if run is not None:
+        trained = [verdict for verdict in diagnose(read_metrics(run)) if verdict.alarm and verdict.name not in named]
+        own = [{"name": v.name, "text": f"{v.text[0].upper()}{v.text[1:]}.", "alarm": True} for v in trained]
+        findings = own + findings
+    result["verdict"] = findings
+    return result
+
+
+@contextmanager
+def samples_folder(out: Path | None) -> Iterator[Path]:
+    """Where a run's samples go: under `out`, or where they are gone afterwards."""
+    import tempfile
+
+    with ExitStack() as stack:
+        if out is not None:
+            yield out / SAMPLES_NAME
+        else:
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audio-gen-")))
