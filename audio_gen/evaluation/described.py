@@ -86,7 +86,7 @@ def describe_clips(
     kept: list[SoundClip] = []
     vectors, figures, bad = [torch.zeros(0, embedding.dimensions)], [], list(left_out)
     for some in _chunks(clips, AT_ONCE):
-        loaded = list(in_threads(lambda clip: _look(clip, embedding.sample_rate), some, workers, ""))
+        loaded = _all_looked_at(some, embedding.sample_rate, workers)
         good = [(clip, found) for clip, found in zip(some, loaded, strict=True) if not isinstance(found, str)]
         bad += [(clip.title, found) for clip, found in zip(some, loaded, strict=True) if isinstance(found, str)]
         if good:
@@ -99,6 +99,15 @@ def describe_clips(
         [c.group for c in kept], [c.class_name for c in kept], [c.pitch for c in kept], [c.content_hash for c in kept],
         {key: np.array([about[key] for about in figures], dtype=float) for key in signal.FIELDS}, bad,
     )  # fmt: skip
+
+
+def _all_looked_at(
+    clips: Sequence[SoundClip], sample_rate: int, workers: int
+) -> list[tuple[Tensor, dict[str, float]] | str]:
+    """`_look` at each; one worker is this thread, where networks that clips come from run fastest."""
+    if workers == 1:
+        return [_look(clip, sample_rate) for clip in clips]
+    return list(in_threads(lambda clip: _look(clip, sample_rate), clips, workers, ""))
 
 
 def _look(clip: SoundClip, sample_rate: int) -> tuple[Tensor, dict[str, float]] | str:

@@ -69,7 +69,7 @@ class Engine:
         self.ema = Ema(self.task.model, self.settings.ema_decay)
         self.store = CheckpointStore(self.run, self.settings.keep)
         self.budget = Budget(self.settings.steps, self.settings.minutes)
-        self._evaluation_sec = self._last_evaluation_sec = 0.0
+        self._evaluation_sec = 0.0
         self._alarmed: set[str] = set()
         self._resume()
 
@@ -168,14 +168,13 @@ class Engine:
         """Measure what the model makes, unless that would take more than its share of the time."""
         if self.evaluate is None:
             return
-        if self._evaluation_sec + self._last_evaluation_sec > EVALUATION_SHARE * self.budget.elapsed_sec():
+        if self._evaluation_sec > EVALUATION_SHARE * self.budget.elapsed_sec():
             self.on_event({"kind": "note", "text": f"step {self.step}: not evaluated, to save time"})
             return
         started = time.monotonic()
         with torch.no_grad():
             values = self.evaluate(self.ema.module)
-        self._last_evaluation_sec = time.monotonic() - started
-        self._evaluation_sec += self._last_evaluation_sec
+        self._evaluation_sec += time.monotonic() - started
         times = {"time/evaluation_sec": self._evaluation_sec, "time/elapsed_sec": self.budget.elapsed_sec()}
         self.log.write(self.step, {f"eval/{key}": value for key, value in values.items()} | times)
         self.on_event({"kind": "evaluation", "step": self.step, "values": values})

@@ -17,6 +17,7 @@ from audio_gen.training.engine import EVALUATION_SHARE
 from audio_gen.training.task import Task
 
 MAX_CLIPS, MIN_CLIPS = 256, 16
+REAL_A_SAMPLE = 4  # more real clips than this for each one made would cost a short run more than they tell
 MIN_REFERENCE = 50  # fewer kept-out clips than this say little; all clips are the reference then
 SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
 SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
@@ -113,7 +114,7 @@ class LightEvaluator:
 
     def _copies(self, clips: ClipDataset) -> Tensor:
         """The first clips, copied the quick way, those with sound: (N, 1, T)."""
-        batches = clips.fixed_batches(BATCH, MAX_CLIPS)
+        batches = clips.fixed_batches(BATCH, min(MAX_CLIPS, max(MIN_REFERENCE, REAL_A_SAMPLE * self.count)))
         wav = torch.cat([self.task.copy(batch.wav.to(self.device)).cpu() for batch in batches])
         return wav[wav[:, 0].abs().amax(1) > HEARD]
 
