@@ -57,9 +57,13 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
     told |= {"clipped_share": _clipped_share(x), "dc": float(x.mean(dtype=torch.float64)), "silent_share": 1.0}
     if peak < SILENT_PEAK:
         return told
-    powers = _frame_powers(x, max(1, round(LEVEL_SEC * sample_rate)))
+    frame = max(1, round(LEVEL_SEC * sample_rate))
+    powers = _frame_powers(x, frame)
     sounding = powers >= SILENCE_BELOW_LOUDEST**2 * powers.max()
-    told |= {"loudness_lufs": loudness_lufs(x, sample_rate), "peak_db": _db(peak**2)}
+    # Blocks half in the silence after a one-shot would make a padded clip softer than the same sound without padding.
+    first, last = (int(torch.nonzero(sounding)[end]) for end in (0, -1))
+    loudness = loudness_lufs(x[first * frame : (last + 1) * frame], sample_rate)
+    told |= {"loudness_lufs": loudness, "peak_db": _db(peak**2)}
     told |= {"crest_db": _db(peak**2 / float(powers[sounding].mean()))}
     told |= {"silent_share": 1 - float(sounding.float().mean()), "attack_sec": _attack_sec(x, sample_rate)}
     return told | _spectral(x, sample_rate)

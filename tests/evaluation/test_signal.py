@@ -147,3 +147,9 @@ def test_comparison_is_in_spreads_of_the_real_clips() -> None:
     assert told["flatness"]["distance"] is None
     assert told["flatness"]["real"] == {"p10": None, "median": None, "p90": None}
     assert compare(real, real)["centroid_hz"]["distance"] == 0
+
+
+def test_silence_around_a_sound_does_not_change_its_loudness() -> None:
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(22050) / 44100) * torch.linspace(1, 0.1, 22050)
+    padded = torch.cat([torch.zeros(8820), tone, torch.zeros(66150)])
+    assert describe(padded, 44100)["loudness_lufs"] == pytest.approx(describe(tone, 44100)["loudness_lufs"], abs=0.1)
