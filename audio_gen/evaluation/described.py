@@ -15,7 +15,7 @@ from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.embeddings.base import Embedding
 
 AT_ONCE = 64
-SILENT_PEAK = 1e-4  # -80 dBFS: nothing that an embedding could compare
+SILENT = "silent (softer than -70 LUFS)"  # what embeddings make of it would outweigh all other clips
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def _look(clip: SoundClip, sample_rate: int) -> tuple[Tensor, dict[str, float]] 
         return "holds no samples"
     if not bool(torch.isfinite(wav).all()):
         return "holds NaN or infinite samples"
-    if float(wav.abs().max()) < SILENT_PEAK:
-        return "silent"
+    if signal.is_silent(wav, own_rate):
+        return SILENT
     return resample(wav[None], own_rate, sample_rate)[0], signal.describe(wav, own_rate)
 
 

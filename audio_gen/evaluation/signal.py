@@ -69,6 +69,12 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
     return told | _spectral(x, sample_rate)
 
 
+def is_silent(wav: Tensor, sample_rate: int) -> bool:
+    """Whether wav (T,) is softer than -70 LUFS throughout, the absolute gate of BS.1770: nothing to be compared."""
+    x = wav.detach().cpu().float()
+    return not len(x) or float(x.abs().max()) < SILENT_PEAK or math.isnan(loudness_lufs(x, sample_rate))
+
+
 def compare(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray]) -> dict[str, dict]:
     """Compare two sets of clips field by field; what is not finite is left out.
 

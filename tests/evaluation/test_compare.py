@@ -11,7 +11,7 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import DataError, MelMismatchError
 from audio_gen.evaluation.clips import SoundClip, find_clips
 from audio_gen.evaluation.compare import Sets, compare, halve, noise_clips
-from audio_gen.evaluation.described import Described, describe_clips
+from audio_gen.evaluation.described import SILENT, Described, describe_clips
 from audio_gen.evaluation.page import write_page
 from audio_gen.evaluation.reference import load_reference, save_reference
 from audio_gen.evaluation.verdict import judge
@@ -111,10 +111,16 @@ def test_few_clips_still_give_what_they_can(real: Described) -> None:
 
 
 def test_silent_and_broken_clips_are_counted_and_listed() -> None:
-    bad = [clip(np.zeros(4000), "still"), clip(np.full(4000, np.nan), "broken"), clip(sine(sample_rate=RATE), "good")]
+    bad = [
+        clip(np.zeros(4000), "still"),
+        clip(np.full(4000, np.nan), "broken"),
+        clip(2e-4 * sine(sample_rate=RATE), "faint"),
+        clip(sine(sample_rate=RATE), "good"),
+    ]
     found = describe_clips("generated", bad, Bands())
     assert found.titles == ["good"] and dict(found.left_out) == {
-        "still": "silent",
+        "still": SILENT,
+        "faint": SILENT,
         "broken": "holds NaN or infinite samples",
     }
     with pytest.raises(DataError, match="generated: holds no clip"):

@@ -22,7 +22,6 @@ MIN_REFERENCE = 50  # fewer kept-out clips than this say little; all clips are t
 SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
 SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
 BATCH, FLATNESS_CLIPS = 32, 64
-HEARD = 1e-3  # of full scale; clips that stay below it count as silent
 SEED = 1_000_000  # of the first clip made; far from those that users look at first
 
 
@@ -74,7 +73,7 @@ class LightEvaluator:
         """Figures by name, `kad` first; without it where next to nothing can be heard."""
         wav = self.task.make(model, self.count, SEED)
         real = self._real = self._real or self._look_at_real()
-        heard = (wav[:, 0].abs().amax(1) > HEARD) & wav.isfinite().all(2)[:, 0]
+        heard = self._heard(wav)
         silent = 1 - float(heard.float().mean())
         if int(heard.sum()) < MIN_CLIPS:
             return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
@@ -116,7 +115,11 @@ class LightEvaluator:
         """The first clips, copied the quick way, those with sound: (N, 1, T)."""
         batches = clips.fixed_batches(BATCH, min(MAX_CLIPS, max(MIN_REFERENCE, REAL_A_SAMPLE * self.count)))
         wav = torch.cat([self.task.copy(batch.wav.to(self.device)).cpu() for batch in batches])
-        return wav[wav[:, 0].abs().amax(1) > HEARD]
+        return wav[self._heard(wav)]
+
+    def _heard(self, wav: Tensor) -> Tensor:
+        """Which of the clips (N, 1, T) have sound and are finite: (N,) bool."""
+        return torch.tensor([bool(x.isfinite().all()) and not signal.is_silent(x[0], self.sample_rate) for x in wav])
 
     def _embed(self, wav: Tensor) -> Tensor:
         """Clips (N, 1, T) -> (N, D)."""
