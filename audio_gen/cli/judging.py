@@ -84,6 +84,8 @@ def samples_folder(out: Path | None) -> Iterator[Path]:
 
     with ExitStack() as stack:
         if out is not None:
+            for old in (out / SAMPLES_NAME).glob("seed-*"):
+                old.unlink()  # only there with --force; what is left of them would be judged with the new ones
             yield out / SAMPLES_NAME
         else:
             yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audio-gen-")))

@@ -61,7 +61,6 @@ class TrainTeller:
         """Lines go to standard error with `json_output`."""
         self.json_output = json_output
         self.values: dict[str, float] = {}
-        self.evaluated: dict[str, float] = {}
         self.end: dict[str, Any] = {}
         self._bar: Any = None
         self._told = 0.0
@@ -124,7 +123,6 @@ class TrainTeller:
 
     def _on_evaluation(self, event: dict[str, Any]) -> None:
         values = event["values"]
-        self.evaluated = values
         told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
         beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
         self._line(f"step {event['step']}  what it makes: {told}{beside}")

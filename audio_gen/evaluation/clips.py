@@ -1,6 +1,6 @@
 """The clips of a folder or a cache as evaluation reads them: one after the other, and nothing dropped unsaid."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,6 @@ from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import Measurement, blocks_between
 from audio_gen.data.report import FileReport, NothingUsableError
 from audio_gen.data.store import INDEX_NAME, Cache, Clip
-from audio_gen.errors import DataError
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
 Labels = Mapping[str, Label]
@@ -131,13 +130,3 @@ def _read(path: Path, m: Measurement, start: int, stop: int) -> Tensor:
     """Samples start..stop of a file's mono mix, as they are: an offset is something to find."""
     blocks = list(blocks_between(path, replace(m, dc=0.0), start, stop))
     return torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]).astype(np.float32))
-
-
-def require_clips(clips: Sequence[object], name: str, least: int) -> None:
-    """Refuse too few clips.
-
-    Raises:
-        DataError: There are fewer than `least`.
-    """
-    if len(clips) < least:
-        raise DataError(f"{name}: {len(clips)} clips can be used, at least {least} are needed; add some")

@@ -132,7 +132,7 @@ def row_of(reference: Described, made: Described, seed: int = 0) -> dict[str, An
     return {
         "n": len(made),
         "kad": value,
-        "kad_ci": [low, high] if enough else None,
+        "kad_ci": [low, high] if low is not None and math.isfinite(low) else None,
         "fad": _fad(reference, made),
         **{key: near.get(key) for key in ("precision", "recall", "density", "coverage")},
     }

@@ -1,21 +1,18 @@
 """evaluate, as a user runs it: two folders, a run, a reference file, and what is refused."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from audio_gen.cli import app
 from audio_gen.data.cache import build_cache
+from tests.cli.conftest import Run
 from tests.generation.models import FRAMES, SPEC, write_bundle
 from tests.sounds import noise, pluck, write
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu", "--pitch", "none"]
 CLIP_SEC = FRAMES * SPEC.hop_length / SPEC.sample_rate
-Run = Callable[..., tuple[str, str]]
 
 
 def write_plucks(folder: Path, count: int, seed: int = 0) -> Path:
@@ -33,20 +30,6 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_plucks(place / "real", 24)
     write_plucks(place / "made", 14, seed=1)
     return place
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    torch.set_num_threads(1)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AUDIO_GEN_CACHE", str(tmp_path / "kept"))
-
-    def run(*args: str | Path, status: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr("sys.argv", ["audio-gen", *map(str, args)])
-        assert app.run([str(arg) for arg in args]) == status
-        return capsys.readouterr()
-
-    return run
 
 
 def fails(run: Run, *args: str | Path) -> str:
@@ -81,6 +64,8 @@ def test_a_run_is_sampled_and_judged_with_its_training_clips(run: Run, sounds: P
     assert result["memorised"]["of"] == "training clips"
     assert result["copy_synthesis"]["n"] == 12 and result["reconstruction"]["kad"] is not None
     assert "Listening to generated" not in out
+    fewer, _ = run("evaluate", sounds / "real", "run", "-n", "10", "--out", "judged", "--force", *FAST, "--json")
+    assert json.loads(fewer)["n"]["generated"] == 10 and len(list(Path("judged/samples").glob("*.wav"))) == 10
     again, _ = run("evaluate", sounds / "real", "--run", "run", "-n", "12", *FAST, "--json")
     assert json.loads(again)["kad"] == result["kad"]
 
@@ -127,3 +112,10 @@ def test_a_handful_of_clips_says_what_still_holds(run: Run, sounds: Path) -> Non
     write(Path("made/b.wav"), pluck())
     text, _ = run("evaluate", sounds / "real", "made", "--pitch", "none")
     assert "only 1 clips" in text and "too few" in text
+
+
+def test_three_clips_have_a_distance_and_no_interval(run: Run, sounds: Path) -> None:
+    write_plucks(Path("made"), 3, seed=2)
+    text, _ = run("evaluate", sounds / "real", "made", "--pitch", "none", "--json")
+    result = json.loads(text)
+    assert result["kad"]["value"] is not None and result["kad"]["ci"] is None

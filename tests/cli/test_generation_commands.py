@@ -8,34 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
 
-from audio_gen.cli import app
 from audio_gen.cli.clips import output_stems
 from tests import sounds
+from tests.cli.conftest import Run
 from tests.generation.models import FRAMES, LATENT_DIM, SPEC, write_bundle
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
-Run = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("model") / "bundle")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in this process; returns what it printed, and expects `status`."""
-    torch.set_num_threads(1)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str | Path, status: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr("sys.argv", ["audio-gen", *map(str, args)])
-        assert app.run([str(arg) for arg in args]) == status
-        return capsys.readouterr()
-
-    return run
 
 
 def fails(run: Run, *args: str | Path) -> str:
