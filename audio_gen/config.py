@@ -67,6 +67,8 @@ class TrainSettings(Settings):
     """Largest norm of a phase's gradient."""
     ema_decay: Share = 0.999
     """Decay of the averaged weights, which is what is exported; it ramps up from zero."""
+    ema_images: Positive | None = None
+    """Half-life of that average in clips seen, at most a tenth of all seen so far; None: ema_decay a step."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 runs the networks under autocast; losses and spectrograms stay in fp32."""
     log_every: Count = 10
@@ -77,6 +79,8 @@ class TrainSettings(Settings):
     """Validation clips looked at, at most."""
     previews: Annotated[int, Field(ge=0)] = 4
     """Previews (WAV and PNG) over the whole run, evenly spaced; the last one at its end."""
+    milestones: tuple[Positive, ...] = ()
+    """Minutes after which the model as it is then is exported too, as `bundle-10min`."""
     checkpoint_minutes: Positive = 5.0
     """Minutes between two checkpoints; one is also written at each preview and at the end."""
     keep: Count = 2

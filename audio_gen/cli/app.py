@@ -24,9 +24,11 @@ COMMANDS = {
     "status": "Say how far a run is, and whether it works.",
     "sample": "Make new clips with a trained model.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
+    "encode": "Find the latents of sounds, to go on from.",
     "reconstruct": "Send clips through a trained model and back.",
     "vocode": "Turn clips into mel spectrograms and back into sound.",
     "vary": "Make variations of a clip that was made before.",
+    "directions": "Find what makes a model's sounds brighter, longer or noisier.",
     "evaluate": "Say how near, varied and new made clips are beside real ones.",
     "quickstart": "From a folder to first new clips in minutes.",
 }

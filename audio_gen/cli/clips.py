@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.pipeline import Pipeline
 
-RunArgument = Annotated[Path, typer.Argument(help="A run of `train --model vae`, or a bundle.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run of `train`, or a bundle.")]
 ClassOption = Annotated[str | None, typer.Option("--class", help="A class that the model knows.")]
 PitchOption = Annotated[float | None, typer.Option("--pitch", help="MIDI pitch; 60 is middle C.")]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", help="0: the most typical clips; 1: as varied as the sounds learned from.")
+    float,
+    typer.Option("--temperature", "--truncation", help="0: the most typical clips; 1: the model's whole variety."),
 ]
 
 MAX_STEM_BYTES = 180  # file systems take 255 bytes, and something is put behind

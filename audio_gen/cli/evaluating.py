@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from audio_gen.generation.vocoders import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
+SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
 @dataclass
@@ -192,11 +193,15 @@ class Evaluation:
         return vocode_long(self.vocoder, MelFrontEnd(self.vocoder.spec)(wav[None])[0])[0]
 
     def _rebuild(self, clip: "SoundClip") -> "Tensor":
+        from audio_gen.generation.inversion import invert
+
         assert self.pipeline is not None
         pipeline = self.pipeline
-        wav = _at_rate(clip, pipeline.spec.sample_rate)
+        mel = pipeline.mel(_at_rate(clip, pipeline.spec.sample_rate))
         condition = pipeline.conditions.known_class([clip.class_name]), pipeline.conditions.known_pitch([clip.pitch])
-        return pipeline.vocode(pipeline.decode(pipeline.encode(pipeline.mel(wav), *condition)))[0, 0]
+        encoder = pipeline.kind == "vae"  # others have a first guess only, and search from there
+        found = pipeline.encode(mel, *condition) if encoder else invert(pipeline, mel, *condition, SEARCH_STEPS).latents
+        return pipeline.vocode(pipeline.decode(found))[0, 0]
 
 
 def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":

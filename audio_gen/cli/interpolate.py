@@ -24,6 +24,12 @@ def interpolate_command(
     morph: Annotated[
         str | None, typer.Option("--morph", help="Also one sound of this length that moves: 4s, 500ms.")
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers", help="Move only these layers of a GAN: coarse, fine, or such as 2-4; 0 is the coarsest."
+        ),
+    ] = None,
     class_name: ClassOption = None,
     pitch: Annotated[float | None, typer.Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")] = None,
     temperature: TemperatureOption = 1.0,
@@ -35,28 +41,34 @@ def interpolate_command(
     """Move from one sound to another in steps, and as one morph.
 
     A file's class and pitch are those that its name or folder tells; else the pitch is the one that is heard, and the
-    class that of --class. Without --pitch the pitch moves too.
+    class that of --class. A clip that the same model made is taken as its JSON has it. Without --pitch the pitch moves
+    too; with --layers all but these layers, and class and pitch, stay those of --from.
     """
     from audio_gen.cli.clips import step_stems, with_sidecars, write_morph, write_steps
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.errors import ConfigError
     from audio_gen.generation.interpolate import parse_duration
+    from audio_gen.generation.layers import mix_layers, parse_layers
     from audio_gen.generation.pipeline import Pipeline
 
     if steps == 1 or (steps == 0 and morph is None):
         raise ConfigError(f"--steps {steps}: must be at least 2, or 0 with --morph; try 8")
     duration_sec = None if morph is None else parse_duration(morph)
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
-    ends, notes = [], []
-    for text in (start, end):
-        point, note = _endpoint(pipeline, text, class_name, pitch, temperature)
-        ends.append(point.with_pitch(pitch))
-        notes += [note] if note else []
+    pipeline.conditions.class_id(class_name)  # a wrong one is told even where neither end needs it
+    pipeline.conditions.pitch(pitch)
+    moved = None if layers is None else parse_layers(layers, pipeline.layers)
+    (first, notes), (last, more_notes) = (
+        _endpoint(pipeline, text, class_name, pitch, temperature) for text in (start, end)
+    )
+    pair, notes = (first.with_pitch(pitch), last.with_pitch(pitch)), [*notes, *more_notes]
+    if moved is not None:
+        pair = pair[0], mix_layers(*pair, moved, pipeline.layers)
     stems = [*(step_stems(steps) if steps else ()), *(["morph"] if duration_sec else ())]
     check_out(out, with_sidecars(stems), force=force)
     for note in notes:
         say(note, json_output=True)
-    pair, names = (ends[0], ends[1]), (_name(start), _name(end))
+    names = _name(start), _name(end)
     paths: list[Path] = []
     with progress("Interpolating", steps + (duration_sec is not None), "clips") as advance:
         if steps:
@@ -74,19 +86,18 @@ def interpolate_command(
 
 def _endpoint(
     pipeline: "Pipeline", text: str, class_name: str | None, pitch: float | None, temperature: float
-) -> "tuple[Latents, str | None]":
+) -> "tuple[Latents, list[str]]":
     """The latent of an end, and what happened to its file."""
     from audio_gen.errors import ConfigError
-    from audio_gen.generation.inputs import encode_file
+    from audio_gen.generation.inputs import starting_point
 
     if not text.startswith(SEED_PREFIX):
-        encoded = encode_file(pipeline, Path(text), class_name=class_name, pitch=pitch)
-        return encoded.latents, encoded.note
+        return starting_point(pipeline, Path(text), class_name=class_name, pitch=pitch)
     number = text.removeprefix(SEED_PREFIX)
     if not number.isdecimal():
         raise ConfigError(f"{text}: after seed: must come a whole number; try seed:3")
     drawn = pipeline.latents([int(number)], class_name=class_name, pitch=pitch, temperature=temperature)
-    return drawn, None
+    return drawn, []
 
 
 def _name(text: str) -> str:

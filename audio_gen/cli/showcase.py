@@ -117,7 +117,7 @@ def _reconstructions(
     from audio_gen.audio.io import write_wav
     from audio_gen.audio.picture import spectrogram_png
     from audio_gen.evaluation.report import Section, Sound
-    from audio_gen.generation.inputs import log_mel_l1
+    from audio_gen.generation.inversion import log_mel_l1
 
     rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
     for i, clip in enumerate(clips):

@@ -19,7 +19,7 @@ SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 def train_command(
     folder: Annotated[Path, typer.Argument(help="A folder of sounds, or a cache made by `preprocess`.")],
     run: Annotated[Path, typer.Option("--run", help="The run's folder; an unfinished run there goes on.")],
-    model: Annotated[str, typer.Option("--model", help="vae or vocoder.")] = "vae",
+    model: Annotated[str, typer.Option("--model", help="vae, gan or vocoder.")] = "vae",
     config: Annotated[Path | None, typer.Option("--config", help="YAML with what differs from the defaults.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as train.lr=1e-4.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of the run in minutes.")] = None,
@@ -49,9 +49,8 @@ def train_command(
     if end["stopped_by"]:
         say(f"stopped by {end['stopped_by']} at step {end['step']}, all is saved; run the same command again to go on")
     else:
-        say(
-            f"finished at step {end['step']}; now: audio-gen {'sample' if model == 'vae' else 'vocode --vocoder'} {run}"
-        )
+        use = "vocode --vocoder" if model == "vocoder" else "sample"
+        say(f"finished at step {end['step']}; now: audio-gen {use} {run}")
 
 
 class TrainTeller:
@@ -126,6 +125,9 @@ class TrainTeller:
         told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
         beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
         self._line(f"step {event['step']}  what it makes: {told}{beside}")
+
+    def _on_milestone(self, event: dict[str, Any]) -> None:
+        self._line(f"step {event['step']}  exported after {event['minutes']:g} minutes")
 
     def _on_health(self, event: dict[str, Any]) -> None:
         self._line(f"step {event['step']}  ALARM {event['name'].replace('_', ' ')}: {event['text']}")

@@ -9,8 +9,6 @@ from audio_gen.cli.clips import TemperatureOption
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
 
 if TYPE_CHECKING:
-    from audio_gen.generation.latents import Latents
-    from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import Sidecar
 
 
@@ -34,6 +32,7 @@ def vary_command(
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.errors import DataError
+    from audio_gen.generation.inputs import starting_point
     from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe, read_sidecar
     from audio_gen.generation.vary import vary
@@ -46,12 +45,12 @@ def vary_command(
         )
     where = run or _bundle_of(clip, sidecar)
     pipeline = Pipeline.load(where, vocoder=vocoder, device=device)
-    point, note = _starting_point(pipeline, clip, sidecar)
+    point, notes = starting_point(pipeline, clip)
     seeds = range(seed, seed + count)
     points = vary(pipeline, point, amount, seeds, temperature)
     stems = [f"{output_stems([clip])[0]}-vary-{i:02d}" for i in range(count)]
     check_out(out, with_sidecars(stems), force=force)
-    if note:
+    for note in notes:
         say(note, json_output=True)
 
     source = {"source": one_line(clip), "amount": amount}
@@ -81,28 +80,3 @@ def _bundle_of(clip: Path, sidecar: "Sidecar | None") -> Path:
             f"{one_line(clip)}: its bundle is no longer at {one_line(sidecar.bundle_path)}; name it with --run"
         )
     return sidecar.bundle_path
-
-
-def _starting_point(pipeline: "Pipeline", clip: Path, sidecar: "Sidecar | None") -> "tuple[Latents, str | None]":
-    """The clip's latent as its sidecar has it; encoded from its sound where that is another bundle's."""
-    from audio_gen.audio.io import one_line
-    from audio_gen.errors import DataError
-    from audio_gen.generation.inputs import encode_file
-    from audio_gen.generation.latents import UNKNOWN_PITCH, Latents
-
-    if sidecar is None:
-        encoded = encode_file(pipeline, clip)
-        return encoded.latents, encoded.note
-    if sidecar.digest != pipeline.digest:
-        encoded = encode_file(pipeline, clip)
-        note = (
-            f"{one_line(clip)}: made by the bundle {sidecar.digest}, not {pipeline.digest}; its sound is encoded anew"
-        )
-        return encoded.latents, note
-    if len(sidecar.z) != pipeline.model.latent_dim:
-        raise DataError(
-            f"{one_line(clip.with_suffix('.json'))}: its z has {len(sidecar.z)} numbers, the model has "
-            f"{pipeline.model.latent_dim}; move it away and name the run with --run"
-        )
-    pitch = UNKNOWN_PITCH if sidecar.pitch is None else sidecar.pitch
-    return Latents.one(sidecar.z, pipeline.conditions.class_id(sidecar.class_name), pitch), None

@@ -16,8 +16,11 @@ from audio_gen.data.pitch import HEARD_SEC, estimate_midi
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError, DataError
 from audio_gen.generation.conditions import Conditions
-from audio_gen.generation.latents import UNKNOWN_CLASS, Latents
+from audio_gen.generation.inversion import STEPS, Inversion, invert
+from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH, Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.sidecar import Sidecar, read_sidecar
+from audio_gen.models.vae import VAE
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class EncodedFile:
         frames: How many of the frames of `mel` are its own; the rest is silence.
         latents: Its latent, a set of one.
         note: What happened to it on the way, for the user; None if nothing did.
+        search: How a GAN's latent was found; None for a VAE, whose encoder tells it.
     """
 
     path: Path
@@ -37,12 +41,22 @@ class EncodedFile:
     frames: int
     latents: Latents
     note: str | None
+    search: Inversion | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """All there is to tell the user: the note, and how near the search came."""
+        found = [] if self.search is None else [
+            f"{one_line(self.path.name)}: log-mel L1 {self.search.mel_l1_start:.3f} nats by the model's own guess, "
+            f"{self.search.mel_l1:.3f} after {self.search.steps} steps of search"
+        ]  # fmt: skip
+        return ([self.note] if self.note else []) + found
 
 
 def encode_file(
-    pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None
+    pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None, steps: int = STEPS
 ) -> EncodedFile:
-    """Read and encode one file.
+    """Read and encode one file; a GAN's latent is searched for.
 
     Its class is the one that its name, its folder or a label file beside it gives, if the model knows it; its pitch the
     one that these give, else the one that is heard (pYIN), if the model was trained on it.
@@ -52,6 +66,7 @@ def encode_file(
         path: Any audio file.
         class_name: Its class where nothing else tells.
         pitch: Its MIDI pitch where nothing else tells.
+        steps: Of the search, at most; a VAE has none.
 
     Raises:
         AudioFileError: The file cannot be read or holds no sound.
@@ -64,10 +79,62 @@ def encode_file(
     class_id = conditions.known_class([label.class_name, path.absolute().parent.name])
     class_id = given[0] if class_id == UNKNOWN_CLASS else class_id
     own_pitch = pitch_of(conditions, label.pitch, wav, pipeline.spec.sample_rate)
+    condition = class_id, given[1] if np.isnan(own_pitch) else own_pitch
     mel = pipeline.mel(wav)
-    latents = pipeline.encode(mel, class_id, given[1] if np.isnan(own_pitch) else own_pitch)
     frames = min(-(-length // pipeline.spec.hop_length), pipeline.model.frames)
-    return EncodedFile(path, mel, frames, latents, pipeline.length_note(one_line(path.name), length))
+    note = pipeline.length_note(one_line(path.name), length)
+    if isinstance(pipeline.model, VAE):
+        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), note)
+    found = invert(pipeline, mel, *condition, steps=steps, frames=frames)
+    return EncodedFile(path, mel, frames, found.latents, note, found)
+
+
+def starting_point(
+    pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None
+) -> tuple[Latents, list[str]]:
+    """The latent of a sound: as the sidecar beside it has it, where it was made by the same bundle, else encoded.
+
+    Args:
+        pipeline: The model.
+        path: A clip that was made, or any audio file.
+        class_name: Its class where nothing else tells.
+        pitch: Its MIDI pitch where nothing else tells.
+
+    Returns:
+        A set of one, and what happened on the way, for the user.
+
+    Raises:
+        DataError: The sidecar holds a latent of another shape.
+        AudioFileError: The file has to be encoded, and cannot be read.
+        ConfigError: The model does not know the class or the pitch given.
+    """
+    notes = []
+    try:
+        sidecar = read_sidecar(path)
+    except DataError:  # a JSON of another kind beside a user's own sound
+        sidecar = None
+        notes.append(f"{one_line(path.with_suffix('.json'))}: tells no latent; the sound itself is encoded")
+    if sidecar is not None and sidecar.digest == pipeline.digest:
+        return _point_of(pipeline, path, sidecar), notes
+    if sidecar is not None:
+        made_by = f"made by the bundle {sidecar.digest}, not {pipeline.digest}"
+        notes.append(f"{one_line(path)}: {made_by}; its sound is encoded anew")
+    encoded = encode_file(pipeline, path, class_name=class_name, pitch=pitch)
+    return encoded.latents, [*notes, *encoded.notes]
+
+
+def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
+    """What a sidecar of this model says, checked."""
+    dim, layers = pipeline.model.latent_dim, pipeline.layers
+    shapes = [(dim,)] if layers == 1 else [(dim,), (layers, dim)]
+    if sidecar.z.shape not in shapes:
+        given, *wanted = (" x ".join(map(str, shape)) for shape in (sidecar.z.shape, *shapes))
+        raise DataError(
+            f"{one_line(path.with_suffix('.json'))}: its z has {given} numbers, the model has "
+            f"{' or '.join(wanted)}; move it away, then the WAV itself is encoded"
+        )
+    pitch = UNKNOWN_PITCH if sidecar.pitch is None else sidecar.pitch
+    return Latents.one(sidecar.z, pipeline.conditions.class_id(sidecar.class_name), pitch)
 
 
 def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int]:
@@ -109,8 +176,3 @@ def pitch_of(conditions: Conditions, named: float | None, wav: Tensor, sample_ra
     if named is None and bool(wav.any()):
         named = estimate_midi(wav[0, : int(HEARD_SEC * sample_rate)].numpy(), sample_rate)
     return conditions.known_pitch([named])
-
-
-def log_mel_l1(real: Tensor, made: Tensor, frames: int) -> float:
-    """Mean absolute difference in nats of log-mels (M, L) over their first `frames` frames."""
-    return float((real - made)[:, :frames].abs().mean())

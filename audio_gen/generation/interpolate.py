@@ -42,12 +42,16 @@ def between(start: Latents, end: Latents, positions: Tensor) -> Latents:
         positions: (B,) from 0 (start) to 1 (end).
 
     Returns:
-        B points. Pitch moves in semitones where both ends have one; the class is that of the nearer end.
+        B points, with a latent for each layer where an end has that. Pitch moves in semitones where both ends have one;
+        the class is that of the nearer end.
     """
-    weight = positions[:, None]
     late = positions >= 0.5
+    first, last = start.z, end.z
+    if first.ndim != last.ndim:  # one latent for all layers, and one for each: (1, D) beside (1, K, D)
+        first, last = (z if z.ndim == 3 else z[:, None] for z in (first, last))
+    weight = positions.view(-1, *[1] * (first.ndim - 1))
     return Latents(
-        torch.lerp(start.z, end.z, weight),
+        torch.lerp(first, last, weight),
         torch.where(late, end.class_id, start.class_id),
         torch.lerp(start.pitch, end.pitch, positions)
         if _pitch_moves(start, end)

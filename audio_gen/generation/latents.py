@@ -14,7 +14,7 @@ class Latents:
     """All that it takes to decode some clips.
 
     Attributes:
-        z: (B, D) float32, on the CPU.
+        z: (B, D) float32, on the CPU; or (B, K, D), one latent for each of the K layers of a GAN.
         class_id: (B,) int64 class numbers, -1 where there is none.
         pitch: (B,) float32 MIDI pitches, NaN where there is none.
     """
@@ -25,7 +25,7 @@ class Latents:
 
     @classmethod
     def one(cls, z: Tensor, class_id: int = UNKNOWN_CLASS, pitch: float = UNKNOWN_PITCH) -> "Latents":
-        """A single point from z (D,)."""
+        """A single point from z (D,) or (K, D)."""
         return cls(z[None], torch.tensor([class_id]), torch.tensor([pitch], dtype=torch.float32))
 
     @classmethod
@@ -41,6 +41,11 @@ class Latents:
         """Some of the points; an integer gives a set of one."""
         rows = slice(key, key + 1 or None) if isinstance(key, int) else key
         return Latents(self.z[rows], self.class_id[rows], self.pitch[rows])
+
+    def per_layer(self, count: int) -> "Latents":
+        """The same points with a latent for each of `count` layers: z (B, D) -> (B, K, D)."""
+        z = self.z if self.z.ndim == 3 else self.z[:, None].expand(-1, count, -1)
+        return Latents(z, self.class_id, self.pitch)
 
     def with_pitch(self, pitch: float | None) -> "Latents":
         """The same points at one pitch (MIDI); None leaves theirs."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
-from audio_gen.checkpoint import load_bundle
+from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation.conditions import Conditions
@@ -19,23 +19,28 @@ from audio_gen.generation.latents import Latents
 from audio_gen.generation.vocoders import Vocoder, load_vocoder
 from audio_gen.models import build_model
 from audio_gen.models.density import LatentDensity
+from audio_gen.models.gan import GAN
+from audio_gen.models.latent_gan import LatentGAN
+from audio_gen.models.mapped import MappedPrior
 from audio_gen.models.vae import VAE
 
 MAX_SEED = 2**63 - 1
+MAKES_NO_CLIPS = ("vocoder", "vocos")
 UNHEARD_SEC = 0.05  # a difference in length that nobody needs to be told of
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A VAE with its latent density and a vocoder.
+    """A model that makes clips, what its latents are drawn from, and a vocoder.
 
     The same seed gives the same clip, whatever else is made with it: clip i draws from its own generator, seeded with
     `seed + i`, and on the CPU the networks work on one clip at a time, because batched kernels may differ in the last
     bit. On a GPU they work on `batch` clips at a time, and clips are equal to within rounding.
 
     Attributes:
-        model: The VAE, on `device`.
-        density: What latents are drawn from.
+        kind: What the model is called in the table of models.
+        model: The network, on `device`.
+        prior: What latents are drawn from.
         spec: The mel of model and vocoder.
         vocoder: Turns log-mel into sound.
         conditions: Classes and pitches that the model knows.
@@ -44,8 +49,9 @@ class Pipeline:
         device: Where the networks are.
     """
 
-    model: VAE
-    density: LatentDensity
+    kind: str
+    model: VAE | GAN | LatentGAN
+    prior: LatentDensity | MappedPrior
     spec: MelSpec
     vocoder: Vocoder
     conditions: Conditions
@@ -63,21 +69,19 @@ class Pipeline:
             device: "auto", "cpu", "cuda", ..
 
         Raises:
-            CheckpointError: There is no bundle of a VAE, or it is damaged.
+            CheckpointError: There is no bundle of a model that makes clips, or it is damaged.
             ConfigError: The device or the vocoder is unknown.
             MelMismatchError: The vocoder was trained for another mel.
         """
         place, bundle = resolve_device(device), load_bundle(Path(path))
         name = one_line(path)
-        if bundle.config["model"] != "vae":
-            raise CheckpointError(f"{name}: holds a {bundle.config['model']}; give a run made with --model vae")
         spec = MelSpec.from_dict(bundle.config["mel"])
-        model = build_model(bundle.config, bundle.tensors)
-        assert isinstance(model, VAE)
+        model, prior = _model_and_prior(bundle, name)
         pitch_range = bundle.config.get("pitch_range")
         return cls(
+            kind=bundle.config["model"],
             model=model.to(place),
-            density=LatentDensity.from_tensors(bundle.part("density")),
+            prior=prior,
             spec=spec,
             vocoder=load_vocoder(vocoder, spec, place),
             conditions=Conditions(
@@ -92,6 +96,11 @@ class Pipeline:
     def samples(self) -> int:
         """Length of a clip, T."""
         return self.spec.samples(self.model.frames)
+
+    @property
+    def layers(self) -> int:
+        """How many layers of the model take a latent of their own, K; 1 for a model that takes one latent."""
+        return 1 if isinstance(self.model, VAE) else self.model.layers
 
     @property
     def duration_sec(self) -> float:
@@ -114,7 +123,7 @@ class Pipeline:
             seed: Of the first; the others follow with seed + 1, seed + 2, ..
             class_name: Their class; None draws one for each clip, as often as it was trained on.
             pitch: Their MIDI pitch; None draws one for each clip.
-            temperature: 0 gives the most typical clips, 1 the variety of the training clips.
+            temperature: 0 gives the most typical clips, 1 the model's whole variety.
             batch: Clips at a time on a GPU.
 
         Returns:
@@ -148,12 +157,12 @@ class Pipeline:
 
     def _draw(self, seed: int, class_id: int, pitch: float, temperature: float) -> Latents:
         generator = torch.Generator().manual_seed(seed)
-        condition = self.density.draw_condition(generator, class_id, pitch)
-        return Latents.one(self.density.sample(generator, *condition, temperature), *condition)
+        condition = self.prior.draw_condition(generator, class_id, pitch)
+        return Latents.one(self.prior.sample(generator, *condition, temperature), *condition)
 
     @torch.no_grad()
     def encode(self, mel: Tensor, class_id: int, pitch: float) -> Latents:
-        """The latent (the posterior's mean) of one clip.
+        """The latent of one clip: a VAE's posterior mean, a GAN's first guess (`inversion.invert` makes it better).
 
         Args:
             mel: Log-mel (M, L) with L frames as the model has them.
@@ -211,3 +220,15 @@ class Pipeline:
                 f"{self.conditions.model}: made a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x
+
+
+def _model_and_prior(bundle: Bundle, name: str) -> tuple[VAE | GAN | LatentGAN, LatentDensity | MappedPrior]:
+    """The network of a bundle, and what its latents are drawn from."""
+    kind = bundle.config["model"]
+    if kind in MAKES_NO_CLIPS:
+        raise CheckpointError(f"{name}: holds a {kind}, which makes no clips; give a run made with --model vae or gan")
+    model = build_model(bundle.config, bundle.tensors)
+    if isinstance(model, VAE):
+        return model, LatentDensity.from_tensors(bundle.part("density"))
+    assert isinstance(model, GAN | LatentGAN)
+    return model, MappedPrior(model, bundle.part("prior"))

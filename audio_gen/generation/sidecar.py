@@ -24,7 +24,7 @@ class Sidecar:
     """What a sidecar holds that is needed to go on from it.
 
     Attributes:
-        z: (D,) float32.
+        z: (D,) float32, or (K, D) with one latent for each layer of a GAN.
         class_name: Class it was decoded with.
         pitch: MIDI pitch it was decoded with.
         digest: Hash of the bundle.
@@ -66,7 +66,7 @@ def describe(
         **(more or {}),
         "bundle": pipeline.digest,
         "bundle_path": one_line(pipeline.path.absolute()),
-        "model": "vae",
+        "model": pipeline.kind,
         "vocoder": pipeline.vocoder.name,
         "sample_rate": pipeline.spec.sample_rate,
         "version": __version__,
@@ -93,7 +93,7 @@ def read_sidecar(wav_path: Path) -> Sidecar | None:
         values = json.loads(path.read_text(encoding="utf-8"))
         z = torch.tensor(values["z"], dtype=torch.float32)
         pitch = values["pitch"]
-        if z.ndim != 1 or not bool(torch.isfinite(z).all()):
+        if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):
             raise ValueError("z")
         if not (pitch is None or (isinstance(pitch, int | float) and math.isfinite(pitch))):
             raise ValueError("pitch")

@@ -12,8 +12,9 @@ from audio_gen.generation.pipeline import Pipeline
 def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int], temperature: float = 1.0) -> Latents:
     """Move from a clip towards a new sample for each seed, class and pitch held.
 
-    The way is a line, since the density is made of blends: between two of its points lies another, and nothing beyond
-    what the folder has. The arcs that suit a Gaussian latent would leave it.
+    The way is a line. A VAE's density is made of blends: between two of its points lies another, and nothing beyond
+    what the folder has; and the mapping of a GAN makes its latents so that lines suit them. The arcs that suit a
+    Gaussian latent would leave both.
 
     Args:
         pipeline: The model.
@@ -31,5 +32,5 @@ def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int],
     if not 0 <= amount <= 1:
         raise ConfigError(f"amount ({amount:g}) must be between 0 (the same clip) and 1 (a new one); try 0.3")
     condition = int(clip.class_id[0]), float(clip.pitch[0])
-    draws = [pipeline.density.sample(torch.Generator().manual_seed(seed), *condition, temperature) for seed in seeds]
+    draws = [pipeline.prior.sample(torch.Generator().manual_seed(seed), *condition, temperature) for seed in seeds]
     return Latents.join([Latents.one(torch.lerp(clip.z[0], z, amount), *condition) for z in draws])

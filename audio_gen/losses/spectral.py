@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio_gen.audio.distance import BANDS_BY_N_FFT, CONVERGENCE_WEIGHT
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
@@ -32,6 +33,11 @@ def difference_l1(made: Tensor, target: Tensor, floor: float, dim: int) -> Tenso
     """Mean absolute difference of first differences along `dim` (-1: time; -2: frequency), in nats."""
     made, target = made.clamp(min=floor), target.clamp(min=floor)
     return (made.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
+
+
+def pooled_l1(made: Tensor, target: Tensor, size: int) -> Tensor:
+    """L1 of log-mels (B, M, L) averaged over squares of `size` bands and frames, in nats: shape without grain."""
+    return (F.avg_pool2d(made, size) - F.avg_pool2d(target, size)).abs().mean()
 
 
 class MultiResolutionMel(nn.Module):

@@ -6,10 +6,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from audio_gen.errors import CheckpointError
+from audio_gen.models.gan import GAN
+from audio_gen.models.latent_gan import LatentGAN
 from audio_gen.models.vae import VAE
 from audio_gen.models.vocoder import Vocoder, VocosHead
 
-MODELS: dict[str, type[nn.Module]] = {"vae": VAE, "vocoder": Vocoder, "vocos": VocosHead}
+MODELS: dict[str, type[nn.Module]] = {
+    "vae": VAE, "gan": GAN, "latent_gan": LatentGAN, "vocoder": Vocoder, "vocos": VocosHead,
+}  # fmt: skip
 
 
 def build_model(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

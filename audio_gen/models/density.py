@@ -8,6 +8,7 @@ from torch import Tensor
 
 PITCH_SCALE = 12.0  # semitones that count as one unit beside whitened latents
 NEIGHBOURS = 4
+CORNERS = 1 + NEIGHBOURS  # a clip and its neighbours
 PEAKEDNESS = (
     2.0  # power of exponential draws that weigh a component's corners: 1 is even, more is nearer to one of them
 )
@@ -72,18 +73,8 @@ class LatentDensity:
         )
 
     def draw_condition(self, generator: torch.Generator, class_id: int, pitch: float) -> tuple[int, float]:
-        """Fill in what is not given (-1, NaN) from the training clips that have what is given.
-
-        Where no clip has the pitch, the class comes from those nearest to it.
-        """
-        classes, pitches = self.values["classes"], self.values["pitches"]
-        allowed = torch.ones(len(classes), dtype=torch.bool) if class_id < 0 else classes == class_id
-        if not math.isnan(pitch) and class_id < 0:
-            distance = (pitches - pitch).abs().nan_to_num(math.inf)
-            allowed &= distance <= distance.min()
-        choice = torch.nonzero(allowed)[:, 0]
-        draw = int(choice[torch.randint(len(choice), (1,), generator=generator)]) if len(choice) else 0
-        return (int(classes[draw]) if class_id < 0 else class_id, float(pitches[draw]) if math.isnan(pitch) else pitch)
+        """Fill in what is not given (-1, NaN) from the training clips, see `draw_condition`."""
+        return draw_condition(self.values["classes"], self.values["pitches"], generator, class_id, pitch)
 
     def sample(self, generator: torch.Generator, class_id: int, pitch: float, temperature: float = 1.0) -> Tensor:
         """Draw one latent z (D,) given a class (-1: any) and a pitch in MIDI (NaN: any).
@@ -96,12 +87,10 @@ class LatentDensity:
         """
         corners, factors = self.values["corners"], self.values["factors"]
         means = corners.mean(1)
-        away = (corners - means[:, None]).mT / math.sqrt(corners.shape[1])
-        spread = torch.cat([away, factors], dim=2)  # (K, D + 1, J + R), whose square is the covariance
+        spread, pitch_variance = spread_of(corners, factors)
         weights = torch.ones(len(means))
         if class_id >= 0 and bool((self.values["class_id"] == class_id).any()):
             weights = (self.values["class_id"] == class_id).float()
-        pitch_variance = spread[:, -1].square().sum(1) + PITCH_BANDWIDTH**2
         if not math.isnan(pitch):
             log_likelihood = -0.5 * (
                 (pitch / PITCH_SCALE - means[:, -1]).square() / pitch_variance + pitch_variance.log()
@@ -116,6 +105,21 @@ class LatentDensity:
             slope = (spread[component] @ spread[component, -1]) / pitch_variance[component]
             point = point + slope * (pitch / PITCH_SCALE - point[-1])
         return point[:-1]
+
+
+def spread_of(corners: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """How components vary.
+
+    Args:
+        corners: (K, J, D + 1), see `LatentDensity`.
+        factors: (K, D + 1, R).
+
+    Returns:
+        Factors (K, D + 1, J + R) whose squares are the covariances, and the variance of pitch / 12 (K,).
+    """
+    away = (corners - corners.mean(1, keepdim=True)).mT / math.sqrt(corners.shape[1])
+    spread = torch.cat([away, factors], dim=2)
+    return spread, spread[:, -1].square().sum(1) + PITCH_BANDWIDTH**2
 
 
 def _unique(clip: Tensor) -> tuple[list[int], Tensor]:
@@ -142,3 +146,19 @@ def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
     same = same[same != i]
     nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
     return centres[[i, *nearest, *[i] * (NEIGHBOURS - len(nearest))]]
+
+
+def draw_condition(
+    classes: Tensor, pitches: Tensor, generator: torch.Generator, class_id: int, pitch: float
+) -> tuple[int, float]:
+    """Fill in what is not given (-1, NaN) from training clips (classes (N,), pitches (N,)) that have what is given.
+
+    Where no clip has the pitch, the class comes from those nearest to it.
+    """
+    allowed = torch.ones(len(classes), dtype=torch.bool) if class_id < 0 else classes == class_id
+    if not math.isnan(pitch) and class_id < 0:
+        distance = (pitches - pitch).abs().nan_to_num(math.inf)
+        allowed &= distance <= distance.min()
+    choice = torch.nonzero(allowed)[:, 0]
+    draw = int(choice[torch.randint(len(choice), (1,), generator=generator)]) if len(choice) else 0
+    return (int(classes[draw]) if class_id < 0 else class_id, float(pitches[draw]) if math.isnan(pitch) else pitch)

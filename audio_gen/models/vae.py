@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio_gen.models.basis import principal_components
 from audio_gen.models.layers import AdaptiveNorm2d, ResBlock2d
 from audio_gen.models.pitch import FEATURES, HarmonicAxis
 
@@ -110,20 +111,13 @@ class VAE(nn.Module):
         highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
         self.ceiling.copy_(highest + CEILING_MARGIN)
         rows = self._to_rows(mel.clamp(min=self.mel_floor), pitch)
-        self.mean.copy_(rows.mean(0))
-        flat = (rows - self.mean).flatten(1)  # (N, rows * L)
-        self.scale.copy_(flat.std().clamp(min=1e-3))
-        rank = min(self.latent_dim, len(flat) - 1)
+        basis = principal_components(rows.flatten(1), self.latent_dim)
+        self.mean.copy_(basis.mean.unflatten(0, self.mean.shape))
+        self.scale.copy_(basis.scale)
         for parameter in (self.linear_in.weight, self.linear_in.bias, self.linear_out.weight, self.linear_out.bias):
             parameter.zero_()
-        if rank < 1:
-            return
-        values, vectors = torch.linalg.eigh(flat @ flat.T)  # Gram matrix: N is far below rows * L
-        values, vectors = values.flip(0)[:rank].clamp(min=1e-6), vectors.flip(1)[:, :rank]
-        basis = (flat.T @ vectors) / values.sqrt()  # (rows * L, rank), orthonormal
-        deviation = (values / len(flat)).sqrt() / self.scale
-        self.linear_in.weight[:rank] = (basis / deviation).T
-        self.linear_out.weight[:, :rank] = basis * deviation
+        self.linear_in.weight[: len(basis.analysis)] = basis.analysis
+        self.linear_out.weight[:, : len(basis.analysis)] = basis.synthesis
 
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
         return self.axis.to_rows(mel, pitch) if self.axis else mel

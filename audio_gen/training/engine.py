@@ -66,10 +66,10 @@ class Engine:
         self.task.modules.to(self.device).train()
         self.phases = self.task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
-        self.ema = Ema(self.task.model, self.settings.ema_decay)
+        self.ema = Ema(self.task.model, self.settings.ema_decay, self.settings.ema_images, self.settings.batch_size)
         self.store = CheckpointStore(self.run, self.settings.keep)
         self.budget = Budget(self.settings.steps, self.settings.minutes)
-        self._evaluation_sec = 0.0
+        self._evaluation_sec, self._elapsed_min = 0.0, 0.0
         self._alarmed: set[str] = set()
         self._resume()
 
@@ -81,7 +81,7 @@ class Engine:
         """
         self.log = MetricsLog(self.run, self.step)
         self._saved_at, self._saved_step = time.monotonic(), self.step if self.store.paths() else -1
-        progress = self.budget.progress(self.step)
+        progress, self._elapsed_min = self.budget.progress(self.step), self.budget.elapsed_sec() / 60
         batches = Prefetcher(lambda step: self.train.batch(step, self.settings.batch_size), self.step)
         try:
             with stop_signals() as stop, batches:
@@ -117,7 +117,7 @@ class Engine:
             values |= {f"loss/{key}": value.detach() for key, value in losses.items()}
             values[f"grad_norm/{phase.name}"] = norm
         self.ema.update(self.task.model, self.step)
-        return values
+        return values | dict(self.task.readings())
 
     def _check_finite(self, phase: str, losses: Mapping[str, Tensor], total: Tensor, norm: Tensor) -> None:
         if math.isfinite(float(total.detach()) + float(norm)):
@@ -147,6 +147,8 @@ class Engine:
         """Validate, preview and save where the run has come to a mark."""
         if due(before, progress, self.settings.validations):
             self._validate()
+        for minutes in self._reached():
+            self.on_event({"kind": "milestone", "step": self.step, "minutes": minutes})
         if due(before, progress, self.settings.previews):
             self._preview()
             self._evaluate()
@@ -154,6 +156,11 @@ class Engine:
             self._save()
         elif time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self._save()
+
+    def _reached(self) -> list[float]:
+        """Milestones, in minutes, that have come since the last step."""
+        before, self._elapsed_min = self._elapsed_min, self.budget.elapsed_sec() / 60
+        return [minutes for minutes in self.settings.milestones if before < minutes <= self._elapsed_min]
 
     def _validate(self) -> None:
         batches = (b.to(self.device) for b in self.val.fixed_batches(self.settings.batch_size, self.settings.val_clips))

@@ -52,8 +52,8 @@ class Readings:
         return min(values[: max(3, len(values) // 10)], default=math.nan), end
 
     def error_key(self) -> str:
-        """The key of the error on files kept out, lower is better: the first of `val/`; "" without one."""
-        return next(iter(self.keys("val/")), "")
+        """The key of the error of mels on files kept out, lower is better; "" without one, as with a GAN."""
+        return next((key for key in self.keys("val/") if "mel" in key), "")
 
     def errors(self) -> list[float]:
         """The error on files kept out, at every validation."""

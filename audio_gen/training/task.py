@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from audio_gen.data.dataset import Batch
+from audio_gen.checkpoint import Bundle
+from audio_gen.data.dataset import Batch, ClipDataset
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Preview:
 class Task(Protocol):
     """A model with what it needs to be trained. The engine knows no model and no loss but through this."""
 
+    args: dict[str, Any]
+    """The model's arguments."""
+
     @property
     def model(self) -> nn.Module:
         """The network that is exported; the engine keeps an average (EMA) of it."""
@@ -51,6 +56,19 @@ class Task(Protocol):
     def makes_clips(self) -> bool:
         """Whether the model makes new clips, which can be evaluated; a vocoder does not."""
 
+    def segments(self) -> tuple[int, int]:
+        """Samples of a training and of a validation clip."""
+
+    def initialise(self, train: ClipDataset) -> None:
+        """Get ready to learn from clips, before the first step and when a run goes on."""
+
+    def start_from(self, bundle: Bundle, run: Path) -> None:
+        """Begin with the weights of a trained model (`--init`); `run` is the path that was given.
+
+        Raises:
+            CheckpointError: They do not fit.
+        """
+
     def phases(self) -> list[Phase]:
         """The updates of one step, in order."""
 
@@ -59,6 +77,9 @@ class Task(Protocol):
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's."""
+
+    def readings(self) -> Mapping[str, Tensor]:
+        """What else to log of the last step beside losses and norms, by metric key; scalars."""
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audio_gen.generation.pipeline import Pipeline
-from tests.generation.models import write_bundle
+from tests.generation.models import write_bundle, write_gan_bundle
 
 torch.set_num_threads(1)
 
@@ -19,6 +19,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pipeline(bundle: Path) -> Pipeline:
     return Pipeline.load(bundle, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A GAN of log-mels, with three layers."""
+    return Pipeline.load(write_gan_bundle(tmp_path_factory.mktemp("gan")), vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def latent_gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A GAN over a VAE's latents."""
+    folder = write_gan_bundle(tmp_path_factory.mktemp("latent-gan"), kind="latent_gan")
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
 
 
 @pytest.fixture(scope="session")

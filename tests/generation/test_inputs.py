@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from audio_gen.data.labels import Label
 from audio_gen.errors import AudioFileError, ConfigError
-from audio_gen.generation.inputs import encode_file, file_label, log_mel_l1, read_start
+from audio_gen.generation.inputs import encode_file, file_label, read_start
 from audio_gen.generation.pipeline import Pipeline
 from tests import sounds
 
@@ -60,8 +59,3 @@ def test_reading_as_training_does(tmp_path: Path) -> None:
         read_start(tmp_path / "none.wav", 22050, 4096)
     with pytest.raises(AudioFileError, match="holds no samples"):
         read_start(sounds.write(tmp_path / "empty.wav", np.zeros(0, np.float32)), 22050, 4096)
-
-
-def test_l1_counts_frames_of_sound_only() -> None:
-    made = torch.cat([torch.ones(3, 2), torch.full((3, 2), 9.0)], dim=1)
-    assert log_mel_l1(torch.zeros(3, 4), made, 2) == 1

@@ -100,9 +100,11 @@ def test_nan_never_leaves_the_model(pipeline: Pipeline) -> None:
         broken.sample(1)
 
 
-def test_only_a_vae_will_do(tmp_path: Path) -> None:
+def test_a_vocoder_will_not_do(tmp_path: Path) -> None:
     save_bundle(tmp_path, {"model": "vocoder", "args": {}, "mel": SPEC.to_dict()}, {"model.x": torch.zeros(1)})
-    with pytest.raises(CheckpointError, match="holds a vocoder; give a run made with --model vae"):
+    with pytest.raises(
+        CheckpointError, match="holds a vocoder, which makes no clips; give a run made with --model vae"
+    ):
         Pipeline.load(tmp_path, device="cpu")
     with pytest.raises(CheckpointError):
         Pipeline.load(tmp_path / "nothing", device="cpu")

@@ -14,7 +14,7 @@ def test_amount_zero_is_the_clip_and_one_a_sample(pipeline: Pipeline) -> None:
     assert torch.equal(same.z, clip.z.expand(3, -1))
     assert torch.equal(pipeline.decode(same[2]), pipeline.decode(clip))
     fresh = vary(pipeline, clip, 1.0, [7])
-    expected = pipeline.density.sample(torch.Generator().manual_seed(7), 1, 60.0, 1.0)
+    expected = pipeline.prior.sample(torch.Generator().manual_seed(7), 1, 60.0, 1.0)
     torch.testing.assert_close(fresh.z[0], expected)
 
 

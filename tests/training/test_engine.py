@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.config import read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.engine import weighted_sum
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
-from audio_gen.training.tasks import TASKS, train_run
+from audio_gen.training.tasks import TASKS, bank, mels, train_run
 from tests.sounds import pluck, write, write_notes
 
 ROOT = Path(__file__).parents[2]
+# Hundreds of millions of weights: a minute each.
+LARGE = [ROOT / "configs/gan" / name for name in ("base.yaml", "large.yaml")]
 CONFIGS = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "recipes").rglob("config*.yaml")])
 
 
@@ -48,19 +51,30 @@ def die(event):
     if event["kind"] == "step" and event["step"] == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 train_run(Path(sys.argv[1]), Path(sys.argv[2]), model=sys.argv[3], config_file=Path(sys.argv[4]),
-          overrides=["train.previews=2"], device="cpu", on_event=die)
+          overrides=sys.argv[5:], device="cpu", on_event=die)
 """
 
 
-@pytest.mark.parametrize("model", TASKS)
-def test_four_steps_are_two_a_kill_and_two(notes: Path, tmp_path: Path, model: str) -> None:
-    train(notes, tmp_path / "whole", model, overrides=["train.previews=2"])
-    command = [sys.executable, "-c", KILLED, str(notes), str(tmp_path / "killed"), model, str(tiny(model))]
+@pytest.fixture(scope="module")
+def vae(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained VAE for what is made in its latents."""
+    return train(notes, tmp_path_factory.mktemp("runs") / "vae", steps=1, overrides=["train.previews=0"])
+
+
+@pytest.mark.parametrize(("model", "domain"), [*((model, None) for model in TASKS), ("gan", "latent")])
+def test_four_steps_are_two_a_kill_and_two(
+    notes: Path, tmp_path: Path, request: pytest.FixtureRequest, model: str, domain: str | None
+) -> None:
+    overrides = ["train.previews=2"]
+    if domain is not None:
+        overrides += [f"domain={domain}", f"vae={request.getfixturevalue('vae')}"]
+    train(notes, tmp_path / "whole", model, overrides=overrides)
+    command = [sys.executable, "-c", KILLED, str(notes), str(tmp_path / "killed"), model, str(tiny(model)), *overrides]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums round otherwise with another number of them
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, **threads})
     assert killed.returncode == -signal.SIGKILL
     assert load_checkpoint(tmp_path / "killed/checkpoints/step-00000002.pt")["step"] == 2
-    train(notes, tmp_path / "killed", model, overrides=["train.previews=2"])
+    train(notes, tmp_path / "killed", model, overrides=overrides)
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert whole.keys() == resumed.keys()
     assert all(whole[key].numpy().tobytes() == resumed[key].numpy().tobytes() for key in whole)  # NaN equals NaN here
@@ -71,13 +85,28 @@ def test_four_steps_are_two_a_kill_and_two(notes: Path, tmp_path: Path, model: s
     assert torch.equal(*flat)
 
 
-def test_there_are_configs() -> None:
-    assert len(CONFIGS) >= 2
+def model_of(path: Path) -> str:
+    """What a config says that it is for; otherwise its folder does, such as recipes/drums_gan."""
+    named = read_yaml(path).get("model")
+    return named or next(model for model in TASKS if model in path.parent.name.split("_"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_config_trains_saves_and_exports(notes: Path, tmp_path: Path, path: Path) -> None:
-    model = "vocoder" if "vocoder" in str(path) else "vae"
+def test_there_are_configs_for_every_model() -> None:
+    assert {model_of(path) for path in CONFIGS} == set(TASKS)
+    assert set(LARGE) < set(CONFIGS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.long if path in LARGE else ()) for path in CONFIGS],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_every_config_trains_saves_and_exports(
+    notes: Path, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank, "BANK_CLIPS", 64)  # thousands take half a minute
+    monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 64)
+    model = model_of(path)
     small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
     train(notes, tmp_path / "run", model, config_file=path, steps=1, overrides=small)
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 1
@@ -145,7 +174,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(notes: Path, t
                 parameter.data.fill_(math.nan)
 
     poisoned: list[torch.nn.Parameter] = []
-    task = TASKS["vae"][1]
+    task: Any = TASKS["vae"][1]
     original = task.phases
     try:
         task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
@@ -208,3 +237,25 @@ def test_marks_come_once_each_and_the_last_at_the_end() -> None:
     hits = [step for step in range(1, 101) if due((step - 1) / 100, step / 100, 4)]
     assert hits == [25, 50, 75, 100]
     assert not any(due((s - 1) / 10, s / 10, 0) for s in range(1, 11))
+
+
+def test_milestones_leave_a_bundle_each(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes half a minute here; a run that goes on does not come past the same milestone again."""
+    now = [0.0]
+    monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
+    events: list[dict] = []
+
+    def half_a_minute(event: dict) -> None:
+        events.append(event)
+        now[0] += 30 * (event["kind"] == "step")
+
+    milestones = ["train.milestones=[0.75, 1.5, 9]", "train.previews=0"]
+    train(notes, tmp_path / "run", steps=2, overrides=milestones, on_event=half_a_minute)
+    train(notes, tmp_path / "run", steps=4, overrides=milestones, on_event=half_a_minute)
+    assert [(e["step"], e["minutes"]) for e in events if e["kind"] == "milestone"] == [(2, 0.75), (3, 1.5)]
+    folders = {path.name: path for path in (tmp_path / "run").glob("bundle*")}
+    assert folders.keys() == {"bundle", "bundle-0.75min", "bundle-1.5min"}
+    told = [load_bundle(folders[name]).config["training"] for name in sorted(folders)]
+    assert [(t["steps"], t["minutes"]) for t in told] == [(4, 2.0), (2, 1.0), (3, 1.5)]
+    first, last = (load_bundle(folders[name]).tensors["model.encoder.stem.weight"] for name in sorted(folders)[1:])
+    assert not torch.equal(first, last)

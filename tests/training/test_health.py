@@ -209,7 +209,8 @@ def test_texts_are_one_sentence_that_says_what_to_do() -> None:
 
 def test_readings() -> None:
     log = Readings([{"step": 5, "val/a": 2.0, "val/b": 1.0}, {"step": 9, "val/a": math.nan}, {"step": 12}], 0.5)
-    assert (log.error_key(), log.series("val/a"), log.last("val/z")) == ("val/a", [(5, 2.0)], None)
+    assert (log.error_key(), log.series("val/a"), log.last("val/z")) == ("", [(5, 2.0)], None)
+    assert Readings([{"step": 5, "val/gap": 2.0, "val/mel_l1": 1.0}]).error_key() == "val/mel_l1"
     assert (log.steps_done(), log.steps()) == (12, 24)
     assert log.latest("val/") == {"val/a": 2.0, "val/b": 1.0}
     ramp = Readings([{"step": i, "loss/mel": float(i)} for i in range(40)])

@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,30 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.config import RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.store import Cache
 from audio_gen.device import resolve_device
-from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, OutputError
+from audio_gen.errors import AudioGenError, ConfigError, OutputError
 from audio_gen.files import write_json, write_text
 from audio_gen.training.engine import Engine, Event
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.task import Task
+from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
+from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import check_source, keep_source, open_source
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
-TASKS: dict[str, tuple[type[RunConfig], type[Any]]] = {
+TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {
     "vae": (VAEConfig, VAETask),
+    "gan": (GANConfig, gan_task),
     "vocoder": (VocoderConfig, VocoderTask),
 }
 CONFIG_NAME, BUNDLE_NAME, BEST_BUNDLE_NAME = "config.yaml", "bundle", "bundle-best"
+FEW_CLIPS, SHOWN_CLASSES = 5, 10
 MAY_CHANGE = {
     "train.steps", "train.minutes", "train.lr", "train.log_every", "train.validations", "train.val_clips",
-    "train.previews", "train.checkpoint_minutes", "train.keep",
+    "train.previews", "train.checkpoint_minutes", "train.keep", "train.milestones",
 }  # fmt: skip
 
 
@@ -96,9 +102,13 @@ def train_run(
     config.save(settings, run / CONFIG_NAME)
     write_json(run / "dataset_report.json", cache.report)
     keep_source(source, run, cache, tell)
+    if task.makes_clips:
+        _warn_of_few(cache, tell)
     task.initialise(train)
     if init is not None:
-        _start_from(task.model, init, spec)
+        bundle = load_bundle(init)
+        spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
+        task.start_from(bundle, init)
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
         {
@@ -108,7 +118,8 @@ def train_run(
     )  # fmt: skip
     evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell)
     progress = ProgressFile(run)
-    engine = Engine(task, settings.train, train, val, run, target, fingerprint, _also(tell, progress), evaluate)
+    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate)
+    engine.on_event = _also(engine, tell, progress)
     try:
         engine.fit()
         export(engine, run)
@@ -125,12 +136,15 @@ def train_run(
     return run
 
 
-def _also(tell: Callable[[Event], None], progress: ProgressFile) -> Callable[[Event], None]:
-    """`tell`, with each step written down for whoever looks from outside."""
+def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile) -> Callable[[Event], None]:
+    """`tell`, with each step written down for whoever looks from outside, and a bundle at each milestone."""
 
     def both(event: Event) -> None:
         if event["kind"] == "step":
             progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
+        if event["kind"] == "milestone":
+            folder = engine.run / f"{BUNDLE_NAME}-{event['minutes']:g}min"
+            _export(engine, folder, engine.ema.module, event["step"])
         tell(event)
 
     return both
@@ -188,7 +202,7 @@ def _export(engine: Engine, folder: Path, model: torch.nn.Module, step: int) -> 
         "best_step": engine.best_step,
     }  # fmt: skip
     extra = {"version": __version__, "training": training}
-    speaks = bundle_config["model"] != "vae"
+    speaks = not engine.task.makes_clips
     use = (
         "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
     )
@@ -203,6 +217,20 @@ def _export(engine: Engine, folder: Path, model: torch.nn.Module, step: int) -> 
     )
 
 
+def _warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
+    """Name classes with so few clips that what is made of them can only be like these."""
+    counts = Counter(clip.class_name for clip in cache.split("train") if clip.class_name is not None)
+    few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
+    if few and len(counts) > 1:
+        shown = ", ".join(few[:SHOWN_CLASSES]) + (
+            f" and {len(few) - SHOWN_CLASSES} more" if few[SHOWN_CLASSES:] else ""
+        )
+        tell(
+            {"kind": "note", "text": f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made "
+             "of them will be much like these: add sounds, or put them into another class"}
+        )  # fmt: skip
+
+
 def _evaluator(
     task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
     tell: Callable[[Event], None],
@@ -215,17 +243,6 @@ def _evaluator(
     except AudioGenError as e:
         tell({"kind": "note", "text": f"the run will not be evaluated along the way: {e}"})
         return None
-
-
-def _start_from(model: torch.nn.Module, init: Path, spec: MelSpec) -> None:
-    bundle = load_bundle(init)
-    spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
-    try:
-        model.load_state_dict(bundle.part("model"))
-    except RuntimeError as e:
-        raise CheckpointError(
-            f"--init {init}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings"
-        ) from e
 
 
 def _move_aside(run: Path) -> Path:

@@ -1,6 +1,7 @@
 """The vocoder's task: mel in, wave out, compared over several STFT sizes."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -8,12 +9,14 @@ from torch import Tensor, nn
 
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.checkpoint import Bundle
 from audio_gen.config import Count, DataSettings, Positive, RunConfig, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.vocoder import Vocoder, VocosHead
 from audio_gen.training.task import Phase, Preview
+from audio_gen.training.tasks.start import load_same
 
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 PEAK, QUIET = 0.95, 1e-4
@@ -92,6 +95,10 @@ class VocoderTask:
     def initialise(self, train: ClipDataset) -> None:
         """Nothing: the prior is in the network."""
 
+    def start_from(self, bundle: Bundle, run: Path) -> None:
+        """Take the weights of another vocoder of the same shape."""
+        load_same(self.vocoder, bundle, run)
+
     def phases(self) -> list[Phase]:
         """One phase."""
         return [Phase("g", [(list(self.vocoder.parameters()), 1.0)])]
@@ -105,6 +112,10 @@ class VocoderTask:
         wav = self._levelled(batch.wav, generator)
         made = self.vocoder(self.front_end(wav))
         return {"multi_mel": self.multi_mel(made.float(), wav)}
+
+    def readings(self) -> Mapping[str, Tensor]:
+        """Nothing beside the losses."""
+        return {}
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""

@@ -1,0 +1,211 @@
+"""Finding directions: draw clips, measure them, see which way in the latent space leads from low to high.
+
+A descriptor's direction is its covariance with the latent, which stays where the model's latents lie; it is scaled by
+measuring what it does. The others are the principal components of the latent.
+Source: linear directions of an attribute, Shen 2020 (InterFaceGAN); principal components, Härkönen 2020 (GANSpace).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel
+from audio_gen.generation.directions import Direction, Directions
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+Advance = Callable[[float], object]
+
+PRINCIPAL = 5
+MEASURED = 64  # clips that are moved to and fro; the same ones each time, so that differences are exact
+ROUNDS = 3  # of measuring the effect and correcting the length
+TRIMMED = 0.05  # of the clips at either end, whose odd figures must not lead
+STEP_LIMIT, LENGTH_LIMIT, LEAST_STEP = (
+    2.0,
+    4.0,
+    0.05,
+)  # factors; beyond these a direction would leave what the model knows
+LEAST_FREEDOM = 32  # clips beyond what class means and pitch use up
+FOLDS = 5
+BLOCK = 32  # clips decoded at a time, so that memory stays small
+RIDGE_STRENGTHS = np.logspace(-2, 5, 15)
+
+
+def clips_needed(pipeline: Pipeline, count: int) -> int:
+    """How many clips `find_directions` decodes, for a progress bar."""
+    principal = min(PRINCIPAL, pipeline.model.latent_dim)
+    return count + 2 * MEASURED * (ROUNDS * len(DESCRIPTORS) + principal)
+
+
+def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance = lambda amount: None) -> Directions:
+    """Find the directions of a model from clips that it makes.
+
+    Class and pitch are regressed out of latents and descriptors alike, so that a direction is what differs between
+    clips of one class at one pitch.
+
+    Args:
+        pipeline: The model.
+        count: Clips to learn from; as many more as MEASURED are drawn to try the directions on.
+        seed: Of the first clip.
+        advance: Told how many clips were decoded.
+
+    Raises:
+        ConfigError: There are too few clips for so many classes.
+        CheckpointError: Most of them are silent.
+    """
+    held_out = pipeline.latents(range(seed + count, seed + count + MEASURED))
+    known, table = _drawn_and_described(pipeline, range(seed, seed + count), advance)
+    w, y = without_conditions(known, known.z.double()), trimmed(without_conditions(known, table))
+    spreads = y.std(0)
+    varies = spreads >= torch.tensor([descriptor.least for descriptor in DESCRIPTORS.values()])
+    # What does not vary has no direction, and dividing by rounding errors would make one.
+    y = torch.where(varies, y / spreads.clamp(min=1e-12), 0.0)
+    trials = _Trials(pipeline, held_out, spreads.clamp(min=1e-12), varies, advance)
+    vectors = calibrated((y.T @ w / len(w)).float(), trials)
+    principal, shares = principal_directions(w)
+    effects = torch.cat([vectors[1], trials.effects(principal)])
+    told = [dict(zip(DESCRIPTORS, row, strict=True)) for row in effects.tolist()]
+    facts = [Direction(name, told[i], r2=told_share(w, y[:, i])) for i, name in enumerate(DESCRIPTORS)]
+    facts += [Direction(f"pca{i + 1}", told[len(DESCRIPTORS) + i], share=share) for i, share in enumerate(shares)]
+    return Directions(
+        torch.cat([vectors[0], principal]),
+        tuple(facts),
+        dict(zip(DESCRIPTORS, spreads.tolist(), strict=True)),
+        pipeline.digest,
+        {"n": count, "seed": seed},
+    )
+
+
+def _drawn_and_described(pipeline: Pipeline, seeds: range, advance: Advance) -> tuple[Latents, Tensor]:
+    """Clips that are not silent: their points (B) and descriptors (B, 5)."""
+    points, rows = [], []
+    for first in range(0, len(seeds), BLOCK):
+        points.append(pipeline.latents(seeds[first : first + BLOCK]))
+        rows.append(_described(pipeline, points[-1], advance))
+    drawn, table = Latents.join(points), torch.cat(rows).double()
+    heard = ~table.isnan().any(1)
+    if int(heard.sum()) < len(seeds) / 2:
+        raise CheckpointError(
+            f"{pipeline.conditions.model}: {len(seeds) - int(heard.sum())} of {len(seeds)} clips are silent; train it "
+            "further"
+        )
+    return Latents(_one_each(drawn.z)[heard], drawn.class_id[heard], drawn.pitch[heard]), table[heard]
+
+
+def _one_each(z: Tensor) -> Tensor:
+    """One latent (B, D) for each clip, where z may have one per layer (B, K, D)."""
+    return z if z.ndim == 2 else z.mean(1)
+
+
+def trimmed(y: Tensor) -> Tensor:
+    """Figures (B, N) with what lies beyond the outer TRIMMED of each column set to where that begins; means are 0."""
+    low, high = y.quantile(torch.tensor([TRIMMED, 1 - TRIMMED], dtype=y.dtype), dim=0)
+    y = y.clamp(low, high)
+    return y - y.mean(0)
+
+
+def _described(pipeline: Pipeline, points: Latents, advance: Advance) -> Tensor:
+    rows = []
+    for first in range(0, len(points), BLOCK):
+        mel = pipeline.decode(points[first : first + BLOCK], BLOCK)
+        rows.append(describe_mel(mel, pipeline.spec, pipeline.model.mel_floor))
+        advance(len(mel))
+    return torch.cat(rows)
+
+
+def without_conditions(points: Latents, values: Tensor) -> Tensor:
+    """What is left of values (B, N) when each class's mean, and what is linear in pitch, are taken out.
+
+    Raises:
+        ConfigError: There are too few points for so many classes.
+    """
+    from sklearn.linear_model import LinearRegression
+
+    classes = points.class_id.unique()
+    count = len(points)
+    if count - len(classes) - 1 < LEAST_FREEDOM:
+        wanted = 8 * (len(classes) + LEAST_FREEDOM)
+        raise ConfigError(f"n ({count} clips with sound) is too few for {len(classes)} classes; try {wanted}")
+    pitch = points.pitch.double()
+    pitch = torch.where(pitch.isnan(), pitch.nanmean().nan_to_num(0.0), pitch)
+    known = torch.cat([(points.class_id[:, None] == classes).double(), pitch[:, None]], dim=1).numpy()
+    return values - torch.from_numpy(LinearRegression().fit(known, values.numpy()).predict(known))
+
+
+class _Trials:
+    """Held-out clips that are moved to and fro along directions."""
+
+    def __init__(self, pipeline: Pipeline, points: Latents, spreads: Tensor, varies: Tensor, advance: Advance) -> None:
+        self._pipeline, self._points, self._advance = pipeline, points, advance
+        self._spreads, self._varies = spreads, varies
+
+    def effects(self, vectors: Tensor) -> Tensor:
+        """What +1 along each of vectors (N, D) does to each descriptor, in its standard deviations: (N, 5)."""
+        return torch.stack([self._effect(vector) for vector in vectors])
+
+    def _effect(self, vector: Tensor) -> Tensor:
+        up, down = (self._tables(step * vector) for step in (1, -1))
+        change = trimmed_mean((up - down) / 2 / self._spreads)
+        return torch.where(self._varies, change, 0.0)
+
+    def _tables(self, step: Tensor) -> Tensor:
+        points = Latents(self._points.z + step, self._points.class_id, self._points.pitch)
+        return _described(self._pipeline, points, self._advance)
+
+
+def trimmed_mean(change: Tensor) -> Tensor:
+    """What happens to most clips: means (N,) of change (B, N) without silent clips and the outer TRIMMED."""
+    from scipy.stats import trim_mean
+
+    change = change[~change.isnan().any(1)]
+    return (
+        torch.from_numpy(trim_mean(change.numpy(), TRIMMED, axis=0))
+        if len(change)
+        else change.new_zeros(change.shape[1])
+    )
+
+
+def calibrated(vectors: Tensor, trials: _Trials) -> tuple[Tensor, Tensor]:
+    """Scale vectors (5, D), one for each descriptor, until +1 moves it by about one standard deviation.
+
+    Returns:
+        The vectors, and the effects (5, 5) of what is returned.
+    """
+    length = torch.ones(len(vectors))
+    for last in [False] * (ROUNDS - 1) + [True]:
+        effects = trials.effects(length[:, None] * vectors)
+        if last:
+            break
+        own = effects.diagonal().float()
+        # The line through zero and what was measured; one that hardly moves, or moves back, is left as it is.
+        step = torch.where(own > LEAST_STEP, 1 / own, 1.0).clamp(1 / STEP_LIMIT, STEP_LIMIT)
+        length = (length * step).clamp(1 / LENGTH_LIMIT, LENGTH_LIMIT)
+    return length[:, None] * vectors, effects
+
+
+def principal_directions(w: Tensor) -> tuple[Tensor, list[float]]:
+    """The strongest directions of latents (B, D) with mean 0, one standard deviation long, and their shares."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(PRINCIPAL, *w.shape), svd_solver="full").fit(w.numpy())
+    vectors = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
+    return torch.from_numpy(vectors).float(), pca.explained_variance_ratio_.tolist()
+
+
+def told_share(w: Tensor, y: Tensor) -> float:
+    """The R2 of y (B,) told from latents w (B, D) by ridge regression, on clips that it was not fitted to; 0 at least.
+
+    Cross-validated, and so is the strength of the ridge within each fold.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import cross_val_predict
+
+    if not bool(y.any()):
+        return 0.0
+    scale = w.std().clamp(min=1e-12)
+    told = cross_val_predict(RidgeCV(RIDGE_STRENGTHS), (w / scale).numpy(), y.numpy(), cv=FOLDS)
+    error = (y - torch.from_numpy(told)).square().mean() / y.square().mean()
+    return max(0.0, 1 - float(error))

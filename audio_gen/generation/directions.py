@@ -1,0 +1,192 @@
+"""Directions of a latent space along which a sound changes in one way: kept beside a bundle, and moved along."""
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from audio_gen import __version__
+from audio_gen.audio.io import one_line
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.files import write_atomic
+from audio_gen.generation.descriptors import DESCRIPTORS
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+DIRECTIONS_NAME = "directions.safetensors"
+DIRECTIONS_FORMAT = 1
+MAX_MOVE = 5.0
+LEAST_R2, LEAST_EFFECT = 0.05, 0.2
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What is known of one direction.
+
+    Attributes:
+        name: A descriptor, or "pca1" and so on.
+        effects: What a move by +1 does to each descriptor, in standard deviations of clips of one class and pitch.
+        r2: How well the latent tells the descriptor of a clip that was not learned from; None for a principal one.
+        share: Its share of the latent's variance within classes; None for a descriptor's.
+    """
+
+    name: str
+    effects: dict[str, float]
+    r2: float | None = None
+    share: float | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether a move along it does what its name says; a principal direction promises nothing."""
+        return self.r2 is None or (self.r2 > LEAST_R2 and self.effects[self.name] >= LEAST_EFFECT)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """All directions of one bundle.
+
+    Attributes:
+        vectors: (N, D); a move by +1 adds a row to a latent.
+        facts: What is known of each, N of them.
+        spreads: The standard deviation of each descriptor over clips of one class and pitch, in its unit.
+        digest: Of the bundle that they belong to.
+        source: How they were found: "n" and "seed".
+    """
+
+    vectors: Tensor
+    facts: tuple[Direction, ...]
+    spreads: dict[str, float]
+    digest: str
+    source: dict[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, in order."""
+        return [fact.name for fact in self.facts]
+
+    def index(self, name: str) -> int:
+        """The number of a direction.
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        if name not in self.names:
+            near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"direction ({one_line(name)}) is unknown; {hint}there are {', '.join(self.names)}")
+        return self.names.index(name)
+
+
+def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
+    """A line for each direction in `moves` that does not do what its name says in this model.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    facts = [directions.facts[directions.index(name)] for name in moves]
+    return [
+        f"{fact.name}: does next to nothing in this model (R2 {fact.r2:.2f}, a move by +1 is "
+        f"{fact.effects[fact.name]:+.2f} standard deviations)"
+        for fact in facts
+        if not fact.works
+    ]
+
+
+def save_directions(path: Path, directions: Directions) -> None:
+    """Write directions as safetensors, atomically; what is known of them goes into its metadata."""
+    about = {
+        "format": DIRECTIONS_FORMAT,
+        "bundle": directions.digest,
+        "source": directions.source,
+        "spreads": directions.spreads,
+        "directions": [asdict(fact) for fact in directions.facts],
+        "version": __version__,
+    }
+    data = safetensors_bytes(
+        {"directions": directions.vectors.contiguous()}, {"about": json.dumps(about, allow_nan=False)}
+    )
+    write_atomic(path, lambda p: p.write_bytes(data))
+
+
+def read_directions(path: Path) -> Directions:
+    """Read what `save_directions` wrote.
+
+    Raises:
+        CheckpointError: It is damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about, vectors = json.loads((file.metadata() or {})["about"]), file.get_tensor("directions")
+        if about["format"] != DIRECTIONS_FORMAT:
+            raise ValueError(f"format {about['format']}, this version reads {DIRECTIONS_FORMAT}")
+        facts = tuple(Direction(**fact) for fact in about["directions"])
+        if vectors.ndim != 2 or len(vectors) != len(facts) or not bool(torch.isfinite(vectors).all()):
+            raise ValueError("its vectors")
+        if any(set(fact.effects) != set(DESCRIPTORS) for fact in facts):
+            raise ValueError("its descriptors")
+        return Directions(vectors.float(), facts, about["spreads"], str(about["bundle"]), about["source"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise CheckpointError(
+            f"{one_line(path)}: damaged, or no directions ({one_line(str(e))}); run `audio-gen directions` again with "
+            "--force"
+        ) from e
+
+
+def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
+    """The directions of a model, from beside its bundle or from `path`.
+
+    Raises:
+        CheckpointError: There are none, or they belong to another bundle.
+    """
+    place, run = path or pipeline.path / DIRECTIONS_NAME, pipeline.conditions.model
+    if not place.is_file():
+        raise CheckpointError(f"{one_line(place)}: is missing; make it with `audio-gen directions {run}`")
+    directions = read_directions(place)
+    if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.model.latent_dim:
+        raise CheckpointError(
+            f"{one_line(place)}: belongs to the bundle {directions.digest}, not {pipeline.digest}; run "
+            f"`audio-gen directions {run}` again"
+        )
+    return directions
+
+
+def parse_moves(texts: Sequence[str]) -> dict[str, float]:
+    """Moves by name from "brightness=+1.5", "pca1=-2", ..
+
+    Raises:
+        ConfigError: One has no name or number, is too far, or comes twice.
+    """
+    moves: dict[str, float] = {}
+    for text in texts:
+        name, _, amount = (part.strip() for part in text.partition("="))
+        if name in moves:
+            raise ConfigError(f"move ({one_line(text)}): {one_line(name)} is moved twice; give each direction once")
+        try:
+            moves[name] = float(amount)
+        except ValueError:
+            moves[name] = math.nan
+        if not name or not abs(moves[name]) <= MAX_MOVE:
+            raise ConfigError(
+                f"move ({one_line(text)}) must be NAME=NUMBER with a number from -{MAX_MOVE:g} to {MAX_MOVE:g}; "
+                "try brightness=+1.5"
+            )
+    return moves
+
+
+def moved(points: Latents, directions: Directions, moves: Mapping[str, float]) -> Latents:
+    """The same points moved along directions, each as far as `moves` says; where a w goes to each layer, all move.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    z = points.z
+    for name, amount in moves.items():
+        z = z + amount * directions.vectors[directions.index(name)]
+    return Latents(z, points.class_id, points.pitch)

@@ -1,0 +1,35 @@
+"""Many clips as one picture, to see at a glance how varied they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from audio_gen.audio.picture import spectrogram_png
+from audio_gen.generation.conditions import pitch_or_none
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+GRID_NAME = "grid.png"
+PER_ROW = 8
+MAX_CLIPS = 64  # more would be a picture that no screen shows, and take minutes to lay out
+
+
+def write_grid(path: Path, pipeline: Pipeline, points: Latents, seeds: Sequence[int]) -> None:
+    """Draw the log-mels of clips in rows of 8, each with its seed, class and pitch over it.
+
+    Args:
+        path: The PNG.
+        pipeline: The model.
+        points: The clips, B; the first 64 are drawn.
+        seeds: Theirs, B.
+    """
+    shown = points[:MAX_CLIPS]
+    titles = [clip_title(pipeline, shown[i], seed) for i, seed in enumerate(seeds[: len(shown)])]
+    mels = pipeline.decode(shown)
+    spectrogram_png(list(zip(titles, mels, strict=True)), path, spec=pipeline.spec, per_row=PER_ROW)
+
+
+def clip_title(pipeline: Pipeline, point: Latents, seed: int) -> str:
+    """Such as "seed 3, bell, pitch 60" for a set of one; what it does not have is left out."""
+    name, pitch = pipeline.conditions.class_name(int(point.class_id[0])), pitch_or_none(float(point.pitch[0]))
+    parts = [f"seed {seed}", name, None if pitch is None else f"pitch {pitch:g}"]
+    return ", ".join(part for part in parts if part)

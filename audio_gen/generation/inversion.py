@@ -1,0 +1,107 @@
+"""From a sound to a GAN's latent: the network's own guess, made better step by step."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+STEPS = 200
+LEARNING_RATE = 0.1  # in deviations of w
+RAMP_STEPS = 20
+PULL = 0.005  # nats that a latent one deviation away from the start has to win
+COARSE_CELL = 4  # bands and frames that are averaged: where a sound lies counts before its detail does
+SPREAD_DRAWS, MIN_SPREAD = 64, 1e-3
+PATIENCE, LEAST_GAIN = 40, 0.005  # steps, and the share of the loss that they must win
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What the search found.
+
+    Attributes:
+        latents: A set of one, with a latent for each layer where the model has several and its own guess is not best.
+        mel_l1_start: Log-mel L1 in nats of the network's own guess.
+        mel_l1: Log-mel L1 in nats of `latents`.
+        steps: How many steps were taken.
+    """
+
+    latents: Latents
+    mel_l1_start: float
+    mel_l1: float
+    steps: int
+
+
+def invert(
+    pipeline: Pipeline, mel: Tensor, class_id: int, pitch: float, steps: int = STEPS, frames: int | None = None
+) -> Inversion:
+    """Find the latent whose clip is nearest to a log-mel.
+
+    Adam moves the latent (one for each layer) in units of the model's own spread, towards a lower log-mel L1, both fine
+    and averaged over cells, and is held near the start, where the model's clips are. Nothing in it is random.
+    Source: Abdal 2019 (Image2StyleGAN, a latent for each layer); Zhu 2020 (in-domain inversion, an encoder's start).
+
+    Args:
+        pipeline: A model with a gradient from its latent to its log-mel.
+        mel: Log-mel (M, L) as `Pipeline.mel` gives it.
+        class_id: Its class number, -1 where it has none.
+        pitch: Its MIDI pitch, NaN where it has none.
+        steps: At most; fewer are taken where the search stands still. With 0 the network's guess is kept.
+        frames: How many frames of `mel` errors are told of; None for all.
+    """
+    start = pipeline.encode(mel, class_id, pitch)
+    best, taken = _search(pipeline, mel, start, steps) if steps else (start, 0)
+    start_l1, best_l1 = (log_mel_l1(mel, pipeline.decode(point)[0], frames or mel.shape[1]) for point in (start, best))
+    if best_l1 > start_l1:  # the search counts other frames, and cells
+        best, best_l1 = start, start_l1
+    return Inversion(best, start_l1, best_l1, taken)
+
+
+def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tuple[Latents, int]:
+    """The best latent of up to so many steps from a start, and how many were taken."""
+    origin = (start.per_layer(pipeline.layers) if pipeline.layers > 1 else start).z.to(pipeline.device)
+    target = mel[None].to(pipeline.device).clamp(min=pipeline.model.mel_floor)
+    condition = start.class_id.to(pipeline.device), start.pitch.to(pipeline.device)
+    spread = _spread(pipeline, start).to(pipeline.device)
+    offset = torch.zeros_like(origin, requires_grad=True)
+    optimiser = torch.optim.Adam([offset], lr=LEARNING_RATE)
+    best, best_loss, last_gain = origin, math.inf, (0, math.inf)
+    for step in range(steps + 1):
+        w = origin + spread * offset
+        loss = _distance(pipeline.model.decode_raw(w, *condition), target, pipeline.model.mel_floor)
+        if (value := float(loss.detach())) < best_loss:
+            best, best_loss = w.detach(), value
+        if value < (1 - LEAST_GAIN) * last_gain[1]:
+            last_gain = step, value
+        if step == steps or step - last_gain[0] >= PATIENCE:
+            break
+        (offset.grad,) = torch.autograd.grad(loss + PULL * offset.square().mean(), offset)
+        # A first step of full size would throw a good start far off: it moves each number as much as the others.
+        rate = min(1, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * rate
+        optimiser.step()
+    return Latents(best.cpu(), start.class_id, start.pitch), step
+
+
+def _spread(pipeline: Pipeline, point: Latents) -> Tensor:
+    """How far the model's latents of a point's class and pitch lie from their mean, (D,)."""
+    condition = int(point.class_id[0]), float(point.pitch[0])
+    draws = [pipeline.prior.sample(torch.Generator().manual_seed(seed), *condition) for seed in range(SPREAD_DRAWS)]
+    return torch.stack(draws).std(0).clamp(min=MIN_SPREAD)
+
+
+def _distance(made: Tensor, target: Tensor, mel_floor: float) -> Tensor:
+    """L1 of log-mels (1, M, L), and of their means over cells."""
+    # What lies below the floor is as good as the floor where that is wanted, and has a gradient where it is not.
+    made = torch.where(target > mel_floor, made, made.clamp(min=mel_floor))
+    coarse = F.avg_pool2d(made - target, COARSE_CELL, ceil_mode=True)
+    return (made - target).abs().mean() + coarse.abs().mean()
+
+
+def log_mel_l1(real: Tensor, made: Tensor, frames: int) -> float:
+    """Mean absolute difference in nats of log-mels (M, L) over their first `frames` frames."""
+    return float((real - made)[:, :frames].abs().mean())

@@ -1,0 +1,50 @@
+"""Layers of a GAN that take latents of their own: moving some of them mixes the styles of two clips."""
+
+import re
+
+from audio_gen.errors import ConfigError
+from audio_gen.generation.latents import Latents
+
+RANGE = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
+
+
+def parse_layers(text: str, count: int) -> range:
+    """Layers from "2-4" (both included), "3", "coarse" or "fine" (the first and the second half).
+
+    Args:
+        text: What the user wrote.
+        count: How many layers the model has; they count from 0, the coarsest.
+
+    Raises:
+        ConfigError: It is no such thing, reaches beyond the layers, or the model has but one.
+    """
+    if count < 2:
+        raise ConfigError(f"--layers {text}: this model takes its latent in one piece; leave --layers out")
+    half = (count + 1) // 2
+    halves = {"coarse": range(half), "fine": range(half, count)}
+    if (named := halves.get(text.strip().lower())) is not None:
+        return named
+    match = RANGE.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if not first <= last < count:
+        raise ConfigError(
+            f"--layers {text}: must be coarse, fine, or lie within 0-{count - 1} (0 is the coarsest); try 0-{half - 1}"
+        )
+    return range(first, last + 1)
+
+
+def mix_layers(start: Latents, end: Latents, layers: range, count: int) -> Latents:
+    """The start with some layers' latents from the end; class and pitch stay the start's.
+
+    Args:
+        start: A set of one.
+        end: A set of one.
+        layers: Which layers are the end's.
+        count: How many layers the model has, K.
+
+    Returns:
+        A set of one with a latent for each layer. Source: style mixing, Karras 2019.
+    """
+    mixed = start.per_layer(count).z.clone()
+    mixed[:, layers.start : layers.stop] = end.per_layer(count).z[:, layers.start : layers.stop]
+    return Latents(mixed, start.class_id, start.pitch)

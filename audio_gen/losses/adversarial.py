@@ -1,0 +1,29 @@
+"""Adversarial losses and what keeps them stable; logits are high for real."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def relativistic_d(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """The discriminator's loss on pairs of logits (B,). Source: Jolicoeur-Martineau 2018; Huang 2024, eq. 2."""
+    return F.softplus(logits_fake - logits_real).mean()
+
+
+def relativistic_g(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """The generator's loss on pairs of logits (B,)."""
+    return F.softplus(logits_real - logits_fake).mean()
+
+
+def gradient_penalty(logits: Tensor, *inputs: Tensor) -> Tensor:
+    """Half the mean squared norm of the gradient of logits (B,) with respect to inputs (B, ...), differentiable.
+
+    On real inputs it is R1, on fake ones R2. Source: Mescheder 2018, eq. 9; Huang 2024.
+    """
+    gradients = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+    return 0.5 * torch.stack([g.float().square().flatten(1).sum(1).mean() for g in gradients]).sum()
+
+
+def lecam(logits_real: Tensor, logits_fake: Tensor, average_real: Tensor, average_fake: Tensor) -> Tensor:
+    """Ties logits (B,) of one kind to the running average of the other, for few data. Source: Tseng 2021, eq. 4."""
+    return (logits_real - average_fake).square().mean() + (logits_fake - average_real).square().mean()

@@ -1,0 +1,58 @@
+"""Adaptive discriminator augmentation: real and made mel images are changed, as often as overfitting asks for."""
+
+import torch
+from torch import Tensor, nn
+
+SHIFT_SHARE = 1 / 8  # of the frames
+CUT_SHARE = 1 / 4  # of frames or bands
+GAIN_NATS = 0.7  # 6 dB
+SHIFT_BANDS = 2
+MOST = 0.8  # above this, changes begin to show in what is made
+
+
+class AdaptiveAugment(nn.Module):
+    """Time shift, gain, cut-outs in time and frequency, and a shift by bands, each with probability p.
+
+    p follows how often the discriminator tells a real from a made image of a pair: the mean sign of
+    D(real) - D(made) is held at `target`. All state is in buffers, so that checkpoints hold it.
+    Source: Karras 2020 (ADA).
+    """
+
+    p: Tensor
+    sign: Tensor
+
+    def __init__(self, *, floor: float, shift_bands: bool, target: float, images: float) -> None:
+        """`images`: how many it takes for p to go from 0 to 1; `shift_bands`: leave it out where pitch is a label."""
+        super().__init__()
+        self.floor, self.shift_bands, self.target, self.images = floor, shift_bands, target, images
+        self.register_buffer("p", torch.zeros(()))
+        self.register_buffer("sign", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, logits_real: Tensor, logits_fake: Tensor) -> None:
+        """Learn from the logits of pairs (B,)."""
+        self.sign.lerp_((logits_real - logits_fake).sign().mean().to(self.sign), 0.05)
+        step = len(logits_real) / self.images
+        self.p.add_((self.sign - self.target).sign() * step).clamp_(0.0, MOST)
+
+    def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
+        """Change some of the mel images (B, M, L) in nats; differentiable."""
+        count, bands, frames = mel.shape
+        draw = torch.rand(5, count, 1, 1, generator=generator, device=mel.device)
+        place = torch.rand(6, count, 1, 1, generator=generator, device=mel.device)
+        chosen = draw < self.p
+        time = torch.arange(frames, device=mel.device)
+        band = torch.arange(bands, device=mel.device)[:, None]
+        shift = torch.where(chosen[0], ((2 * place[0] - 1) * SHIFT_SHARE * frames).round(), 0.0).long()
+        source = (time - shift).clamp(max=frames - 1)  # (B, 1, L); what comes in at the start is silence
+        x = mel.gather(2, source.clamp(min=0).expand(-1, bands, -1)).masked_fill(source < 0, self.floor)
+        if self.shift_bands:
+            move = torch.where(chosen[1], ((2 * place[1] - 1) * SHIFT_BANDS).round(), 0.0).long()
+            x = x.gather(1, (band - move).clamp(0, bands - 1).expand(-1, -1, frames))
+        gain = torch.where(chosen[2], (2 * place[2] - 1) * GAIN_NATS, 0.0)
+        x = torch.where(x > self.floor, (x + gain).clamp(min=self.floor), x)
+        for axis, at, size, which in ((time, place[3], frames, chosen[3]), (band, place[4], bands, chosen[4])):
+            width = CUT_SHARE * size * place[5]
+            start = at * (size - width)
+            x = x.masked_fill(which & (axis >= start) & (axis < start + width), self.floor)
+        return x

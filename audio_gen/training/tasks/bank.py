@@ -1,0 +1,52 @@
+"""Latents of training clips, encoded once, for the adversarial losses on latents: large batches at next to no cost."""
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.models.mapping import Mapping
+from audio_gen.training.tasks.mels import ENCODE_BATCH, Conditions, MelData
+
+BANK_CLIPS, DRAWS_A_CLIP = 8192, 16
+
+
+@torch.no_grad()
+def start_mapping(mapping: Mapping, mels: MelData, model: nn.Module) -> None:
+    """Let a mapping network begin as the density of the clips' latents, as they are."""
+    device = next(model.parameters()).device
+    parts: list[tuple[Tensor, ...]] = []
+    for batch in mels.train.fixed_batches(ENCODE_BATCH, BANK_CLIPS):
+        batch = batch.to(device)
+        conditions = mels.conditions(batch)
+        w = model.encode(mels.front_end(batch.wav), *conditions)[0]  # type: ignore[operator]
+        parts.append((w, *conditions, batch.index))
+    mapping.initialise(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+
+
+class LatentBank:
+    """Posteriors of augmented training clips with their conditions, to draw from.
+
+    It follows from the model as it is when a run starts, and the seed, so that a run that goes on has the same.
+    """
+
+    @torch.no_grad()
+    def __init__(self, mels: MelData, model: nn.Module) -> None:
+        """Encode up to 8,192 draws of the training clips with `model.encode`."""
+        device = next(model.parameters()).device
+        count = min(BANK_CLIPS, mels.draw_count(BANK_CLIPS) * (DRAWS_A_CLIP if mels.strength else 1))
+        parts: list[tuple[Tensor, ...]] = []
+        for mel, batch in mels.draws(count, device):
+            conditions = mels.conditions(batch)
+            parts.append((*model.encode(mel, *conditions), *conditions))  # type: ignore[operator]
+        self.mu, self.logvar, self.class_id, self.pitch = (
+            torch.cat(part)[:count].cpu() for part in zip(*parts, strict=True)
+        )  # (N, D), (N, D), (N,), (N,)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Conditions]:
+        """Latents (count, D) drawn from the posteriors of random clips, with their class numbers and pitches."""
+        device = generator.device
+        rows = torch.randint(len(self.mu), (count,), generator=generator, device=device).cpu()
+        mu, logvar, class_id, pitch = (
+            part[rows].to(device) for part in (self.mu, self.logvar, self.class_id, self.pitch)
+        )
+        noise = torch.randn(mu.shape, generator=generator, device=device)
+        return mu + (logvar / 2).exp() * noise, (class_id, pitch)

@@ -1,0 +1,173 @@
+"""The discriminators of a GAN on mel images: what they see, the losses on both sides, and what keeps them steady."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.losses import adversarial
+from audio_gen.losses.spectral import pooled_l1
+from audio_gen.models.discriminators import LatentDiscriminator, MelDiscriminator
+from audio_gen.models.gan import GAN
+from audio_gen.models.pitch import FEATURES
+from audio_gen.training.adaptive import AdaptiveAugment
+from audio_gen.training.tasks.gan_config import GANLoss, Size
+from audio_gen.training.tasks.mels import Conditions
+
+AVERAGE = 0.99  # decay of the logits' running averages
+LEVEL = 5.0  # nats that discriminators see as 1
+
+Logits = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class Drawn(NamedTuple):
+    """What a step's phases share.
+
+    Attributes:
+        real: Mel images of clips (B, M, L) in nats.
+        fake: Made ones.
+        rebuilt: How many of these, the first, are of the latents of the real ones.
+        conditions: Class numbers and pitches of both.
+        features: Of bands (B, F, M), for a model with pitch.
+        w_real: More real latents (N, D).
+        w_fake: Made ones.
+        w_conditions: Class numbers and pitches of both.
+    """
+
+    real: Tensor
+    fake: Tensor
+    rebuilt: int
+    conditions: Conditions
+    features: Tensor | None
+    w_real: Tensor
+    w_fake: Tensor
+    w_conditions: Conditions
+
+
+class Averages(nn.Module):
+    """Running averages of logits, and the number of steps; buffers, so that checkpoints hold them."""
+
+    real: Tensor
+    fake: Tensor
+    steps: Tensor
+
+    def __init__(self) -> None:
+        """All at zero."""
+        super().__init__()
+        for name in ("real", "fake", "steps"):
+            self.register_buffer(name, torch.zeros(()))
+
+
+class Critics:
+    """A discriminator of mel images and one of latents.
+
+    Attributes:
+        modules: What checkpoints hold of them, by name.
+        readings: What there is to log of the last step.
+    """
+
+    def __init__(self, loss: GANLoss, gan: GAN, size: Size, *, n_classes: int) -> None:
+        """For the images and latents of a generator."""
+        self.loss, self.floor = loss, gan.mel_floor
+        self.d = MelDiscriminator(
+            n_mels=gan.n_mels, frames=gan.frames, channels=size.d_channels, blocks=size.d_blocks, n_classes=n_classes,
+            features=FEATURES if gan.axis else 0,
+        )  # fmt: skip
+        self.d_latent = LatentDiscriminator(latent_dim=gan.latent_dim, n_classes=n_classes, width=size.mapping_width)
+        self.adaptive = AdaptiveAugment(
+            floor=gan.mel_floor, shift_bands=gan.axis is None, target=loss.overfitting_target,
+            images=loss.overfitting_images,
+        )  # fmt: skip
+        self.averages = Averages()
+        self.modules: dict[str, nn.Module] = {
+            "d": self.d, "d_latent": self.d_latent, "adaptive": self.adaptive, "averages": self.averages,
+        }  # fmt: skip
+        self.readings: dict[str, Tensor] = {}
+
+    def d_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+        """The discriminators' losses on what a step has drawn."""
+        real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake.detach(), generator)
+        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
+        latent_real, latent_fake = (w.detach().requires_grad_() for w in (drawn.w_real, drawn.w_fake))
+        near_real, near_fake = self._judged_latents(drawn, latent_real, latent_fake)
+        self._look(logits_real.detach(), logits_fake.detach())
+        return {
+            "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
+            "adv_d_local": adversarial.relativistic_d(local_real, local_fake),
+            "penalty": self._penalty(drawn, real, fake),
+            "lecam": self._lecam(logits_real, logits_fake),
+            "adv_d_latent": adversarial.relativistic_d(near_real, near_fake),
+            "penalty_latent": adversarial.gradient_penalty(near_real + near_fake, latent_real, latent_fake),
+        }
+
+    def g_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
+        """The generator's losses; the discriminators learn nothing from them."""
+        for module in (self.d, self.d_latent):
+            module.requires_grad_(False)
+        real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake, generator)
+        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
+        near_real, near_fake = self._judged_latents(drawn, drawn.w_real, drawn.w_fake)
+        for module in (self.d, self.d_latent):
+            module.requires_grad_(True)
+        own = slice(0, drawn.rebuilt)
+        return {
+            "adv_g": adversarial.relativistic_g(logits_real, logits_fake),
+            "adv_g_local": adversarial.relativistic_g(local_real, local_fake),
+            "adv_g_latent": adversarial.relativistic_g(near_real, near_fake),
+            "reconstruction": pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool),
+        }
+
+    @torch.no_grad()
+    def gap(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Tensor:
+        """Logits of real mel images (B, M, L) in nats less those of made ones (B,), neither of them changed."""
+        logits_real, logits_fake, *_ = self._judged(self._scaled(real), self._scaled(fake), conditions, features)
+        return logits_real - logits_fake
+
+    def _penalty(self, drawn: Drawn, real: Tensor, fake: Tensor) -> Tensor:
+        """R1 and R2 on every so many of the images, every so many steps: double backward is what costs most."""
+        every, stride = self.loss.penalty_steps, self.loss.penalty_stride
+        due = bool(self.averages.steps % every == 0)
+        self.averages.steps += 1
+        if not due:
+            return real.new_zeros(())
+        real, fake = (x[::stride].detach().requires_grad_() for x in (real, fake))
+        conditions = (drawn.conditions[0][::stride], drawn.conditions[1][::stride])
+        features = None if drawn.features is None else drawn.features[::stride]
+        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, conditions, features)
+        score = logits_real + logits_fake
+        if self.loss.local:
+            score = score + (local_real + local_fake).mean(1)
+        return every * adversarial.gradient_penalty(score, real, fake)
+
+    def _judged(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Logits:
+        """Logits of scaled real and made images, (B,) each, and of their places, (B, P) each, in one pass."""
+        twice = None if features is None else features.repeat(2, 1, 1)
+        logits, local = self.d(torch.cat([real, fake]), twice, *(condition.repeat(2) for condition in conditions))
+        logits, local, count = logits.float(), local.float(), len(real)
+        return logits[:count], logits[count:], local[:count], local[count:]
+
+    def _judged_latents(self, drawn: Drawn, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.d_latent(torch.cat([real, fake]), *(c.repeat(2) for c in drawn.w_conditions)).float()
+        return logits[: len(real)], logits[len(real) :]
+
+    def _seen(self, mel: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (B, M, L) in nats as the discriminator sees them in training."""
+        return self._scaled(self.adaptive(mel, generator))
+
+    def _scaled(self, mel: Tensor) -> Tensor:
+        """Nats to about -1 to 1."""
+        return (mel - self.floor) / LEVEL - 1
+
+    def _look(self, logits_real: Tensor, logits_fake: Tensor) -> None:
+        self.adaptive.update(logits_real, logits_fake)
+        self.averages.real.lerp_(logits_real.mean(), 1 - AVERAGE)
+        self.averages.fake.lerp_(logits_fake.mean(), 1 - AVERAGE)
+        self.readings = {
+            "gap/logits": (logits_real - logits_fake).mean(), "adaptive/p": self.adaptive.p.clone(),
+            "adaptive/overfitting": self.adaptive.sign.clone(),
+        }  # fmt: skip
+
+    def _lecam(self, logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+        if not self.loss.lecam:
+            return logits_real.new_zeros(())
+        return adversarial.lecam(logits_real, logits_fake, self.averages.real.clone(), self.averages.fake.clone())

@@ -1,0 +1,188 @@
+"""The GAN's task, on mel images or on the latents of a VAE: its losses, validation and bundle."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.audio.mel import MelSpec
+from audio_gen.checkpoint import Bundle
+from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.store import Cache
+from audio_gen.losses.floor import floored
+from audio_gen.models.gan import GAN
+from audio_gen.models.mapped import MappedPrior
+from audio_gen.training.task import Phase, Preview
+from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.training.tasks.critics import Critics, Drawn
+from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.mels import MelData
+from audio_gen.training.tasks.start import load_some
+
+
+class GANTask:
+    """Trains a generator and two discriminators, one of mel images and one of latents."""
+
+    def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
+        """Size the networks to the cache's classes and pitches."""
+        self.config, net = config, config.net
+        self.mels = MelData(
+            spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
+            augment=config.augment, seed=config.train.seed,
+        )  # fmt: skip
+        low, high = self.mels.pitch_range or (None, None)
+        size, classes = net.sized(), len(self.mels.classes)
+        self.args: dict[str, Any] = {
+            "n_mels": spec.n_mels, "frames": self.mels.frames, "f_min": spec.f_min, "f_max": spec.f_max,
+            "noise_dim": net.noise_dim, "latent_dim": net.latent_dim, "channels": list(size.channels),
+            "blocks": size.blocks, "mapping_width": size.mapping_width,
+            "anchors": self.mels.anchors, "n_classes": classes, "pitch_low": low,
+            "pitch_high": high, "mel_floor": net.mel_floor,
+        }  # fmt: skip
+        self.gan = GAN(**self.args)
+        for name in net.freeze:
+            getattr(self.gan, name).requires_grad_(False)
+        self.critics = Critics(config.loss, self.gan, size, n_classes=classes)
+        self._modules = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
+        self._drawn: Drawn | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The generator."""
+        return self.gan
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Generator, discriminators and what adapts."""
+        return self._modules
+
+    @property
+    def makes_clips(self) -> bool:
+        """A GAN does."""
+        return True
+
+    def segments(self) -> tuple[int, int]:
+        """Samples of a training and of a validation clip."""
+        samples = self.mels.spec.samples(self.mels.frames)
+        return samples, samples
+
+    def initialise(self, train: ClipDataset) -> None:
+        """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
+        self.mels.learn_from(train)
+        mel, _, pitch = self.mels.basis()
+        self.gan.initialise(mel, pitch)
+        self._encode_clips()
+
+    def _encode_clips(self) -> None:
+        self.bank = LatentBank(self.mels, self.gan) if self.config.loss.latent else None
+        start_mapping(self.gan.mapping, self.mels, self.gan)
+        self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
+        self.known = self.mels.known_conditions()
+
+    def start_from(self, bundle: Bundle, run: Path) -> None:
+        """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them."""
+        load_some(self.gan, bundle, run, kind="gan", classes=self.mels.classes)
+        self._encode_clips()
+
+    def phases(self) -> list[Phase]:
+        """The discriminators, then the generator; its linear path moves slowly, since it starts where it should be."""
+        rates, gan = self.config.loss, self.gan
+        parts = [
+            (gan.linear.parameters(), rates.linear_lr), (gan.mapping.parameters(), rates.mapping_lr),
+            ([*gan.synthesis.parameters(), *gan.class_embedding.parameters()], 1.0),
+        ]  # fmt: skip
+        moving = [([p for p in parameters if p.requires_grad], rate) for parameters, rate in parts]
+        return [
+            Phase(
+                "d",
+                [
+                    (list(self.critics.d.parameters()), rates.d_lr),
+                    (list(self.critics.d_latent.parameters()), rates.latent_lr),
+                ],
+            ),
+            Phase("g", [(parameters, rate) for parameters, rate in moving if parameters]),
+        ]
+
+    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
+        """The weights of the losses; the gradient penalties fall to their end values over the ramp."""
+        w = self.config.loss
+        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
+        if phase == "d":
+            penalty = w.penalty * w.penalty_start ** (1 - ramp)
+            return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty, "lecam": w.lecam,
+                    "adv_d_latent": w.latent, "penalty_latent": w.latent * w.penalty_latent}  # fmt: skip
+        rest = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
+        return {"adv_g": 1.0, "adv_g_local": w.local, "adv_g_latent": w.latent, "reconstruction": rest}
+
+    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
+        if phase == "d":
+            self._drawn = self._draw(batch, generator)
+            return self.critics.d_losses(self._drawn, generator)
+        assert self._drawn is not None
+        drawn, self._drawn = self._drawn, None
+        return self.critics.g_losses(drawn, generator)
+
+    def _draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
+        conditions, gan = self.mels.conditions(batch), self.gan
+        with torch.no_grad():
+            real = self.mels.augmented(batch, generator)[0].clamp(min=gan.mel_floor)
+            w, features = gan.encode(real, *conditions)[0], gan.features(conditions[1])
+        rebuilt = max(1, round(self.config.loss.reconstruction_share * len(real)))
+        made = gan.map(self._noise(len(real), generator), *conditions)
+        made = torch.cat([w[:rebuilt], made[rebuilt:]])
+        fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
+        w_real, w_conditions = w, conditions
+        if self.bank is not None:
+            w_real, w_conditions = self.bank.draw(self.config.loss.latent_batch, generator)
+        w_fake = gan.map(self._noise(len(w_real), generator), *w_conditions)
+        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions)
+
+    def _noise(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
+
+    def readings(self) -> Mapping[str, Tensor]:
+        """The gap of logits, and what the adaptive augmentation does."""
+        return self.critics.readings
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """Held-out log-mel L1 in nats of first guesses at inversion, and the gap of logits to kept-out clips."""
+        assert isinstance(model, GAN)
+        generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
+        errors, gaps = [], []
+        for batch in batches:
+            mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
+            w = model.encode(mel, *conditions)[0]
+            errors.append(self.mels.mel_l1(model.decode(w, *conditions), mel, batch))
+            made = model.decode(model.map(self._noise(len(mel), generator), *conditions), *conditions)
+            gaps.append(self.critics.gap(mel, made, conditions, model.features(conditions[1])))
+        return {"guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(torch.cat(gaps).mean())}
+
+    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+        """Real clips, first guesses at their inversion, and new clips of the same class and pitch."""
+        assert isinstance(model, GAN)
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
+        guessed = model.decode(model.encode(mel, *conditions)[0], *conditions)
+        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        return self.mels.preview(batch, {"real": mel, "encoded": guessed, "sampled": sampled})
+
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Clips from the mapping network as it is now."""
+        assert isinstance(model, GAN)
+        return self.mels.make(model, self._prior(model), count, seed)
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis, the quick way."""
+        return self.mels.copy(wav)
+
+    def _prior(self, model: GAN) -> MappedPrior:
+        return MappedPrior.fit(model, *self.known, len(self.mels.classes))
+
+    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The averaged generator, and what its conditions and truncation are drawn from."""
+        assert isinstance(model, GAN)
+        config = self.mels.bundle_config("gan", self.args)
+        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+        return config, tensors | {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}

@@ -1,0 +1,126 @@
+"""Settings of a GAN's run."""
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from audio_gen.config import Count, Positive, RunConfig, Settings, Share, TrainSettings
+from audio_gen.models.mapping import MIN_NOISE
+
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Size(NamedTuple):
+    """Channels of each stage and blocks in it, of generator and discriminator, and widths.
+
+    `mapping_width` is that of mapping and latent discriminator beside mel images, `latent_width` of both over a VAE.
+    """
+
+    channels: tuple[int, ...]
+    blocks: int
+    d_channels: tuple[int, ...]
+    d_blocks: int
+    mapping_width: int
+    latent_width: int
+
+
+SIZES = {
+    "tiny": Size((24, 48, 64, 96), 1, (24, 48, 64, 96), 1, 192, 256),
+    "small": Size((32, 64, 96, 128), 1, (32, 64, 96, 128), 1, 256, 384),
+    "base": Size((64, 128, 192, 256), 2, (64, 128, 192, 256), 2, 512, 768),
+    "large": Size((128, 256, 384, 512), 2, (128, 256, 384, 512), 3, 512, 1024),
+}
+
+
+class GANNet(Settings):
+    """The networks."""
+
+    size: Literal["tiny", "small", "base", "large"] = "small"
+    """tiny: minutes on a CPU; small: an hour on a CPU; base: one GPU; large: a big GPU."""
+    channels: tuple[Count, ...] | None = None
+    """Channels of each stage, generator and discriminator; None: those of the size."""
+    blocks: Count | None = None
+    """Residual blocks a stage; None: those of the size."""
+    noise_dim: Annotated[int, Field(ge=MIN_NOISE)] = 128
+    """Dimensions of z."""
+    latent_dim: Count = 256
+    """Dimensions of w, principal components at the start."""
+    mel_floor: float = -9.0
+    """Nats below which a log-mel counts as silence."""
+    use_class: bool = True
+    """Condition on the class where the folder has classes."""
+    use_pitch: bool = True
+    """Condition on the pitch where most clips have one."""
+    freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
+    """Parts that stay as they are in a run with --init."""
+
+    def sized(self) -> Size:
+        """The sizes with what is set apart from them."""
+        size = SIZES[self.size]
+        if self.channels is not None:
+            size = size._replace(channels=self.channels, d_channels=self.channels)
+        return size if self.blocks is None else size._replace(blocks=self.blocks, d_blocks=self.blocks)
+
+
+class GANLoss(Settings):
+    """Weights of the losses, and what shapes them."""
+
+    local: NotNegative = 1.0
+    """Adversarial losses on places in an image, beside those on whole images."""
+    penalty: NotNegative = 0.1
+    """R1 and R2, gradient penalties of the mel discriminator, at the end of the ramp."""
+    penalty_start: Annotated[float, Field(ge=1)] = 3.0
+    """How many times as high they are at the start."""
+    penalty_stride: Count = 4
+    """They are taken on every so many of the images: 1 is all of them, and slow."""
+    penalty_steps: Count = 1
+    """Steps between two penalties; each then counts as often as it was left out."""
+    penalty_latent: NotNegative = 0.1
+    """R1 and R2 of the latent discriminator."""
+    latent: NotNegative = 0.0
+    """Adversarial losses on latents, beside those on mel images."""
+    latent_batch: Count = 256
+    """Latents that they are computed on."""
+    reconstruction: NotNegative = 1.0
+    """L1 of pooled log-mels between real clips and what their latents decode to, at the start."""
+    reconstruction_end: NotNegative = 0.2
+    """The same after the ramp."""
+    reconstruction_pool: Count = 4
+    """Bands and frames that are averaged before."""
+    reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of a batch that is made from the latents of its real clips, instead of new ones."""
+    lecam: NotNegative = 0.0
+    """LeCam regularisation, for few clips."""
+    ramp: Share = 0.2
+    """Share of the run over which penalties and reconstruction fall."""
+    d_lr: Positive = 4.0
+    """Learning rate of the discriminators over that of the generator."""
+    latent_lr: Positive = 5.0
+    """Learning rate of the latent discriminator over that of the generator."""
+    mapping_lr: Positive = 1.0
+    """Learning rate of the mapping network over that of the other parts."""
+    linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Learning rate of the linear path over that of the networks."""
+    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Mean sign of D(real) - D(made) that adaptive augmentation holds."""
+    overfitting_images: Positive = 50_000
+    """Images over which its probability can go from 0 to 1."""
+
+
+class GANConfig(RunConfig):
+    """A GAN run."""
+
+    model: Literal["gan"] = "gan"
+    domain: Literal["mel", "latent"] = "mel"
+    """mel: images of log-mels; latent: the latents of a trained VAE, which decodes them."""
+    vae: str | None = None
+    """Run or bundle of the VAE for the latent domain."""
+    train: TrainSettings = TrainSettings(
+        minutes=60, lr=1e-4, betas=(0.0, 0.99), weight_decay=0.0, clip_norm=2.0, ema_images=10_000
+    )
+    net: GANNet = GANNet()
+    loss: GANLoss = GANLoss()
+    augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more.
+
+    What is made is changed as well; adaptive augmentation is not learned, so it is enough."""

@@ -1,0 +1,206 @@
+"""The GAN's task in the latent space of a trained VAE: small networks, many steps."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.audio.mel import MelSpec
+from audio_gen.checkpoint import Bundle, load_bundle
+from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.store import Cache
+from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
+from audio_gen.losses import adversarial
+from audio_gen.models.discriminators import LatentDiscriminator
+from audio_gen.models.latent_gan import LatentGAN
+from audio_gen.models.mapped import MappedPrior
+from audio_gen.training.task import Phase, Preview
+from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.start import load_some
+
+HOW = "train one with `audio-gen train FOLDER --model vae --run VAE_RUN` and give it with --set vae=VAE_RUN"
+
+
+class LatentGANTask:
+    """Trains a mapping network against a discriminator of latents; the VAE stays as it is."""
+
+    def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
+        """Load the VAE, and be sure that it is of these sounds.
+
+        Raises:
+            ConfigError: There is no VAE, or it is not of this mel, length, classes or pitches.
+        """
+        self.config, net = config, config.net
+        vae = _trained_vae(config.vae)
+        self.mels = MelData(
+            spec, cache, config.data, floor=vae.config["args"]["mel_floor"], use_class=net.use_class,
+            use_pitch=net.use_pitch, augment=config.augment, seed=config.train.seed,
+        )  # fmt: skip
+        self._check(vae, spec)
+        size = net.sized()
+        self.args = {
+            "vae": vae.config["args"], "noise_dim": net.noise_dim, "anchors": self.mels.anchors,
+            "width": size.latent_width, "blocks": 3,
+        }  # fmt: skip
+        self.gan = LatentGAN(**self.args)
+        self.gan.vae.load_state_dict(vae.part("model"))
+        self.d = LatentDiscriminator(
+            latent_dim=self.gan.latent_dim, n_classes=len(self.mels.classes), width=size.latent_width, blocks=3
+        )
+        self._modules = nn.ModuleDict({"model": self.gan, "d": self.d, "front_end": self.mels.front_end})
+        self._drawn: tuple[Tensor, Tensor, Conditions] | None = None
+        self._readings: dict[str, Tensor] = {}
+
+    def _check(self, vae: Bundle, spec: MelSpec) -> None:
+        spec.check_same(MelSpec.from_dict(vae.config["mel"]), "this run", f"the VAE {self.config.vae}")
+        wanted = {
+            "data.segment_sec in frames": (vae.config["args"]["frames"], self.mels.frames),
+            "classes": (list(vae.config.get("classes") or []), list(self.mels.classes)),
+            "pitch range": (vae.config.get("pitch_range"), self.mels.pitch_range and list(self.mels.pitch_range)),
+        }
+        for name, (theirs, mine) in wanted.items():
+            if theirs != mine:
+                raise ConfigError(f"vae ({self.config.vae}): {name} {theirs} there, {mine} here; {HOW}")
+
+    @property
+    def model(self) -> nn.Module:
+        """The generator with the VAE."""
+        return self.gan
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Generator and discriminator."""
+        return self._modules
+
+    @property
+    def makes_clips(self) -> bool:
+        """A GAN does."""
+        return True
+
+    def segments(self) -> tuple[int, int]:
+        """Samples of a training and of a validation clip."""
+        samples = self.mels.spec.samples(self.mels.frames)
+        return samples, samples
+
+    def initialise(self, train: ClipDataset) -> None:
+        """Encode training clips, augmented, and let the mapping begin as the density of their latents."""
+        self.mels.learn_from(train)
+        self.bank = LatentBank(self.mels, self.gan)
+        start_mapping(self.gan.mapping, self.mels, self.gan)
+        self.known = self.mels.known_conditions()
+
+    def start_from(self, bundle: Bundle, run: Path) -> None:
+        """Take the mapping network of another GAN over the same VAE."""
+        own = {name: value.clone() for name, value in self.gan.vae.state_dict().items()}
+        load_some(self.gan, bundle, run, kind="latent_gan", classes=self.mels.classes)
+        if any(not torch.equal(value, own[name]) for name, value in self.gan.vae.state_dict().items()):
+            raise CheckpointError(f"--init {run}: is over another VAE than vae ({self.config.vae}); give the same one")
+
+    def phases(self) -> list[Phase]:
+        """The discriminator, then the generator."""
+        return [
+            Phase("d", [(list(self.d.parameters()), self.config.loss.d_lr)]),
+            Phase("g", [(list(self.gan.mapping.parameters()), 1.0)]),
+        ]
+
+    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
+        """The weights of the losses; the gradient penalty falls to its end value over the ramp."""
+        w = self.config.loss
+        if phase == "g":
+            return {"adv_g": 1.0}
+        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
+        return {"adv_d": 1.0, "penalty": w.penalty_latent * w.penalty_start ** (1 - ramp)}
+
+    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Relativistic losses on pairs of the same class and pitch; of the batch only the size counts."""
+        if phase == "d":
+            self._drawn = self._draw(len(batch.wav), generator)
+            return self._d_losses(*self._drawn)
+        assert self._drawn is not None
+        (real, fake, conditions), self._drawn = self._drawn, None
+        self.d.requires_grad_(False)
+        logits_real, logits_fake = self._judged(real, fake, conditions)
+        self.d.requires_grad_(True)
+        return {"adv_g": adversarial.relativistic_g(logits_real, logits_fake)}
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Conditions]:
+        real, conditions = self.bank.draw(count, generator)
+        z = torch.randn(count, self.gan.noise_dim, generator=generator, device=real.device)
+        return real, self.gan.map(z, *conditions), conditions
+
+    def _d_losses(self, real: Tensor, fake: Tensor, conditions: Conditions) -> dict[str, Tensor]:
+        real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
+        logits_real, logits_fake = self._judged(real, fake, conditions)
+        self._readings = {"gap/logits": (logits_real - logits_fake).mean().detach()}
+        return {
+            "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
+            "penalty": adversarial.gradient_penalty(logits_real + logits_fake, real, fake),
+        }
+
+    def _judged(self, real: Tensor, fake: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        logits = self.d(torch.cat([real, fake]), *(condition.repeat(2) for condition in conditions)).float()
+        return logits[: len(real)], logits[len(real) :]
+
+    def readings(self) -> Mapping[str, Tensor]:
+        """The gap of logits."""
+        return self._readings
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """The discriminator's gap between kept-out latents and made ones."""
+        assert isinstance(model, LatentGAN)
+        generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
+        gaps = []
+        for batch in batches:
+            mel, conditions = self.mels.front_end(batch.wav), self.mels.conditions(batch)
+            z = torch.randn(len(mel), model.noise_dim, generator=generator, device=mel.device)
+            logits = self._judged(model.encode(mel, *conditions)[0], model.map(z, *conditions), conditions)
+            gaps.append(logits[0] - logits[1])
+        return {"logits_gap": float(torch.cat(gaps).mean())}
+
+    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+        """Real clips, what the VAE makes of them, and new clips of the same class and pitch."""
+        assert isinstance(model, LatentGAN)
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
+        rebuilt = model.decode(model.encode(mel, *conditions)[0], *conditions)
+        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        return self.mels.preview(batch, {"real": mel, "reconstructed": rebuilt, "sampled": sampled})
+
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Clips from the mapping network as it is now."""
+        assert isinstance(model, LatentGAN)
+        return self.mels.make(model, self._prior(model), count, seed)
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis, the quick way."""
+        return self.mels.copy(wav)
+
+    def _prior(self, model: LatentGAN) -> MappedPrior:
+        return MappedPrior.fit(model, *self.known, len(self.mels.classes))
+
+    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The averaged mapping with the VAE, and what conditions and truncation are drawn from."""
+        assert isinstance(model, LatentGAN)
+        config = self.mels.bundle_config("latent_gan", self.args)
+        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+        return config, tensors | {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}
+
+
+def _trained_vae(place: str | None) -> Bundle:
+    """The bundle of the VAE that the settings name.
+
+    Raises:
+        ConfigError: They name none, or what is there is none.
+    """
+    if place is None:
+        raise ConfigError(f"domain latent needs a trained VAE; {HOW}")
+    try:
+        bundle = load_bundle(Path(place))
+    except AudioGenError as e:
+        raise ConfigError(f"vae ({place}): {e}; {HOW}") from e
+    if bundle.config["model"] != "vae":
+        raise ConfigError(f"vae ({place}): holds a {bundle.config['model']}; {HOW}")
+    return bundle

@@ -1,0 +1,164 @@
+"""What tasks on the log-mels of whole clips share: conditions, augmented batches, draws from a prior, quick sound."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.audio.inversion import GriffinLimVocoder
+from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.config import DataSettings
+from audio_gen.data.augment import augment_mel, auto_strength
+from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.store import Cache
+from audio_gen.models.density import MAX_COMPONENTS
+from audio_gen.training.task import Preview
+
+MIN_PITCHED_SHARE = 0.5
+BASIS_CLIPS, ENCODE_BATCH = 1024, 64
+MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
+QUICK_BATCH, QUICK_ITERATIONS = 32, 4
+
+Conditions = tuple[Tensor, Tensor]
+
+
+class Prior(Protocol):
+    """What latents are drawn from."""
+
+    def draw_condition(self, generator: torch.Generator, class_id: int, pitch: float) -> tuple[int, float]:
+        """Fill in class (-1) and pitch (NaN)."""
+
+    def sample(self, generator: torch.Generator, class_id: int, pitch: float, temperature: float = 1.0) -> Tensor:
+        """One latent (D,)."""
+
+
+class Decodes(Protocol):
+    """A model with latents."""
+
+    def decode(self, z: Tensor, class_id: Tensor, pitch: Tensor, /) -> Tensor:
+        """Latents (B, D), class numbers (B,), pitches (B,) -> log-mel (B, M, L)."""
+
+
+class MelData:
+    """The log-mels of a cache's clips, with the conditions that a model of them takes."""
+
+    def __init__(
+        self, spec: MelSpec, cache: Cache, data: DataSettings, *, floor: float, use_class: bool, use_pitch: bool,
+        augment: Literal["auto"] | float, seed: int,
+    ) -> None:  # fmt: skip
+        """`floor`: nats below which a log-mel is silence; `augment`: strength, see `augment_mel`."""
+        self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
+        self.front_end = MelFrontEnd(spec)
+        self.frames = max(1, round(data.segment_sec * spec.frame_rate))
+        pitched = sum(clip.pitch is not None for clip in cache.clips) >= MIN_PITCHED_SHARE * len(cache.clips)
+        self.pitch_range = cache.pitch_range if use_pitch and pitched else None
+        self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
+        self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
+        self.strength = 0.0
+
+    def learn_from(self, train: ClipDataset) -> None:
+        """Take the training clips; few of them are changed more."""
+        self.train = train
+        self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
+
+    def conditions(self, batch: Batch) -> Conditions:
+        """Class and pitch, or none where the model is not conditioned on them."""
+        class_id = batch.class_id if self.classes else torch.full_like(batch.class_id, -1)
+        pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, torch.nan)
+        return class_id, pitch
+
+    def augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
+        mel, frames = self.front_end(batch.wav), self.used_frames(batch)
+        if not self.strength:
+            return mel, frames
+        shift = self.pitch_range is None
+        return augment_mel(mel, frames, generator, strength=self.strength, floor=self.floor, shift_bands=shift)
+
+    def draws(self, count: int, device: torch.device) -> Iterator[tuple[Tensor, Batch]]:
+        """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
+        generator = torch.Generator(device).manual_seed(self.seed)
+        for i in range(-(-count // ENCODE_BATCH)):
+            batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
+            yield self.augmented(batch, generator)[0], batch
+
+    def draw_count(self, most: int) -> int:
+        """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
+        return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
+
+    def basis(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-mels (N, M, L) to start a model from, with class numbers (N,) and pitches (N,)."""
+        count = self.draw_count(BASIS_CLIPS)
+        parts = [(mel, *self.conditions(batch)) for mel, batch in self.draws(count, torch.device("cpu"))]
+        mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
+        return mel, class_id, pitch
+
+    def known_conditions(self) -> tuple[Tensor, Tensor]:
+        """Class numbers (N,), -1 for none, and pitches (N,), NaN for none, of the training clips."""
+        names, clips = {name: i for i, name in enumerate(self.classes)}, self.train.clips
+        classes = [names.get(clip.class_name or "", -1) for clip in clips]
+        pitches = [torch.nan if clip.pitch is None or not self.pitch_range else clip.pitch for clip in clips]
+        return torch.tensor(classes), torch.tensor(pitches, dtype=torch.float32)
+
+    def bundle_config(self, kind: str, args: dict[str, Any]) -> dict[str, Any]:
+        """The config of the bundle of a model of this kind with these arguments."""
+        return {
+            "model": kind, "args": args, "mel": self.spec.to_dict(), "classes": self.classes,
+            "pitch_range": list(self.pitch_range) if self.pitch_range else None,
+        }  # fmt: skip
+
+    def used_frames(self, batch: Batch) -> Tensor:
+        """Frames of each clip before its padding (B,)."""
+        return ((batch.length + self.spec.hop_length - 1) // self.spec.hop_length).clamp(min=1)
+
+    def frame_weights(self, used: Tensor, padding: float) -> Tensor:
+        """(B, L): 1 where a frame has sound, `padding` after the clip's end; used is (B,)."""
+        inside = torch.arange(self.frames, device=used.device) < used[:, None]
+        return torch.where(inside, 1.0, padding)
+
+    def drawn(self, model: Decodes, prior: Prior, class_id: Tensor, pitch: Tensor, seed: int) -> Iterator[Tensor]:
+        """Log-mels (b, M, L), a few at a time, of one draw for each of class_id (B,) and pitch (B,); -1, NaN: any."""
+        assert isinstance(model, nn.Module)
+        device = next(model.parameters()).device
+        for rows in torch.arange(len(class_id)).split(QUICK_BATCH):
+            draws = []
+            for i in rows.tolist():
+                generator = torch.Generator().manual_seed(seed + i)
+                condition = prior.draw_condition(generator, int(class_id[i]), float(pitch[i]))
+                draws.append((prior.sample(generator, *condition), *condition))
+            z, classes, pitches = zip(*draws, strict=True)
+            yield model.decode(torch.stack(z).to(device), torch.tensor(classes, device=device),
+                               torch.tensor(pitches, dtype=torch.float32, device=device))  # fmt: skip
+
+    @torch.no_grad()
+    def make(self, model: Decodes, prior: Prior, count: int, seed: int) -> Tensor:
+        """New clips (count, 1, T) of any class and pitch, the quick way."""
+        anything = (torch.full((count,), -1), torch.full((count,), torch.nan))
+        return torch.cat([self.quickly(mel) for mel in self.drawn(model, prior, *anything, seed)])
+
+    @torch.no_grad()
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, 1, T) through the mel and a few iterations of Griffin-Lim."""
+        return torch.cat([self.quickly(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
+
+    def quickly(self, mel: Tensor) -> Tensor:
+        """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the floor is silence."""
+        speak = GriffinLimVocoder(self.spec, iterations=QUICK_ITERATIONS)
+        return speak(mel.masked_fill(mel <= self.floor, LOG_FLOOR)).cpu()
+
+    def mel_l1(self, made: Tensor, mel: Tensor, batch: Batch) -> Tensor:
+        """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
+        frames = self.frame_weights(self.used_frames(batch), 0.0)
+        return ((made - mel.clamp(min=self.floor)).abs().mean(1) * frames).sum(1) / frames.sum(1)
+
+    def preview(self, batch: Batch, columns: dict[str, Tensor]) -> Preview:
+        """Pictures of named log-mels (B, M, L), and sounds of them; `real` among them speaks for itself."""
+        speak = GriffinLimVocoder(self.spec, iterations=16)
+        sounds: dict[str, Tensor] = {}
+        pictures: list[tuple[str, Tensor]] = []
+        for i in range(len(batch.wav)):
+            for name, mels in columns.items():
+                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else speak(mels[i : i + 1])[0]
+                pictures.append((f"{i} {name}", mels[i]))
+        return Preview(self.spec.sample_rate, sounds, {"clips": pictures})

@@ -1,0 +1,151 @@
+"""`directions` and `sample --move`, as a user runs them."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+from audio_gen.generation import direction_search
+from audio_gen.generation.directions import DIRECTIONS_NAME, read_directions
+from tests.cli.conftest import Run
+from tests.generation.models import write_bundle, write_gan_bundle
+
+FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
+
+
+def fails(run: Run, *args: str | Path) -> str:
+    """The one line that a wrong command prints."""
+    out, error = run(*args, status=2)
+    assert out == "" and error.startswith("error: ") and len(error.splitlines()) == 1
+    return error
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trials() -> Iterator[None]:
+    """Few held-out clips: effects are rough, and commands fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direction_search, "MEASURED", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def made(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with its directions."""
+    from audio_gen.cli import app
+
+    folder = tmp_path_factory.mktemp("made") / "bundle"
+    shutil.copytree(plain, folder)
+    assert app.run(["directions", str(folder), "-n", "64", "--device", "cpu"]) == 0
+    return folder
+
+
+def test_json_tells_all_and_the_file_is_read_again(run: Run, plain: Path) -> None:
+    out, _ = run("directions", plain, "-n", "64", "--seed", "3", "--out", "d/x.safetensors", "--json")
+    told = json.loads(out)
+    names = ["brightness", "attack", "noisiness", "length", "loudness", *(f"pca{i}" for i in range(1, 6))]
+    assert [d["name"] for d in told["directions"]] == names
+    assert (told["n"], told["seed"], told["file"]) == (64, 3, str(Path("d/x.safetensors")))
+    assert all(set(d["effects"]) == set(names[:5]) for d in told["directions"])
+    assert told["spreads"]["loudness"]["unit"] == "dB" and told["spreads"]["loudness"]["sd"] > 0
+    assert read_directions(Path("d/x.safetensors")).digest == told["bundle"]
+    assert not (plain / DIRECTIONS_NAME).exists()
+
+
+def test_text_has_a_line_for_each_and_what_to_try(run: Run, plain: Path) -> None:
+    out, _ = run("directions", plain, "-n", "64", "--out", "x.safetensors")
+    lines = out.splitlines()
+    assert len(lines) == 12 and "of the variance" in lines[5]
+    assert all("sd" in line and "R2 0." in line for line in lines[:5])
+    assert "--directions x.safetensors --move" in lines[-1]
+
+
+def test_a_move_changes_the_sound_and_is_in_the_sidecar(run: Run, made: Path) -> None:
+    run("sample", made, "-n", "1", "--out", "a", *FAST)
+    run("sample", made, "-n", "1", "--out", "b", "--move", "pca1=+1.5", "--move", "pca2=-2", *FAST)
+    before, after = (json.loads(Path(f"{name}/seed-0000.json").read_text()) for name in "ab")
+    assert after["moves"] == {"pca1": 1.5, "pca2": -2.0} and "moves" not in before
+    assert after["bundle"] == before["bundle"]
+    directions = read_directions(made / DIRECTIONS_NAME)
+    step = 1.5 * directions.vectors[directions.index("pca1")] - 2 * directions.vectors[directions.index("pca2")]
+    assert [b - a for a, b in zip(before["z"], after["z"], strict=True)] == pytest.approx(step.tolist(), abs=1e-5)
+    sounds = [sf.read(Path(f"{name}/seed-0000.wav"), dtype="int16")[0] for name in "ab"]
+    assert len(sounds[0]) == len(sounds[1]) and (sounds[0] != sounds[1]).any()
+
+
+def test_a_moved_clip_is_varied_from_where_it_is(run: Run, made: Path) -> None:
+    run("sample", made, "-n", "1", "--out", "b", "--move", "pca1=2", *FAST)
+    run("vary", "b/seed-0000.wav", "--amount", "0", "-n", "1", "--out", "v", *FAST)
+    assert Path("v/seed-0000-vary-00.wav").read_bytes() == Path("b/seed-0000.wav").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["gan", "latent_gan"])
+def test_the_same_for_gans(run: Run, kind: str) -> None:
+    write_gan_bundle(Path("gan"), kind=kind)
+    run("directions", "gan", "-n", "64")
+    run("sample", "gan", "-n", "1", "--out", "a", "--move", "pca1=1", *FAST)
+    assert json.loads(Path("a/seed-0000.json").read_text())["moves"] == {"pca1": 1.0}
+
+
+def test_a_direction_that_does_nothing_is_told(run: Run, made: Path) -> None:
+    facts = read_directions(made / DIRECTIONS_NAME).facts
+    for fact in facts:
+        _, error = run("sample", made, "-n", "1", "--out", f"out-{fact.name}", "--move", f"{fact.name}=1", *FAST)
+        assert ("does next to nothing" in error) == (not fact.works)
+
+
+@pytest.mark.parametrize(
+    ("move", "told"),
+    [
+        (["brigtness=1"], "did you mean 'brightness'? there are brightness, attack"),
+        (["brightness=loud"], "try brightness=+1.5"),
+        (["brightness=9"], "a number from -5 to 5"),
+        (["pca1=1", "pca1=2"], "pca1 is moved twice"),
+    ],
+)
+def test_wrong_moves_are_one_line_and_leave_nothing(run: Run, made: Path, move: list[str], told: str) -> None:
+    options = [part for text in move for part in ("--move", text)]
+    assert told in fails(run, "sample", made, "--out", "a", *options, *FAST)
+    assert not Path("a").exists()
+
+
+def test_missing_directions_name_the_command(run: Run, plain: Path) -> None:
+    error = fails(run, "sample", plain, "--out", "a", "--move", "brightness=1", *FAST)
+    assert f"`audio-gen directions {plain}`" in error
+
+
+def test_directions_are_not_replaced_unasked(run: Run, made: Path, plain: Path) -> None:
+    before = (made / DIRECTIONS_NAME).read_bytes()
+    assert "-n 64, --seed 0); add --force" in fails(run, "directions", made, "-n", "64")
+    assert (made / DIRECTIONS_NAME).read_bytes() == before
+    Path("note.txt").write_text("mine")
+    assert "holds no directions" in fails(run, "directions", plain, "-n", "64", "--out", "note.txt")
+    assert Path("note.txt").read_text() == "mine"
+    run("directions", plain, "-n", "64", "--out", "note.txt", "--force")
+    assert read_directions(Path("note.txt")).source == {"n": 64, "seed": 0}
+
+
+def test_those_of_a_bundle_that_is_gone_are_refused_then_replaced(run: Run, made: Path) -> None:
+    write_bundle(Path("later"), seed=1)
+    shutil.copy(made / DIRECTIONS_NAME, "later")
+    error = fails(run, "sample", "later", "--out", "a", "--move", "brightness=1", *FAST)
+    assert "`audio-gen directions later` again" in error
+    _, note = run("directions", "later", "-n", "64")
+    assert "were replaced" in note
+    run("sample", "later", "-n", "1", "--out", "a", "--move", "pca1=1", *FAST)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [(["-n", "8"], "-n"), (["--out", "."], "is a folder"), (["--device", "tpu"], "device 'tpu'")],
+)
+def test_directions_tells_what_is_wrong(run: Run, plain: Path, args: list[str], told: str) -> None:
+    assert told in fails(run, "directions", plain, *args)
+    assert "nowhere" in fails(run, "directions", "nowhere")

@@ -1,0 +1,144 @@
+"""sample, encode, reconstruct, interpolate and vary with GANs, as a user runs them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import sounds
+from tests.cli.conftest import Run
+from tests.generation.models import FRAMES, GAN_LAYERS, LATENT_DIM, SPEC, write_bundle, write_gan_bundle
+
+FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gan_bundle(tmp_path_factory.mktemp("gan") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def latent_gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gan_bundle(tmp_path_factory.mktemp("latent-gan") / "bundle", kind="latent_gan")
+
+
+def fails(run: Run, *args: str | Path) -> str:
+    """The one line that a wrong command prints."""
+    out, error = run(*args, status=2)
+    assert out == "" and error.startswith("error: ") and len(error.splitlines()) == 1
+    return error
+
+
+def about(path: str) -> dict:
+    return json.loads(Path(path).with_suffix(".json").read_text())
+
+
+def wav(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["gan", "latent_gan"])
+def test_sample(run: Run, request: pytest.FixtureRequest, kind: str) -> None:
+    bundle = request.getfixturevalue(kind)
+    run("sample", bundle, "-n", "3", "--out", "a", *FAST)
+    run("sample", bundle, "-n", "1", "--seed", "2", "--batch", "1", "--out", "b", *FAST)
+    assert wav("a/seed-0002.wav") == wav("b/seed-0002.wav") != wav("a/seed-0001.wav")
+    assert about("a/seed-0002.wav")["model"] == kind and len(about("a/seed-0002.wav")["z"]) == LATENT_DIM
+    assert "MIDI 48 to 72" in fails(run, "sample", bundle, "--pitch", "90", "--out", "c", *FAST)
+    assert "it knows" in fails(run, "sample", bundle, "--class", "tuba", "--out", "c", *FAST)
+
+
+def test_truncation_is_temperature(run: Run, gan: Path) -> None:
+    args = ["sample", gan, "-n", "2", "--class", "bell", "--pitch", "60", *FAST]
+    run(*args, "--truncation", "0.5", "--out", "a")
+    run(*args, "--temperature", "0.5", "--out", "b")
+    assert wav("a/seed-0001.wav") == wav("b/seed-0001.wav") and about("a/seed-0001.wav")["temperature"] == 0.5
+    run(*args, "--truncation", "0", "--out", "c")
+    assert wav("c/seed-0000.wav") == wav("c/seed-0001.wav") != wav("a/seed-0000.wav")
+
+
+def test_grid(run: Run, gan: Path) -> None:
+    out, _ = run("sample", gan, "-n", "2", "--grid", "--out", "a", *FAST)
+    assert wav("a/grid.png").startswith(b"\x89PNG") and "grid.png" in out
+    assert "--force" in fails(run, "sample", gan, "-n", "1", "--seed", "9", "--grid", "--out", "a", *FAST)
+    out, _ = run("sample", gan, "-n", "1", "--grid", "--out", "b", "--json", *FAST)
+    assert json.loads(out)["pictures"] == [str(Path("b/grid.png"))]
+
+
+def test_encode_and_go_on_from_it(run: Run, gan: Path) -> None:
+    sounds.write(Path("drum-050-100.wav"), sounds.pluck(146.8, 1.0))
+    out, notes = run("encode", gan, "drum-050-100.wav", "--out", "e", "--steps", "30", "--json", *FAST)
+    (row,) = json.loads(out)["files"]
+    assert row["out"] == str(Path("e/drum-050-100.encoded.wav")) and row["mel_l1"] < row["mel_l1_start"]
+    assert (row["class"], row["pitch"]) == ("drum", 50.0)
+    assert "only its first 0.28 s" in notes and "steps of search" in notes
+    made = about("e/drum-050-100.encoded.wav")
+    assert (len(made["z"]), len(made["z"][0]), made["kind"]) == (GAN_LAYERS, LATENT_DIM, "encoded")
+    assert made["mel_l1"] == row["mel_l1"] and made["source"] == "drum-050-100.wav"
+    run("vary", "e/drum-050-100.encoded.wav", "--amount", "0", "-n", "1", "--out", "v", *FAST)
+    assert wav("v/drum-050-100.encoded-vary-00.wav") == wav("e/drum-050-100.encoded.wav")
+    _, notes = run("interpolate", gan, "--from", "e/drum-050-100.encoded.wav", "--to", "seed:1", "--steps", "2",
+                   "--out", "i", *FAST)  # fmt: skip
+    assert wav("i/step-00.wav") == wav("e/drum-050-100.encoded.wav") and "search" not in notes
+    ends = ["--from", "e/drum-050-100.encoded.wav", "--to", "e/drum-050-100.encoded.wav"]
+    assert "MIDI 48 to 72" in fails(run, "interpolate", gan, *ends, "--pitch", "90", "--out", "x", *FAST)
+    run("sample", gan, "-n", "1", "--seed", "1", "--out", "s", *FAST)
+    assert wav("i/step-01.wav") == wav("s/seed-0001.wav")
+
+
+def test_encode_and_reconstruct_tell_the_same(run: Run, gan: Path, latent_gan: Path, tmp_path: Path) -> None:
+    sound = sounds.write(Path("a.wav"), sounds.sine(sec=0.2))
+    for bundle in (gan, latent_gan, write_bundle(tmp_path / "vae")):
+        out, notes = run("encode", bundle, sound, "--out", "e", "--force", *FAST)
+        again, _ = run("reconstruct", bundle, sound, "--out", "r", "--force", *FAST)
+        assert out == again and "log-mel L1" in out
+        assert ("steps of search" in notes) == ("vae" not in str(bundle))
+        assert wav("e/a.encoded.wav") == wav("r/a.recon.wav")
+
+
+def test_interpolate_between_files(run: Run, gan: Path) -> None:
+    sounds.write(Path("a.wav"), sounds.pluck(200.0, 0.3))
+    sounds.write(Path("b.wav"), sounds.noise(0.3))
+    Path("b.json").write_text('{"velocity": 3}')  # a user's own
+    args = ["interpolate", gan, "--from", "a.wav", "--to", "b.wav", "--steps", "2"]
+    _, notes = run(*args, "--out", "i", *FAST)
+    assert notes.count("steps of search") == 2 and "b.json: tells no latent" in notes
+    run("reconstruct", gan, "a.wav", "b.wav", "--out", "r", *FAST)
+    assert wav("i/step-00.wav") == wav("r/a.recon.wav") and wav("i/step-01.wav") == wav("r/b.recon.wav")
+
+
+def test_layers(run: Run, gan: Path, latent_gan: Path, tmp_path: Path) -> None:
+    ends = ["--from", "seed:1", "--to", "seed:2", "--steps", "2"]
+    run("interpolate", gan, *ends, "--layers", "fine", "--out", "i", *FAST)
+    run("interpolate", gan, *ends, "--out", "whole", *FAST)
+    first, last = about("i/step-00.wav"), about("i/step-01.wav")
+    assert first["z"][:2] == last["z"][:2] and first["z"][2] != last["z"][2]
+    assert (first["class"], first["pitch"]) == (last["class"], last["pitch"])
+    assert wav("i/step-00.wav") == wav("whole/step-00.wav")
+    assert wav("i/step-01.wav") not in (wav("whole/step-01.wav"), wav("i/step-00.wav"))
+    assert "within 0-2 " in fails(run, "interpolate", gan, *ends, "--layers", "1-3", "--out", "x", *FAST)
+    for bundle in (latent_gan, write_bundle(tmp_path / "vae")):
+        assert "leave --layers out" in fails(run, "interpolate", bundle, *ends, "--layers", "0", "--out", "x", *FAST)
+    assert not Path("x").exists()
+
+
+def test_a_latent_of_another_shape_is_told(run: Run, gan: Path, latent_gan: Path) -> None:
+    for bundle, z, told in [(gan, [[0.0] * 8] * 2, "2 x 8 numbers, the model has 8 or 3 x 8"),
+                            (gan, [0.0] * 7, "7 numbers, the model has 8 or 3 x 8"),
+                            (latent_gan, [[0.0] * 8], "1 x 8 numbers, the model has 8;")]:  # fmt: skip
+        shutil.rmtree("s", ignore_errors=True)
+        run("sample", bundle, "-n", "1", "--out", "s", *FAST)
+        Path("s/seed-0000.json").write_text(json.dumps({**about("s/seed-0000.wav"), "z": z}))
+        assert told in fails(run, "vary", "s/seed-0000.wav", "--out", "v", *FAST)
+        ends = ["--from", "s/seed-0000.wav", "--to", "seed:1"]
+        assert told in fails(run, "interpolate", bundle, *ends, "--out", "v", *FAST)
+
+
+def test_clips_of_a_gan_have_its_length(run: Run, gan: Path) -> None:
+    import soundfile
+
+    run("sample", gan, "-n", "1", "--out", "s", *FAST)
+    assert soundfile.info("s/seed-0000.wav").frames == FRAMES * SPEC.hop_length
+    assert "--steps" in fails(run, "encode", gan, "s/seed-0000.wav", "--steps", "-1", "--out", "e", *FAST)
+    assert "none.wav" in fails(run, "encode", gan, "none.wav", "--out", "e", *FAST)

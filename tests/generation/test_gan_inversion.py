@@ -1,0 +1,50 @@
+"""From a sound back to a latent: clips of the GAN itself are found again."""
+
+import math
+
+import pytest
+import torch
+
+from audio_gen.generation.inversion import invert, log_mel_l1
+from audio_gen.generation.pipeline import Pipeline
+from tests.generation.models import GAN_LAYERS, LATENT_DIM
+
+
+@pytest.mark.parametrize("kind", ["gan", "latent_gan"])
+def test_a_clip_of_the_model_is_found_again(request: pytest.FixtureRequest, kind: str) -> None:
+    model: Pipeline = request.getfixturevalue(kind)
+    point = model.latents([4], class_name="drum", pitch=60)
+    mel = model.decode(point)[0]
+    found = invert(model, mel, 1, 60.0)
+    assert found.mel_l1 < 0.5 * found.mel_l1_start and 0 < found.steps <= 200
+    assert found.latents.z.shape == ((1, GAN_LAYERS, LATENT_DIM) if kind == "gan" else (1, LATENT_DIM))
+    assert found.latents.class_id.tolist() == [1] and found.latents.pitch.tolist() == [60.0]
+    assert found.mel_l1 == log_mel_l1(mel, model.decode(found.latents)[0], mel.shape[1])
+
+
+def test_the_search_is_deterministic_and_leaves_no_gradients(gan: Pipeline) -> None:
+    mel = gan.decode(gan.latents([4]))[0]
+    torch.manual_seed(1)
+    first = invert(gan, mel, -1, math.nan, steps=10)
+    torch.manual_seed(2)
+    second = invert(gan, mel, -1, math.nan, steps=10)
+    assert torch.equal(first.latents.z, second.latents.z) and first.steps == 10
+    assert all(parameter.grad is None for parameter in gan.model.parameters())
+
+
+def test_no_steps_is_the_models_own_guess(gan: Pipeline) -> None:
+    mel = gan.decode(gan.latents([4]))[0]
+    found = invert(gan, mel, 0, 60.0, steps=0)
+    assert torch.equal(found.latents.z, gan.encode(mel, 0, 60.0).z)
+    assert found.mel_l1 == found.mel_l1_start and found.steps == 0
+
+
+def test_silence_and_what_no_clip_is_like(gan: Pipeline) -> None:
+    for mel in (torch.full((40, 24), gan.model.mel_floor), 3 * torch.randn(40, 24)):
+        found = invert(gan, mel, 0, 60.0, steps=20, frames=5)
+        assert math.isfinite(found.mel_l1) and found.mel_l1 <= found.mel_l1_start
+
+
+def test_l1_counts_frames_of_sound_only() -> None:
+    made = torch.cat([torch.ones(3, 2), torch.full((3, 2), 9.0)], dim=1)
+    assert log_mel_l1(torch.zeros(3, 4), made, 2) == 1

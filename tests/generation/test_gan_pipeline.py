@@ -1,0 +1,98 @@
+"""GANs in the pipeline: the same promises as a VAE's, and latents for each layer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_gen.checkpoint import load_bundle
+from audio_gen.errors import ConfigError
+from audio_gen.generation.interpolate import between, decode_between, morph
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.sidecar import describe, read_sidecar, write_clip
+from audio_gen.generation.vary import vary
+from tests.generation.models import GAN_LAYERS, LATENT_DIM, write_gan_bundle
+
+POSITIONS = torch.linspace(0, 1, 5)
+
+
+@pytest.fixture(params=["gan", "latent_gan"])
+def either(request: pytest.FixtureRequest) -> Pipeline:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def layered(gan: Pipeline) -> tuple[Latents, Latents]:
+    """Two points of different class and pitch with a latent for each layer."""
+    z = torch.randn(2, GAN_LAYERS, LATENT_DIM, generator=torch.Generator().manual_seed(0))
+    return Latents.one(z[0], 0, 50.0), Latents.one(z[1], 2, 70.0)
+
+
+def test_a_seed_gives_the_same_clip_in_any_batch(either: Pipeline) -> None:
+    together = either.sample(5, seed=3, batch=16)
+    assert torch.equal(together, either.sample(5, seed=3, batch=1))
+    assert torch.equal(together[2:3], either.sample(1, seed=5))
+    assert not torch.allclose(together[0], together[1])
+
+
+def test_kinds_and_layers(pipeline: Pipeline, gan: Pipeline, latent_gan: Pipeline) -> None:
+    assert [p.kind for p in (pipeline, gan, latent_gan)] == ["vae", "gan", "latent_gan"]
+    assert [p.layers for p in (pipeline, gan, latent_gan)] == [1, GAN_LAYERS, 1]
+
+
+def test_temperature_zero_is_the_centre_of_the_class(either: Pipeline) -> None:
+    centres = load_bundle(either.path).tensors["prior.centres"]
+    for name, row in [("bell", 0), ("flute", 2)]:
+        points = either.latents(range(3), class_name=name, pitch=60, temperature=0)
+        assert torch.equal(points.z, centres[row].expand(3, -1))
+        assert torch.equal(either.decode(points)[2:], either.decode(Latents.one(centres[row], row, 60.0)))
+    spread = [either.latents(range(8), class_name="bell", temperature=t).z.std(0).mean() for t in (0.3, 0.7, 1.0)]
+    assert spread == sorted(spread) and spread[0] > 0
+
+
+def test_what_a_gan_was_not_trained_on_is_refused(either: Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it knows drum, bell, flute"):
+        either.sample(1, class_name="drun")
+    with pytest.raises(ConfigError, match="MIDI 48 to 72; try 60"):
+        either.sample(1, pitch=90)
+    plain = Pipeline.load(write_gan_bundle(tmp_path, classes=False, pitch=False), device="cpu")
+    assert bool(plain.decode(plain.latents([0])).isfinite().all())
+    with pytest.raises(ConfigError, match="without pitches"):
+        plain.latents([0], pitch=60)
+
+
+def test_one_latent_for_all_layers_is_the_same_latent_for_each(gan: Pipeline) -> None:
+    points = gan.latents(range(3))
+    layered = points.per_layer(GAN_LAYERS)
+    assert layered.z.shape == (3, GAN_LAYERS, LATENT_DIM) and layered.per_layer(GAN_LAYERS).z is layered.z
+    assert torch.equal(gan.decode(layered), gan.decode(points))
+
+
+def test_ends_are_exactly_the_clips(gan: Pipeline, layered: tuple[Latents, Latents]) -> None:
+    for start, end in [layered, (layered[0], gan.latents([3])), (gan.latents([3]), layered[1])]:
+        mel = decode_between(gan, start, end, POSITIONS)
+        assert torch.equal(mel[:1], gan.decode(start)) and torch.equal(mel[-1:], gan.decode(end))
+        assert between(start, end, POSITIONS).z.shape == (5, GAN_LAYERS, LATENT_DIM)
+    assert bool(morph(gan, *layered, 0.3).isfinite().all())
+
+
+def test_variations_of_a_layered_clip(gan: Pipeline, layered: tuple[Latents, Latents]) -> None:
+    same = vary(gan, layered[0], 0.0, range(2))
+    assert torch.equal(same.z, layered[0].z.expand(2, -1, -1))
+    fresh = vary(gan, layered[0], 1.0, [7])
+    expected = gan.prior.sample(torch.Generator().manual_seed(7), 0, 50.0, 1.0)
+    torch.testing.assert_close(fresh.z[0], expected.expand(GAN_LAYERS, -1))
+
+
+def test_a_layered_clip_is_made_again_from_its_sidecar(
+    gan: Pipeline, layered: tuple[Latents, Latents], tmp_path: Path
+) -> None:
+    wav = gan.vocode(gan.decode(layered[0]))[0]
+    about = describe(gan, layered[0], command="test")
+    assert about["model"] == "gan" and len(about["z"]) == GAN_LAYERS
+    write_clip(tmp_path / "a.wav", wav, about)
+    found = read_sidecar(tmp_path / "a.wav")
+    assert found is not None and torch.equal(found.z, layered[0].z[0])
+    again = Latents.one(found.z, gan.conditions.class_id(found.class_name), found.pitch or 0.0)
+    assert torch.equal(gan.vocode(gan.decode(again))[0], wav)

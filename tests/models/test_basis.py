@@ -1,0 +1,66 @@
+import pytest
+import torch
+from torch import Tensor
+
+from audio_gen.models.basis import Basis, principal_components
+
+
+def planted(count: int = 40, rank: int = 3, numbers: int = 50) -> Tensor:
+    """Rows (N, F) that vary in `rank` directions, around a mean far from zero."""
+    generator = torch.Generator().manual_seed(0)
+    size = torch.tensor([9.0, 4.0, 2.0])[:rank]
+    directions = torch.linalg.qr(torch.randn(numbers, rank, generator=generator))[0]
+    return torch.randn(count, rank, generator=generator) * size @ directions.T + torch.linspace(-5, 3, numbers)
+
+
+def analysed(basis: Basis, rows: Tensor) -> Tensor:
+    return (rows - basis.mean) / basis.scale @ basis.analysis.T
+
+
+def synthesised(basis: Basis, components: Tensor) -> Tensor:
+    return components @ basis.synthesis.T * basis.scale + basis.mean
+
+
+def test_planted_components_are_recovered_and_white() -> None:
+    rows = planted()
+    basis = principal_components(rows, 3)
+    components = analysed(basis, rows)
+    assert torch.allclose(synthesised(basis, components), rows, atol=1e-3)
+    assert torch.allclose(components.mean(0), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(components.T @ components / len(rows), torch.eye(3), atol=1e-3)
+    assert basis.synthesis.norm(dim=0).argsort(descending=True).tolist() == [0, 1, 2]
+
+
+def test_analysis_is_the_inverse_of_synthesis() -> None:
+    basis = principal_components(planted(), 3)
+    assert torch.allclose(basis.analysis @ basis.synthesis, torch.eye(3), atol=1e-4)
+
+
+def test_fewer_components_keep_the_largest() -> None:
+    rows = planted()
+    whole, one = principal_components(rows, 3), principal_components(rows, 1)
+    assert torch.allclose(one.synthesis.abs(), whole.synthesis[:, :1].abs(), atol=1e-3)
+    errors = [(synthesised(b, analysed(b, rows)) - rows).norm() for b in (one, principal_components(rows, 2), whole)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_asking_for_more_components_than_there_are_changes_nothing_that_is_made() -> None:
+    rows = planted()
+    basis = principal_components(rows, 12)
+    assert torch.isfinite(basis.analysis).all()
+    assert torch.allclose(synthesised(basis, analysed(basis, rows)), rows, atol=1e-2)
+
+
+@pytest.mark.parametrize(("count", "rank"), [(1, 0), (2, 1), (3, 2)])
+def test_few_rows(count: int, rank: int) -> None:
+    rows = planted()[:count]
+    basis = principal_components(rows, 8)
+    assert basis.analysis.shape == (rank, 50)
+    assert torch.allclose(synthesised(basis, analysed(basis, rows)), rows, atol=1e-3)
+
+
+def test_equal_rows_and_one_number_are_no_division_by_zero() -> None:
+    for rows in (torch.full((6, 4), -9.0), torch.zeros(1, 1)):
+        basis = principal_components(rows, 3)
+        assert all(torch.isfinite(part).all() for part in (basis.scale, basis.analysis, basis.synthesis))
+        assert torch.allclose(synthesised(basis, analysed(basis, rows)), rows, atol=1e-4)

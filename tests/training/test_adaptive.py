@@ -1,0 +1,130 @@
+import pytest
+import torch
+from torch import Tensor
+
+from audio_gen.training.adaptive import GAIN_NATS, MOST, SHIFT_BANDS, SHIFT_SHARE, AdaptiveAugment
+
+FLOOR = -9.0
+
+
+def augment(p: float = MOST, shift_bands: bool = True, images: float = 1000.0) -> AdaptiveAugment:
+    module = AdaptiveAugment(floor=FLOOR, shift_bands=shift_bands, target=0.6, images=images)
+    module.p.fill_(p)
+    return module
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sounds(count: int = 200) -> Tensor:
+    return torch.rand(count, 20, 24, generator=seeded()) * 8 - 8  # all above the floor
+
+
+def test_nothing_changes_at_p_zero() -> None:
+    mel = sounds()
+    mel[:, :, 12:] = FLOOR
+    assert torch.equal(augment(0.0)(mel, seeded()), mel)
+
+
+def test_the_same_seed_makes_the_same_changes() -> None:
+    mel = sounds()
+    assert torch.equal(augment()(mel, seeded(3)), augment()(mel, seeded(3)))
+    assert not torch.equal(augment()(mel, seeded(3)), augment()(mel, seeded(4)))
+
+
+def test_silence_stays_silent() -> None:
+    silence = torch.full((200, 20, 24), FLOOR)
+    assert torch.equal(augment()(silence, seeded()), silence)
+
+
+def test_values_stay_between_the_floor_and_the_loudest_with_gain() -> None:
+    mel = sounds()
+    changed = augment()(mel, seeded())
+    assert changed.min() == FLOOR
+    assert changed.max() <= mel.max() + GAIN_NATS
+    assert changed.max() > mel.max()
+
+
+def test_p_is_the_share_of_clips_that_each_change_meets() -> None:
+    """Of clips that are 1 nat throughout, those of another level had gain; p is 0.5."""
+    mel = torch.ones(4000, 4, 4)
+    changed = augment(0.5)(mel, seeded())
+    level = changed.amax(dim=(1, 2))
+    assert float((level != 1).float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_bands_stay_where_they_are_when_pitch_is_a_label() -> None:
+    mel = torch.full((400, 20, 24), FLOOR)
+    mel[:, 10] = 0.0
+
+    def bands(shift_bands: bool) -> set[int]:
+        rows = (augment(shift_bands=shift_bands)(mel, seeded()) > FLOOR).any(2).nonzero()[:, 1]
+        return set(rows.tolist())
+
+    assert bands(False) == {10}
+    assert bands(True) == set(range(10 - SHIFT_BANDS, 11 + SHIFT_BANDS))
+
+
+def test_clips_move_in_time_and_what_comes_in_at_the_start_is_silence() -> None:
+    mel = torch.full((400, 20, 24), FLOOR)
+    mel[:, :, 0] = 0.0
+    starts = (augment(shift_bands=False)(mel, seeded()) > FLOOR).any(1)
+    assert set(starts.nonzero()[:, 1].tolist()) == set(range(1 + round(SHIFT_SHARE * 24)))
+
+
+def test_gradients_flow_to_what_was_made() -> None:
+    mel = sounds(50).requires_grad_()
+    augment()(mel, seeded()).sum().backward()
+    assert mel.grad is not None
+    assert (mel.grad.flatten(1).abs().sum(1) > 0).all()
+    silent = torch.full((50, 20, 24), FLOOR, requires_grad=True)
+    augment()(silent, seeded()).sum().backward()
+    assert silent.grad is not None
+    assert (silent.grad.flatten(1).abs().sum(1) > 0).all()  # silence can end
+
+
+def step(module: AdaptiveAugment, gap: float, times: int) -> None:
+    for _ in range(times):
+        module.update(torch.full((10,), gap), torch.zeros(10))
+
+
+def test_p_rises_while_pairs_are_told_apart_and_falls_when_not() -> None:
+    module = augment(0.0)
+    step(module, 1.0, 10)
+    assert float(module.p) == 0  # the average has not come to the target yet
+    step(module, 1.0, 40)
+    assert 0 < float(module.p) <= 0.4
+    assert float(module.sign) > 0.6
+    high = float(module.p)
+    step(module, -1.0, 30)
+    assert float(module.p) < high
+    step(module, -1.0, 200)
+    assert float(module.p) == 0
+
+
+def test_p_goes_as_fast_as_images_say_and_no_further_than_the_most() -> None:
+    module = augment(0.0, images=500.0)
+    module.sign.fill_(1.0)
+    step(module, 1.0, 5)
+    assert float(module.p) == pytest.approx(5 * 10 / 500)
+    step(module, 1.0, 200)
+    assert float(module.p) == pytest.approx(MOST)
+
+
+def test_only_the_sign_of_a_gap_counts() -> None:
+    modules = augment(0.3), augment(0.3)
+    step(modules[0], 0.01, 20)
+    step(modules[1], 100.0, 20)
+    assert torch.equal(modules[0].sign, modules[1].sign)
+    assert torch.equal(modules[0].p, modules[1].p)
+
+
+def test_all_of_its_state_is_saved() -> None:
+    module, again = augment(0.0), augment(0.0)
+    step(module, 1.0, 40)
+    again.load_state_dict(module.state_dict())
+    step(module, 1.0, 5)
+    step(again, 1.0, 5)
+    assert float(again.p) == float(module.p) > 0
+    assert torch.equal(again(sounds(), seeded()), module(sounds(), seeded()))

@@ -1,0 +1,371 @@
+"""The GAN's tasks on mel images and on a VAE's latents: what holds in every step, and how runs start."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from audio_gen.audio.mel import MelSpec
+from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
+from audio_gen.models import build_model
+from audio_gen.training.engine import weighted_sum
+from audio_gen.training.metrics import read_metrics
+from audio_gen.training.tasks import TASKS, train_run
+from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.source import open_source
+from audio_gen.training.tasks.start import CLIP_TENSORS
+from tests.sounds import noise, pluck, write
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+ONCE = "augment=0"  # each clip is encoded once, not hundreds of times in other forms
+QUICK = ["train.previews=0", "train.validations=0", "train.steps=2", ONCE]
+DOMAINS = ["mel", "latent"]
+FROZEN = ["mapping", "linear", "synthesis"]
+
+
+def write_sounds(folder: Path, names: tuple[str, ...] = ("bell", "drum"), count: int = 6) -> Path:
+    """`count` clips of each name, such as bell-060-100.wav: class, pitch, velocity."""
+    for number, name in enumerate(names):
+        for i in range(count):
+            pitch = 48 + 4 * i + number
+            tone = pluck(440 * 2 ** ((pitch - 69) / 12), 0.3 + 0.03 * i)
+            write(folder / f"{name}-{pitch:03d}-100.wav", tone + number * noise(0.3 + 0.03 * i, seed=i)[: len(tone)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sounds(tmp_path_factory.mktemp("sounds"))
+
+
+def train(source: Path, run: Path, *overrides: str, model: str = "gan", **how: Any) -> Path:
+    file = CONFIGS / model / "tiny.yaml"
+    return train_run(source, run, model=model, config_file=file, overrides=[*QUICK, *overrides], device="cpu", **how)
+
+
+@pytest.fixture(scope="module")
+def vae(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(sounds, tmp_path_factory.mktemp("runs") / "vae", model="vae")
+
+
+@pytest.fixture(scope="module")
+def gan(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GAN of bells and drums that has taken two steps."""
+    return train(sounds, tmp_path_factory.mktemp("runs") / "gan", "train.lr=0.01")
+
+
+def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
+    """A task as it is before the first step, and its training clips."""
+    settings = resolve_config(run, "gan", CONFIGS / "gan" / "tiny.yaml", [ONCE, *overrides], {})
+    assert isinstance(settings.mel, dict)
+    spec = MelSpec.from_dict(settings.mel)
+    cache = open_source(source, run, settings, spec, lambda event: None)
+    torch.manual_seed(0)
+    task = TASKS["gan"][1](settings, spec, cache)
+    data = ClipDataset(cache, split="train", segment_samples=task.segments()[0], seed=0, crop="start")
+    task.initialise(data)
+    return task, data
+
+
+@pytest.fixture(params=DOMAINS)
+def either(request: pytest.FixtureRequest, sounds: Path, vae: Path, tmp_path: Path) -> tuple[Any, ClipDataset]:
+    """The task of each domain."""
+    return ready(sounds, tmp_path / "run", f"domain={request.param}", f"vae={vae}")
+
+
+def one_line(error: pytest.ExceptionInfo[AudioGenError], *parts: object) -> bool:
+    text = str(error.value)
+    return "\n" not in text and all(str(part) in text for part in parts)
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_every_loss_has_one_weight(either: tuple[Any, ClipDataset]) -> None:
+    task, data = either
+    assert [phase.name for phase in task.phases()] == ["d", "g"]
+    for phase in ("d", "g"):
+        losses = task.losses(phase, data.batch(0, 4), generator())
+        for progress in (0.0, 0.1, 1.0):
+            assert losses.keys() == task.weights(phase, progress).keys()
+        assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
+    assert all(torch.isfinite(value) for value in task.readings().values())
+
+
+def test_a_lazy_penalty_comes_in_its_turn_and_lecam_where_it_is_asked_for(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run", "loss.penalty_steps=2", "loss.lecam=0.1")
+    found = [task.losses("d", data.batch(i, 4), generator()) for i in range(4)]
+    assert [float(losses["penalty"].detach()) > 0 for losses in found] == [True, False, True, False]
+    assert all(float(losses["lecam"].detach()) >= 0 and losses["lecam"].requires_grad for losses in found)
+
+
+def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path, tmp_path: Path) -> None:
+    """Every second step twice as much; on every second of four alike pairs the same as on all of them."""
+    found = {}
+    for name, *settings in (
+        ("all", "loss.penalty_stride=1"), ("steps", "loss.penalty_stride=1", "loss.penalty_steps=2"),
+        ("stride", "loss.penalty_stride=2"),
+    ):  # fmt: skip
+        task, data = ready(sounds, tmp_path / name, *settings)
+        drawn = task._draw(data.batch(0, 4), generator())
+        alike = drawn._replace(
+            **{key: getattr(drawn, key)[:1].repeat(4, 1, 1) for key in ("real", "fake", "features")},
+            conditions=tuple(condition[:1].repeat(4) for condition in drawn.conditions),
+        )
+        found[name] = float(task.critics.d_losses(alike, generator())["penalty"].detach())
+    assert found["all"] > 0
+    assert found["steps"] == pytest.approx(2 * found["all"], rel=1e-4)
+    assert found["stride"] == pytest.approx(found["all"], rel=1e-4)
+
+
+def test_both_sides_judge_places_and_latents_too(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run", "loss.latent=1")
+    for phase, name in (("d", "adv_d"), ("g", "adv_g")):
+        losses = task.losses(phase, data.batch(0, 4), generator())
+        values = [float(losses[key].detach()) for key in (name, f"{name}_local", f"{name}_latent")]
+        assert len(set(values)) == 3
+        assert all(value > 0 for value in values)
+
+
+def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run")
+    assert task.critics.modules.keys() == {"d", "d_latent", "adaptive", "averages"}
+    assert all(task.modules[name] is module for name, module in task.critics.modules.items())
+    for _ in range(2):
+        task.losses("d", data.batch(0, 4), generator())
+    assert float(task.modules.state_dict()["averages.steps"]) == 2
+
+
+def test_runs_start_as_the_density_of_their_clips(either: tuple[Any, ClipDataset]) -> None:
+    """Each clip's latent is an anchor of its class, and the network adds nothing yet."""
+    task, data = either
+    mapping = task.model.mapping
+    assert len(mapping.anchor_class) == len(data)
+    mel, *conditions = task.mels.basis()
+    w = task.model.encode(mel, *conditions)[0].detach()
+    for number in (0, 1):
+        anchors = mapping.corners[mapping.anchor_class == number][:, 0, :-1]
+        assert nearest(w[conditions[0] == number], anchors) < 1e-3
+    z = torch.randn(8, task.model.noise_dim, generator=generator())
+    given = torch.arange(8) % 2, torch.linspace(50, 65, 8)
+    assert torch.equal(task.model.map(z, *given), mapping.start(z, *given))
+
+
+def nearest(points: Tensor, others: Tensor) -> float:
+    """How far the most distant of points (N, D) is from the nearest of others (K, D), and the other way round."""
+    distance = torch.cdist(points, others)
+    return float(torch.cat([distance.amin(0), distance.amin(1)]).max())
+
+
+def test_each_phase_moves_its_own_networks_only(either: tuple[Any, ClipDataset]) -> None:
+    """The loss of one side leaves no gradient on the other, and all that should learn has one."""
+    task, data = either
+    own = {phase.name: phase.parameters() for phase in task.phases()}
+    others = {"d": list(task.model.parameters()), "g": own["d"]}
+    for phase in ("d", "g"):
+        task.modules.zero_grad(set_to_none=True)
+        losses = task.losses(phase, data.batch(0, 4), generator())
+        weighted_sum(losses, task.weights(phase, 0.5)).backward()
+        assert all(parameter.grad is None for parameter in others[phase])
+        assert any(bool(parameter.grad.any()) for parameter in own[phase] if parameter.grad is not None)
+    assert all(parameter.requires_grad for parameter in own["d"])
+
+
+def test_the_generators_phase_does_not_change_what_judges(either: tuple[Any, ClipDataset]) -> None:
+    task, data = either
+    task.losses("d", data.batch(0, 4), generator())
+    before = {name: value.clone() for name, value in task.modules.state_dict().items()}
+    task.losses("g", data.batch(0, 4), generator())
+    assert same(before, task.modules.state_dict())
+
+
+def test_both_phases_see_the_same_made_clips_and_the_seed_decides(either: tuple[Any, ClipDataset]) -> None:
+    task, data = either
+    rows = []
+    for seed in (0, 0, 1):
+        for phase in ("d", "g"):
+            losses = task.losses(phase, data.batch(0, 4), torch.Generator().manual_seed(seed))
+        rows.append({name: float(value.detach()) for name, value in losses.items()})
+    assert rows[0] == rows[1] != rows[2]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_bundle_makes_what_the_task_made(sounds: Path, vae: Path, tmp_path: Path, domain: str) -> None:
+    task, _ = ready(sounds, tmp_path / "run", f"domain={domain}", f"vae={vae}")
+    save_bundle(tmp_path / "bundle", *task.bundle(task.model))
+    bundle = load_bundle(tmp_path / "bundle")
+    model: Any = build_model(bundle.config, bundle.tensors)
+    z = torch.randn(4, model.noise_dim, generator=generator())
+    given = torch.tensor([0, 1, -1, 0]), torch.tensor([50.0, 60, 55, float("nan")])
+    with torch.no_grad():
+        made, again = (m.decode(m.map(z, *given), *given) for m in (task.model, model))
+    assert torch.equal(made, again)
+    assert bundle.config["classes"] == ["bell", "drum"]
+    assert bundle.config["pitch_range"] == [48, 69]
+    prior = bundle.part("prior")
+    assert prior["centres"].shape == (3, model.latent_dim)
+    assert sorted(prior["classes"].unique().tolist()) == [0, 1]
+    assert prior["pitches"].min() >= 48
+
+
+def test_validation_and_preview_of_both_domains(either: tuple[Any, ClipDataset]) -> None:
+    task, data = either
+    with torch.no_grad():
+        values = task.validate(task.model, data.fixed_batches(4, 6))
+        preview = task.preview(task.model, next(data.fixed_batches(2, 2)))
+        made = task.make(task.model, 3, 0)
+    assert all(value == pytest.approx(value) for value in values.values())
+    assert {name.split("-")[1] for name in preview.sounds} >= {"real", "sampled"}
+    assert made.shape[:2] == (3, 1)
+    assert torch.isfinite(made).all()
+
+
+def test_a_run_can_start_from_one_with_other_classes(gan: Path, tmp_path: Path) -> None:
+    """The networks are the bundle's; each class starts where its own clips lie among the bundle's components."""
+    task, data = ready(write_sounds(tmp_path / "new", ("horn", "lute", "oboe")), tmp_path / "run", "loss.latent=1")
+    task.start_from(load_bundle(gan), gan)
+    theirs, mine = load_bundle(gan).part("model"), task.model.state_dict()
+    kept = [name for name in mine if "class_embedding" not in name and name not in CLIP_TENSORS]
+    assert all(torch.equal(mine[name], theirs[name]) for name in kept)
+    mel, *conditions = task.mels.basis()
+    w = task.model.encode(mel, *conditions)[0]
+    assert torch.allclose(task.bank.mu, w, atol=1e-4)  # latents of the bundle's components
+    for number in range(3):
+        anchors = mine["mapping.corners"][mine["mapping.anchor_class"] == number][:, 0, :-1]
+        assert nearest(w[conditions[0] == number], anchors) < 1e-3
+    task.losses("d", data.batch(0, 4), generator())
+
+
+def test_as_many_other_classes_are_other_classes(gan: Path, tmp_path: Path) -> None:
+    """The same sounds, but the first class by its letter is the other one now."""
+    task, _ = ready(write_sounds(tmp_path / "new", ("lute", "horn")), tmp_path / "run")
+    before = {name: value.clone() for name, value in task.model.state_dict().items() if "class_embedding" in name}
+    task.start_from(load_bundle(gan), gan)
+    mine, theirs = task.model.state_dict(), load_bundle(gan).part("model")
+    assert torch.allclose(class_means(mine), class_means(theirs).flip(0), atol=0.3)
+    assert not torch.allclose(class_means(mine), class_means(theirs), atol=0.3)
+    assert len(before) == 2
+    assert all(torch.equal(mine[name], value) for name, value in before.items())
+
+
+def class_means(tensors: dict[str, Tensor]) -> Tensor:
+    """Mean latents of the clips of two classes (2, D)."""
+    anchors, class_id = tensors["mapping.corners"][:, 0, :-1], tensors["mapping.anchor_class"]
+    return torch.stack([anchors[class_id == number].mean(0) for number in (0, 1)])
+
+
+def test_a_run_on_the_same_sounds_starts_from_all_of_it(gan: Path, sounds: Path, tmp_path: Path) -> None:
+    task, _ = ready(sounds, tmp_path / "run")
+    task.start_from(load_bundle(gan), gan)
+    assert same(task.model.state_dict(), load_bundle(gan).part("model"))
+
+
+@pytest.mark.parametrize("frozen", [["mapping"], ["linear"], ["synthesis"], FROZEN])
+def test_frozen_parts_stay_and_the_rest_learns(gan: Path, sounds: Path, tmp_path: Path, frozen: list[str]) -> None:
+    train(sounds, tmp_path / "run", f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", init=gan)
+    theirs = load_bundle(gan).part("model")
+    modules = load_checkpoint(tmp_path / "run/checkpoints/step-00000002.pt")["modules"]
+    mine = {name[len("model.") :]: value for name, value in modules.items() if name.startswith("model.")}
+    for part in (*FROZEN, "class_embedding"):
+        names = [name for name in mine if name.startswith(f"{part}.")]
+        assert all(torch.equal(mine[name], theirs[name]) for name in names) == (part in frozen)
+    train(sounds, tmp_path / "run", f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", "train.steps=3")
+    more = load_bundle(tmp_path / "run").part("model")  # goes on as it was begun, without --init as well
+    for name in mine:
+        if name.split(".")[0] in frozen:
+            assert torch.equal(more[name], theirs[name])
+
+
+def test_what_does_not_fit_is_refused_in_one_line(gan: Path, vae: Path, sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as error:
+        train(sounds, tmp_path / "kind", init=vae)
+    assert one_line(error, vae, "holds a vae", "--model gan")
+    with pytest.raises(CheckpointError) as error:
+        train(sounds, tmp_path / "shape", "net.latent_dim=5", init=gan)
+    assert one_line(error, gan, "8", "5")
+    with pytest.raises(CheckpointError) as error:
+        train(sounds, tmp_path / "length", "data.segment_sec=0.3", init=gan)
+    assert one_line(error, gan, "31", "19")
+    with pytest.raises(MelMismatchError) as mel:
+        train(sounds, tmp_path / "mel", "mel.f_max=7000", init=gan)
+    assert one_line(mel, gan, "7000", "8000")
+
+
+def latent(sounds: Path, run: Path, vae: Path | None, *overrides: str, **how: Any) -> Path:
+    place = [] if vae is None else [f"vae={vae}"]
+    return train(sounds, run, "domain=latent", *place, *overrides, **how)
+
+
+def test_the_latent_domain_says_how_to_get_a_vae(sounds: Path, gan: Path, tmp_path: Path) -> None:
+    for place, told in ((None, "needs a trained VAE"), (tmp_path / "none", tmp_path / "none"), (gan, "holds a gan")):
+        with pytest.raises(ConfigError) as error:
+            latent(sounds, tmp_path / "run", place)
+        assert one_line(error, told, "--model vae", "--set vae=")
+
+
+def test_a_vae_of_other_sounds_is_refused_by_name(sounds: Path, vae: Path, tmp_path: Path) -> None:
+    with pytest.raises(MelMismatchError) as mel:
+        latent(sounds, tmp_path / "mel", vae, "mel.f_max=7000")
+    assert one_line(mel, vae, "7000", "8000")
+    with pytest.raises(ConfigError) as error:
+        latent(sounds, tmp_path / "length", vae, "data.segment_sec=0.3")
+    assert one_line(error, vae, "segment_sec", "31", "19")
+    with pytest.raises(ConfigError) as error:
+        latent(write_sounds(tmp_path / "others", ("horn", "lute")), tmp_path / "classes", vae)
+    assert one_line(error, vae, "bell", "horn")
+    with pytest.raises(ConfigError) as error:
+        latent(sounds, tmp_path / "pitch", vae, "net.use_pitch=false")
+    assert one_line(error, vae, "pitch range", "48")
+
+
+def test_the_vae_stays_as_it_is_and_a_run_can_start_from_another_over_it(
+    sounds: Path, vae: Path, tmp_path: Path
+) -> None:
+    latent(sounds, tmp_path / "one", vae, "train.lr=0.01")
+    one, original = load_bundle(tmp_path / "one").part("model"), load_bundle(vae).part("model")
+    assert all(torch.equal(one[f"vae.{name}"], value) for name, value in original.items())
+    task, _ = ready(sounds, tmp_path / "two", "domain=latent", f"vae={vae}")
+    task.start_from(load_bundle(tmp_path / "one"), tmp_path / "one")
+    assert same(task.model.state_dict(), one)
+    other = train(sounds, tmp_path / "vae", "train.seed=1", model="vae")
+    with pytest.raises(CheckpointError) as error:
+        latent(sounds, tmp_path / "three", other, init=tmp_path / "one")
+    assert one_line(error, tmp_path / "one", other, "another VAE")
+
+
+@pytest.mark.parametrize("names", [(1,), (5, 2), (5, 1)])
+def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
+    """One clip in all; a class of two, and of one."""
+    for name, count in zip(("bell", "drum"), names, strict=False):
+        write_sounds(tmp_path / "few", (name,), count)
+    events: list[dict] = []
+    train(tmp_path / "few", tmp_path / "run", "train.validations=1", "augment=auto", on_event=events.append)
+    assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("model").values())
+    told = [e["text"] for e in events if e["kind"] == "note" and "fewer than 5 clips" in e["text"]]
+    assert len(told) == (len(names) > 1)  # a folder of one sort has no smaller one
+    assert all("drum (" in text and "\n" not in text for text in told)
+
+
+def test_only_classes_of_few_clips_are_warned_of_by_name(tmp_path: Path) -> None:
+    for name, count in (("bell", 8), ("drum", 2)):
+        write_sounds(tmp_path / "few", (name,), count)
+    events: list[dict] = []
+    train(tmp_path / "few", tmp_path / "run", "train.steps=1", on_event=events.append)
+    (told,) = [e["text"] for e in events if e["kind"] == "note" and "fewer than 5 clips" in e["text"]]
+    assert "drum (2)" in told or "drum (1)" in told  # one may be kept out
+    assert "bell" not in told
+
+
+def test_metrics_show_losses_gaps_and_augmentation(gan: Path) -> None:
+    found = set().union(*read_metrics(gan))
+    losses = {f"loss/adv_{side}{part}" for side in "dg" for part in ("", "_local", "_latent")}
+    assert losses | {"grad_norm/d", "grad_norm/g", "adaptive/p", "gap/logits"} <= found
