@@ -8,7 +8,7 @@ import pytest
 
 from audio_gen.data.cache import build_cache
 from tests.cli.conftest import Run
-from tests.generation.models import FRAMES, SPEC, write_bundle
+from tests.generation.models import FRAMES, SPEC, write_bundle, write_gan_bundle
 from tests.sounds import noise, pluck, write
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu", "--pitch", "none"]
@@ -68,6 +68,14 @@ def test_a_run_is_sampled_and_judged_with_its_training_clips(run: Run, sounds: P
     assert json.loads(fewer)["n"]["generated"] == 10 and len(list(Path("judged/samples").glob("*.wav"))) == 10
     again, _ = run("evaluate", sounds / "real", "--run", "run", "-n", "12", *FAST, "--json")
     assert json.loads(again)["kad"] == result["kad"]
+
+
+@pytest.mark.parametrize("kind", ["gan", "latent_gan"])
+def test_a_gan_is_judged_with_what_it_finds_of_kept_out_sounds(run: Run, sounds: Path, kind: str) -> None:
+    write_gan_bundle(Path("run/bundle"), kind=kind)
+    out, _ = run("evaluate", sounds / "real", "run", "-n", "12", *FAST, "--json")
+    result = json.loads(out)
+    assert result["n"]["generated"] == 12 and result["reconstruction"]["kad"] is not None
 
 
 def test_a_reference_stands_for_its_folder(run: Run, sounds: Path) -> None:

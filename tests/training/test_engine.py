@@ -108,6 +108,9 @@ def test_every_config_trains_saves_and_exports(
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 64)
     model = model_of(path)
     small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
+    if read_yaml(path).get("domain") == "latent":
+        train_run(notes, tmp_path / "vae", model="vae", steps=1, overrides=small, device="cpu")
+        small.append(f"vae={tmp_path / 'vae'}")
     train(notes, tmp_path / "run", model, config_file=path, steps=1, overrides=small)
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 1
     assert list((tmp_path / "run/previews").rglob("*.wav"))
