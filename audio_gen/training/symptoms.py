@@ -41,6 +41,8 @@ DIVERGED_LOSS = 2.0
 EXPLODED_KL_PER_DIMENSION, EXPLODED_KL, RECOVERED_LOSS = 20.0, 2000.0, 100.0
 # Gradient norms of working VAEs fall to a third; 20 times the first is on the way to NaN, whatever the model.
 EXPLODED_GRADIENT = 20.0
+# Norms of a GAN that diverged passed 1,000 sixty steps before NaN; those of two that did not stayed below 15.
+ADVERSARIAL_GRADIENT = 1000.0
 # Spectral flatness of white noise is 0.56; of 529 drums, 97 of them hi-hats, the highest was 0.29.
 NOISE_FLATNESS = 0.4
 MOST_SILENT = 0.5
@@ -197,7 +199,11 @@ def _error_grew(log: Readings) -> str | None:
 
 
 def _gradient_grew(log: Readings) -> str | None:
-    return _first_grown([(key, *log.start_and_end(key)) for key in log.keys("grad_norm/")], EXPLODED_GRADIENT)
+    # Adversarial gradients start near zero, with networks that change nothing yet: there the end alone counts.
+    adversarial, ends = bool(log.keys("gap/")), [(key, *log.start_and_end(key)) for key in log.keys("grad_norm/")]
+    if adversarial:
+        ends = [(key, start, end) for key, start, end in ends if end > ADVERSARIAL_GRADIENT]
+    return _first_grown(ends, EXPLODED_GRADIENT)
 
 
 def _first_grown(ends: Sequence[tuple[str, float, float]], factor: float) -> str | None:

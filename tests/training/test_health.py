@@ -217,3 +217,9 @@ def test_readings() -> None:
     assert ramp.start_and_end("loss/mel") == (1.5, 37.5)
     assert ramp.best_start_and_end("loss/mel") == (0.0, 37.5)
     assert all(math.isnan(value) for value in ramp.start_and_end("loss/x"))
+
+
+def test_adversarial_gradients_may_rise_from_nothing_but_not_without_end() -> None:
+    rows = [{"step": 10 * i, "gap/logits": 0.5, "grad_norm/g": 0.05 + 0.1 * i} for i in range(1, 100)]
+    assert "divergence" not in alarms(rows)
+    assert alarms(scaled(rows, "grad_norm/", lambda share: 1 + 3000 * share**4)) == ["divergence"]
