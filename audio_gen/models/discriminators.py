@@ -5,8 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audio_gen.models.mapping import pitch_inputs
-from audio_gen.models.synthesis import patched
-from audio_gen.models.vae import PATCH, pad_to, stage_sizes
+from audio_gen.models.vae import PATCH, pad_to, patched, stage_sizes
 
 EMBEDDED_PITCH = 32
 LOCAL_STAGE = 1

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.models.vae import PATCH, stage_sizes
+from audio_gen.models.vae import PATCH, patched, stage_sizes
 
 NOISE_CHANNELS = PATCH * PATCH  # white noise at full resolution, a patch in a pixel
 
@@ -71,10 +71,3 @@ class Synthesis(nn.Module):
                 height, width = self.sizes[len(self.sizes) - 2 - i]
                 x = F.interpolate(self.ups[i](x), scale_factor=2, mode="nearest")[:, :, :height, :width]
         return F.pixel_shuffle(self.head(F.silu(x)), PATCH)[:, 0, : self.n_mels, : self.frames]
-
-
-def patched(project: nn.Module, features: Tensor, height: int) -> Tensor:
-    """Features of bands (B, F, M) as an image of patches (B, C, height, 1), through `project` from F * PATCH to C."""
-    padded = F.pad(features, (0, PATCH * height - features.shape[-1]))
-    patches = padded.unflatten(2, (-1, PATCH)).permute(0, 2, 1, 3).flatten(2)  # (B, H, F * PATCH)
-    return project(patches).transpose(1, 2)[..., None]

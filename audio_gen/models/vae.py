@@ -142,6 +142,13 @@ def pad_to(x: Tensor, height: int, width: int) -> Tensor:
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), mode="replicate")
 
 
+def patched(project: nn.Module, features: Tensor, height: int) -> Tensor:
+    """Features of bands (B, F, M) as an image of patches (B, C, height, 1), through `project` from F * PATCH to C."""
+    padded = F.pad(features, (0, PATCH * height - features.shape[-1]))
+    patches = padded.unflatten(2, (-1, PATCH)).permute(0, 2, 1, 3).flatten(2)  # (B, H, F * PATCH)
+    return project(patches).transpose(1, 2)[..., None]
+
+
 class Encoder(nn.Module):
     """2-D residual network on patches of the mel image; its output starts at zero."""
 
@@ -212,7 +219,7 @@ class Decoder(nn.Module):
         x = self.stem(z).unflatten(1, (-1, height, width))
         for i, stage in enumerate(self.stages):
             if i == len(self.stages) - 1 and self.features is not None and features is not None:
-                x = x + self._patched(features)
+                x = x + patched(self.features, features, self.sizes[0][0])
             for block in stage:  # type: ignore[attr-defined]
                 x = block(x, z)
             if i < len(self.ups):
@@ -220,10 +227,3 @@ class Decoder(nn.Module):
                 x = F.interpolate(self.ups[i](x), scale_factor=2, mode="nearest")[:, :, :height, :width]
         x = F.pixel_shuffle(self.head(F.silu(self.norm(x))), PATCH)
         return x[:, 0, : self.n_mels, : self.frames]
-
-    def _patched(self, features: Tensor) -> Tensor:
-        """features (B, K, M) -> (B, C, H, 1) at the resolution of the patches."""
-        padded = F.pad(features, (0, PATCH * self.sizes[0][0] - self.n_mels))
-        patches = padded.unflatten(2, (-1, PATCH)).permute(0, 2, 1, 3).flatten(2)  # (B, H, K * PATCH)
-        assert self.features is not None
-        return self.features(patches).transpose(1, 2)[..., None]

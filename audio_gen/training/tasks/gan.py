@@ -13,9 +13,8 @@ from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
-from audio_gen.models.mapped import MappedPrior
 from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.training.tasks.bank import LatentBank, gan_bundle, mapped_prior, start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mels import MelData
@@ -65,8 +64,7 @@ class GANTask:
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
-        samples = self.mels.spec.samples(self.mels.frames)
-        return samples, samples
+        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
@@ -79,7 +77,6 @@ class GANTask:
         self.bank = LatentBank(self.mels, self.gan) if self.config.loss.latent else None
         start_mapping(self.gan.mapping, self.mels, self.gan)
         self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
-        self.known = self.mels.known_conditions()
 
     def start_from(self, bundle: Bundle, run: Path) -> None:
         """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them."""
@@ -165,24 +162,21 @@ class GANTask:
         assert isinstance(model, GAN)
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
         guessed = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        sampled = torch.cat(
+            list(self.mels.drawn(model, mapped_prior(self.mels, model), *conditions, self.config.train.seed))
+        )
         return self.mels.preview(batch, {"real": mel, "encoded": guessed, "sampled": sampled})
 
     def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
         assert isinstance(model, GAN)
-        return self.mels.make(model, self._prior(model), count, seed)
+        return self.mels.make(model, mapped_prior(self.mels, model), count, seed)
 
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis, the quick way."""
         return self.mels.copy(wav)
 
-    def _prior(self, model: GAN) -> MappedPrior:
-        return MappedPrior.fit(model, *self.known, len(self.mels.classes))
-
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged generator, and what its conditions and truncation are drawn from."""
         assert isinstance(model, GAN)
-        config = self.mels.bundle_config("gan", self.args)
-        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-        return config, tensors | {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}
+        return gan_bundle(self.mels, "gan", self.args, model)

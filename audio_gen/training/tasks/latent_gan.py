@@ -15,9 +15,8 @@ from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
 from audio_gen.losses import adversarial
 from audio_gen.models.discriminators import LatentDiscriminator
 from audio_gen.models.latent_gan import LatentGAN
-from audio_gen.models.mapped import MappedPrior
 from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.training.tasks.bank import LatentBank, gan_bundle, mapped_prior, start_mapping
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mels import Conditions, MelData
 from audio_gen.training.tasks.start import load_some
@@ -83,15 +82,13 @@ class LatentGANTask:
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
-        samples = self.mels.spec.samples(self.mels.frames)
-        return samples, samples
+        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Encode training clips, augmented, and let the mapping begin as the density of their latents."""
         self.mels.learn_from(train)
         self.bank = LatentBank(self.mels, self.gan)
         start_mapping(self.gan.mapping, self.mels, self.gan)
-        self.known = self.mels.known_conditions()
 
     def start_from(self, bundle: Bundle, run: Path) -> None:
         """Take the mapping network of another GAN over the same VAE."""
@@ -166,27 +163,24 @@ class LatentGANTask:
         assert isinstance(model, LatentGAN)
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
         rebuilt = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        sampled = torch.cat(
+            list(self.mels.drawn(model, mapped_prior(self.mels, model), *conditions, self.config.train.seed))
+        )
         return self.mels.preview(batch, {"real": mel, "reconstructed": rebuilt, "sampled": sampled})
 
     def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
         assert isinstance(model, LatentGAN)
-        return self.mels.make(model, self._prior(model), count, seed)
+        return self.mels.make(model, mapped_prior(self.mels, model), count, seed)
 
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis, the quick way."""
         return self.mels.copy(wav)
 
-    def _prior(self, model: LatentGAN) -> MappedPrior:
-        return MappedPrior.fit(model, *self.known, len(self.mels.classes))
-
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged mapping with the VAE, and what conditions and truncation are drawn from."""
         assert isinstance(model, LatentGAN)
-        config = self.mels.bundle_config("latent_gan", self.args)
-        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-        return config, tensors | {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}
+        return gan_bundle(self.mels, "latent_gan", self.args, model)
 
 
 def _trained_vae(place: str | None) -> Bundle:

@@ -57,6 +57,11 @@ class MelData:
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
         self.strength = 0.0
 
+    def segments(self) -> tuple[int, int]:
+        """Samples of a training and of a validation clip."""
+        samples = self.spec.samples(self.frames)
+        return samples, samples
+
     def learn_from(self, train: ClipDataset) -> None:
         """Take the training clips; few of them are changed more."""
         self.train = train

@@ -109,8 +109,7 @@ class VAETask:
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
-        samples = self.mels.spec.samples(self.mels.frames)
-        return samples, samples
+        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
