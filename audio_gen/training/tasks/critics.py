@@ -88,16 +88,24 @@ class Critics:
         """The discriminators' losses on what a step has drawn."""
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake.detach(), generator)
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
-        latent_real, latent_fake = (w.detach().requires_grad_() for w in (drawn.w_real, drawn.w_fake))
-        near_real, near_fake = self._judged_latents(drawn, latent_real, latent_fake)
         self._look(logits_real.detach(), logits_fake.detach())
         return {
             "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
             "adv_d_local": adversarial.relativistic_d(local_real, local_fake),
             "penalty": self._penalty(drawn, real, fake),
             "lecam": self._lecam(logits_real, logits_fake),
-            "adv_d_latent": adversarial.relativistic_d(near_real, near_fake),
-            "penalty_latent": adversarial.gradient_penalty(near_real + near_fake, latent_real, latent_fake),
+            **self._latent_d_losses(drawn),
+        }
+
+    def _latent_d_losses(self, drawn: Drawn) -> dict[str, Tensor]:
+        if not self.loss.latent:
+            none = drawn.w_real.new_zeros(())
+            return {"adv_d_latent": none, "penalty_latent": none}
+        real, fake = (w.detach().requires_grad_() for w in (drawn.w_real, drawn.w_fake))
+        logits_real, logits_fake = self._judged_latents(drawn, real, fake)
+        return {
+            "adv_d_latent": adversarial.relativistic_d(logits_real, logits_fake),
+            "penalty_latent": adversarial.gradient_penalty(logits_real + logits_fake, real, fake),
         }
 
     def g_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
@@ -106,14 +114,16 @@ class Critics:
             module.requires_grad_(False)
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake, generator)
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
-        near_real, near_fake = self._judged_latents(drawn, drawn.w_real, drawn.w_fake)
+        latent = drawn.fake.new_zeros(())
+        if self.loss.latent:
+            latent = adversarial.relativistic_g(*self._judged_latents(drawn, drawn.w_real, drawn.w_fake))
         for module in (self.d, self.d_latent):
             module.requires_grad_(True)
         own = slice(0, drawn.rebuilt)
         return {
             "adv_g": adversarial.relativistic_g(logits_real, logits_fake),
             "adv_g_local": adversarial.relativistic_g(local_real, local_fake),
-            "adv_g_latent": adversarial.relativistic_g(near_real, near_fake),
+            "adv_g_latent": latent,
             "reconstruction": pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool),
         }
 
