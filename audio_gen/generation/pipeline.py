@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio_gen.audio.io import one_line
-from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.audio.floor import subtract_floor
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
@@ -188,8 +189,7 @@ class Pipeline:
     @torch.no_grad()
     def vocode(self, mel: Tensor, batch: int = 16) -> Tensor:
         """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length) on the CPU; `batch` is for a GPU."""
-        # The model knows nothing below its floor, so what lies there is silence.
-        mel = mel.masked_fill(mel <= self.model.mel_floor, LOG_FLOOR)
+        mel = subtract_floor(mel, self.model.mel_floor)
         return self._finite(
             self._in_batches(lambda first, stop: self.vocoder(mel[first:stop].to(self.device)), len(mel), batch),
             "sound",

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.audio.inversion import GriffinLimVocoder
-from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.audio.floor import subtract_floor
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -150,7 +151,7 @@ class MelData:
     def quickly(self, mel: Tensor) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the floor is silence."""
         speak = GriffinLimVocoder(self.spec, iterations=QUICK_ITERATIONS)
-        return speak(mel.masked_fill(mel <= self.floor, LOG_FLOOR)).cpu()
+        return speak(subtract_floor(mel, self.floor)).cpu()
 
     def mel_l1(self, made: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
@@ -164,6 +165,7 @@ class MelData:
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(batch.wav)):
             for name, mels in columns.items():
-                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else speak(mels[i : i + 1])[0]
+                made = subtract_floor(mels[i : i + 1], self.floor)
+                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else speak(made)[0]
                 pictures.append((f"{i} {name}", mels[i]))
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures})
