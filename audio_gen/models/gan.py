@@ -126,7 +126,7 @@ class GAN(nn.Module):
         self.linear.weight[:, : len(basis.analysis)] = basis.synthesis
 
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
-        return self.axis.to_rows(mel, pitch) if self.axis else mel
+        return self.axis.fit_rows(mel, pitch) if self.axis else mel
 
     def _pitch(self, pitch: Tensor) -> Tensor:
         return pitch if self.axis else torch.full_like(pitch, torch.nan)

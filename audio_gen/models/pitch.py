@@ -8,6 +8,7 @@ from torch import Tensor, nn
 A4_HZ, A4_MIDI = 440.0, 69.0
 LOWEST_HARMONIC = 0.25
 FEATURES = 4  # channels of HarmonicAxis.features
+FIT_RIDGE = 0.3  # holds rows that no band sees where interpolation put them
 
 
 def midi_to_hz(pitch: Tensor) -> Tensor:
@@ -71,10 +72,23 @@ class HarmonicAxis(nn.Module):
         position = (hz_to_mel(frequency_hz) - self.mel_low) / self.mel_step - 1
         return interpolation_matrix(position, self.n_mels) @ mel
 
+    def fit_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
+        """As `to_rows`, moved so that `to_mel` gives the mel back: interpolating twice would blur it."""
+        with torch.autocast(mel.device.type, enabled=False):
+            mel, reading = mel.float(), self._reading(pitch)  # (B, M, rows)
+            rows = self.to_rows(mel, pitch)
+            ridge = FIT_RIDGE * torch.eye(self.n_mels, device=mel.device)
+            missing = torch.linalg.solve(reading @ reading.mT + ridge, mel - reading @ rows)
+            return rows + reading.mT @ missing
+
     def to_mel(self, rows: Tensor, pitch: Tensor) -> Tensor:
         """rows (B, rows, L) at pitch (B,) in MIDI -> (B, M, L)."""
+        return self._reading(pitch) @ rows
+
+    def _reading(self, pitch: Tensor) -> Tensor:
+        """How bands at pitch (B,) are read from rows (B, M, rows)."""
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)
-        return interpolation_matrix((log_harmonic - self.log_low) / self.log_step, self.rows) @ rows
+        return interpolation_matrix((log_harmonic - self.log_low) / self.log_step, self.rows)
 
     def features(self, pitch: Tensor) -> Tensor:
         """What each band is to the pitch (B,): (B, 4, M), cos and sin of 2 pi f/f0, log2 f/f0, 1 for a known pitch."""
