@@ -93,6 +93,7 @@ def write_steps(
     out: Path,
     steps: int,
     advance: Callable[[float], object] = lambda amount: None,
+    attack_sec: float = 0.0,
 ) -> list[Path]:
     """Write clips at even steps from one end to the other.
 
@@ -103,6 +104,7 @@ def write_steps(
         out: Folder.
         steps: How many, ends included.
         advance: Told how many clips were written.
+        attack_sec: So much of the start is held.
 
     Returns:
         The paths.
@@ -117,25 +119,30 @@ def write_steps(
     points = between(*ends, positions)
     for first in range(0, steps, STEPS_AT_ONCE):
         some = slice(first, first + STEPS_AT_ONCE)
-        wav = pipeline.vocode(decode_between(pipeline, *ends, positions[some]))
+        wav = pipeline.vocode(decode_between(pipeline, *ends, positions[some], attack_sec=attack_sec))
         for i, clip in enumerate(wav, first):
-            way = {"from": names[0], "to": names[1], "position": float(positions[i])}
+            way = {"from": names[0], "to": names[1], "position": float(positions[i]), **_attack(attack_sec)}
             write_clip(paths[i], clip, describe(pipeline, points[i], command=command_line(), more=way))
         advance(len(wav))
     return paths
 
 
 def write_morph(
-    pipeline: "Pipeline", ends: "tuple[Latents, Latents]", names: tuple[str, str], path: Path, duration_sec: float
-) -> None:
+    pipeline: "Pipeline", ends: "tuple[Latents, Latents]", names: tuple[str, str], path: Path, duration_sec: float,
+    attack_sec: float = 0.0,
+) -> None:  # fmt: skip
     """Write one sound that moves from one end to the other, with a sidecar whose z is half-way."""
     import torch
 
     from audio_gen.generation.interpolate import between, fade_out, morph
     from audio_gen.generation.sidecar import describe, write_clip
 
-    wav = pipeline.vocode(morph(pipeline, *ends, duration_sec)[None])[0]
+    wav = pipeline.vocode(morph(pipeline, *ends, duration_sec, attack_sec=attack_sec)[None])[0]
     wav = fade_out(wav, int(FADE_SEC * pipeline.spec.sample_rate))
     middle = between(*ends, torch.tensor([0.5]))
-    way = {"from": names[0], "to": names[1], "position": 0.5, "morph_sec": duration_sec}
+    way = {"from": names[0], "to": names[1], "position": 0.5, "morph_sec": duration_sec, **_attack(attack_sec)}
     write_clip(path, wav, describe(pipeline, middle, command=command_line(), more=way))
+
+
+def _attack(attack_sec: float) -> dict[str, float]:
+    return {"attack_sec": attack_sec} if attack_sec else {}

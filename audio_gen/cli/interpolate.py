@@ -30,6 +30,10 @@ def interpolate_command(
             "--layers", help="Move only these layers of a GAN: coarse, fine, or such as 2-4; 0 is the coarsest."
         ),
     ] = None,
+    attack: Annotated[
+        str | None,
+        typer.Option("--attack", help="Keep the attack of --from for this long, and move only the tail: 60ms."),
+    ] = None,
     class_name: ClassOption = None,
     pitch: Annotated[float | None, typer.Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")] = None,
     temperature: TemperatureOption = 1.0,
@@ -54,6 +58,7 @@ def interpolate_command(
     if steps == 1 or (steps == 0 and morph is None):
         raise ConfigError(f"--steps {steps}: must be at least 2, or 0 with --morph; try 8")
     duration_sec = None if morph is None else parse_duration(morph)
+    attack_sec = 0.0 if attack is None else parse_duration(attack)
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
     pipeline.conditions.class_id(class_name)  # a wrong one is told even where neither end needs it
     pipeline.conditions.pitch(pitch)
@@ -72,10 +77,10 @@ def interpolate_command(
     paths: list[Path] = []
     with progress("Interpolating", steps + (duration_sec is not None), "clips") as advance:
         if steps:
-            paths += write_steps(pipeline, pair, names, out, steps, advance)
+            paths += write_steps(pipeline, pair, names, out, steps, advance, attack_sec)
         if duration_sec is not None:
             paths.append(out / "morph.wav")
-            write_morph(pipeline, pair, names, paths[-1], duration_sec)
+            write_morph(pipeline, pair, names, paths[-1], duration_sec, attack_sec)
             advance(1)
     if json_output:
         files = [str(path) for path in paths]

@@ -13,6 +13,7 @@ from audio_gen.generation.pipeline import Pipeline
 DB_PER_NAT = 20 / math.log(10)
 MAX_MORPH_SEC = 300.0
 MAX_MORPH_POINTS = 64  # decoded along the way; between them log-mels are mixed
+ATTACK_FADE_SEC = 0.02  # over which one attack gives way to another tail
 ATTACK_SEC = 0.08  # is not stretched: a slow attack makes another instrument of a sound
 END_BELOW_PEAK_DB = 40.0
 DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|min)?\s*")
@@ -59,7 +60,9 @@ def between(start: Latents, end: Latents, positions: Tensor) -> Latents:
     )
 
 
-def decode_between(pipeline: Pipeline, start: Latents, end: Latents, positions: Tensor, batch: int = 16) -> Tensor:
+def decode_between(
+    pipeline: Pipeline, start: Latents, end: Latents, positions: Tensor, batch: int = 16, *, attack_sec: float = 0.0
+) -> Tensor:
     """Log-mels along the way; at 0 and 1 they are exactly what the two ends decode to.
 
     Numbers of classes have no middle, so where the ends' classes differ (or only one has a pitch) a point is decoded as
@@ -71,6 +74,7 @@ def decode_between(pipeline: Pipeline, start: Latents, end: Latents, positions: 
         end: A set of one.
         positions: (B,) from 0 to 1.
         batch: Clips at a time on a GPU.
+        attack_sec: So much from where the start is first heard stays the start's, and only what follows moves.
 
     Returns:
         mel (B, M, L).
@@ -80,8 +84,11 @@ def decode_between(pipeline: Pipeline, start: Latents, end: Latents, positions: 
     mel = pipeline.decode(as_start, batch)
     if not (_same(as_start.class_id, as_end.class_id) and _same(as_start.pitch, as_end.pitch)):
         mel = torch.lerp(mel, pipeline.decode(as_end, batch), positions[:, None, None])
-    start_db, end_db = level_db(pipeline.decode(start)), level_db(pipeline.decode(end))
-    return set_level(mel, torch.lerp(start_db, end_db, positions), pipeline.model.mel_floor)
+    first, last = pipeline.decode(start), pipeline.decode(end)
+    mel = set_level(mel, torch.lerp(level_db(first), level_db(last), positions), pipeline.model.mel_floor)
+    if not attack_sec:
+        return mel
+    return with_attack(first, mel, attack_sec * pipeline.spec.frame_rate, ATTACK_FADE_SEC * pipeline.spec.frame_rate)
 
 
 def _conditioned_as(end: Latents, points: Latents, other: Latents) -> Latents:
@@ -114,7 +121,15 @@ def set_level(mel: Tensor, wanted_db: Tensor, mel_floor: float) -> Tensor:
     return torch.where(mel > mel_floor, mel + shift[:, None, None], mel).clamp(min=mel_floor)
 
 
-def morph(pipeline: Pipeline, start: Latents, end: Latents, duration_sec: float, batch: int = 16) -> Tensor:
+def with_attack(first: Tensor, mel: Tensor, attack: float, fade: float) -> Tensor:
+    """Log-mels (B, M, L) whose attack is that of `first` (1, M, L): for `attack` frames from its onset, then a fade."""
+    after = torch.arange(mel.shape[2]) - (heard_frames(first[0])[0] + attack)
+    return torch.lerp(first.expand_as(mel), mel, (after / max(fade, 1.0)).clamp(0, 1))
+
+
+def morph(
+    pipeline: Pipeline, start: Latents, end: Latents, duration_sec: float, batch: int = 16, *, attack_sec: float = 0.0
+) -> Tensor:
     """One sound of a given length whose timbre (and pitch) moves from `start` to `end`.
 
     The clip's course in time is spread over the whole duration, its attack excepted; frame after frame it is read from
@@ -126,13 +141,14 @@ def morph(pipeline: Pipeline, start: Latents, end: Latents, duration_sec: float,
         end: A set of one.
         duration_sec: Length in seconds.
         batch: Clips at a time on a GPU.
+        attack_sec: As for `decode_between`.
 
     Returns:
         mel (M, N), N frames.
     """
     frames = max(2, round(duration_sec * pipeline.spec.frame_rate))
     count = max(2, min(MAX_MORPH_POINTS, frames // 2))
-    mels = decode_between(pipeline, start, end, torch.linspace(0, 1, count), batch)
+    mels = decode_between(pipeline, start, end, torch.linspace(0, 1, count), batch, attack_sec=attack_sec)
     way = torch.linspace(0, 1, frames)
     last = torch.lerp(last_frame(mels[0]), last_frame(mels[-1]), way)
     time = stretched(frames, last, ATTACK_SEC * pipeline.spec.frame_rate)
@@ -149,9 +165,13 @@ def fade_out(wav: Tensor, samples: int) -> Tensor:
 
 def last_frame(mel: Tensor) -> Tensor:
     """Number of the last frame of mel (M, L) that is not yet 40 dB quieter than the loudest, as a scalar tensor."""
+    return heard_frames(mel)[-1].float()
+
+
+def heard_frames(mel: Tensor) -> Tensor:
+    """Numbers (N,) of the frames of mel (M, L) that are at most 40 dB quieter than the loudest; there is always one."""
     frame_db = level_db(mel.T[..., None])  # (L,)
-    heard = torch.nonzero(frame_db >= frame_db.max() - END_BELOW_PEAK_DB)
-    return heard[-1, 0].float()
+    return torch.nonzero(frame_db >= frame_db.max() - END_BELOW_PEAK_DB)[:, 0]
 
 
 def stretched(frames: int, last: Tensor, attack: float) -> Tensor:

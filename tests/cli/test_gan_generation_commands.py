@@ -123,6 +123,16 @@ def test_layers(run: Run, gan: Path, latent_gan: Path, tmp_path: Path) -> None:
     assert not Path("x").exists()
 
 
+def test_attack_is_kept(run: Run, gan: Path) -> None:
+    ends = ["--from", "seed:1", "--to", "seed:2", "--steps", "2"]
+    run("interpolate", gan, *ends, "--out", "whole", *FAST)
+    run("interpolate", gan, *ends, "--attack", "50ms", "--morph", "200ms", "--out", "i", *FAST)
+    assert wav("i/step-00.wav") == wav("whole/step-00.wav") and wav("i/step-01.wav") != wav("whole/step-01.wav")
+    assert about("i/step-01.wav")["attack_sec"] == about("i/morph.wav")["attack_sec"] == 0.05
+    assert "attack_sec" not in about("whole/step-01.wav")
+    assert "(soon) must be" in fails(run, "interpolate", gan, *ends, "--attack", "soon", "--out", "x", *FAST)
+
+
 def test_a_latent_of_another_shape_is_told(run: Run, gan: Path, latent_gan: Path) -> None:
     for bundle, z, told in [(gan, [[0.0] * 8] * 2, "2 x 8 numbers, the model has 8 or 3 x 8"),
                             (gan, [0.0] * 7, "7 numbers, the model has 8 or 3 x 8"),

@@ -8,6 +8,7 @@ from audio_gen.generation.interpolate import (
     between,
     decode_between,
     fade_out,
+    heard_frames,
     last_frame,
     level_db,
     morph,
@@ -47,6 +48,20 @@ def test_no_step_is_much_quieter_than_the_quieter_end(pipeline: Pipeline) -> Non
     levels = level_db(decode_between(pipeline, start, end, torch.linspace(0, 1, 9)))
     assert float(levels.min()) > float(torch.minimum(levels[0], levels[-1])) - 3
     torch.testing.assert_close(levels, torch.lerp(levels[0], levels[-1], torch.linspace(0, 1, 9)), atol=0.5, rtol=0)
+
+
+def test_attack_of_one_and_tail_of_the_other(pipeline: Pipeline) -> None:
+    """Frames of the attack are the start's to the bit, those after the fade are what they were without it."""
+    start, end = ends((0, 50.0), (2, 70.0))
+    positions, frames = torch.tensor([0.0, 0.5, 1.0]), pipeline.model.frames
+    free, first = decode_between(pipeline, start, end, positions), pipeline.decode(start)
+    attack_sec = 0.4 * frames / pipeline.spec.frame_rate
+    held = decode_between(pipeline, start, end, positions, attack_sec=attack_sec)
+    onset = int(heard_frames(first[0])[0])
+    kept = onset + int(0.4 * frames)
+    assert torch.equal(held[:, :, :kept], first.expand_as(held)[:, :, :kept])
+    assert torch.equal(held[:, :, -1], free[:, :, -1]) and not torch.equal(held, free)
+    assert torch.equal(held[:1], first)
 
 
 def test_points_between() -> None:
