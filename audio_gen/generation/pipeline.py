@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio_gen.audio.io import one_line
 from audio_gen.audio.floor import subtract_floor
+from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.device import resolve_device

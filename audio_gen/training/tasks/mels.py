@@ -6,8 +6,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.floor import subtract_floor
+from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
