@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from audio_gen.audio.io import one_line
+from audio_gen.data.made import is_made
 from audio_gen.data.measure import measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
 from audio_gen.data.scan import Found, scan_folder
@@ -23,6 +24,7 @@ def inspect_folder(
     progress: Progress | None = None,
     workers: int = 2,
     known: Mapping[str, FileReport] | None = None,
+    made: bool = False,
 ) -> DatasetReport:
     """Read every audio file below a folder to its end and decide what is done with it.
 
@@ -31,6 +33,7 @@ def inspect_folder(
         progress: Called with ("inspect", files done, files in all) as the work goes on.
         workers: Threads that decode (libsndfile and soxr run beside each other).
         known: Earlier reports by path; files of the same size and time of change are not read again.
+        made: Use clips that a model made, too; else they are left out, so that none learns from its own samples.
 
     Returns:
         One entry for each file that is named as audio.
@@ -46,7 +49,7 @@ def inspect_folder(
             f"{one_line(folder)}: holds {held}no audio files; name a folder of WAV, FLAC, AIFF, OGG or MP3"
         )
     jobs = [(found, (known or {}).get(found.name)) for found in scan.found]
-    files = list(in_threads(lambda job: _inspect(*job), jobs, workers, "inspect", progress))
+    files = list(in_threads(lambda job: _inspect(*job, made), jobs, workers, "inspect", progress))
     return DatasetReport(Path(folder), _note_copies(files), scan.ignored)
 
 
@@ -68,12 +71,15 @@ def in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _inspect(found: Found, known: FileReport | None) -> FileReport:
+def _inspect(found: Found, known: FileReport | None, made: bool) -> FileReport:
     if found.link_to is not None:
         reasons = [f"a link to {found.link_to}: used once"]
         return FileReport(found.name, found.path, "use", reasons, 0, 0, None, link_to=found.link_to)
     if found.problem is not None:
         return FileReport(found.name, found.path, "leave_out", [found.problem], 0, 0, None)
+    if not made and is_made(found.path):
+        reasons = ["made by a model, as the JSON beside it says; take that away to learn from it"]
+        return FileReport(found.name, found.path, "leave_out", reasons, 0, 0, None)
     size = mtime_ns = 0
     try:
         stat = found.path.stat()

@@ -72,7 +72,7 @@ def find_clips(
     if (place / INDEX_NAME).is_file():
         cache = Cache.open(place)
         return ClipSet([part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)], [])
-    report = inspect_folder(place, progress=progress)
+    report = inspect_folder(place, progress=progress, made=True)
     found, _ = read_labels(place, [f.path for f in report.usable], source=labels)
     clips: list[SoundClip] = []
     left_out = [(one_line(f.path), "; ".join(f.reasons)) for f in report.left_out]

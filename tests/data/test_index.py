@@ -257,3 +257,14 @@ def test_a_folder_with_a_manifest() -> None:
         if not (right or hidden or locked):
             wrong.append((row, got))
     assert rows and not wrong and not files
+
+
+def test_what_a_model_made_is_not_learned_from(tmp_path: Path) -> None:
+    for name in ("mine.wav", "told.wav", "odd.wav", "made.wav"):
+        sounds.write(tmp_path / name, X)
+    (tmp_path / "told.json").write_text('{"velocity": 3, "bundle": "of sticks"}')  # a user's own
+    (tmp_path / "odd.json").write_bytes(b"\xff[")
+    (tmp_path / "made.json").write_text('{"seed": 1, "z": [0.5], "bundle": "af12", "version": "0.1"}')
+    left_out = inspect_folder(tmp_path).left_out
+    assert [f.path for f in left_out] == ["made.wav"] and "made by a model" in left_out[0].reasons[0]
+    assert not inspect_folder(tmp_path, made=True).left_out
