@@ -170,9 +170,10 @@ def _partial_phase(amplitude: Tensor, hop_ratio: float) -> Tensor:
     """
     bins = torch.arange(amplitude.shape[1], device=amplitude.device, dtype=amplitude.dtype)
     cycles = _nearest_peak(amplitude.mT.clamp(min=TINY).log(), bins) * hop_ratio
-    cycles = (cycles % 1).cumsum(dim=1)  # whole turns are dropped first, for precision in long sounds
     # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
-    return 2 * torch.pi * (cycles + bins / 2).mT
+    cycles = cycles.double().cumsum(dim=1) + bins / 2
+    # Whole turns are dropped in double precision: they would cost a sound of minutes its accuracy.
+    return 2 * torch.pi * (cycles % 1).to(amplitude.dtype).mT
 
 
 def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, or bf16
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; all else goes to standard error.")]
 VocoderOption = Annotated[
-    str, typer.Option("--vocoder", help="How mels become sound: griffinlim, small, base, or the path of a bundle.")
+    str,
+    typer.Option("--vocoder", help="How mels become sound: griffinlim, the path of a run or bundle, or bigvgan:PATH."),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]
 

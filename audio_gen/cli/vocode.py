@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from audio_gen.audio.mel import MelSpec
 
-LOUDEST_NATS = 15.0  # far beyond what full-scale sound can have
-
 
 def vocode_command(
     files: Annotated[list[Path], typer.Argument(help="Sound files, or .npy with natural-log mels (M, L).")],
@@ -76,7 +74,8 @@ def _load_npy(file: Path, spec: "MelSpec") -> "Tensor":
     import torch
 
     from audio_gen.audio.io import one_line
-    from audio_gen.errors import DataError, MelMismatchError
+    from audio_gen.errors import DataError
+    from audio_gen.generation.vocoders import check_mel
 
     name = one_line(file)
     try:
@@ -85,16 +84,7 @@ def _load_npy(file: Path, spec: "MelSpec") -> "Tensor":
         raise DataError(f"{name}: cannot be read as an .npy array; save it with numpy.save") from e
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         raise DataError(f"{name}: must hold one array of floating-point numbers; save the log-mel with numpy.save")
-    shape = "x".join(map(str, values.shape))
-    if values.ndim == 3 and len(values) == 1:
-        values = values[0]  # (1, M, L) -> (M, L)
-    if values.ndim != 2 or not values.shape[1]:
-        raise DataError(f"{name}: has the shape {shape}; a log-mel has the shape bands x frames ({spec.n_mels} x L)")
-    if len(values) != spec.n_mels:
-        raise MelMismatchError(
-            f"{name} has {len(values)} mel bands (shape {shape}) and the vocoder takes {spec.n_mels}; choose --mel, or "
-            "transpose it if frames come first"
-        )
-    if not np.isfinite(values).all() or values.max() > LOUDEST_NATS:
-        raise DataError(f"{name}: holds NaN or values above {LOUDEST_NATS:g}; it must be a natural-log mel, not in dB")
-    return torch.from_numpy(values.astype(np.float32))
+    mel = torch.from_numpy(values.astype(np.float32))
+    mel = mel[0] if mel.ndim == 3 and len(mel) == 1 else mel  # (1, M, L) -> (M, L)
+    check_mel(mel, spec, name)
+    return mel

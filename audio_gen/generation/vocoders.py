@@ -1,6 +1,7 @@
 """What turns a log-mel into sound: the classical inversion, always there, or a trained network."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -9,15 +10,18 @@ from torch import Tensor, nn
 
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
-from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
+from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
 from audio_gen.checkpoint import load_bundle
-from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
+from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 
 CLASSICAL = "griffinlim"
 PLANNED = ("small", "base")
 NETWORKS = ("vocoder", "vocos")
 BLOCK_FRAMES, OVERLAP_FRAMES = 4096, 32  # long sounds go through in blocks, so that hours need little memory
+# In nats. Full-scale white noise dips far below the first in some band; amplitudes do not, even if interpolated.
+LINEAR_ABOVE, LOUDEST, QUIETEST = -0.1, 15.0, -40.0
 
 
 class Vocoder(Protocol):
@@ -40,24 +44,25 @@ class NetworkVocoder:
 
     def __init__(self, network: nn.Module, spec: MelSpec, name: str) -> None:
         """Wrap `network`, which was trained on mels of `spec`."""
-        self._network, self.spec, self.name = network, spec, name
+        self.network, self.spec, self.name = network, spec, name
 
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        return self._network(mel)
+        return self.network(mel)
 
 
 def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
     """Make the vocoder that a user names.
 
     Args:
-        choice: "griffinlim" (also None), "griffinlim:N" for N iterations, or the path of a vocoder's run or bundle.
+        choice: "griffinlim" (also None), "griffinlim:N" for N iterations, the path of a vocoder's run or bundle, or one
+            of another project (see `load_peer`).
         spec: The mel that it must understand; None takes a network's own, or the default preset.
         device: Where a network is put.
 
     Raises:
-        ConfigError: The choice is unknown.
+        ConfigError: The choice is unknown, or the package that it needs is missing.
         CheckpointError: The path holds no vocoder.
         MelMismatchError: The network was trained for another mel.
     """
@@ -65,6 +70,8 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     if name == CLASSICAL:
         return _classical(choice or CLASSICAL, iterations, spec or MelSpec.preset(DEFAULT_PRESET))
     assert choice is not None
+    if name in PEERS and name != choice:
+        return load_peer(choice, spec, device)
     path = Path(choice)
     if not path.exists():
         raise ConfigError(_unknown(choice))
@@ -89,11 +96,49 @@ def _classical(choice: str, iterations: str, spec: MelSpec) -> Vocoder:
 
 
 def _unknown(choice: str) -> str:
-    use = f"use {CLASSICAL}, {CLASSICAL}:N, or the path of a run made with --model vocoder"
+    use = f"use {CLASSICAL}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
     if choice in PLANNED:
         return f"vocoder {choice!r}: no trained vocoder is shipped yet; {use}"
     near = difflib.get_close_matches(choice, [CLASSICAL], n=1)
     return f"vocoder {one_line(choice)!r}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)
+
+
+def check_mel(mel: Tensor, spec: MelSpec, name: str = "the mel") -> None:
+    """Refuse what cannot be a log-mel, before it becomes noise.
+
+    Args:
+        mel: (M, L), natural logarithm.
+        spec: The mel that the vocoder takes.
+        name: What the user knows the mel as.
+
+    Raises:
+        MelMismatchError: It has another number of bands.
+        DataError: It holds NaN or infinity, or is linear or in dB.
+    """
+    if mel.ndim != 2 or not mel.shape[1] or mel.shape[0] != spec.n_mels:
+        shape = "x".join(map(str, mel.shape))
+        raise MelMismatchError(
+            f"{name}: has the shape {shape}, and the vocoder takes {spec.n_mels} bands x frames; make it with the "
+            "vocoder's mel, or transpose it if frames come first"
+        )
+    if not bool(mel.isfinite().all()):
+        frame, band = (int(i) for i in (~mel.isfinite()).T.nonzero()[0])  # the earliest frame's lowest band
+        seconds, value = frame / spec.frame_rate, float(mel[band, frame])
+        raise DataError(
+            f"{name}: holds {value} in band {band} of frame {frame} ({seconds:.2f} s), counted from 0; look at what "
+            f"made it, a silent band is {LOG_FLOOR:.2f}"
+        )
+    low, high = float(mel.min()), float(mel.max())
+    if low >= LINEAR_ABOVE:
+        raise DataError(
+            f"{name}: lies between {low:.3g} and {high:.3g}, as amplitudes do and logarithms do not; give "
+            "log(max(mel, 1e-5))"
+        )
+    if low < QUIETEST or high > LOUDEST:
+        raise DataError(
+            f"{name}: lies between {low:.3g} and {high:.3g}, which no natural-log mel of a sound does; if it "
+            "is in dB, divide it by 8.686"
+        )
 
 
 def vocode_long(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Tensor:
@@ -107,24 +152,34 @@ def vocode_long(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES)
     Returns:
         wav (1, L * hop_length) on the CPU.
     """
-    total, hop_length = mel.shape[-1], vocoder.spec.hop_length
-    if total <= block_frames + OVERLAP_FRAMES:
-        return vocoder(mel[None])[0].cpu()
-    wav = vocoder(mel[None, :, : block_frames + OVERLAP_FRAMES])[0].cpu()
-    for start in range(block_frames, total, block_frames):
-        block = vocoder(mel[None, :, start : start + block_frames + OVERLAP_FRAMES])[0].cpu()
-        wav = _joined(wav, block, wav.shape[-1] - start * hop_length)
+    wav, done = torch.empty(1, mel.shape[-1] * vocoder.spec.hop_length), 0
+    for block in vocode_blocks(vocoder, mel, block_frames):
+        wav[:, done : done + block.shape[-1]] = block
+        done += block.shape[-1]
     return wav
 
 
-def _joined(wav: Tensor, block: Tensor, overlap: int) -> Tensor:
-    """Fade from wav (1, T) into a block (1, N) whose first samples are wav's last `overlap`, at constant power."""
-    old, new = wav[:, -overlap:], block[:, :overlap]
-    old = old[:, : new.shape[-1]]
+def vocode_blocks(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
+    """Yield what `vocode_long` returns, piece by piece (1, T), so that not even the sound need fit into memory."""
+    samples, held = vocoder.spec.samples(block_frames), None
+    for start in range(0, mel.shape[-1], block_frames):
+        end = start + block_frames + OVERLAP_FRAMES
+        block = vocoder(mel[None, :, start:end])[0].cpu()
+        block = block if held is None else _joined(held, block)
+        if end >= mel.shape[-1]:
+            yield block
+            return
+        yield block[:, :samples]
+        held = block[:, samples:]
+
+
+def _joined(old: Tensor, block: Tensor) -> Tensor:
+    """Fade from `old` (1, T) into a block (1, N) that begins at the same time, at constant power."""
+    new = block[:, : old.shape[-1]]
     # Blocks may disagree in phase: the polarity that fits is taken, and what still cancels is made up for.
     alike = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
     sign = -1.0 if alike < 0 else 1.0
     fade = torch.linspace(0, 1, new.shape[-1])
     power = fade**2 + (1 - fade) ** 2 + 2 * abs(alike) * fade * (1 - fade)
     mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
-    return torch.cat([wav[:, :-overlap], mixed, sign * block[:, overlap:]], dim=1)
+    return torch.cat([mixed, sign * block[:, old.shape[-1] :]], dim=1)

@@ -1,5 +1,7 @@
 """Mel to wave by one network at frame rate and one inverse STFT; and a plain Vocos head to compare with."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,8 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 MAX_LOG_GAIN = 4.0
 SILENT_AMPLITUDE = 1e-9
 SILENT_POWER = 1e-14
+
+PhaseStart = Callable[[Tensor], Tensor]
 
 
 class ConvNeXtBlock(nn.Module):
@@ -76,11 +80,12 @@ class Vocoder(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def spectrum(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, M, L) -> complex STFT (B, F, L), before projections."""
+    def spectrum(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
+        """Log-mel (B, M, L) -> complex STFT (B, F, L), before projections; `start` as in `forward`."""
         amplitude = nnls_amplitude(mel, self.spec, self.nnls_iterations)
+        phase = initial_phase(amplitude, self.front_end, seed=0) if start is None else start(amplitude)
         # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
-        phase, amplitude = initial_phase(amplitude, self.front_end, seed=0).mT.contiguous(), amplitude.mT.contiguous()
+        phase, amplitude = phase.mT.contiguous(), amplitude.mT.contiguous()
         h = self.backbone(mel)
         with torch.autocast(mel.device.type, enabled=False):
             log_gain, weight, real, imag = self.head(h.float()).chunk(4, dim=2)  # (B, L, F) each
@@ -90,9 +95,14 @@ class Vocoder(nn.Module):
             scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
             return torch.complex(real * scale, imag * scale).mT  # (B, L, F) -> (B, F, L)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, M, L) -> wav (B, 1, L * hop_length)."""
-        spectrum = self.spectrum(mel)
+    def forward(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
+        """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
+
+        Args:
+            mel: A clip, or a part of one.
+            start: What makes the phases (B, F, L) that a part begins with of its amplitudes; None is for whole clips.
+        """
+        spectrum = self.spectrum(mel, start)
         filters, coverage = self.front_end.filters, self.front_end.coverage(mel.shape[-1])
         with torch.autocast(mel.device.type, enabled=False):
             target = product(filters.mT, linear_mel(mel.float()))

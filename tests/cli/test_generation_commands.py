@@ -156,13 +156,14 @@ def test_vocode_sounds_and_mels(run: Run) -> None:
 @pytest.mark.parametrize(
     ("array", "told"),
     [
-        (np.zeros((40, 9), np.float32), "has 40 mel bands"),
+        (np.zeros((40, 9), np.float32), "40x9, and the vocoder takes 80 bands"),
         (np.zeros((9, 80), np.float32), "transpose it"),
         (np.zeros((2, 80, 9), np.float32), "shape 2x80x9"),
         (np.zeros((80, 0), np.float32), "80x0"),
         (np.zeros((80, 9), np.int16), "floating-point"),
-        (np.full((80, 9), np.nan, np.float32), "NaN"),
-        (np.full((80, 9), 40.0, np.float32), "not in dB"),
+        (np.full((80, 9), np.nan, np.float32), "holds nan in band 0 of frame 0"),
+        (np.full((80, 9), 40.0, np.float32), "as amplitudes do"),
+        (np.full((80, 9), -60.0, np.float32), "in dB"),
     ],
 )
 def test_vocode_refuses_other_arrays(run: Run, array: np.ndarray, told: str) -> None:

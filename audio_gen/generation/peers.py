@@ -1,0 +1,209 @@
+"""Others' vocoders: BigVGAN v2, which takes the same mel, and a plain refusal of Vocos, which does not."""
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from audio_gen.audio.io import one_line
+from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
+from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
+
+BIGVGAN, VOCOS = "bigvgan", "vocos"
+PEERS = (BIGVGAN, VOCOS)
+BIGVGAN_CONFIG, BIGVGAN_WEIGHTS = "config.json", "bigvgan_generator.pt"
+MEL_KEYS = ("sampling_rate", "n_fft", "hop_size", "num_mels", "fmin", "fmax", "win_size")
+INSTALL_BIGVGAN = 'pip install "audio-gen[peers]"'
+# Samples that an anti-aliased activation reaches to either side: 3 where it goes up, 3 where it comes down, 1 to round.
+ACTIVATION_REACH = 7
+
+
+class BigVGANVocoder:
+    """A BigVGAN v2 generator (Lee 2022), whose mel is this project's by definition."""
+
+    def __init__(self, network: nn.Module, spec: MelSpec, name: str, context_frames: int) -> None:
+        """Wrap `network`; no sample depends on a frame further away than `context_frames`."""
+        self.network, self.spec, self.name, self.context_frames = network, spec, name, context_frames
+
+    @torch.no_grad()
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+        return self.network(mel)
+
+
+def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:
+    """Make the vocoder of another project that a user names.
+
+    Args:
+        choice: "bigvgan:PATH" (a folder with config.json and bigvgan_generator.pt, or that file) or "vocos:PATH".
+        spec: The mel that it must understand; None takes its own.
+        device: Where the network is put.
+
+    Raises:
+        ConfigError: The package is missing, or no path is given.
+        CheckpointError: The path does not hold such a vocoder, or a damaged one.
+        MelMismatchError: It was trained for another mel, as Vocos always is.
+    """
+    kind, _, name = choice.partition(":")
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        raise ConfigError(f"vocoder {one_line(choice)!r}: there is no such path; give {kind}: and its folder")
+    if kind == VOCOS:
+        raise _vocos_refusal(choice, path, spec)
+    return load_bigvgan(path, spec, device)
+
+
+def load_bigvgan(path: Path, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:
+    """Load a BigVGAN v2 generator from a folder, or from the weights in one; see `load_peer`."""
+    folder, weights = (path, path / BIGVGAN_WEIGHTS) if path.is_dir() else (path.parent, path)
+    label = f"{BIGVGAN}:{one_line(path)}"
+    config = _bigvgan_config(folder / BIGVGAN_CONFIG)
+    context = _bigvgan_checked(config, label)
+    own = _bigvgan_spec(config, label)
+    if spec is not None:
+        spec.check_same(own, "the model", f"the vocoder {label}")
+    network = _bigvgan_network(config, weights, label).eval().to(device)
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return BigVGANVocoder(network, own, f"{label} ({digest})", context)
+
+
+def bigvgan_context(config: Mapping[str, Any]) -> int:
+    """Return how many frames away from a sample BigVGAN may look, from the sizes of its kernels.
+
+    Args:
+        config: Its config.json.
+    """
+    # In frames: the first convolution, then each stage's upsampling and its longest residual block.
+    reach, samples_per_frame = 3.0, 1
+    for rate, kernel in zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True):
+        reach += kernel / rate / samples_per_frame
+        samples_per_frame *= rate
+        sizes = zip(config["resblock_kernel_sizes"], config["resblock_dilation_sizes"], strict=True)
+        reach += max(_block_reach(size, dilations, config["resblock"]) for size, dilations in sizes) / samples_per_frame
+    return math.ceil(reach + (ACTIVATION_REACH + 3) / samples_per_frame)
+
+
+def _block_reach(kernel: int, dilations: list[int], kind: str) -> int:
+    """Samples that a residual block reaches; kind "1" has a second, undilated convolution in each step."""
+    half, second = kernel // 2, kind == "1"
+    return sum(half * dilation + ACTIVATION_REACH + second * (half + ACTIVATION_REACH) for dilation in dilations)
+
+
+def _bigvgan_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise CheckpointError(
+            f"{one_line(path)}: missing or damaged ({type(e).__name__}); keep BigVGAN's own beside its weights"
+        ) from e
+    wanted = (*MEL_KEYS, "upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
+    missing = (
+        [key for key in (*wanted, "resblock") if key not in config] if isinstance(config, dict) else ["everything"]
+    )
+    if missing:
+        raise CheckpointError(f"{one_line(path)}: lacks {', '.join(missing)}; take the one that came with the weights")
+    return config
+
+
+def _bigvgan_checked(config: dict[str, Any], label: str) -> int:
+    """Frames of context, of a config whose layers make hop_size samples of a frame."""
+    try:
+        context, samples = bigvgan_context(config), math.prod(config["upsample_rates"])
+    except (TypeError, ValueError, ZeroDivisionError):
+        context, samples = 0, 0
+    if not context or samples != config["hop_size"]:
+        raise CheckpointError(
+            f"{label}: upsample_rates {config['upsample_rates']} do not make a hop of {config['hop_size']} samples; "
+            f"take the {BIGVGAN_CONFIG} that came with the weights"
+        )
+    return context
+
+
+def _bigvgan_spec(config: dict[str, Any], label: str) -> MelSpec:
+    values = {key: config[key] for key in MEL_KEYS}
+    if values["win_size"] != values["n_fft"]:
+        raise MelMismatchError(
+            f"the vocoder {label}: its window ({values['win_size']} samples) is not its n_fft ({values['n_fft']}), as "
+            "in every mel of this project; take another BigVGAN"
+        )
+    return MelSpec(
+        values["sampling_rate"], values["n_fft"], values["hop_size"], values["num_mels"], values["fmin"], values["fmax"]
+    )
+
+
+def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
+    try:
+        from bigvgan.bigvgan import BigVGAN
+        from bigvgan.env import AttrDict
+    except ImportError as e:
+        raise ConfigError(f"vocoder {label} needs the package bigvgan ({e}); {INSTALL_BIGVGAN}") from e
+    tensors = _bigvgan_tensors(weights)
+    # It prints as it works, and its weight norm is deprecated; neither is the user's business.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            network = BigVGAN(AttrDict(config))
+            normed = any(key.endswith("weight_g") for key in tensors)
+            if not normed:
+                network.remove_weight_norm()
+            network.load_state_dict(tensors)
+            if normed:
+                network.remove_weight_norm()  # it would be computed again in every call
+        except Exception as e:  # whatever a wrong setting leads to in its constructor
+            reason = one_line(str(e).strip().partition("\n")[0])
+            raise CheckpointError(
+                f"{label}: its config.json and its weights do not make a BigVGAN ({reason}); take both from one release"
+            ) from e
+    return network
+
+
+def _bigvgan_tensors(weights: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as e:  # torch raises many kinds for a damaged file
+        raise CheckpointError(
+            f"{one_line(weights)}: missing, damaged or more than plain tensors ({type(e).__name__}); download it again"
+        ) from e
+    if not isinstance(state, dict) or not isinstance(state.get("generator"), dict):
+        raise CheckpointError(f"{one_line(weights)}: holds no generator; give BigVGAN's {BIGVGAN_WEIGHTS}")
+    return state["generator"]
+
+
+def _vocos_refusal(choice: str, path: Path, spec: MelSpec | None) -> MelMismatchError:
+    """Vocos's bands are HTK's without normalisation, so that no setting makes its mel this project's."""
+    ours = spec or MelSpec.preset(DEFAULT_PRESET)
+    return MelMismatchError(
+        f"vocoder {one_line(choice)}: Vocos takes {_vocos_input(path)}, and this project makes {_told(ours)} (Slaney "
+        "bands of unit area, natural log from 1e-5); use griffinlim, bigvgan:PATH, or a run made with --model vocoder"
+    )
+
+
+def _vocos_input(path: Path) -> str:
+    """What the Vocos at a path takes, in words, as far as its config.yaml says."""
+    config = (path if path.is_dir() else path.parent) / "config.yaml"
+    try:
+        extractor = yaml.safe_load(config.read_text(encoding="utf-8"))["feature_extractor"]
+        if not extractor["class_path"].endswith("MelSpectrogramFeatures"):
+            return "codec features, not a mel"
+        values = {"sample_rate": 24000, "n_fft": 1024, "hop_length": 256, "n_mels": 100, "padding": "center"}
+        values |= extractor.get("init_args") or {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
+        return "a mel of its own (HTK bands of unit height, natural log from 1e-7)"
+    return (
+        "a mel of {sample_rate} Hz, n_fft {n_fft}, hop_length {hop_length}, {n_mels} bands (HTK bands of unit height, "
+        "natural log from 1e-7, padding {padding!r})".format_map(values)
+    )
+
+
+def _told(spec: MelSpec) -> str:
+    return f"one of {spec.sample_rate} Hz, n_fft {spec.n_fft}, hop_length {spec.hop_length}, {spec.n_mels} bands"

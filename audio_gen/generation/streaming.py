@@ -1,0 +1,177 @@
+"""Sound while its mel is still being made: chunks go in, chunks come out a stated number of frames later."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.audio.inversion import PARTIALS_BELOW_HZ, initial_phase
+from audio_gen.audio.mel import MelFrontEnd
+from audio_gen.errors import ConfigError
+from audio_gen.generation.peers import BigVGANVocoder
+from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
+from audio_gen.models.vocoder import Vocoder as Projected
+from audio_gen.models.vocoder import VocosHead
+
+NOISE_BLOCK = (
+    16  # torch makes normal numbers in sixteens; whole ones continue a sequence as if it had been made at once
+)
+
+Decoder = Callable[[Tensor, int], Tensor]  # log-mel (M, L) and the clip's frame that it begins with -> wav (1, T)
+
+
+def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int | None = None) -> Iterator[Tensor]:
+    """Turn chunks of log-mel into chunks of sound, each as soon as the frames that it waits for have come.
+
+    What comes out is the sound of the whole mel, cut up: with the default look-ahead to within rounding, with a shorter
+    one nearly. Every decoding goes through `context_frames` on either side again, so chunks should not be much shorter.
+
+    Args:
+        vocoder: A trained network, or BigVGAN.
+        mel_chunks: (M, l) each, of any lengths.
+        lookahead_frames: Frames to wait for after a chunk; None is `context_frames(vocoder)`: 29 for the standard
+            vocoder of 6 blocks, or 337 ms at 44.1 kHz.
+
+    Yields:
+        For every chunk wav (1, l * hop_length) on the CPU.
+
+    Raises:
+        ConfigError: The vocoder hears a clip as a whole, or the look-ahead is negative.
+        DataError, MelMismatchError: A chunk is no log-mel; see `check_mel`.
+    """
+    context = context_frames(vocoder)
+    lookahead = context if lookahead_frames is None else lookahead_frames
+    if lookahead < 0:
+        raise ConfigError(f"lookahead_frames ({lookahead}) must not be negative; this vocoder's full one is {context}")
+    return _streamed(vocoder, mel_chunks, context, lookahead)
+
+
+def context_frames(vocoder: Vocoder) -> int:
+    """Return how many frames to either side of its own the sound of a frame depends on.
+
+    Raises:
+        ConfigError: On all of them.
+    """
+    if isinstance(vocoder, BigVGANVocoder):
+        return vocoder.context_frames
+    network = vocoder.network if isinstance(vocoder, NetworkVocoder) else None
+    if not isinstance(network, Projected | VocosHead):
+        raise ConfigError(f"vocoder {vocoder.name} hears a clip as a whole and cannot stream; use a trained network")
+    spec, backbone = network.spec, network.backbone
+    reach = sum(module.kernel_size[0] // 2 for module in backbone.modules() if isinstance(module, nn.Conv1d))
+    overlapping = -(-spec.pad // spec.hop_length)  # frames before and after whose windows reach into a frame
+    if isinstance(network, VocosHead):
+        return reach + overlapping
+    # A projection takes a frame to samples and back: to all frames whose windows overlap with its own.
+    projection = -(-(spec.n_fft - spec.hop_length) // spec.hop_length)
+    return max(reach, overlapping) + network.projections * projection + overlapping
+
+
+def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, lookahead: int) -> Iterator[Tensor]:
+    window, waiting = _Window(vocoder, context), deque[int]()
+    for number, chunk in enumerate(mel_chunks):
+        if chunk.shape[-1]:
+            check_mel(chunk, vocoder.spec, f"mel chunk {number}")
+            window.append(chunk)
+        waiting.append(chunk.shape[-1])
+        yield from _released(window, waiting, lookahead)
+    yield from _released(window, waiting, lookahead=0)
+
+
+def _released(window: "_Window", waiting: deque[int], lookahead: int) -> Iterator[Tensor]:
+    """Decode, in one go, the waiting chunks that have their look-ahead."""
+    until, lengths = window.done, []
+    while waiting and until + waiting[0] + lookahead <= window.known:
+        lengths.append(waiting.popleft())
+        until += lengths[-1]
+    if lengths:
+        yield from window.wav(until).split([window.hop_length * length for length in lengths], dim=1)
+
+
+class _Window:
+    """The frames of a stream that are still needed."""
+
+    def __init__(self, vocoder: Vocoder, context: int) -> None:
+        self._decode, self._context, self.hop_length = _decoder(vocoder), context, vocoder.spec.hop_length
+        self._mel = torch.empty(vocoder.spec.n_mels, 0)
+        self._first = self.done = 0
+
+    @property
+    def known(self) -> int:
+        """Frames that have come so far."""
+        return self._first + self._mel.shape[1]
+
+    def append(self, chunk: Tensor) -> None:
+        self._mel = torch.cat([self._mel.to(chunk), chunk], dim=1)
+
+    def wav(self, until: int) -> Tensor:
+        """Decode the frames from `done` to `until`, and forget those that no later one needs."""
+        if until == self.done:
+            return torch.empty(1, 0)
+        first = max(0, self.done - self._context)
+        self._mel, self._first = self._mel[:, first - self._first :], first
+        wav = self._decode(self._mel[:, : until + self._context - first], first)
+        start, end = ((frame - first) * self.hop_length for frame in (self.done, until))
+        self.done = until
+        return wav[:, start:end].cpu()
+
+
+def _decoder(vocoder: Vocoder) -> Decoder:
+    if isinstance(vocoder, NetworkVocoder) and isinstance(vocoder.network, Projected):
+        return partial(_decode_part, vocoder.network, PhaseStart(vocoder.network.front_end))
+    return lambda mel, first: vocoder(mel[None])[0]
+
+
+@torch.no_grad()
+def _decode_part(network: Projected, start: "PhaseStart", mel: Tensor, first: int) -> Tensor:
+    """Decode a part of a clip from the phases that the whole clip would give that part."""
+    return network(mel[None], partial(start, first=first))[0]
+
+
+class PhaseStart:
+    """What `initial_phase` gives a whole clip, for one part of it after another.
+
+    Both of its ingredients depend on what came before: the noise is one sequence from the clip's start, and a partial's
+    phase is the sum of its frequency over all frames so far.
+
+    Args:
+        front_end: That of the vocoder.
+        seed: Of the noise.
+    """
+
+    def __init__(self, front_end: MelFrontEnd, seed: int = 0) -> None:
+        """Begin a clip."""
+        self._front_end, self._generator = front_end, torch.Generator().manual_seed(seed)
+        self._first = 0
+        self._noise = torch.empty(1, 1, 0)  # from the frame `first` on
+        spec = front_end.spec
+        self._bins = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
+        self._before = torch.zeros(self._bins, dtype=torch.float64)  # by how much the partials have turned before it
+        self._partials = torch.empty(self._bins, 0, dtype=torch.float64)
+
+    def __call__(self, amplitude: Tensor, first: int) -> Tensor:
+        """Return phases (1, F, L) for amplitudes (1, F, L) whose first frame is the clip's frame `first`.
+
+        Parts may overlap, but a later one begins no earlier, and no later than one frame after the end of the last.
+        """
+        passed = first - self._first
+        phase = self._noise_phase(passed, amplitude)
+        if passed:
+            self._before = self._partials[:, passed - 1]
+        # Frames count from 0 in each part; each adds half a turn from bin to bin, which is no advance.
+        partials = initial_phase(amplitude, self._front_end, seed=0)[0, : self._bins].double().cpu()
+        offset = torch.pi * torch.arange(self._bins, dtype=torch.float64)[:, None]
+        self._partials = (partials - offset + self._before[:, None]) % (2 * torch.pi)
+        self._first = first
+        phase[0, : self._bins] = (self._partials + offset).to(phase)
+        return phase
+
+    def _noise_phase(self, passed: int, amplitude: Tensor) -> Tensor:
+        spec, length = self._front_end.spec, self._front_end.spec.samples(amplitude.shape[-1])
+        self._noise = self._noise[..., spec.samples(passed) :]
+        missing = max(0, length - self._noise.shape[-1])
+        more = torch.randn(1, 1, -(-missing // NOISE_BLOCK) * NOISE_BLOCK, generator=self._generator)
+        self._noise = torch.cat([self._noise, more], dim=-1)
+        return self._front_end.stft(self._noise[..., :length].to(amplitude.device)).angle()
