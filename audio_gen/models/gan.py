@@ -76,7 +76,7 @@ class GAN(nn.Module):
         Returns:
             w (B, D).
         """
-        return self.mapping(z, class_id, self._pitch(pitch))
+        return self.mapping(z, class_id, self.known_pitch(pitch))
 
     def encode(self, mel: Tensor, class_id: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
         """A first guess of w (B, D) for log-mel (B, M, L), its principal components; and a logvar (B, D)."""
@@ -97,7 +97,7 @@ class GAN(nn.Module):
         w = w[:, None].expand(-1, self.layers, -1) if w.ndim == 2 else w
         rows = self.linear(w[:, 0]).unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, L)
         mel = self.axis.to_mel(rows, pitch) if self.axis else rows
-        known = torch.cat([self.class_embedding(class_id + 1), pitch_inputs(self._pitch(pitch))], dim=1)
+        known = torch.cat([self.class_embedding(class_id + 1), pitch_inputs(self.known_pitch(pitch))], dim=1)
         styles = torch.cat([w[:, 1:], known[:, None].expand(-1, self.layers - 1, -1)], dim=2)
         refined = self.synthesis(styles, self.features(pitch), self.noise if noise is None else noise)
         return mel + REFINEMENT * self.scale * refined
@@ -128,5 +128,6 @@ class GAN(nn.Module):
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
         return self.axis.fit_rows(mel, pitch) if self.axis else mel
 
-    def _pitch(self, pitch: Tensor) -> Tensor:
+    def known_pitch(self, pitch: Tensor) -> Tensor:
+        """Pitch (B,) as the networks see it: NaN for a model without."""
         return pitch if self.axis else torch.full_like(pitch, torch.nan)

@@ -55,12 +55,16 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
         """z (B, Z), class numbers (B,) with -1 for none, MIDI pitches (B,) with NaN for none -> w (B, D)."""
         start = self.start(z, class_id, pitch)
+        return start + self.spread * self.moves(z, start, class_id, pitch)
+
+    def moves(self, z: Tensor, start: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
+        """How far the network moves w from where it starts (B, D), in deviations of the clips' latents."""
         x = self.stem(
             torch.cat([z, start / self.spread, self.class_embedding(class_id + 1), pitch_inputs(pitch)], dim=1)
         )
         for block in self.blocks:
             x = x + block(x)
-        return start + self.spread * self.head(F.silu(x))
+        return self.head(F.silu(x))
 
     @torch.no_grad()
     def start(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:

@@ -136,6 +136,25 @@ def test_both_sides_judge_places_and_latents_too(sounds: Path, tmp_path: Path) -
         assert all(value > 0 for value in values)
 
 
+def test_staying_is_measured_from_where_the_mapping_starts(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path)
+
+    def stay() -> Tensor:
+        task.losses("d", data.batch(0, 4), generator())
+        return task.losses("g", data.batch(0, 4), generator())["stay"]
+
+    assert float(stay().detach()) == 0
+    with torch.no_grad():
+        task.gan.mapping.head.bias.fill_(2.0)  # two deviations
+    loss = stay()
+    assert float(loss.detach()) == pytest.approx(4)
+    loss.backward()
+    assert bool((task.gan.mapping.head.bias.grad > 0).all())
+    z, none = torch.zeros(1, task.gan.noise_dim), (torch.tensor([-1]), torch.tensor([torch.nan]))
+    start = task.gan.mapping.start(z, *none)
+    torch.testing.assert_close(task.gan.map(z, *none), start + 2 * task.gan.mapping.spread)
+
+
 def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run")
     assert task.critics.modules.keys() == {"d", "d_latent", "adaptive", "averages"}

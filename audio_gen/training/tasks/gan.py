@@ -111,7 +111,8 @@ class GANTask:
             return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty, "lecam": w.lecam,
                     "adv_d_latent": w.latent, "penalty_latent": w.latent * w.penalty_latent}  # fmt: skip
         rest = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return {"adv_g": 1.0, "adv_g_local": w.local, "adv_g_latent": w.latent, "reconstruction": rest}
+        return {"adv_g": 1.0, "adv_g_local": w.local, "adv_g_latent": w.latent, "reconstruction": rest,
+                "stay": w.stay}  # fmt: skip
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
@@ -128,14 +129,21 @@ class GANTask:
             real = self.mels.augmented(batch, generator)[0].clamp(min=gan.mel_floor)
             w, features = gan.encode(real, *conditions)[0], gan.features(conditions[1])
         rebuilt = max(1, round(self.config.loss.reconstruction_share * len(real)))
-        made = gan.map(self._noise(len(real), generator), *conditions)
+        made, moved = self._mapped(self._noise(len(real), generator), *conditions)
         made = torch.cat([w[:rebuilt], made[rebuilt:]])
         fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
         w_real, w_conditions = w, conditions
         if self.bank is not None:
             w_real, w_conditions = self.bank.draw(self.config.loss.latent_batch, generator)
         w_fake = gan.map(self._noise(len(w_real), generator), *w_conditions)
-        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions)
+        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions, moved)
+
+    def _mapped(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
+        """w (B, D), and how far the mapping has moved it."""
+        mapping, pitch = self.gan.mapping, self.gan.known_pitch(pitch)
+        start = mapping.start(z, class_id, pitch)
+        moved = mapping.moves(z, start, class_id, pitch)
+        return start + mapping.spread * moved, moved
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)

@@ -83,8 +83,10 @@ class GANLoss(Settings):
     """Latents that they are computed on."""
     reconstruction: NotNegative = 1.0
     """L1 of pooled log-mels between real clips and what their latents decode to, at the start."""
-    reconstruction_end: NotNegative = 0.2
+    reconstruction_end: NotNegative = 1.0
     """The same after the ramp."""
+    stay: NotNegative = 2.0
+    """Mean square of how far the mapping moves w from between the clips, in deviations."""
     reconstruction_pool: Count = 4
     """Bands and frames that are averaged before."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
