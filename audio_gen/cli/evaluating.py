@@ -93,7 +93,7 @@ class Evaluation:
             if about is not None:
                 known[wav.relative_to(folder).as_posix()] = Label(about.get("class"), about.get("pitch"))
         with stage_progress() as tell:
-            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell)
+            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, made=True)
         return self.describe("generated", found.clips, found.left_out)
 
     def sample(self, folder: Path, count: int, seed: int) -> None:

@@ -56,6 +56,7 @@ def find_clips(
     labels: str = "auto",
     known: Labels | None = None,
     progress: Progress | None = None,
+    made: bool = False,
 ) -> ClipSet:
     """The clips of a folder of sounds, or of a cache.
 
@@ -65,6 +66,7 @@ def find_clips(
         labels: Where class and pitch come from, see `read_labels`.
         known: Labels by path that come before those.
         progress: Told how many files were read.
+        made: Take clips that a model made, too.
 
     Raises:
         DataError: There is no such folder, or it holds nothing that can be used.
@@ -72,7 +74,7 @@ def find_clips(
     if (place / INDEX_NAME).is_file():
         cache = Cache.open(place)
         return ClipSet([part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)], [])
-    report = inspect_folder(place, progress=progress, made=True)
+    report = inspect_folder(place, progress=progress, made=made)
     found, _ = read_labels(place, [f.path for f in report.usable], source=labels)
     clips: list[SoundClip] = []
     left_out = [(one_line(f.path), "; ".join(f.reasons)) for f in report.left_out]
