@@ -54,17 +54,18 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
         """z (B, Z), class numbers (B,) with -1 for none, MIDI pitches (B,) with NaN for none -> w (B, D)."""
-        start = self.start(z, class_id, pitch)
-        return start + self.spread * self.moves(z, start, class_id, pitch)
+        return self.moved(z, class_id, pitch)[0]
 
-    def moves(self, z: Tensor, start: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
-        """How far the network moves w from where it starts (B, D), in deviations of the clips' latents."""
+    def moved(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
+        """w (B, D), and how far the network moved it from its start (B, D), in deviations of the clips' latents."""
+        start = self.start(z, class_id, pitch)
         x = self.stem(
             torch.cat([z, start / self.spread, self.class_embedding(class_id + 1), pitch_inputs(pitch)], dim=1)
         )
         for block in self.blocks:
             x = x + block(x)
-        return self.head(F.silu(x))
+        moves = self.head(F.silu(x))
+        return start + self.spread * moves, moves
 
     @torch.no_grad()
     def start(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:

@@ -1,13 +1,8 @@
-"""Latents of training clips: what a mapping starts from, what latents are compared with, what clips are drawn from."""
-
-from typing import Any
+"""Latents of training clips: what a mapping starts from and what latents are compared with."""
 
 import torch
 from torch import Tensor, nn
 
-from audio_gen.models.gan import GAN
-from audio_gen.models.latent_gan import LatentGAN
-from audio_gen.models.mapped import MappedPrior
 from audio_gen.models.mapping import Mapping
 from audio_gen.training.tasks.mels import ENCODE_BATCH, Conditions, MelData
 
@@ -25,20 +20,6 @@ def start_mapping(mapping: Mapping, mels: MelData, model: nn.Module) -> None:
         w = model.encode(mels.front_end(batch.wav), *conditions)[0]  # type: ignore[operator]
         parts.append((w, *conditions, batch.index))
     mapping.initialise(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-
-
-def mapped_prior(mels: MelData, model: GAN | LatentGAN) -> MappedPrior:
-    """What clips are drawn from, with the model's mapping as it is now."""
-    return MappedPrior.fit(model, *mels.known_conditions(), len(mels.classes))
-
-
-def gan_bundle(
-    mels: MelData, kind: str, args: dict[str, Any], model: GAN | LatentGAN
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and tensors of the bundle of a GAN: its weights, and what conditions and truncation are drawn from."""
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    prior = {f"prior.{key}": value for key, value in mapped_prior(mels, model).tensors().items()}
-    return mels.bundle_config(kind, args), tensors | prior
 
 
 class LatentBank:

@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
         w_real: More real latents (N, D).
         w_fake: Made ones.
         w_conditions: Class numbers and pitches of both.
-        moved: How far the mapping has moved w of made images (B, D), in deviations.
+        moves: How far the mapping has moved w of made images (B, D), in deviations.
     """
 
     real: Tensor
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
     w_real: Tensor
     w_fake: Tensor
     w_conditions: Conditions
-    moved: Tensor
+    moves: Tensor
 
 
 class Averages(nn.Module):
@@ -127,7 +127,7 @@ class Critics:
             "adv_g_local": adversarial.relativistic_g(local_real, local_fake),
             "adv_g_latent": latent,
             "reconstruction": pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool),
-            "stay": drawn.moved.square().mean(),
+            "stay": drawn.moves.square().mean(),
         }
 
     @torch.no_grad()

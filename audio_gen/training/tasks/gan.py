@@ -1,4 +1,4 @@
-"""The GAN's task, on mel images or on the latents of a VAE: its losses, validation and bundle."""
+"""The GAN's task, on mel images: its losses and validation."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,16 +13,20 @@ from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
-from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.bank import LatentBank, gan_bundle, mapped_prior, start_mapping
+from audio_gen.training.task import Phase
+from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.mapped import MappedTask
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.start import load_some
 
 
-class GANTask:
+class GANTask(MappedTask):
     """Trains a generator and two discriminators, one of mel images and one of latents."""
+
+    kind, encoded = "gan", "encoded"
+    gan: GAN
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes and pitches."""
@@ -44,27 +48,8 @@ class GANTask:
         for name in net.freeze:
             getattr(self.gan, name).requires_grad_(False)
         self.critics = Critics(config.loss, self.gan, size, n_classes=classes)
-        self._modules = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
+        self.networks = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
         self._drawn: Drawn | None = None
-
-    @property
-    def model(self) -> nn.Module:
-        """The generator."""
-        return self.gan
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """Generator, discriminators and what adapts."""
-        return self._modules
-
-    @property
-    def makes_clips(self) -> bool:
-        """A GAN does."""
-        return True
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
@@ -129,21 +114,15 @@ class GANTask:
             real = self.mels.augmented(batch, generator)[0].clamp(min=gan.mel_floor)
             w, features = gan.encode(real, *conditions)[0], gan.features(conditions[1])
         rebuilt = max(1, round(self.config.loss.reconstruction_share * len(real)))
-        made, moved = self._mapped(self._noise(len(real), generator), *conditions)
+        class_id, pitch = conditions
+        made, moves = gan.mapping.moved(self._noise(len(real), generator), class_id, gan.known_pitch(pitch))
         made = torch.cat([w[:rebuilt], made[rebuilt:]])
         fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
         w_real, w_conditions = w, conditions
         if self.bank is not None:
             w_real, w_conditions = self.bank.draw(self.config.loss.latent_batch, generator)
         w_fake = gan.map(self._noise(len(w_real), generator), *w_conditions)
-        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions, moved)
-
-    def _mapped(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
-        """w (B, D), and how far the mapping has moved it."""
-        mapping, pitch = self.gan.mapping, self.gan.known_pitch(pitch)
-        start = mapping.start(z, class_id, pitch)
-        moved = mapping.moves(z, start, class_id, pitch)
-        return start + mapping.spread * moved, moved
+        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions, moves)
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
@@ -164,27 +143,3 @@ class GANTask:
             made = model.decode(model.map(self._noise(len(mel), generator), *conditions), *conditions)
             gaps.append(self.critics.gap(mel, made, conditions, model.features(conditions[1])))
         return {"guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(torch.cat(gaps).mean())}
-
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
-        """Real clips, first guesses at their inversion, and new clips of the same class and pitch."""
-        assert isinstance(model, GAN)
-        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-        guessed = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        sampled = torch.cat(
-            list(self.mels.drawn(model, mapped_prior(self.mels, model), *conditions, self.config.train.seed))
-        )
-        return self.mels.preview(batch, {"real": mel, "encoded": guessed, "sampled": sampled})
-
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
-        """Clips from the mapping network as it is now."""
-        assert isinstance(model, GAN)
-        return self.mels.make(model, mapped_prior(self.mels, model), count, seed)
-
-    def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis, the quick way."""
-        return self.mels.copy(wav)
-
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The averaged generator, and what its conditions and truncation are drawn from."""
-        assert isinstance(model, GAN)
-        return gan_bundle(self.mels, "gan", self.args, model)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +14,21 @@ from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
 from audio_gen.losses import adversarial
 from audio_gen.models.discriminators import LatentDiscriminator
 from audio_gen.models.latent_gan import LatentGAN
-from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.bank import LatentBank, gan_bundle, mapped_prior, start_mapping
+from audio_gen.training.task import Phase
+from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.mapped import MappedTask
 from audio_gen.training.tasks.mels import Conditions, MelData
 from audio_gen.training.tasks.start import load_some
 
 HOW = "train one with `audio-gen train FOLDER --model vae --run VAE_RUN` and give it with --set vae=VAE_RUN"
 
 
-class LatentGANTask:
+class LatentGANTask(MappedTask):
     """Trains a mapping network against a discriminator of latents; the VAE stays as it is."""
+
+    kind, encoded = "latent_gan", "reconstructed"
+    gan: LatentGAN
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Load the VAE, and be sure that it is of these sounds.
@@ -50,7 +53,7 @@ class LatentGANTask:
         self.d = LatentDiscriminator(
             latent_dim=self.gan.latent_dim, n_classes=len(self.mels.classes), width=size.latent_width, blocks=3
         )
-        self._modules = nn.ModuleDict({"model": self.gan, "d": self.d, "front_end": self.mels.front_end})
+        self.networks = nn.ModuleDict({"model": self.gan, "d": self.d, "front_end": self.mels.front_end})
         self._drawn: tuple[Tensor, Tensor, Conditions] | None = None
         self._readings: dict[str, Tensor] = {}
 
@@ -64,25 +67,6 @@ class LatentGANTask:
         for name, (theirs, mine) in wanted.items():
             if theirs != mine:
                 raise ConfigError(f"vae ({self.config.vae}): {name} {theirs} there, {mine} here; {HOW}")
-
-    @property
-    def model(self) -> nn.Module:
-        """The generator with the VAE."""
-        return self.gan
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """Generator and discriminator."""
-        return self._modules
-
-    @property
-    def makes_clips(self) -> bool:
-        """A GAN does."""
-        return True
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Encode training clips, augmented, and let the mapping begin as the density of their latents."""
@@ -157,30 +141,6 @@ class LatentGANTask:
             logits = self._judged(model.encode(mel, *conditions)[0], model.map(z, *conditions), conditions)
             gaps.append(logits[0] - logits[1])
         return {"logits_gap": float(torch.cat(gaps).mean())}
-
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
-        """Real clips, what the VAE makes of them, and new clips of the same class and pitch."""
-        assert isinstance(model, LatentGAN)
-        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-        rebuilt = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        sampled = torch.cat(
-            list(self.mels.drawn(model, mapped_prior(self.mels, model), *conditions, self.config.train.seed))
-        )
-        return self.mels.preview(batch, {"real": mel, "reconstructed": rebuilt, "sampled": sampled})
-
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
-        """Clips from the mapping network as it is now."""
-        assert isinstance(model, LatentGAN)
-        return self.mels.make(model, mapped_prior(self.mels, model), count, seed)
-
-    def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis, the quick way."""
-        return self.mels.copy(wav)
-
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The averaged mapping with the VAE, and what conditions and truncation are drawn from."""
-        assert isinstance(model, LatentGAN)
-        return gan_bundle(self.mels, "latent_gan", self.args, model)
 
 
 def _trained_vae(place: str | None) -> Bundle:

@@ -19,7 +19,7 @@ from audio_gen.training.task import Preview
 MIN_PITCHED_SHARE = 0.5
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
-QUICK_BATCH, QUICK_ITERATIONS = 32, 4
+QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 4, 16
 
 Conditions = tuple[Tensor, Tensor]
 
@@ -148,9 +148,9 @@ class MelData:
         """Copy-synthesis of wav (B, 1, T) through the mel and a few iterations of Griffin-Lim."""
         return torch.cat([self.quickly(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
 
-    def quickly(self, mel: Tensor) -> Tensor:
+    def quickly(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the floor is silence."""
-        speak = GriffinLimVocoder(self.spec, iterations=QUICK_ITERATIONS)
+        speak = GriffinLimVocoder(self.spec, iterations=iterations)
         return speak(subtract_floor(mel, self.floor)).cpu()
 
     def mel_l1(self, made: Tensor, mel: Tensor, batch: Batch) -> Tensor:
@@ -160,12 +160,36 @@ class MelData:
 
     def preview(self, batch: Batch, columns: dict[str, Tensor]) -> Preview:
         """Pictures of named log-mels (B, M, L), and sounds of them; `real` among them speaks for itself."""
-        speak = GriffinLimVocoder(self.spec, iterations=16)
         sounds: dict[str, Tensor] = {}
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(batch.wav)):
             for name, mels in columns.items():
-                made = subtract_floor(mels[i : i + 1], self.floor)
-                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else speak(made)[0]
+                own = name == "real"
+                sounds[f"{i}-{name}"] = batch.wav[i] if own else self.quickly(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
                 pictures.append((f"{i} {name}", mels[i]))
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures})
+
+
+class MelTask:
+    """What every task on the log-mels of whole clips says alike; `mels` and `networks` are set when it is made."""
+
+    mels: MelData
+    networks: nn.ModuleDict
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """All networks that checkpoints hold."""
+        return self.networks
+
+    @property
+    def makes_clips(self) -> bool:
+        """It makes new ones."""
+        return True
+
+    def segments(self) -> tuple[int, int]:
+        """Samples of a training and of a validation clip."""
+        return self.mels.segments()
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, 1, T), the quick way."""
+        return self.mels.copy(wav)

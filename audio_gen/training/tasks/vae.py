@@ -18,7 +18,7 @@ from audio_gen.losses.spectral import difference_l1, mel_l1
 from audio_gen.models.density import LatentDensity
 from audio_gen.models.vae import VAE
 from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.mels import MelData
+from audio_gen.training.tasks.mels import MelData, MelTask
 from audio_gen.training.tasks.start import load_same
 
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
@@ -73,7 +73,7 @@ class VAEConfig(RunConfig):
     """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more."""
 
 
-class VAETask:
+class VAETask(MelTask):
     """Trains a VAE on the log-mels of clips."""
 
     def __init__(self, config: VAEConfig, spec: MelSpec, cache: Cache) -> None:
@@ -90,26 +90,12 @@ class VAETask:
             "n_classes": len(self.mels.classes), "pitch_low": low, "pitch_high": high, "mel_floor": net.mel_floor,
         }  # fmt: skip
         self.vae = VAE(**self.args)
-        self._modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
+        self.networks = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
 
     @property
     def model(self) -> nn.Module:
         """The VAE."""
         return self.vae
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """The VAE and the front end."""
-        return self._modules
-
-    @property
-    def makes_clips(self) -> bool:
-        """A VAE does."""
-        return True
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        return self.mels.segments()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
@@ -183,10 +169,6 @@ class VAETask:
         """Clips from the density of the latents as it is now."""
         assert isinstance(model, VAE)
         return self.mels.make(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
-
-    def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis, the quick way."""
-        return self.mels.copy(wav)
 
     @torch.no_grad()
     def _density(self, model: VAE, limit: int) -> LatentDensity:
