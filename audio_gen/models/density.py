@@ -141,11 +141,12 @@ def _directions(points: Tensor) -> Tensor:
 
 
 def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
-    """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1); itself again where there are few."""
+    """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1), again where there are few."""
     same = torch.nonzero(classes == classes[i])[:, 0]
     same = same[same != i]
     nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
-    return centres[[i, *nearest, *[i] * (NEIGHBOURS - len(nearest))]]
+    others = nearest or [i]
+    return centres[[i, *(others[j % len(others)] for j in range(NEIGHBOURS))]]
 
 
 def draw_condition(

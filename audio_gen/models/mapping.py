@@ -9,6 +9,7 @@ from audio_gen.models.density import CORNERS, PITCH_SCALE, LatentDensity, spread
 PITCH_OFFSET, PITCH_UNIT = 60.0, 24.0  # MIDI; what networks see of a pitch is about -2 to 2
 MIN_NOISE = 3  # which clip, which of its neighbours, how far towards it
 FARTHEST = 0.5  # half-way: the other half of the line begins at the neighbour
+NEAREST, FEW = 0.15, 60  # with so few clips or fewer no line begins nearer; with more, so much less as there are more
 EDGE = 1e-6
 
 
@@ -16,9 +17,10 @@ class Mapping(nn.Module):
     """z and conditions -> w; it starts on the lines between neighbouring clips, and learns the rest.
 
     The first number of z picks a clip of the class (and near the pitch), the second one of its neighbours, the third
-    how far w lies from the one to the other; a network that starts at zero, and sees all of z, moves w from there. A
-    mapping that starts as a Gaussian of each class takes many more steps to leave what lies between a small folder's
-    sounds, and blends of many clips are blurred. Source: Karras 2019 (mapping); Chawla 2002 (SMOTE).
+    how far w lies from the one to the other (never at the clip itself, where these are few); a network that starts at
+    zero, and sees all of z, moves w from there. A mapping that starts as a Gaussian of each class takes many more steps
+    to leave what lies between a small folder's sounds, and blends of many clips are blurred.
+    Source: Karras 2019 (mapping); Chawla 2002 (SMOTE).
     """
 
     corners: Tensor
@@ -73,7 +75,9 @@ class Mapping(nn.Module):
         uniform = torch.special.ndtr(z[:, :MIN_NOISE].float()).clamp(EDGE, 1 - EDGE)
         chosen = self._choose(uniform[:, 0], class_id, pitch)
         neighbour = 1 + (uniform[:, 1] * (CORNERS - 1)).long()
-        point = torch.lerp(self.corners[chosen, 0], self.corners[chosen, neighbour], FARTHEST * uniform[:, 2:])
+        nearest = nearest_share(len(self.corners))
+        share = nearest + (FARTHEST - nearest) * uniform[:, 2:]
+        point = torch.lerp(self.corners[chosen, 0], self.corners[chosen, neighbour], share)
         off = torch.where(torch.isfinite(pitch), pitch / PITCH_SCALE - point[:, -1], 0.0)
         return point[:, :-1] + self.slope[chosen] * off[:, None]
 
@@ -109,6 +113,11 @@ class Mapping(nn.Module):
         self.pitch_variance.copy_(variance)
         self.slope.copy_((torch.einsum("kdr,kr->kd", spread, spread[:, -1]) / variance[:, None])[:, :-1])
         self.spread.copy_(w.std(0, unbiased=False).clamp(min=1e-3))
+
+
+def nearest_share(clips: int) -> float:
+    """Where the lines begin, as a share of the way to the neighbour: nearer than this, new sounds of few are copies."""
+    return NEAREST * min(1.0, FEW / clips)
 
 
 def pitch_inputs(pitch: Tensor) -> Tensor:

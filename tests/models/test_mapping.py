@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.models.density import CORNERS, LatentDensity
-from audio_gen.models.mapping import FARTHEST, MIN_NOISE, Mapping, pitch_inputs
+from audio_gen.models.mapping import FARTHEST, MIN_NOISE, Mapping, nearest_share, pitch_inputs
 
 NAN = math.nan
 COPIES, DIM = 6, 3  # augmented copies of each clip, latent dimensions
@@ -41,11 +41,21 @@ def noise(count: int, noise_dim: int = MIN_NOISE, seed: int = 0) -> Tensor:
     return torch.randn(count, noise_dim, generator=torch.Generator().manual_seed(seed))
 
 
-def pure(quantile: Tensor) -> Tensor:
-    """Noise (N, Z) that picks clips by quantile (N,) and stays at them."""
+def chosen_by(quantile: Tensor) -> Tensor:
+    """Noise (N, Z) that picks clips by quantile (N,), and the middle of the way to one neighbour."""
     z = torch.zeros(len(quantile), MIN_NOISE)
-    z[:, 0], z[:, 2] = torch.special.ndtri(quantile), -9
+    z[:, 0] = torch.special.ndtri(quantile)
     return z
+
+
+def ends(mapping: Mapping, z: Tensor, class_id: int = -1) -> tuple[Tensor, Tensor]:
+    """The clips and neighbours (N, D) that noise picks: both ends of the lines, beyond what is drawn from them."""
+    near, far = (
+        start(mapping, torch.cat([z[:, :2], torch.full((len(z), 1), end)], dim=1), class_id) for end in (-9.0, 9.0)
+    )
+    share = nearest_share(len(mapping.corners))
+    way = (far - near) / (FARTHEST - share)
+    return near - share * way, near + (1 - share) * way
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +76,21 @@ def test_what_networks_see_of_pitches() -> None:
 
 
 def test_the_start_has_the_moments_of_lines_to_neighbours(plain: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    """Any clip and any of its neighbours are as likely, and any place up to half-way, t.
+    """Any clip and any of its neighbours are as likely, and any place t from the nearest one, a, up to half-way.
 
-    With c a clip and n its neighbour, E[w] = E[c + t (n - c)], where E[t] = 1/4 and E[t^2] = 1/12. Over many draws,
-    moments are within 5 standard errors of these.
+    With c a clip and n its neighbour, E[w] = E[c + t (n - c)], where E[t] = (a + 1/2) / 2 and
+    E[t^2] = (a^2 + a / 2 + 1/4) / 3. Over many draws, moments are within 5 standard errors of these.
     """
     corners = LatentDensity.fit(*plain).values["corners"][:, :, :-1]  # (K, J, D)
     clip = corners[:, :1].expand(-1, CORNERS - 1, -1).flatten(0, 1)  # (K * (J - 1), D)
     way = corners[:, 1:].flatten(0, 1) - clip
     assert FARTHEST == 0.5
-    mean = (clip + way / 4).mean(0)
+    a = nearest_share(len(corners))
+    first, second = (a + 0.5) / 2, (a * a + a / 2 + 0.25) / 3
+    mean = (clip + first * way).mean(0)
     clip = clip - mean
     crossed = torch.einsum("ni,nj->nij", clip, way)
-    squares = (_products(clip) + (crossed + crossed.mT).flatten(1) / 4 + _products(way) / 12).mean(0)
+    squares = (_products(clip) + first * (crossed + crossed.mT).flatten(1) + second * _products(way)).mean(0)
     drawn = start(mapping_of(plain), noise(40_000)) - mean
     powers = torch.cat([drawn, _products(drawn)], dim=1)
     error = powers.std(0) / len(powers) ** 0.5
@@ -90,19 +102,34 @@ def _products(x: Tensor) -> Tensor:
     return torch.einsum("ni,nj->nij", x, x).flatten(1)
 
 
-def test_the_third_number_goes_from_a_clip_half_the_way_to_a_neighbour(
+def test_the_third_number_goes_from_near_a_clip_half_the_way_to_a_neighbour(
     plain: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
-    z = noise(300)
-    ends = []
-    for far in (-9, 0, 9):
-        z[:, 2] = far
-        ends.append(start(mapping_of(plain), z, 0))
+    mapping, z = mapping_of(plain), noise(300)
+    clip, neighbour = ends(mapping, z, 0)
     clips = plain[0][plain[1] == 0]
-    assert torch.cdist(ends[0], clips).amin(1).max() < 1e-2
-    assert torch.allclose(ends[1], (ends[0] + ends[2]) / 2, atol=1e-4)
-    assert torch.cdist(2 * ends[2] - ends[0], clips).amin(1).max() < 1e-2
-    assert (ends[0] != ends[2]).any(1).all()
+    assert torch.cdist(clip, clips).amin(1).max() < 1e-2
+    assert torch.cdist(neighbour, clips).amin(1).max() < 1e-2
+    assert (clip != neighbour).any(1).all()
+    for end, share in ((-9, 0.15), (0, 0.325), (9, 0.5)):
+        z[:, 2] = end
+        assert torch.allclose(start(mapping, z, 0), torch.lerp(clip, neighbour, share), atol=1e-4)
+
+
+@pytest.mark.parametrize(("clips", "share"), [(1, 0.15), (60, 0.15), (120, 0.075), (600, 0.015)])
+def test_lines_begin_away_from_their_clip_where_there_are_few(clips: int, share: float) -> None:
+    assert nearest_share(clips) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_class_of_few_clips_has_lines_between_all_of_them(count: int) -> None:
+    """No line leads from a clip to itself."""
+    clips = made(torch.tensor([0] * 9 + [1] * count), torch.full((9 + count,), NAN))
+    z = noise(200)
+    z[:, 2] = 9
+    drawn, own = start(mapping_of(clips), z, 1), clips[0][9:]
+    halves = torch.stack([(own[i] + own[j]) / 2 for i in range(count) for j in range(i)])
+    assert torch.cdist(drawn, halves).amin(1).max() < 1e-2
 
 
 @pytest.mark.parametrize("noise_dim", [MIN_NOISE, 40])
@@ -142,7 +169,7 @@ def test_every_clip_of_the_class_is_as_likely_in_the_order_of_the_first_componen
         own = w if class_id < 0 else w[class_of == class_id]
         quantiles = (torch.arange(10 * count) + 0.5) / (10 * count)
         expected = own[own[:, 0].argsort()].repeat_interleave(10, dim=0)
-        assert torch.allclose(start(mapping, pure(quantiles), class_id), expected, atol=1e-3)
+        assert torch.allclose(ends(mapping, chosen_by(quantiles), class_id)[0], expected, atol=1e-3)
 
 
 def test_draws_lie_between_the_clips_of_the_class(plain: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
@@ -188,8 +215,8 @@ def test_pitch_is_regressed_on() -> None:
 
 def test_every_neighbour_is_as_likely(plain: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     """The second number alone picks one of four: even quantiles of it give the same four lines equally often."""
-    z = pure(torch.full((40,), 0.3))
-    z[:, 1], z[:, 2] = torch.special.ndtri((torch.arange(40) + 0.5) / 40), 0
+    z = chosen_by(torch.full((40,), 0.3))
+    z[:, 1] = torch.special.ndtri((torch.arange(40) + 0.5) / 40)
     drawn, counts = start(mapping_of(plain), z, 0).unique(dim=0, return_counts=True)
     assert counts.tolist() == [10] * (CORNERS - 1)
     assert len(drawn) == CORNERS - 1
