@@ -1,5 +1,7 @@
 """Adversarial losses and what keeps them stable; logits are high for real."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,3 +29,21 @@ def gradient_penalty(logits: Tensor, *inputs: Tensor) -> Tensor:
 def lecam(logits_real: Tensor, logits_fake: Tensor, average_real: Tensor, average_fake: Tensor) -> Tensor:
     """Ties logits (B,) of one kind to the running average of the other, for few data. Source: Tseng 2021, eq. 4."""
     return (logits_real - average_fake).square().mean() + (logits_fake - average_real).square().mean()
+
+
+def hinge_d(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """The discriminator's hinge loss on logits of any shape. Source: Lim and Ye 2017."""
+    return F.relu(1 - logits_real).mean() + F.relu(1 + logits_fake).mean()
+
+
+def hinge_g(logits_fake: Tensor) -> Tensor:
+    """The generator's hinge loss on logits of any shape, which stops where the discriminator is sure enough."""
+    return F.relu(1 - logits_fake).mean()
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Mean L1 between a discriminator's activations, over the size of the real ones (Zeghidour 2021)."""
+    distances = [
+        (r.detach() - f).abs().mean() / r.detach().abs().mean().clamp(min=1e-6) for r, f in zip(real, fake, strict=True)
+    ]
+    return torch.stack(distances).mean()

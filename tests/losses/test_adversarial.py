@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from audio_gen.losses.adversarial import gradient_penalty, lecam, relativistic_d, relativistic_g
+from audio_gen.losses.adversarial import (
+    feature_matching,
+    gradient_penalty,
+    hinge_d,
+    hinge_g,
+    lecam,
+    relativistic_d,
+    relativistic_g,
+)
 from audio_gen.losses.spectral import pooled_l1
 
 
@@ -77,3 +85,21 @@ def test_pooled_l1_ignores_grain_that_is_zero_on_average_in_each_square() -> Non
 def test_pooled_l1_of_a_level_is_the_level(size: int) -> None:
     target = torch.randn(2, 8, 12)
     assert float(pooled_l1(target + 0.25, target, size)) == pytest.approx(0.25, rel=1e-5)
+
+
+def test_the_hinge_stops_beyond_a_margin_of_one() -> None:
+    sure, unsure = torch.tensor([2.0, 3.0]), torch.tensor([0.0])
+    assert float(hinge_d(sure, -sure)) == 0
+    assert float(hinge_d(unsure, unsure)) == 2
+    assert float(hinge_g(sure)) == 0
+    assert float(hinge_g(-sure)) == pytest.approx(3.5)
+
+
+def test_feature_matching_is_relative_to_the_real_activations() -> None:
+    real = [torch.ones(2, 3), torch.full((4,), -5.0)]
+    fake = [(1.5 * x).requires_grad_() for x in real]
+    found = feature_matching(real, fake)
+    assert float(found.detach()) == pytest.approx(0.5)
+    found.backward()
+    assert all(x.grad is not None for x in fake)
+    assert float(feature_matching(real, real)) == 0

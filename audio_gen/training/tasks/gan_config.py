@@ -4,10 +4,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from audio_gen.config import Count, Positive, RunConfig, Settings, Share, TrainSettings
+from audio_gen.config import Count, NotNegative, Positive, RunConfig, Settings, Share, TrainSettings
 from audio_gen.models.mapping import MIN_NOISE
-
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Size(NamedTuple):
@@ -39,6 +37,8 @@ class GANNet(Settings):
     """tiny: minutes on a CPU; small: an hour on a CPU; base: one GPU; large: a big GPU."""
     channels: tuple[Count, ...] | None = None
     """Channels of each stage, generator and discriminator; None: those of the size."""
+    d_channels: tuple[Count, ...] | None = None
+    """Channels of each stage of the discriminator alone; None: as for the generator."""
     blocks: Count | None = None
     """Residual blocks a stage; None: those of the size."""
     noise_dim: Annotated[int, Field(ge=MIN_NOISE)] = 128
@@ -59,6 +59,8 @@ class GANNet(Settings):
         size = SIZES[self.size]
         if self.channels is not None:
             size = size._replace(channels=self.channels, d_channels=self.channels)
+        if self.d_channels is not None:
+            size = size._replace(d_channels=self.d_channels)
         return size if self.blocks is None else size._replace(blocks=self.blocks, d_blocks=self.blocks)
 
 

@@ -1,25 +1,30 @@
-"""The vocoder's task: mel in, wave out, compared over several STFT sizes."""
+"""The vocoder's task: mel in, wave out, compared over several STFT sizes, and judged by discriminators by choice."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import Bundle
-from audio_gen.config import Count, DataSettings, Positive, RunConfig, Settings, TrainSettings
+from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
+from audio_gen.losses import adversarial
+from audio_gen.losses.phase import spectrum_losses
 from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.vocoder import Vocoder, VocosHead
+from audio_gen.models.wave_discriminators import WaveDiscriminator
 from audio_gen.training.task import Phase, Preview
 from audio_gen.training.tasks.start import load_same
 
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 PEAK, QUIET = 0.95, 1e-4
+SPECTRAL = ("log_amplitude", "group_delay", "phase_advance", "complex")
 
 
 class VocoderNet(Settings):
@@ -35,11 +40,38 @@ class VocoderNet(Settings):
     """Width of a block's pointwise network over `dim`."""
 
 
-class VocoderLoss(Settings):
-    """Weights of the losses, and what shapes them."""
+class WaveJudges(Settings):
+    """The discriminators of an adversarial run."""
 
-    multi_mel: float = 1.0
+    channels: Count = 8
+    """Of those on three STFT sizes."""
+    bands: Literal[1, 5] = 1
+    """In how many bands each spectrum is judged."""
+    period_channels: Annotated[int, Field(ge=0)] = 0
+    """First channels of those on every 2nd to 11th sample; 0 has none."""
+    lr: Positive = 1.0
+    """Learning rate over that of the vocoder."""
+
+
+class VocoderLoss(Settings):
+    """Weights of the losses, and what shapes them; what weighs nothing is not computed."""
+
+    multi_mel: NotNegative = 1.0
     """Log-mel L1 over several STFT sizes."""
+    multi_stft: NotNegative = 0.0
+    """auraloss's multi-resolution STFT loss: linear bins, log and spectral convergence."""
+    log_amplitude: NotNegative = 0.0
+    """L1 of log amplitudes at the mel's own STFT."""
+    group_delay: NotNegative = 0.0
+    """Errors of the phase's differences along frequency, where the sound is audible."""
+    phase_advance: NotNegative = 0.0
+    """The same along time."""
+    complex: NotNegative = 0.0
+    """L1 of spectra with their amplitudes' roots."""
+    adversarial: NotNegative = 0.0
+    """What discriminators of waves say; meant for a run with --init from one without."""
+    feature_matching: NotNegative = 2.0
+    """L1 of the discriminators' activations, where `adversarial` is not 0."""
     quietest_gain_db: float = -15.0
     """Crops are scaled to a peak of 0.95 and then by a gain drawn between this and 0 dB."""
 
@@ -54,6 +86,7 @@ class VocoderConfig(RunConfig):
     )
     net: VocoderNet = VocoderNet()
     loss: VocoderLoss = VocoderLoss()
+    judges: WaveJudges = WaveJudges()
     val_sec: Positive = 2.0
     """Length of a validation clip in seconds."""
 
@@ -70,6 +103,13 @@ class VocoderTask:
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
         self._modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
+        loss = config.loss
+        self._spectral = {key: getattr(loss, key) for key in SPECTRAL if getattr(loss, key)}
+        if loss.multi_stft:
+            self._modules["multi_stft"] = multi_stft()
+        if loss.adversarial:
+            judges = config.judges.model_dump(exclude={"lr"})
+            self._modules["d"] = WaveDiscriminator(**judges)
 
     @property
     def model(self) -> nn.Module:
@@ -100,18 +140,54 @@ class VocoderTask:
         load_same(self.vocoder, bundle, run)
 
     def phases(self) -> list[Phase]:
-        """One phase."""
-        return [Phase("g", [(list(self.vocoder.parameters()), 1.0)])]
+        """The vocoder's; before it, the discriminators' in an adversarial run."""
+        vocoder = Phase("g", [(list(self.vocoder.parameters()), 1.0)])
+        if "d" not in self._modules:
+            return [vocoder]
+        return [Phase("d", [(list(self._modules["d"].parameters()), self.config.judges.lr)]), vocoder]
 
     def weights(self, phase: str, progress: float) -> Mapping[str, float]:
         """The weights of the losses."""
-        return {"multi_mel": self.config.loss.multi_mel}
+        if phase == "d":
+            return {"adversarial_d": 1.0}
+        loss = self.config.loss
+        weights = {"multi_mel": loss.multi_mel, "multi_stft": loss.multi_stft, **self._spectral}
+        if "d" in self._modules:
+            weights |= {"adversarial_g": loss.adversarial, "feature_matching": loss.adversarial * loss.feature_matching}
+        return {key: weight for key, weight in weights.items() if weight}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The distance of copy-synthesis from the crop."""
+        """The distance of copy-synthesis from the crop, and what the discriminators say of it."""
         wav = self._levelled(batch.wav, generator)
-        made = self.vocoder(self.front_end(wav))
-        return {"multi_mel": self.multi_mel(made.float(), wav)}
+        with torch.set_grad_enabled(phase == "g"):
+            made = self.vocoder(self.front_end(wav)).float()
+        if phase == "d":
+            logits = [self._modules["d"](x)[0] for x in (wav, made)]
+            return {"adversarial_d": mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True))}
+        with torch.autocast(wav.device.type, enabled=False):
+            losses = self._distances(made, wav)
+        return losses | (self._judged(made, wav) if "d" in self._modules else {})
+
+    def _distances(self, made: Tensor, wav: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        if self.config.loss.multi_mel:
+            losses["multi_mel"] = self.multi_mel(made, wav)
+        if "multi_stft" in self._modules:
+            losses["multi_stft"] = self._modules["multi_stft"](made, wav)
+        if self._spectral:
+            found = spectrum_losses(*(self.front_end.stft(x) for x in (made, wav)))
+            losses |= {key: found[key] for key in self._spectral}
+        return losses
+
+    def _judged(self, made: Tensor, wav: Tensor) -> dict[str, Tensor]:
+        judge = self._modules["d"]
+        with torch.no_grad():
+            _, real = judge(wav)
+        logits, fake = judge(made)
+        losses = {"adversarial_g": mean(adversarial.hinge_g(x) for x in logits)}
+        if self.config.loss.feature_matching:
+            losses["feature_matching"] = adversarial.feature_matching(real, fake)
+        return losses
 
     def readings(self) -> Mapping[str, Tensor]:
         """Nothing beside the losses."""
@@ -153,6 +229,18 @@ class VocoderTask:
     def _levelled(self, wav: Tensor, generator: torch.Generator) -> Tensor:
         draw = torch.rand(len(wav), 1, 1, generator=generator, device=wav.device)
         return _at_peak(wav) * 10 ** (self.config.loss.quietest_gain_db * draw / 20)
+
+
+def mean(values: Iterable[Tensor]) -> Tensor:
+    """The mean of scalars."""
+    return torch.stack(list(values)).mean()
+
+
+def multi_stft() -> nn.Module:
+    """auraloss's loss with its sizes, and its log amplitudes kept off those of silence."""
+    from auraloss.freq import MultiResolutionSTFTLoss
+
+    return MultiResolutionSTFTLoss(eps=1e-5)
 
 
 def _at_peak(wav: Tensor) -> Tensor:

@@ -1,0 +1,79 @@
+"""The vocoder's task: which losses are computed, and a run with discriminators."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from audio_gen.audio.mel import MelSpec
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.training.engine import weighted_sum
+from audio_gen.training.metrics import read_metrics
+from audio_gen.training.tasks import TASKS, train_run
+from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.source import open_source
+from tests.sounds import noise, pluck, write
+
+TINY = Path(__file__).parents[2] / "configs" / "vocoder" / "tiny.yaml"
+QUICK = ["train.previews=0", "train.validations=0", "train.steps=2"]
+ADVERSARIAL = ["loss.adversarial=1", "judges.channels=2", "judges.period_channels=1"]
+ALL = [f"loss.{name}=1" for name in ("multi_stft", "log_amplitude", "group_delay", "phase_advance", "complex")]
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sounds")
+    for i in range(6):
+        write(folder / f"pluck-{i}.wav", pluck(200.0 + 60 * i, 0.5) + 0.1 * noise(0.5, seed=i))
+    return folder
+
+
+def ready(sounds: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
+    settings = resolve_config(run, "vocoder", TINY, list(overrides), {})
+    spec = MelSpec.from_dict(settings.mel) if isinstance(settings.mel, dict) else MelSpec.preset(settings.mel)
+    cache = open_source(sounds, run, settings, spec, lambda event: None)
+    torch.manual_seed(0)
+    task = TASKS["vocoder"][1](settings, spec, cache)
+    data = ClipDataset(cache, split="train", segment_samples=task.segments()[0], seed=0, crop="random")
+    return task, data
+
+
+@pytest.mark.parametrize(
+    ("settings", "phases"),
+    [
+        ([], {"g": {"multi_mel"}}),
+        (["loss.multi_mel=0", "loss.complex=2"], {"g": {"complex"}}),
+        (ALL, {"g": {"multi_mel", "multi_stft", "log_amplitude", "group_delay", "phase_advance", "complex"}}),
+        (ADVERSARIAL, {"d": {"adversarial_d"}, "g": {"multi_mel", "adversarial_g", "feature_matching"}}),
+        ([*ADVERSARIAL, "loss.feature_matching=0"], {"d": {"adversarial_d"}, "g": {"multi_mel", "adversarial_g"}}),
+    ],
+)
+def test_what_weighs_nothing_is_not_computed(
+    sounds: Path, tmp_path: Path, settings: list[str], phases: dict[str, set[str]]
+) -> None:
+    task, data = ready(sounds, tmp_path / "run", *settings)
+    assert [phase.name for phase in task.phases()] == list(phases)
+    for name, keys in phases.items():
+        losses = task.losses(name, data.batch(0, 2), torch.Generator().manual_seed(0))
+        assert set(losses) == keys
+        total = weighted_sum(losses, task.weights(name, 0.5))
+        assert bool(total.isfinite())
+        assert total.requires_grad
+
+
+def test_each_phase_moves_its_own_networks(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run", *ADVERSARIAL)
+    vocoder, judges = task.phases()[1].parameters(), task.phases()[0].parameters()
+    task.losses("d", data.batch(0, 2), torch.Generator().manual_seed(0))["adversarial_d"].backward()
+    assert all(p.grad is None for p in vocoder)
+    assert any(p.grad is not None and bool(p.grad.any()) for p in judges)
+
+
+def test_an_adversarial_run_begins_from_one_without(sounds: Path, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"model": "vocoder", "config_file": TINY, "device": "cpu"}
+    first = train_run(sounds, tmp_path / "first", overrides=QUICK, **how)
+    second = train_run(sounds, tmp_path / "second", overrides=[*QUICK, *ADVERSARIAL, *ALL], init=first, **how)
+    rows = [row for row in read_metrics(second) if "loss/adversarial_d" in row]
+    assert rows
+    assert {"loss/adversarial_g", "loss/feature_matching", "grad_norm/d", "grad_norm/g"} <= set(rows[-1])
