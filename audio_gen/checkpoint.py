@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: The file is missing, damaged, or holds more than plain data.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(

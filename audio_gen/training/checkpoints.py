@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_gen.checkpoint import load_checkpoint, save_checkpoint
-from audio_gen.errors import CheckpointError
+from audio_gen.errors import CheckpointError, OutputError
 
 BEST_NAME = "best.pt"
 
@@ -21,9 +21,21 @@ class CheckpointStore:
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write one, then drop those that are too old."""
+        """Write one, then drop those that are too old.
+
+        Raises:
+            OutputError: There is no room, not even in place of all older ones but the newest.
+        """
         path = self.folder / f"step-{step:08d}.pt"
-        save_checkpoint(path, state)
+        try:
+            save_checkpoint(path, state)
+        except OutputError:
+            spare = self.paths()[:-1]
+            if not spare:
+                raise
+            for old in spare:
+                old.unlink(missing_ok=True)
+            save_checkpoint(path, state)
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
         return path

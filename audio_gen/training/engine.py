@@ -1,4 +1,4 @@
-"""The one training loop, for every model: phases, precision, clipping, EMA, checkpoints, previews, signals."""
+"""The one training loop, for every model: EMA, validation, checkpoints, previews, signals, and a way back."""
 
 import copy
 import math
@@ -11,22 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.io import write_wav
-from audio_gen.audio.picture import spectrogram_png
 from audio_gen.config import TrainSettings
-from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.prefetch import Prefetcher
-from audio_gen.errors import CheckpointError, TrainingError
+from audio_gen.errors import CheckpointError, OutputError, TrainingError
 from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
 from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
-from audio_gen.training.schedule import Budget, due, lr_factor
+from audio_gen.training.previews import write_preview
+from audio_gen.training.recovery import MAX_ROLLBACKS
+from audio_gen.training.schedule import Budget, due
 from audio_gen.training.stop import stop_signals
-from audio_gen.training.task import Phase, Task
+from audio_gen.training.task import Task
+from audio_gen.training.updates import Updater
 
 Event = dict[str, Any]
-NOISE_STREAM, PREVIEW_CLIPS = 1, 4
+PREVIEW_CLIPS = 4
 EVALUATION_SHARE = 0.05  # of the time trained so far
 
 
@@ -64,71 +65,84 @@ class Engine:
     def __post_init__(self) -> None:
         """Make optimisers and the average, and load the newest checkpoint."""
         self.task.modules.to(self.device).train()
-        self.phases = self.task.phases()
-        self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
+        self.updater = Updater(self.task, self.settings, self.device)
+        self.guard = self.updater.guard
         self.ema = Ema(self.task.model, self.settings.ema_decay, self.settings.ema_images, self.settings.batch_size)
         self.store = CheckpointStore(self.run, self.settings.keep)
         self.budget = Budget(self.settings.steps, self.settings.minutes)
         self._evaluation_sec, self._elapsed_min = 0.0, 0.0
         self._alarmed: set[str] = set()
+        self._told_of_skips = False
         self._resume()
 
     def fit(self) -> None:
         """Train to the end of the budget, or until a signal asks to stop; the last state is always saved.
 
         Raises:
-            TrainingError: A loss or gradient was not finite; the last checkpoint is from before it.
+            TrainingError: Losses or gradients were not finite, or exploded, time and again.
+            OutputError: There is no room for a first checkpoint, or for the last.
         """
+        if not self.store.paths():
+            self.store.save(self.step, self._state())
+        with stop_signals() as stop:
+            while not self._trained(stop):
+                self._roll_back()
+            self.stopped_by = stop[0] if stop else None
+            if self._saved_step != self.step:
+                self.store.save(self.step, self._state())
+
+    def _trained(self, stop: list[str]) -> bool:
+        """Take steps until the budget or a signal ends them (True), or too many have gone wrong (False)."""
         self.log = MetricsLog(self.run, self.step)
-        self._saved_at, self._saved_step = time.monotonic(), self.step if self.store.paths() else -1
+        self._saved_at, self._saved_step = time.monotonic(), self.step
         progress, self._elapsed_min = self.budget.progress(self.step), self.budget.elapsed_sec() / 60
         batches = Prefetcher(lambda step: self.train.batch(step, self.settings.batch_size), self.step)
         try:
-            with stop_signals() as stop, batches:
+            with batches:
                 while progress < 1 and not stop:
                     before, started = progress, time.monotonic()
-                    values = self._step(batches.get().to(self.device), progress)
+                    values = self.updater.step(batches.get().to(self.device), self.step, progress)
+                    self.ema.update(self.task.model, self.step)
+                    if "skipped" in values:
+                        self._skipped()
+                    if self.guard.exhausted:
+                        return False
                     self.step += 1
                     progress = self.budget.progress(self.step)
                     self._told(values, time.monotonic() - started, progress)
                     self._occasions(before, progress)
-                self.stopped_by = stop[0] if stop else None
-            self._save()
         finally:
             self.log.close()
+        return True
 
-    def _step(self, batch: Batch, progress: float) -> dict[str, Tensor | float]:
-        """One update of every phase; returns what to log."""
-        factor = lr_factor(self.step, progress, self.settings.warmup_steps)
-        values: dict[str, Tensor | float] = {"lr": self.settings.lr * factor}
-        for phase in self.phases:
-            generator = torch.Generator(self.device).manual_seed(self._noise_seed(phase))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-                losses = self.task.losses(phase.name, batch, generator)
-            total = weighted_sum(losses, self.task.weights(phase.name, progress))
-            optimiser = self.optimisers[phase.name]
-            optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
-            self._check_finite(phase.name, losses, total, norm)
-            for group in optimiser.param_groups:
-                group["lr"] = self.settings.lr * factor * group["factor"]
-            optimiser.step()
-            values |= {f"loss/{key}": value.detach() for key, value in losses.items()}
-            values[f"grad_norm/{phase.name}"] = norm
-        self.ema.update(self.task.model, self.step)
-        return values | dict(self.task.readings())
+    def _skipped(self) -> None:
+        """Tell of the first updates that are left out; weights that are themselves broken get no second chance."""
+        if not self._told_of_skips:
+            self._told_of_skips = True
+            self._note(f"step {self.step + 1}: an update was left out: {self.guard.reason}")
+        if not all(bool(p.isfinite().all()) for p in self.task.modules.parameters()):
+            self.guard.give_up_on()
 
-    def _check_finite(self, phase: str, losses: Mapping[str, Tensor], total: Tensor, norm: Tensor) -> None:
-        if math.isfinite(float(total.detach()) + float(norm)):
-            return
-        bad = [key for key, value in losses.items() if not math.isfinite(float(value.detach()))] or ["the gradient"]
-        kept = self.store.paths()
-        where = f"the state of {kept[-1].name} is kept" if kept else "no checkpoint had been written yet"
-        raise TrainingError(
-            f"{', '.join(bad)} became NaN or infinite at step {self.step} (phase {phase}); {where}; "
-            f"lower train.lr ({self.settings.lr:g}), such as --set train.lr={self.settings.lr / 3:.1g}, in a new run"
-        )
+    def _roll_back(self) -> None:
+        """Go back to the newest checkpoint with a lower rate, if there is still a chance.
+
+        Raises:
+            TrainingError: There is none.
+        """
+        state, rollbacks, reason = self.store.newest()[0], self.guard.rollbacks, self.guard.reason
+        if state is None or rollbacks >= MAX_ROLLBACKS:
+            kept = self.store.paths()[-1].name if state else "none"
+            raise TrainingError(
+                f"{reason} at step {self.step + 1}, and again after {rollbacks} times back with lower rates; the state "
+                f"of {kept} is kept; lower train.lr ({self.settings.lr:g}), such as --set "
+                f"train.lr={self.settings.lr / 10:.1g}, in a new run"
+            )
+        failed_at, skipped = self.step + 1, self.guard.skipped
+        self._load(state)
+        self.guard.rollbacks, self.guard.skipped = rollbacks, skipped
+        self.guard.roll_back()
+        rate = f"{self.guard.rate:g} times the learning rate"
+        self._note(f"step {failed_at}: {reason}; back to step {self.step} with {rate}")
 
     def _told(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
         self.on_event(
@@ -176,8 +190,7 @@ class Engine:
         if self.evaluate is None:
             return
         if self._evaluation_sec > EVALUATION_SHARE * self.budget.elapsed_sec():
-            self.on_event({"kind": "note", "text": f"step {self.step}: not evaluated, to save time"})
-            return
+            return self._note(f"step {self.step}: not evaluated, to save time")
         started = time.monotonic()
         with torch.no_grad():
             values = self.evaluate(self.ema.module)
@@ -211,26 +224,38 @@ class Engine:
     def _keep_best(self, values: Mapping[str, float]) -> None:
         first = next(iter(values.values()), math.inf)
         if first < self.best:
-            self.best, self.best_step = first, self.step
-            self.store.save_best(self._state())
+            before, self.best, self.best_step = (self.best, self.best_step), first, self.step
+            if not self._written(lambda: self.store.save_best(self._state())):
+                self.best, self.best_step = before
 
     def _preview(self) -> None:
         folder = self.run / "previews" / f"step-{self.step:08d}"
         batch = next(iter(self.val.fixed_batches(PREVIEW_CLIPS, PREVIEW_CLIPS))).to(self.device)
         with torch.no_grad():
             preview = self.task.preview(self.ema.module, batch)
-        for name, wav in preview.sounds.items():
-            write_wav(folder / f"{name}.wav", wav.cpu(), preview.sample_rate)
-        for name, columns in preview.pictures.items():
-            spectrogram_png([(title, mel.cpu()) for title, mel in columns], folder / f"{name}.png")
-        self.on_event({"kind": "preview", "step": self.step, "folder": str(folder)})
+        if self._written(lambda: write_preview(preview, folder)):
+            self.on_event({"kind": "preview", "step": self.step, "folder": str(folder)})
 
     def _save(self) -> None:
+        """Write a checkpoint; where that fails, go on, and try again after the usual time."""
         if self._saved_step == self.step:
             return
-        path = self.store.save(self.step, self._state())
-        self._saved_at, self._saved_step = time.monotonic(), self.step
-        self.on_event({"kind": "checkpoint", "step": self.step, "path": str(path)})
+        self._saved_at = time.monotonic()
+        if self._written(lambda: self.store.save(self.step, self._state())):
+            self._saved_step = self.step
+            self.on_event({"kind": "checkpoint", "step": self.step})
+
+    def _written(self, write: Callable[[], Any]) -> bool:
+        """Whether something could be written; training does not end because a disk is full for a while."""
+        try:
+            write()
+        except OutputError as e:
+            self._note(f"step {self.step}: {e}; training goes on meanwhile")
+            return False
+        return True
+
+    def _note(self, text: str) -> None:
+        self.on_event({"kind": "note", "text": text})
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -238,47 +263,30 @@ class Engine:
             "best": self.best, "best_step": self.best_step, "best_of": self._best_of(),
             "fingerprint": self.fingerprint, "modules": self.task.modules.state_dict(),
             "ema": self.ema.module.state_dict(),
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            **self.updater.state_dict(),
         }  # fmt: skip
 
     def _resume(self) -> None:
         state, skipped = self.store.newest()
         for line in skipped:
-            self.on_event({"kind": "note", "text": f"passed over: {line}"})
+            self._note(f"passed over: {line}")
         if state is None:
             return
         different = [k for k, v in self.fingerprint.items() if state["fingerprint"].get(k) != v]
         if different:
             told = ", ".join(f"{k} {state['fingerprint'].get(k)} then, {self.fingerprint[k]} now" for k in different)
             raise CheckpointError(f"{self.run}: cannot go on ({told}); train into a new folder, or add --force")
+        self._load(state)
+        self.budget.spent_sec = state["elapsed_sec"]
+        self._evaluation_sec = state.get("evaluation_sec", 0.0)
+        if self.step:
+            self.on_event({"kind": "resume", "step": self.step})
+
+    def _load(self, state: dict[str, Any]) -> None:
+        """Take over networks, optimisers and what was best; the time that has passed has passed."""
         self.task.modules.load_state_dict(state["modules"])
         self.ema.module.load_state_dict(state["ema"])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-        self.step, self.budget.spent_sec = state["step"], state["elapsed_sec"]
-        self._evaluation_sec = state.get("evaluation_sec", 0.0)
+        self.updater.load_state_dict(state)
+        self.step = state["step"]
         if state.get("best_of") == self._best_of():
             self.best, self.best_step = state["best"], state["best_step"]
-        self.on_event({"kind": "resume", "step": self.step})
-
-    def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
-        groups = [{"params": parameters, "factor": factor} for parameters, factor in phase.groups]
-        return torch.optim.AdamW(
-            groups, lr=self.settings.lr, betas=self.settings.betas, weight_decay=self.settings.weight_decay, fused=True
-        )
-
-    def _noise_seed(self, phase: Phase) -> int:
-        number = [p.name for p in self.phases].index(phase.name)
-        return (((self.settings.seed * 1_000_003 + self.step) * 16 + number) * 16 + NOISE_STREAM) % 2**63
-
-
-def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The total loss; each weight is applied here, once.
-
-    Raises:
-        TrainingError: A loss has no weight, or a weight no loss.
-    """
-    if losses.keys() != weights.keys():
-        odd = ", ".join(sorted(losses.keys() ^ weights.keys()))
-        raise TrainingError(f"losses and weights do not match ({odd}); give each loss exactly one weight")
-    return torch.stack([weights[key] * value for key, value in losses.items()]).sum()

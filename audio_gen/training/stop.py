@@ -5,6 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# USR1 is what a scheduler such as Slurm sends before the time is up; Windows has none.
+ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
 
 @contextmanager
 def stop_signals() -> Iterator[list[str]]:
@@ -19,7 +22,7 @@ def stop_signals() -> Iterator[list[str]]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.signal(number, ask) for number in ASKING}
     try:
         yield stop
     finally:

@@ -117,8 +117,10 @@ class Trainer:
 
     def step(self) -> None:
         # The engine's loop around this only logs, saves and validates.
-        self.engine._step(self.batches[self.engine.step % BATCHES], PROGRESS)
-        self.engine.step += 1
+        engine = self.engine
+        engine.updater.step(self.batches[engine.step % BATCHES], engine.step, PROGRESS)
+        engine.ema.update(engine.task.model, engine.step)
+        engine.step += 1
 
 
 def rates(bench: Bench, work: dict[str, Callable[[], object]], units: dict[str, float], times: dict[str, int]) -> dict:
@@ -235,7 +237,7 @@ def watched(trainer: Trainer) -> list[tuple[Any, str, str, str | None]]:
     parts += [(modules[name], "forward", *labels) for name, labels in named.items() if name in modules]
     parts += [(model, name, fake, fake_g) for name in ("map", "decode_raw", "draw_noise") if hasattr(model, name)]
     parts += [(model, "encode", "latents of the real clips", None)]
-    for optimiser in engine.optimisers.values():
+    for optimiser in engine.updater.optimisers.values():
         parts += [(optimiser, name, "optimisers", None) for name in ("step", "zero_grad")]
     return parts
 

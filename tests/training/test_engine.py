@@ -14,10 +14,10 @@ import torch
 from audio_gen.checkpoint import load_bundle, load_checkpoint
 from audio_gen.config import read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
-from audio_gen.training.engine import weighted_sum
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
 from audio_gen.training.tasks import TASKS, bank, mels, train_run
+from audio_gen.training.updates import weighted_sum
 from tests.sounds import pluck, write, write_notes
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over(notes: Path, tmp_path: Path)
         train(notes, tmp_path / "run", overrides=["train.previews=2"])
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(notes: Path, tmp_path: Path) -> None:
+def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_kept(
+    notes: Path, tmp_path: Path
+) -> None:
     train(notes, tmp_path / "run", steps=2)
 
     def poison(event: dict) -> None:
@@ -181,7 +183,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(notes: Path, t
     original = task.phases
     try:
         task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
-        with pytest.raises(TrainingError, match=r"NaN or infinite at step 3.*step-00000002\.pt is kept"):
+        with pytest.raises(
+            TrainingError, match=r"NaN or infinite.* at step 4, and again after 3 times.*step-00000002\.pt is"
+        ):
             train_run(notes, tmp_path / "run", model="vae", steps=6, device="cpu", on_event=poison)
     finally:
         task.phases = original

@@ -12,12 +12,12 @@ from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models import build_model
-from audio_gen.training.engine import weighted_sum
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
 from audio_gen.training.tasks.start import CLIP_TENSORS
+from audio_gen.training.updates import weighted_sum
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"

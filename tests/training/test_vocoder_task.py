@@ -8,11 +8,11 @@ import torch
 
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.training.engine import weighted_sum
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
+from audio_gen.training.updates import weighted_sum
 from tests.sounds import noise, pluck, write
 
 TINY = Path(__file__).parents[2] / "configs" / "vocoder" / "tiny.yaml"

@@ -20,6 +20,7 @@ from audio_gen.device import resolve_device
 from audio_gen.errors import AudioGenError, ConfigError, OutputError
 from audio_gen.files import write_json, write_text
 from audio_gen.training.engine import Engine, Event
+from audio_gen.training.lock import locked
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.domains import gan_task
@@ -86,15 +87,26 @@ def train_run(
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
     if minutes is not None and steps is not None:
         raise ConfigError(f"--minutes {minutes:g} and --steps {steps}: give one of the two")
-    if force and run.exists():
+    if force and run.is_dir():
+        with locked(run):  # not while another process trains there
+            pass
         tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
     settings = resolve_config(run, model, config_file, overrides, given)
     spec = MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
     target = resolve_device(device)
     check_source(source, run)
+    with locked(run):
+        return _train_locked(source, run, settings, spec, target, init, tell)
+
+
+def _train_locked(
+    source: Path, run: Path, settings: RunConfig, spec: MelSpec, target: torch.device, init: Path | None,
+    tell: Callable[[Event], None],
+) -> Path:  # fmt: skip
+    """Train with checked settings, while no other process does so in the run's folder."""
     cache = open_source(source, run, settings, spec, tell)
     torch.manual_seed(settings.train.seed)
-    task = TASKS[model][1](settings, spec, cache)
+    task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments()
     number, crop = settings.train.seed, settings.data.crop
     train = ClipDataset(cache, split="train", segment_samples=train_samples, seed=number, crop=crop)

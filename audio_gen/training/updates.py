@@ -1,0 +1,100 @@
+"""One update of every network of a task: precision, losses and their weights, clipping, rates."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.config import TrainSettings
+from audio_gen.data.dataset import Batch
+from audio_gen.errors import TrainingError
+from audio_gen.training.recovery import Guard
+from audio_gen.training.schedule import lr_factor
+from audio_gen.training.task import Phase, Task
+
+NOISE_STREAM = 1
+
+
+class Updater:
+    """Makes the updates of a task's phases, but for those that went wrong.
+
+    Args:
+        task: The model and its losses.
+        settings: Rates, clipping, precision.
+        device: Where the networks are.
+    """
+
+    def __init__(self, task: Task, settings: TrainSettings, device: torch.device) -> None:
+        """Make an optimiser for each phase."""
+        self.task, self.settings, self.device = task, settings, device
+        self.phases = task.phases()
+        self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
+        self.guard = Guard()
+
+    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor | float]:
+        """Update every phase.
+
+        Args:
+            batch: On the device.
+            step: Steps done before.
+            progress: How much of the run is done, 0 to 1.
+
+        Returns:
+            What to log; `skipped`, the count so far, where an update has been left out.
+        """
+        rate = self.settings.lr * self.guard.rate * lr_factor(step, progress, self.settings.warmup_steps)
+        values: dict[str, Tensor | float] = {"lr": rate}
+        skipped = self.guard.skipped
+        for number, phase in enumerate(self.phases):
+            generator = torch.Generator(self.device).manual_seed(self._noise_seed(step, number))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+                losses = self.task.losses(phase.name, batch, generator)
+            total = weighted_sum(losses, self.task.weights(phase.name, progress))
+            optimiser = self.optimisers[phase.name]
+            optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
+            found = {key: value.detach() for key, value in losses.items()}
+            if self.guard.allows(phase.name, found, float(total.detach()), float(norm)):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * group["factor"]
+                optimiser.step()
+            values |= {f"loss/{key}": value for key, value in found.items()}
+            values[f"grad_norm/{phase.name}"] = norm
+        if not self.guard.after_step(skipped):
+            values["skipped"] = self.guard.skipped
+        return values | dict(self.task.readings())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimisers and guard, for a checkpoint."""
+        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        return {"optimisers": optimisers, "guard": self.guard.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        if "guard" in state:  # not in those of earlier versions
+            self.guard.load_state_dict(state["guard"])
+
+    def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
+        groups = [{"params": parameters, "factor": factor} for parameters, factor in phase.groups]
+        return torch.optim.AdamW(
+            groups, lr=self.settings.lr, betas=self.settings.betas, weight_decay=self.settings.weight_decay, fused=True
+        )
+
+    def _noise_seed(self, step: int, phase: int) -> int:
+        return (((self.settings.seed * 1_000_003 + step) * 16 + phase) * 16 + NOISE_STREAM) % 2**63
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The total loss; each weight is applied here, once.
+
+    Raises:
+        TrainingError: A loss has no weight, or a weight no loss.
+    """
+    if losses.keys() != weights.keys():
+        odd = ", ".join(sorted(losses.keys() ^ weights.keys()))
+        raise TrainingError(f"losses and weights do not match ({odd}); give each loss exactly one weight")
+    return torch.stack([weights[key] * value for key, value in losses.items()]).sum()

@@ -1,0 +1,217 @@
+"""Updates that went wrong: left out, then back to a checkpoint with a lower rate, then the end."""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.errors import OutputError, TrainingError
+from audio_gen.training import checkpoints, engine
+from audio_gen.training.lock import locked
+from audio_gen.training.metrics import METRICS_NAME, MetricsLog, read_metrics
+from audio_gen.training.recovery import EXPLODED, MIN_SEEN, PATIENCE, Guard
+from audio_gen.training.tasks import TASKS, train_run
+from tests.sounds import write_notes
+
+TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"
+ONE = {"a": torch.tensor(1.0)}
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_notes(tmp_path_factory.mktemp("notes"), count=12)
+
+
+def train(notes: Path, run: Path, *overrides: str, **how: Any) -> list[dict]:
+    events: list[dict] = []
+    settings = ["train.previews=0", "train.validations=0", *overrides]
+    train_run(
+        notes, run, model="vae", config_file=TINY, device="cpu", overrides=settings,
+        on_event=how.pop("on_event", events.append), **how,
+    )  # fmt: skip
+    return events
+
+
+def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[int], float]) -> None:
+    """The VAE's losses times spoil(call), calls counted from 0."""
+    task: Any = TASKS["vae"][1]
+    losses, calls = task.losses, iter(range(10**6))
+
+    def changed(self: Any, *args: Any) -> dict[str, torch.Tensor]:
+        factor = spoil(next(calls))
+        return {key: factor * value for key, value in losses(self, *args).items()}
+
+    monkeypatch.setattr(task, "losses", changed)
+
+
+@pytest.mark.parametrize(("total", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])
+def test_what_is_not_finite_is_left_out_with_its_name(total: float, norm: float) -> None:
+    guard = Guard()
+    losses = {"kl": torch.tensor(1.0), "mel": torch.tensor(total)}
+    assert not guard.allows("g", losses, total, norm)
+    assert guard.skipped == 1
+    assert ("the gradient" if math.isfinite(total) else "mel") in guard.reason
+    assert "kl" not in guard.reason
+
+
+def test_a_loss_explodes_against_its_own_median() -> None:
+    guard = Guard()
+    assert guard.allows("g", ONE, 1e9, 1.0)  # nothing to compare with yet
+    for i in range(MIN_SEEN):
+        assert guard.allows("g", ONE, 2.0 + i % 2, 1.0)
+    assert guard.allows("g", ONE, -EXPLODED, 1.0)
+    assert not guard.allows("g", ONE, -3.1 * EXPLODED, 1.0)
+    assert guard.allows("d", ONE, 1e9, 1.0)  # of another phase nothing is known
+
+
+def test_bad_steps_add_up_and_good_ones_take_off() -> None:
+    guard = Guard()
+    for _ in range(int(PATIENCE) - 1):
+        guard.allows("g", ONE, math.nan, 1.0)
+        assert not guard.after_step(guard.skipped - 1)
+    assert not guard.exhausted
+    for _ in range(100):
+        assert guard.after_step(guard.skipped)
+    assert guard.strain == 0
+    guard.give_up_on()
+    assert guard.exhausted
+    guard.roll_back()
+    assert (guard.exhausted, guard.rate) == (False, 0.5)
+
+
+def test_a_guard_goes_on_as_it_was() -> None:
+    guard, again = Guard(), Guard()
+    for value in (1.0, 2.0, math.nan):
+        guard.allows("g", ONE, value, 1.0)
+    guard.roll_back()
+    again.load_state_dict(guard.state_dict())
+    assert again.state_dict() == guard.state_dict()
+
+
+def test_one_bad_update_is_left_out_and_the_run_goes_on(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt(monkeypatch, lambda call: math.nan if call == 2 else 1.0)
+    events = train(notes, tmp_path / "run", steps=6)
+    told = [e["text"] for e in events if e["kind"] == "note" and "left out" in e["text"]]
+    assert len(told) == 1
+    assert "step 3" in told[0]
+    assert [line["step"] for line in read_metrics(tmp_path / "run") if "skipped" in line] == [3]
+    assert all(bool(value.isfinite().all()) for value in load_bundle(tmp_path / "run").part("model").values())
+
+
+def test_after_several_a_run_goes_back_with_half_the_rate(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps are saved, one goes well, five go wrong; the eight that follow are at half the rate."""
+    train(notes, tmp_path / "run", steps=2)
+    spoilt(monkeypatch, lambda call: math.nan if call in range(1, 6) else 1.0)
+    events = train(notes, tmp_path / "run", steps=10)
+    told = [e["text"] for e in events if e["kind"] == "note" and "back to step 2" in e["text"]]
+    assert len(told) == 1
+    assert "0.5 times the learning rate" in told[0]
+    lines = read_metrics(tmp_path / "run")
+    assert [line["step"] for line in lines if "lr" in line] == list(range(1, 11))
+    state = load_checkpoint(tmp_path / "run/checkpoints/step-00000010.pt")
+    assert state["guard"]["rollbacks"] == 1
+
+
+def test_three_times_back_are_enough(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt(monkeypatch, lambda call: math.nan)
+    with pytest.raises(TrainingError, match=r"NaN or infinite.*3 times back.*step-00000000\.pt is kept.*train\.lr"):
+        train(notes, tmp_path / "run", steps=50)
+
+
+def no_room(*_: Any) -> None:
+    raise OutputError("no room")
+
+
+def test_a_full_disk_is_found_before_the_first_step(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "save_checkpoint", no_room)
+    events: list[dict] = []
+    with pytest.raises(OutputError, match="no room"):
+        train(notes, tmp_path / "run", steps=2, on_event=events.append)
+    assert not [e for e in events if e["kind"] == "step"]
+
+
+def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second save of four fails twice: for lack of room, and again when older ones have made some."""
+    save, calls = checkpoints.save_checkpoint, iter(range(100))
+    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: no_room() if next(calls) in (2, 3) else save(*a))
+    monkeypatch.setattr(engine, "write_preview", no_room)
+    events = train(notes, tmp_path / "run", "train.previews=4", steps=4)
+    assert [e["step"] for e in events if e["kind"] == "checkpoint"] == [1, 3, 4]
+    assert sum("no room" in e["text"] for e in events if e["kind"] == "note") == 5
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 4
+
+
+def test_older_checkpoints_make_room_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = checkpoints.CheckpointStore(tmp_path, keep=3)
+    for step in (1, 2, 3):
+        store.save(step, {"step": step})
+    save = checkpoints.save_checkpoint
+    room = lambda: len(store.paths()) < 2  # noqa: E731
+    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: save(*a) if room() else no_room())
+    store.save(4, {"step": 4})
+    assert [path.name for path in store.paths()] == ["step-00000003.pt", "step-00000004.pt"]
+
+
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    store = checkpoints.CheckpointStore(tmp_path, keep=2)
+    for step in (1, 2):
+        store.save(step, {"step": step, "weights": torch.zeros(1000)})
+    path = store.paths()[-1]
+    data = bytearray(path.read_bytes())
+    data[data.index(bytes(500)) + 250] ^= 1  # among the zeros
+    path.write_bytes(data)
+    state, skipped = store.newest()
+    assert state is not None
+    assert state["step"] == 1
+    assert "step-00000002.pt" in skipped[0]
+
+
+def test_a_line_that_a_full_disk_cut_off_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog(tmp_path, 0)
+    log.write(1, {"a": 1.0})
+    file = log._file
+
+    class Short:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(file, name)
+
+        def write(self, data: bytes) -> int:
+            return file.write(data[:3])
+
+    monkeypatch.setattr(log, "_file", Short())
+    log.write(2, {"a": 2.0})
+    monkeypatch.setattr(log, "_file", file)
+    log.write(3, {"a": 3.0})
+    log.close()
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 3]
+    assert len((tmp_path / METRICS_NAME).read_text().splitlines()) == 2
+
+
+def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with locked(run):
+        for force in (False, True):
+            with pytest.raises(TrainingError, match="another process trains here"):
+                train(notes, run, steps=1, force=force)
+    assert not list(tmp_path.glob("run.old-*"))
+    train(notes, run, steps=1)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="cannot be written"), locked(tmp_path / "run"):
+        pass
