@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -45,6 +46,9 @@ class DataSettings(Settings):
     """Regular expression whose captured text names files that stay on one side of the split."""
 
 
+LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
+
+
 class TrainSettings(Settings):
     """How long and how fast to train."""
 
@@ -54,6 +58,10 @@ class TrainSettings(Settings):
     """Length of the run in steps; or give minutes."""
     minutes: Positive | None = None
     """Length of the run in minutes; the schedule follows the clock."""
+    images: Count | None = None
+    """Length of the run in clips seen, whatever the batch is."""
+    until: datetime | None = None
+    """When the run ends, on this machine's clock, such as 2026-01-01 07:00."""
     batch_size: Count = 32
     """Clips a step."""
     lr: Positive = 1e-3
@@ -89,8 +97,8 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give either steps or minutes, one of the two")
+        if sum(getattr(self, name) is not None for name in LENGTHS) != 1:
+            raise ValueError(f"give one of {', '.join(LENGTHS)}")
         return self
 
 
@@ -114,10 +122,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    if "steps" in over and "minutes" in merged and "minutes" not in over:
-        del merged["minutes"]  # the later word on how long a run lasts wins
-    if "minutes" in over and "steps" in merged and "steps" not in over:
-        del merged["steps"]
+    if any(over.get(name) is not None for name in LENGTHS):  # the later word on how long a run lasts wins
+        for name in LENGTHS:
+            if name not in over:
+                merged.pop(name, None)
     return merged
 
 

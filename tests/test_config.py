@@ -40,9 +40,22 @@ def test_a_malformed_override_is_refused(text: str) -> None:
         config.parse_overrides([text])
 
 
+@pytest.mark.parametrize("length", [{"steps": 9}, {"minutes": 2}, {"images": 99}, {"until": "2026-01-01 07:00"}])
+def test_the_later_length_takes_the_place_of_any_other(length: dict) -> None:
+    for before in ({"steps": 3}, {"minutes": 1}, {"images": 5}, {"until": "2030-01-01"}):
+        assert config.merge({"train": before}, {"train": length}) == {"train": length}
+    (name,) = length
+    assert getattr(build(train=length).train, name) is not None
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.until"):
+        build(train={"until": "tomorrow"})
+
+
 def test_the_later_word_on_length_wins() -> None:
     assert build(train={"minutes": 2}).train.steps is None
-    with pytest.raises(ConfigError, match="either steps or minutes"):
+    with pytest.raises(ConfigError, match="give one of steps, minutes, images, until"):
         build(train={"minutes": 2, "steps": 3})
 
 

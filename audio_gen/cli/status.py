@@ -89,7 +89,9 @@ def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | N
     except ConfigError:
         return None
     settings = train if isinstance(train, dict) else {}
-    steps, minutes = _number(settings.get("steps")), _number(settings.get("minutes"))
+    steps, minutes, images = (_number(settings.get(name)) for name in ("steps", "minutes", "images"))
+    if images:
+        steps = images / (_number(settings.get("batch_size")) or 1)
     if steps:
         return min(step / steps, 1.0)
     return min(elapsed_sec / (60 * minutes), 1.0) if minutes and elapsed_sec is not None else None

@@ -24,6 +24,8 @@ def train_command(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as train.lr=1e-4.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of the run in minutes.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run in steps.")] = None,
+    images: Annotated[int | None, typer.Option("--images", help="Length of the run in clips seen.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="When to end, such as '2026-01-01 07:00'.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="A bundle to start from.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
@@ -38,7 +40,8 @@ def train_command(
     try:
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
-            seed=seed, device=device, precision=precision, force=force, init=init, on_event=teller,
+            images=images, until=until, seed=seed, device=device, precision=precision, force=force, init=init,
+            on_event=teller,
         )  # fmt: skip
     finally:
         teller.close()

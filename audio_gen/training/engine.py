@@ -69,7 +69,7 @@ class Engine:
         self.guard = self.updater.guard
         self.ema = Ema(self.task.model, self.settings.ema_decay, self.settings.ema_images, self.settings.batch_size)
         self.store = CheckpointStore(self.run, self.settings.keep)
-        self.budget = Budget(self.settings.steps, self.settings.minutes)
+        self.budget = Budget.of(self.settings)
         self._evaluation_sec, self._elapsed_min = 0.0, 0.0
         self._alarmed: set[str] = set()
         self._told_of_skips = False
@@ -168,6 +168,8 @@ class Engine:
             self._evaluate()
             self._diagnose(progress)
             self._save()
+        elif before < self.budget.early <= progress and self.settings.previews:
+            self._preview()
         elif time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self._save()
 
@@ -277,7 +279,7 @@ class Engine:
             told = ", ".join(f"{k} {state['fingerprint'].get(k)} then, {self.fingerprint[k]} now" for k in different)
             raise CheckpointError(f"{self.run}: cannot go on ({told}); train into a new folder, or add --force")
         self._load(state)
-        self.budget.spent_sec = state["elapsed_sec"]
+        self.budget = Budget.of(self.settings, state["elapsed_sec"])
         self._evaluation_sec = state.get("evaluation_sec", 0.0)
         if self.step:
             self.on_event({"kind": "resume", "step": self.step})

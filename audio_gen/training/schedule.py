@@ -1,9 +1,15 @@
-"""How far a run is, by steps or by the clock, and what follows from it."""
+"""How far a run is, by steps, images or the clock, and what follows from it."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+
+from audio_gen.config import TrainSettings
+from audio_gen.errors import ConfigError
+
+EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0
 
 
 @dataclass
@@ -25,6 +31,32 @@ class Budget:
     def __post_init__(self) -> None:
         """Start the clock."""
         self._started = self.clock()
+
+    @classmethod
+    def of(cls, settings: TrainSettings, spent_sec: float = 0.0) -> "Budget":
+        """The budget that settings name.
+
+        Args:
+            settings: One of their lengths is given.
+            spent_sec: Seconds trained before this session.
+
+        Raises:
+            ConfigError: The time at which the run should end has passed.
+        """
+        if settings.images is not None:
+            return cls(-(-settings.images // settings.batch_size), None, spent_sec)
+        if settings.until is None:
+            return cls(settings.steps, settings.minutes, spent_sec)
+        # Looked at once: a clock that is set while the run goes on does not change its length.
+        left_sec = (settings.until - datetime.now(settings.until.tzinfo)).total_seconds()
+        if left_sec <= 0:
+            raise ConfigError(f"until ({settings.until:%Y-%m-%d %H:%M}) has passed; give a later time, or --minutes")
+        return cls(None, (spent_sec + left_sec) / 60, spent_sec)
+
+    @property
+    def early(self) -> float:
+        """The progress at which there is something to hear: a tenth of the run, or five minutes if that is less."""
+        return EARLY_SHARE if self.minutes is None else min(EARLY_SHARE, EARLY_MINUTES / self.minutes)
 
     def elapsed_sec(self) -> float:
         """Seconds trained, earlier sessions included."""

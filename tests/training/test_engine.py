@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from audio_gen.checkpoint import load_bundle, load_checkpoint
-from audio_gen.config import read_yaml
+from audio_gen.config import TrainSettings, read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
@@ -231,6 +232,27 @@ def test_a_budget_by_the_clock_counts_all_sessions() -> None:
     assert budget.progress(7) == 0.75
     assert budget.left_sec(7, 1.0) == 30
     assert Budget(10, None).progress(5) == 0.5
+
+
+def test_lengths_in_images_and_until_a_time() -> None:
+    images = TrainSettings(images=100, batch_size=32)
+    assert Budget.of(images).steps == 4
+    until = datetime.now() + timedelta(minutes=30)
+    budget = Budget.of(TrainSettings(until=until), spent_sec=600)
+    assert budget.minutes == pytest.approx(40, abs=0.1)
+    assert budget.progress(7) == pytest.approx(0.25, abs=0.01)
+    with pytest.raises(ConfigError, match="has passed"):
+        Budget.of(TrainSettings(until=until - timedelta(hours=1)))
+
+
+@pytest.mark.parametrize(("minutes", "early"), [(None, 0.1), (10.0, 0.1), (50.0, 0.1), (600.0, 1 / 120)])
+def test_something_to_hear_comes_after_a_tenth_or_five_minutes(minutes: float | None, early: float) -> None:
+    assert Budget(None if minutes else 10, minutes).early == pytest.approx(early)
+
+
+def test_the_first_preview_is_early(notes: Path, tmp_path: Path) -> None:
+    train(notes, tmp_path / "run", steps=20, overrides=["train.previews=1"])
+    assert sorted(path.name for path in (tmp_path / "run/previews").iterdir()) == ["step-00000002", "step-00000020"]
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -14,6 +14,7 @@ from audio_gen.evaluation.compare import near_at_equal_numbers
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.training.engine import EVALUATION_SHARE
+from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 
 MAX_CLIPS, MIN_CLIPS = 256, 16
@@ -27,7 +28,8 @@ SEED = 1_000_000  # of the first clip made; far from those that users look at fi
 
 def clips_to_make(settings: TrainSettings, clip_sec: float) -> int:
     """How many clips an evaluation may have so that all of them take a twentieth of the run; 0 if that is too few."""
-    run_sec = 60 * settings.minutes if settings.minutes is not None else SEC_PER_STEP * (settings.steps or 0)
+    budget = Budget.of(settings)
+    run_sec = 60 * budget.minutes if budget.minutes is not None else SEC_PER_STEP * (budget.steps or 0)
     evaluations = settings.previews + 2  # the reference is made and embedded once, training clips and kept-out ones
     count = int(EVALUATION_SHARE * run_sec * SOUND_PER_SEC / (evaluations * clip_sec))
     return 0 if count < MIN_CLIPS or not settings.previews else min(count, MAX_CLIPS)

@@ -13,7 +13,7 @@ import torch
 from audio_gen import __version__, config
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
-from audio_gen.config import RunConfig, TrainSettings
+from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import resolve_device
@@ -22,6 +22,7 @@ from audio_gen.files import write_json, write_text
 from audio_gen.training.engine import Engine, Event
 from audio_gen.training.lock import locked
 from audio_gen.training.progress import ProgressFile
+from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
@@ -38,7 +39,7 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
 CONFIG_NAME, BUNDLE_NAME, BEST_BUNDLE_NAME = "config.yaml", "bundle", "bundle-best"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 MAY_CHANGE = {
-    "train.steps", "train.minutes", "train.lr", "train.log_every", "train.validations", "train.val_clips",
+    *(f"train.{name}" for name in LENGTHS), "train.lr", "train.log_every", "train.validations", "train.val_clips",
     "train.previews", "train.checkpoint_minutes", "train.keep", "train.milestones",
 }  # fmt: skip
 
@@ -52,6 +53,8 @@ def train_run(
     overrides: Sequence[str] = (),
     minutes: float | None = None,
     steps: int | None = None,
+    images: int | None = None,
+    until: str | None = None,
     seed: int | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -67,8 +70,10 @@ def train_run(
         model: A name in TASKS.
         config_file: YAML with what differs from the defaults.
         overrides: Settings as `section.key=value`, after the file.
-        minutes: Length in minutes; or `steps`.
+        minutes: Length in minutes; or one of the next three.
         steps: Length in steps.
+        images: Length in clips seen.
+        until: When to end, such as 2026-01-01 07:00.
         seed: Fixes weights, order and noise.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: fp32 or bf16.
@@ -83,15 +88,17 @@ def train_run(
         AudioGenError: What the user can mend, in one line.
     """
     tell = on_event or (lambda event: None)
-    flags = {"minutes": minutes, "steps": steps, "seed": seed, "precision": precision}
+    lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
+    flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
-    if minutes is not None and steps is not None:
-        raise ConfigError(f"--minutes {minutes:g} and --steps {steps}: give one of the two")
+    if len(several := [f"--{name} {value}" for name, value in lengths.items() if value is not None]) > 1:
+        raise ConfigError(f"{' and '.join(several)}: give one of them")
     if force and run.is_dir():
         with locked(run):  # not while another process trains there
             pass
         tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
     settings = resolve_config(run, model, config_file, overrides, given)
+    Budget.of(settings.train)  # one that has passed is told before anything is made
     spec = MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
     target = resolve_device(device)
     check_source(source, run)
@@ -184,7 +191,7 @@ def resolve_config(
         raise ConfigError(
             f"--model {model}: the settings are for {base.get('model')}; give --model {base.get('model')}"
         )
-    base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in ("steps", "minutes")}}
+    base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in LENGTHS}}
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = _flat(stored), _flat(settings.model_dump(mode="json"))

@@ -24,7 +24,6 @@ from audio_gen.training.tasks.start import load_same
 
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 PEAK, QUIET = 0.95, 1e-4
-SPECTRAL = ("log_amplitude", "group_delay", "phase_advance", "complex")
 
 
 class VocoderNet(Settings):
@@ -104,12 +103,18 @@ class VocoderTask:
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
         self._modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
         loss = config.loss
-        self._spectral = {key: getattr(loss, key) for key in SPECTRAL if getattr(loss, key)}
+        spectral = {
+            "log_amplitude": loss.log_amplitude, "group_delay": loss.group_delay,
+            "phase_advance": loss.phase_advance, "complex": loss.complex,
+        }  # fmt: skip
+        self._spectral = {key: weight for key, weight in spectral.items() if weight}
         if loss.multi_stft:
             self._modules["multi_stft"] = multi_stft()
         if loss.adversarial:
-            judges = config.judges.model_dump(exclude={"lr"})
-            self._modules["d"] = WaveDiscriminator(**judges)
+            judges = config.judges
+            self._modules["d"] = WaveDiscriminator(
+                channels=judges.channels, bands=judges.bands, period_channels=judges.period_channels
+            )
 
     @property
     def model(self) -> nn.Module:
