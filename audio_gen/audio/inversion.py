@@ -10,6 +10,7 @@ from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
 TINY = 1e-12  # keeps divisions by silence finite
 MOMENTUM = 0.99
 FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
+NOISE_FRAMES = 512  # after so many the noise of the start comes again
 PARTIALS_BELOW_HZ = 1000.0  # Slaney's bands are evenly narrow up to here, and tell one partial from the next
 
 
@@ -112,7 +113,7 @@ def _griffin_lim_clip(
     coverage = front_end.coverage(amplitude.shape[-1])
     spread = None if mel is None else product(front_end.filters.mT, linear_mel(mel))
     amplitude = amplitude.mT.contiguous().mT  # bins side by side in memory, as the FFT has them
-    spectrum = torch.polar(amplitude, initial_phase(amplitude, front_end, seed))
+    spectrum = amplitude * initial_phasors(amplitude, spec, seed)
     previous = None
     for _ in range(iterations):
         consistent = front_end.stft(front_end.overlapped(spectrum) / coverage)
@@ -148,32 +149,54 @@ def _modulus(spectrum: Tensor) -> Tensor:
     return (spectrum.real * spectrum.real).addcmul_(spectrum.imag, spectrum.imag).sqrt_()
 
 
-def initial_phase(amplitude: Tensor, front_end: MelFrontEnd, seed: int) -> Tensor:
-    """Return phases (B, F, L) to start from: those of one white noise, and of partials where the bands are narrow.
+def initial_phasors(
+    amplitude: Tensor, spec: MelSpec, seed: int = 0, first: int = 0, cycles: Tensor | None = None
+) -> Tensor:
+    """Return unit phasors (B, F, L) to start from: those of one white noise, and of partials where bands are narrow.
 
     The noise is one wave, so its phases agree from frame to frame, unlike independent random ones. Without the
     partials, a bass note may end in one of many poor local optima, by the luck of the seed.
+
+    Args:
+        amplitude: (B, F, L).
+        spec: What the amplitudes were made with.
+        seed: Of the noise.
+        first: The clip's frame with which the amplitudes begin.
+        cycles: What `advanced_cycles` gives, if these are part of a longer sound.
     """
-    spec, frames = front_end.spec, amplitude.shape[-1]
-    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
-    noise = torch.randn(1, 1, spec.samples(frames), generator=generator).to(amplitude.device)
-    phase = front_end.stft(noise).angle().expand_as(amplitude).clone()
-    bins = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
-    phase[:, :bins] = _partial_phase(amplitude[:, :bins], spec.hop_length / spec.n_fft)
-    return phase
+    frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % NOISE_FRAMES
+    phasors = _noise_phasors(spec, seed, amplitude.device)[frames].expand(len(amplitude), -1, -1).clone()  # (B, L, F)
+    cycles = advanced_cycles(amplitude, spec) if cycles is None else cycles
+    # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
+    half_turns = torch.arange(cycles.shape[1], device=amplitude.device) / 2
+    # Whole turns are dropped in double precision: they would cost a sound of minutes its accuracy.
+    angle = (2 * torch.pi * ((cycles.mT + half_turns) % 1)).to(amplitude.dtype)
+    phasors[..., : cycles.shape[1]] = torch.polar(torch.ones_like(angle), angle)
+    return phasors.mT
 
 
-def _partial_phase(amplitude: Tensor, hop_ratio: float) -> Tensor:
-    """Return phases (B, K, L) that advance in each frame with the frequency of the nearest peak.
+def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
+    """Return by how many turns partials have advanced (B, K, L) up to each frame, for bins with narrow bands.
 
+    Each bin turns with the frequency of the peak that is nearest to it in the amplitudes (B, F, L).
     Source: Beauregard 2015, single-pass spectrogram inversion.
     """
-    bins = torch.arange(amplitude.shape[1], device=amplitude.device, dtype=amplitude.dtype)
-    cycles = _nearest_peak(amplitude.mT.clamp(min=TINY).log(), bins) * hop_ratio
-    # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
-    cycles = cycles.double().cumsum(dim=1) + bins / 2
-    # Whole turns are dropped in double precision: they would cost a sound of minutes its accuracy.
-    return 2 * torch.pi * (cycles % 1).to(amplitude.dtype).mT
+    count = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
+    bins = torch.arange(count, device=amplitude.device, dtype=amplitude.dtype)
+    turns = _nearest_peak(amplitude[:, :count].mT.clamp(min=TINY).log(), bins) * (spec.hop_length / spec.n_fft)
+    return turns.double().cumsum(dim=1).mT
+
+
+@lru_cache(maxsize=8)
+def _noise_phasors(spec: MelSpec, seed: int, device: torch.device) -> Tensor:
+    """Unit phasors (NOISE_FRAMES, F) of white noise that goes in a circle."""
+    with torch.inference_mode(False), torch.no_grad():
+        generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
+        noise = torch.randn(spec.samples(NOISE_FRAMES), generator=generator)
+        noise = torch.cat([noise[len(noise) - spec.pad :], noise, noise[: spec.pad]])
+        window = torch.hann_window(spec.n_fft)
+        spectrum = torch.stft(noise, spec.n_fft, spec.hop_length, window=window, center=False, return_complex=True)
+        return (spectrum / spectrum.abs().clamp(min=TINY)).mT.contiguous().to(device)
 
 
 def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:

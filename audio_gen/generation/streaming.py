@@ -7,17 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.inversion import PARTIALS_BELOW_HZ, initial_phase
-from audio_gen.audio.mel import MelFrontEnd
+from audio_gen.audio.inversion import advanced_cycles, initial_phasors
+from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import ConfigError
 from audio_gen.generation.peers import BigVGANVocoder
 from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
 from audio_gen.models.vocoder import Vocoder as Projected
 from audio_gen.models.vocoder import VocosHead
-
-NOISE_BLOCK = (
-    16  # torch makes normal numbers in sixteens; whole ones continue a sequence as if it had been made at once
-)
 
 Decoder = Callable[[Tensor, int], Tensor]  # log-mel (M, L) and the clip's frame that it begins with -> wav (1, T)
 
@@ -120,7 +116,7 @@ class _Window:
 
 def _decoder(vocoder: Vocoder) -> Decoder:
     if isinstance(vocoder, NetworkVocoder) and isinstance(vocoder.network, Projected):
-        return partial(_decode_part, vocoder.network, PhaseStart(vocoder.network.front_end))
+        return partial(_decode_part, vocoder.network, PhaseStart(vocoder.network.spec))
     return lambda mel, first: vocoder(mel[None])[0]
 
 
@@ -131,47 +127,24 @@ def _decode_part(network: Projected, start: "PhaseStart", mel: Tensor, first: in
 
 
 class PhaseStart:
-    """What `initial_phase` gives a whole clip, for one part of it after another.
+    """What `initial_phasors` gives a whole clip, for one part of it after another.
 
-    Both of its ingredients depend on what came before: the noise is one sequence from the clip's start, and a partial's
-    phase is the sum of its frequency over all frames so far.
-
-    Args:
-        front_end: That of the vocoder.
-        seed: Of the noise.
+    A partial's phase is the sum of its frequency over all frames so far.
     """
 
-    def __init__(self, front_end: MelFrontEnd, seed: int = 0) -> None:
+    def __init__(self, spec: MelSpec) -> None:
         """Begin a clip."""
-        self._front_end, self._generator = front_end, torch.Generator().manual_seed(seed)
-        self._first = 0
-        self._noise = torch.empty(1, 1, 0)  # from the frame `first` on
-        spec = front_end.spec
-        self._bins = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
-        self._before = torch.zeros(self._bins, dtype=torch.float64)  # by how much the partials have turned before it
-        self._partials = torch.empty(self._bins, 0, dtype=torch.float64)
+        self._spec, self._first = spec, 0
+        self._before: Tensor | float = 0.0  # turns up to the latest part's first frame, (1, K, 1)
+        self._cycles = torch.empty(1, 0, 0)  # turns up to each of its frames
 
     def __call__(self, amplitude: Tensor, first: int) -> Tensor:
-        """Return phases (1, F, L) for amplitudes (1, F, L) whose first frame is the clip's frame `first`.
+        """Return phasors (1, F, L) for amplitudes (1, F, L) whose first frame is the clip's frame `first`.
 
         Parts may overlap, but a later one begins no earlier, and no later than one frame after the end of the last.
         """
         passed = first - self._first
-        phase = self._noise_phase(passed, amplitude)
         if passed:
-            self._before = self._partials[:, passed - 1]
-        # Frames count from 0 in each part; each adds half a turn from bin to bin, which is no advance.
-        partials = initial_phase(amplitude, self._front_end, seed=0)[0, : self._bins].double().cpu()
-        offset = torch.pi * torch.arange(self._bins, dtype=torch.float64)[:, None]
-        self._partials = (partials - offset + self._before[:, None]) % (2 * torch.pi)
-        self._first = first
-        phase[0, : self._bins] = (self._partials + offset).to(phase)
-        return phase
-
-    def _noise_phase(self, passed: int, amplitude: Tensor) -> Tensor:
-        spec, length = self._front_end.spec, self._front_end.spec.samples(amplitude.shape[-1])
-        self._noise = self._noise[..., spec.samples(passed) :]
-        missing = max(0, length - self._noise.shape[-1])
-        more = torch.randn(1, 1, -(-missing // NOISE_BLOCK) * NOISE_BLOCK, generator=self._generator)
-        self._noise = torch.cat([self._noise, more], dim=-1)
-        return self._front_end.stft(self._noise[..., :length].to(amplitude.device)).angle()
+            self._before = self._cycles[..., passed - 1 : passed]
+        self._cycles, self._first = advanced_cycles(amplitude, self._spec) + self._before, first
+        return initial_phasors(amplitude, self._spec, first=first, cycles=self._cycles)

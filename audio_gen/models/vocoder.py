@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.inversion import MOMENTUM, initial_phase, linear_mel, nnls_amplitude, product
+from audio_gen.audio.inversion import MOMENTUM, initial_phasors, linear_mel, nnls_amplitude, product
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 
 MAX_LOG_GAIN = 4.0
 SILENT_AMPLITUDE = 1e-9
 SILENT_POWER = 1e-14
+HEAD_FRAMES = 64
 
-PhaseStart = Callable[[Tensor], Tensor]
+PhaseStart = Callable[[Tensor], Tensor]  # amplitudes (B, F, L) -> unit phasors (B, F, L)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -83,24 +84,29 @@ class Vocoder(nn.Module):
     def spectrum(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
         """Log-mel (B, M, L) -> complex STFT (B, F, L), before projections; `start` as in `forward`."""
         amplitude = nnls_amplitude(mel, self.spec, self.nnls_iterations)
-        phase = initial_phase(amplitude, self.front_end, seed=0) if start is None else start(amplitude)
+        phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)
         # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
-        phase, amplitude = phase.mT.contiguous(), amplitude.mT.contiguous()
-        h = self.backbone(mel)
+        h, amplitude, phasors = self.backbone(mel), amplitude.mT.contiguous(), phasors.mT
         with torch.autocast(mel.device.type, enabled=False):
-            log_gain, weight, real, imag = self.head(h.float()).chunk(4, dim=2)  # (B, L, F) each
-            real = torch.addcmul(real, 1 + weight, phase.cos())
-            imag = torch.addcmul(imag, 1 + weight, phase.sin())
-            gain = log_gain.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp()
-            scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
-            return torch.complex(real * scale, imag * scale).mT  # (B, L, F) -> (B, F, L)
+            # Some frames at a time, which stay in the processor's cache.
+            parts = zip(*(x.split(HEAD_FRAMES, dim=1) for x in (h.float(), amplitude, phasors)), strict=True)
+            return torch.cat([self._corrected(*part) for part in parts], dim=1).mT  # (B, L, F) -> (B, F, L)
+
+    def _corrected(self, h: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
+        """Features (B, L, D), amplitudes and phasors of the start (B, L, F) -> spectrum (B, L, F)."""
+        log_gain, weight, real, imag = self.head(h).chunk(4, dim=2)  # (B, L, F) each
+        real = torch.addcmul(real, 1 + weight, phasors.real)
+        imag = torch.addcmul(imag, 1 + weight, phasors.imag)
+        gain = log_gain.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp()
+        scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
+        return torch.complex(real * scale, imag * scale)
 
     def forward(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
 
         Args:
             mel: A clip, or a part of one.
-            start: What makes the phases (B, F, L) that a part begins with of its amplitudes; None is for whole clips.
+            start: What makes the phasors that a part begins with of its amplitudes; None is for whole clips.
         """
         spectrum = self.spectrum(mel, start)
         filters, coverage = self.front_end.filters, self.front_end.coverage(mel.shape[-1])
