@@ -29,6 +29,7 @@ def train_command(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="A bundle to start from.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
+    profile: Annotated[int, typer.Option("--profile", min=0, help="Time so many steps, part by part.")] = 0,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,
@@ -41,7 +42,7 @@ def train_command(
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
             images=images, until=until, seed=seed, device=device, precision=precision, force=force, init=init,
-            on_event=teller,
+            profile_steps=profile, on_event=teller,
         )  # fmt: skip
     finally:
         teller.close()
@@ -131,6 +132,14 @@ class TrainTeller:
 
     def _on_milestone(self, event: dict[str, Any]) -> None:
         self._line(f"step {event['step']}  exported after {event['minutes']:g} minutes")
+
+    def _on_profile(self, event: dict[str, Any]) -> None:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in event["shares"].items())
+        rate, peak = event["flops_per_sec"] / 1e9, event["matrix_flops_per_sec"] / 1e9
+        self._line(
+            f"step {event['step']}  of {1000 * event['step_sec']:.0f} ms (median of {event['steps']} steps): {shares}; "
+            f"{rate:.1f} of the {peak:.0f} GFLOP/s of a product of matrices ({event['peak_share']:.0%})"
+        )
 
     def _on_health(self, event: dict[str, Any]) -> None:
         self._line(f"step {event['step']}  ALARM {event['name'].replace('_', ' ')}: {event['text']}")

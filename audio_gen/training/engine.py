@@ -23,12 +23,12 @@ from audio_gen.training.previews import write_preview
 from audio_gen.training.recovery import MAX_ROLLBACKS
 from audio_gen.training.schedule import Budget, due
 from audio_gen.training.stop import stop_signals
+from audio_gen.training.stopwatch import Stopwatch, counted
 from audio_gen.training.task import Task
 from audio_gen.training.updates import Updater
 
 Event = dict[str, Any]
-PREVIEW_CLIPS = 4
-EVALUATION_SHARE = 0.05  # of the time trained so far
+PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the time trained so far
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Engine:
         on_event: Told of steps, validations, evaluations, previews, checkpoints and notes.
         evaluate: Measures what the averaged model makes, at each preview; None for a model that makes nothing or a
             short run. Its first figure, lower is better, picks the best checkpoint; without it, that of `validate`.
+        profile_steps: Steps to time part by part; what was found is told as an event.
     """
 
     task: Task
@@ -57,6 +58,7 @@ class Engine:
     fingerprint: dict[str, Any]
     on_event: Callable[[Event], None] = lambda event: None
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
+    profile_steps: int = 0
     step: int = field(default=0, init=False)
     best: float = field(default=math.inf, init=False)
     best_step: int = field(default=0, init=False)
@@ -65,7 +67,8 @@ class Engine:
     def __post_init__(self) -> None:
         """Make optimisers and the average, and load the newest checkpoint."""
         self.task.modules.to(self.device).train()
-        self.updater = Updater(self.task, self.settings, self.device)
+        self.watch = Stopwatch(self.profile_steps, self.device)
+        self.updater = Updater(self.task, self.settings, self.device, self.watch)
         self.guard = self.updater.guard
         self.ema = Ema(self.task.model, self.settings.ema_decay, self.settings.ema_images, self.settings.batch_size)
         self.store = CheckpointStore(self.run, self.settings.keep)
@@ -101,15 +104,22 @@ class Engine:
             with batches:
                 while progress < 1 and not stop:
                     before, started = progress, time.monotonic()
-                    values = self.updater.step(batches.get().to(self.device), self.step, progress)
-                    self.ema.update(self.task.model, self.step)
-                    if "skipped" in values:
-                        self._skipped()
-                    if self.guard.exhausted:
-                        return False
-                    self.step += 1
-                    progress = self.budget.progress(self.step)
-                    self._told(values, time.monotonic() - started, progress)
+                    with self.watch.step(), counted(self.watch.counts) as flops:
+                        with self.watch.part("data"):
+                            batch = batches.get().to(self.device)
+                        values = self.updater.step(batch, self.step, progress)
+                        with self.watch.part("average"):
+                            self.ema.update(self.task.model, self.step)
+                        if "skipped" in values:
+                            self._skipped()
+                        if self.guard.exhausted:
+                            return False
+                        self.step += 1
+                        progress = self.budget.progress(self.step)
+                        with self.watch.part("logging"):
+                            self._told(values, time.monotonic() - started, progress)
+                    if flops:
+                        self.on_event({"kind": "profile", "step": self.step, **self.watch.report(flops[0])})
                     self._occasions(before, progress)
         finally:
             self.log.close()
@@ -145,16 +155,12 @@ class Engine:
         self._note(f"step {failed_at}: {reason}; back to step {self.step} with {rate}")
 
     def _told(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
-        self.on_event(
-            {
-                "kind": "step", "step": self.step, "progress": progress, "step_sec": step_sec,
-                "left_sec": self.budget.left_sec(self.step, step_sec), "elapsed_sec": self.budget.elapsed_sec(),
-            }
-        )  # fmt: skip
+        elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
+        times = {"progress": progress, "step_sec": step_sec, "left_sec": left, "elapsed_sec": elapsed}
+        self.on_event({"kind": "step", "step": self.step, **times})
         if self.step % self.settings.log_every == 0 or progress >= 1:
             numbers = {key: float(value) for key, value in values.items()}
-            times = {"time/step_sec": step_sec, "time/elapsed_sec": self.budget.elapsed_sec()}
-            self.log.write(self.step, numbers | times)
+            self.log.write(self.step, {**numbers, "time/step_sec": step_sec, "time/elapsed_sec": elapsed})
             self.on_event({"kind": "metrics", "step": self.step, "values": numbers})
 
     def _occasions(self, before: float, progress: float) -> None:

@@ -11,6 +11,7 @@ from audio_gen.data.dataset import Batch
 from audio_gen.errors import TrainingError
 from audio_gen.training.recovery import Guard
 from audio_gen.training.schedule import lr_factor
+from audio_gen.training.stopwatch import Stopwatch
 from audio_gen.training.task import Phase, Task
 
 NOISE_STREAM = 1
@@ -23,11 +24,15 @@ class Updater:
         task: The model and its losses.
         settings: Rates, clipping, precision.
         device: Where the networks are.
+        watch: Times forward, backward and optimiser.
     """
 
-    def __init__(self, task: Task, settings: TrainSettings, device: torch.device) -> None:
+    def __init__(
+        self, task: Task, settings: TrainSettings, device: torch.device, watch: Stopwatch | None = None
+    ) -> None:
         """Make an optimiser for each phase."""
         self.task, self.settings, self.device = task, settings, device
+        self.watch = watch or Stopwatch()
         self.phases = task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
         self.guard = Guard()
@@ -48,23 +53,31 @@ class Updater:
         skipped = self.guard.skipped
         for number, phase in enumerate(self.phases):
             generator = torch.Generator(self.device).manual_seed(self._noise_seed(step, number))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-                losses = self.task.losses(phase.name, batch, generator)
-            total = weighted_sum(losses, self.task.weights(phase.name, progress))
-            optimiser = self.optimisers[phase.name]
-            optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
-            found = {key: value.detach() for key, value in losses.items()}
-            if self.guard.allows(phase.name, found, float(total.detach()), float(norm)):
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * group["factor"]
-                optimiser.step()
-            values |= {f"loss/{key}": value for key, value in found.items()}
+            with self.watch.part("forward"):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+                    losses = self.task.losses(phase.name, batch, generator)
+                total = weighted_sum(losses, self.task.weights(phase.name, progress))
+            self.optimisers[phase.name].zero_grad(set_to_none=True)
+            with self.watch.part("backward"):
+                total.backward()
+            with self.watch.part("optimiser"):
+                norm = self._updated(phase, losses, float(total.detach()), rate)
+            values |= {f"loss/{key}": value.detach() for key, value in losses.items()}
             values[f"grad_norm/{phase.name}"] = norm
         if not self.guard.after_step(skipped):
             values["skipped"] = self.guard.skipped
         return values | dict(self.task.readings())
+
+    def _updated(self, phase: Phase, losses: Mapping[str, Tensor], total: float, rate: float) -> Tensor:
+        """Clip the gradient and make the update, if it may be made; returns the norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
+        found = {key: value.detach() for key, value in losses.items()}
+        if self.guard.allows(phase.name, found, total, float(norm)):
+            optimiser = self.optimisers[phase.name]
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["factor"]
+            optimiser.step()
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         """Optimisers and guard, for a checkpoint."""

@@ -60,6 +60,7 @@ def train_run(
     precision: str | None = None,
     force: bool = False,
     init: Path | None = None,
+    profile_steps: int = 0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Path:
     """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
@@ -79,6 +80,7 @@ def train_run(
         precision: fp32 or bf16.
         force: Move an existing run aside and start anew.
         init: A bundle to start from.
+        profile_steps: Steps to time part by part, see `Engine`.
         on_event: Told what happens, see `Engine`.
 
     Returns:
@@ -103,12 +105,12 @@ def train_run(
     target = resolve_device(device)
     check_source(source, run)
     with locked(run):
-        return _train_locked(source, run, settings, spec, target, init, tell)
+        return _train_locked(source, run, settings, spec, target, init, profile_steps, tell)
 
 
 def _train_locked(
     source: Path, run: Path, settings: RunConfig, spec: MelSpec, target: torch.device, init: Path | None,
-    tell: Callable[[Event], None],
+    profile_steps: int, tell: Callable[[Event], None],
 ) -> Path:  # fmt: skip
     """Train with checked settings, while no other process does so in the run's folder."""
     cache = open_source(source, run, settings, spec, tell)
@@ -137,7 +139,7 @@ def _train_locked(
     )  # fmt: skip
     evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell)
     progress = ProgressFile(run)
-    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate)
+    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps)
     engine.on_event = _also(engine, tell, progress)
     try:
         engine.fit()
