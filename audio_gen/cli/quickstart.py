@@ -10,12 +10,14 @@ import typer
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
 
 RUN_NAME, SOUNDS_NAME, REPORT_NAME = "run", "sounds", "report.html"
+MODELS = ("gan", "vae")
 GENERATED = "generated"  # clips under samples/ that models made: nothing to learn from
 
 
 def quickstart_command(
     folder: Annotated[Path | None, typer.Argument(help="A folder of sounds; without it, the bundled samples.")] = None,
     minutes: Annotated[float, typer.Option("--minutes", help="How long to train.")] = 5.0,
+    model: Annotated[str, typer.Option("--model", help="gan, or vae: less sharp, and encodes files at once.")] = "gan",
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the run, the clips and the report.")] = Path(
         "quickstart-out"
     ),
@@ -28,7 +30,7 @@ def quickstart_command(
 ) -> None:
     """From a folder to first new clips in minutes.
 
-    Trains a VAE, makes new clips, moves between sounds, and writes a report to hear and see it all. Run it again to go
+    Trains a GAN, makes new clips, moves between sounds, and writes a report to hear and see it all. Run it again to go
     on where it was stopped.
     """
     import math
@@ -40,9 +42,11 @@ def quickstart_command(
 
     if not (math.isfinite(minutes) and minutes > 0):
         raise ConfigError(f"--minutes {minutes:g}: must be above 0; try 5")
+    if model not in MODELS:
+        raise ConfigError(f"--model {model}: must be {' or '.join(MODELS)}")
     run = out / RUN_NAME
     # With --force the old run is moved aside, so its settings do not count.
-    _check_choices(out / "new" if force else run, overrides or [], minutes, vocoder, device)
+    _check_choices(out / "new" if force else run, model, overrides or [], minutes, vocoder, device)
     _check_folder(out, force=force)
     started = time.monotonic()
     source = _bundled(out) if folder is None else folder
@@ -50,7 +54,7 @@ def quickstart_command(
     teller = TrainTeller(json_output=json_output)
     try:
         train_run(
-            source, run, model="vae", overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
+            source, run, model=model, overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
             on_event=teller,
         )  # fmt: skip
     finally:
@@ -75,7 +79,7 @@ def quickstart_command(
     say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
 
 
-def _check_choices(run: Path, overrides: list[str], minutes: float, vocoder: str, device: str) -> None:
+def _check_choices(run: Path, model: str, overrides: list[str], minutes: float, vocoder: str, device: str) -> None:
     """Refuse what would only fail after training."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device
@@ -83,7 +87,7 @@ def _check_choices(run: Path, overrides: list[str], minutes: float, vocoder: str
     from audio_gen.training.tasks.run import resolve_config
 
     resolve_device(device)
-    mel = resolve_config(run, "vae", None, overrides, {"train": {"minutes": minutes}}).mel
+    mel = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
     load_vocoder(vocoder, MelSpec.preset(mel) if isinstance(mel, str) else MelSpec.from_dict(mel))
 
 

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
 JUDGED = 64  # samples that are made to be judged, and not kept
 STEPS_HEARD = (0, 2, 5, 7)
+# Of the report's curves: the axis, what to know of it, and metrics by name.
+CURVES = {
+    "vae": ("log-mel L1, nats", "", {"training (mel loss)": "loss/mel", "kept-out files": "val/mel_l1"}),
+    "gan": (
+        "loss",
+        "Near 0.69 neither side of the game wins. It is no measure of quality, which stands below.",
+        {"discriminators": "loss/adv_d", "generator": "loss/adv_g"},
+    ),
+}
 
 
 def make_showcase(
@@ -39,6 +48,7 @@ def make_showcase(
 
     from audio_gen.audio.io import one_line
     from audio_gen.cli.common import progress
+    from audio_gen.config import read_yaml
     from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.evaluation.report import write_report
     from audio_gen.generation.pipeline import Pipeline
@@ -53,21 +63,22 @@ def make_showcase(
         if len(held_out) > 1:
             moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
     sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES)
+    model: str = read_yaml(run / "config.yaml")["model"]
     training = json.loads((run / "bundle" / "config.json").read_text(encoding="utf-8")).get("training", {})
     summary = cache.report["summary"]
     write_report(
         report,
         title=f"New sounds from {source_name}",
         intro=[
-            f"A VAE learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of sound) in "
-            f"{training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
+            f"A {model.upper()} learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of "
+            f"sound) in {training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
             f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
             f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
             *sentences,
         ],
         sections=[
-            samples, rebuilt, *moves, _training(run), *judged_sections, *_dataset(cache),
-            _how_to_go_on(run, source, seed),
+            samples, rebuilt, *moves, _training(run, model), *judged_sections, *_dataset(cache),
+            _how_to_go_on(run, model, source, seed),
         ],
     )  # fmt: skip
     return {
@@ -209,21 +220,14 @@ def _move(
     return Section(title, text, heard, picture, f"Spectrograms of {STEPS} steps from {names[0]} to {names[1]}")
 
 
-def _training(run: Path) -> "Section":
+def _training(run: Path, model: str) -> "Section":
     """The curves of a run."""
-    import json
-
     from audio_gen.evaluation.report import Section
+    from audio_gen.training.metrics import read_metrics
 
-    lines = []
-    for text in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue  # cut off by a kill
-    shown = (("training (mel loss)", "loss/mel"), ("kept-out files", "val/mel_l1"))
-    curves = {name: [(line["step"], line[key]) for line in lines if key in line] for name, key in shown}
-    return Section("How it learned", curves=curves, axes=("steps", "log-mel L1, nats"))
+    lines, (axis, text, shown) = read_metrics(run), CURVES[model]
+    curves = {name: [(line["step"], line[key]) for line in lines if key in line] for name, key in shown.items()}
+    return Section("How it learned", [text] if text else [], curves=curves, axes=("steps", axis))
 
 
 def _dataset(cache: "Cache") -> "list[Section]":
@@ -242,7 +246,7 @@ def _dataset(cache: "Cache") -> "list[Section]":
     return [Section("What was in the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
 
 
-def _how_to_go_on(run: Path, source: Path, seed: int) -> "Section":
+def _how_to_go_on(run: Path, model: str, source: Path, seed: int) -> "Section":
     import shlex
 
     from audio_gen.evaluation.report import Section
@@ -256,7 +260,7 @@ def _how_to_go_on(run: Path, source: Path, seed: int) -> "Section":
             f"audio-gen sample {name} -n 64 --seed 100 --out more",
             f"audio-gen vary {first} --amount 0.3 --out variations",
             f"audio-gen interpolate {name} --from a.wav --to b.wav --steps 8 --morph 4s --out between",
-            f"audio-gen train {folder} --model vae --minutes 60 --run runs/longer",
+            f"audio-gen train {folder} --model {model} --minutes 60 --run runs/longer",
         ],
     )
 

@@ -211,16 +211,28 @@ def test_quickstart_refuses_before_it_trains(run: Run) -> None:
     assert "above 0" in fails(run, "quickstart", "--minutes", "0", "--out", "q")
     assert "griffinlim" in fails(run, "quickstart", "--vocoder", "small", "--out", "q")
     assert "nowhere" in fails(run, "quickstart", "nowhere", "--out", "q")
+    assert "gan or vae" in fails(run, "quickstart", "--model", "vocoder", "--out", "q")
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("x")
     assert "thesis.txt" in fails(run, "quickstart", "--out", "mine")
 
 
-def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path, model: str) -> None:
     for name in ("high", "low"):
         sounds.write_notes(tmp_path / "notes" / name, count=6, sec=0.3)
     small = ["mel=22khz_80band_256x", "net.channels=[8, 8]", "data.segment_sec=0.4", "train.batch_size=4"]
-    args = ["notes", "--minutes", "0.01", "--out", "q", *FAST, *(part for s in small for part in ("--set", s))]
+    args = [
+        "notes",
+        "--minutes",
+        "0.01",
+        "--out",
+        "q",
+        "--model",
+        model,
+        *FAST,
+        *(part for s in small for part in ("--set", s)),
+    ]
     out, _ = run("quickstart", *args, "--json")
     told = json.loads(out)
     assert told["samples"] == 16 and told["mel_l1"] > 0
@@ -229,4 +241,5 @@ def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path) -> None:
     assert classes == ["high", "low"] * 8
     page = Path("q/report.html").read_text(encoding="utf-8")
     assert page.count("<audio") >= 16 + 2 * 5 and "<polyline" in page and "griffinlim" in page
+    assert f"A {model.upper()} learned from" in page and f"--model {model} --minutes 60" in page
     run("quickstart", *args)  # finished: only the clips are made again
