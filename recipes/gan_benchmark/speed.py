@@ -287,8 +287,8 @@ def slowest_operators(bench: Bench, trainer: Trainer, count: int) -> dict[str, f
     return {event.key: event.self_cpu_time_total / total for event in events[:count]}
 
 
-def channels_last(trainer: Trainer) -> None:
-    trainer.task.modules.to(memory_format=torch.channels_last)
+def channels_first(trainer: Trainer) -> None:
+    trainer.task.modules.to(memory_format=torch.contiguous_format)
 
 
 def compiled_generator(trainer: Trainer) -> None:
@@ -307,7 +307,7 @@ def compiled_all(trainer: Trainer) -> None:
 VARIANTS: dict[str, tuple[list[str], Callable[[Trainer], None] | None]] = {
     "fp32, as it is": ([], None),
     "bf16 autocast": (["train.precision=bf16"], None),
-    "channels_last": ([], channels_last),
+    "not channels_last": ([], channels_first),
     "torch.compile, generator": ([], compiled_generator),
     "torch.compile, discriminators too": ([], compiled_all),
     "penalty on all images": (["loss.penalty_stride=1"], None),

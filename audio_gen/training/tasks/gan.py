@@ -49,6 +49,7 @@ class GANTask(MappedTask):
             getattr(self.gan, name).requires_grad_(False)
         self.critics = Critics(config.loss, self.gan, size, n_classes=classes)
         self.networks = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
+        self.networks.to(memory_format=torch.channels_last)  # a tenth faster
         self._drawn: Drawn | None = None
 
     def initialise(self, train: ClipDataset) -> None:
