@@ -1,12 +1,13 @@
 """Reading and writing audio files with libsndfile; everything that can go wrong is an `AudioFileError` of one line."""
 
-import io
 import os
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile as sf
@@ -16,12 +17,15 @@ from torch import Tensor
 from audio_gen.audio.resample import resample
 from audio_gen.audio.wav_header import FinishedFile, read_wav_header
 from audio_gen.errors import AudioFileError
-from audio_gen.files import write_atomic
+from audio_gen.files import file_for_callbacks, write_atomic
 
 BLOCK_FRAMES = 1 << 16
 SAMPLE_RATES = range(1000, 1_000_001)
 ANTIPHASE = 1e-4  # a mono mix with less than this share of the loudest channel's power (-40 dB) is taken as cancelled
 HUGE = 1e12  # no sound; larger values would overflow when squared
+SAMPLE_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
+WAV_BYTES = (1 << 32) - (1 << 17)  # what a WAV's 32-bit sizes can tell of, headers aside; an RF64's have 64
+IN_MEMORY_BYTES = 1 << 24  # a sound to be written is kept in memory up to this, and on the disk beyond
 UNKNOWN_LENGTH = 1 << 48  # libsndfile reports a huge number of frames when a stream does not say
 
 
@@ -168,27 +172,69 @@ def write_wav(path: Path | str, wav: Tensor, sample_rate: int, subtype: str = "P
         AudioFileError: The samples hold NaN or infinity, or the encoding is unknown.
         OutputError: The place cannot be written.
     """
-    path, x = Path(path), wav.detach().to("cpu", torch.float32)
-    if x.ndim != 2 or x.shape[1] == 0 or not torch.isfinite(x).all():
-        raise AudioFileError(
-            f"{one_line(path)}: not written, a WAV needs finite samples of shape (channels, samples) and this is "
-            f"{tuple(x.shape)}{'' if torch.isfinite(x).all() else ' with NaN or infinity'}; look at what made it"
-        )
-    peak = x.abs().max().item()
-    gain = 0.999 / peak if peak > 1 else 1.0
-    buffer = io.BytesIO()
-    try:
-        sf.write(buffer, (x * gain).T.numpy(), sample_rate, format="WAV", subtype=subtype)
-    except (sf.LibsndfileError, ValueError, TypeError) as e:
-        raise AudioFileError(f"{one_line(path)}: not written as {subtype} at {sample_rate} Hz ({e}); try PCM_16") from e
-    write_atomic(path, lambda p: p.write_bytes(_without_clock(buffer.getvalue())))
+    return write_wav_blocks(path, [wav], sample_rate, subtype)
+
+
+def write_wav_blocks(path: Path | str, blocks: Iterable[Tensor], sample_rate: int, subtype: str = "PCM_16") -> float:
+    """Write a WAV that is made block by block and need not fit into memory; nothing is left if making it fails.
+
+    The gain is known only at the end, so a long sound waits as float32 in a nameless file beside `path`.
+
+    Args:
+        path, sample_rate, subtype: As for `write_wav`, as are result and errors; beyond 4 GiB the file is an RF64.
+        blocks: (C, T) each, of any lengths.
+    """
+    path = Path(path)
+    if not sf.check_format("WAV", subtype):  # told before hours of work
+        raise AudioFileError(f"{one_line(path)}: not written, a WAV cannot hold {subtype}; try PCM_16")
+    return write_atomic(path, lambda temporary: _write_kept(temporary, one_line(path), blocks, sample_rate, subtype))
+
+
+def _write_kept(path: Path, name: str, blocks: Iterable[Tensor], sample_rate: int, subtype: str) -> float:
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=str(path.parent)) as kept:
+        channels, samples, peak = _keep(kept, name, blocks)
+        kept.seek(0)
+        gain = 0.999 / peak if peak > 1 else 1.0
+        container = "WAV" if channels * samples * SAMPLE_BYTES.get(subtype, 8) < WAV_BYTES else "RF64"
+        try:
+            with (
+                file_for_callbacks(path) as out,
+                sf.SoundFile(out, "w", sample_rate, channels, subtype, format=container) as f,
+            ):
+                while data := kept.read(4 * channels * BLOCK_FRAMES):
+                    f.write(np.frombuffer(data, np.float32).reshape(-1, channels) * np.float32(gain))
+        except (sf.LibsndfileError, ValueError, TypeError) as e:
+            raise AudioFileError(f"{name}: not written as {subtype} at {sample_rate} Hz ({e}); try PCM_16") from e
+    _drop_clock(path)
     return gain
 
 
-def _without_clock(data: bytes) -> bytes:
+def _keep(file: IO[bytes], name: str, blocks: Iterable[Tensor]) -> tuple[int, int, float]:
+    """Append blocks (C, T) to a file as float32 (T, C); returns C, the sum of T, and the greatest magnitude."""
+    channels, samples, peak = 0, 0, 0.0
+    for wav in blocks:
+        x = wav.detach().to("cpu", torch.float32)
+        if x.ndim != 2:
+            raise AudioFileError(f"{name}: not written, needs the shape (channels, samples) and has {tuple(x.shape)}")
+        if not torch.isfinite(x).all():
+            raise AudioFileError(f"{name}: not written, its samples hold NaN or infinity; look at what made it")
+        if x.shape[1]:
+            assert channels in (0, len(x)), "all blocks have the same channels"
+            channels, samples, peak = len(x), samples + x.shape[1], max(peak, float(x.abs().max()))
+            file.write(x.T.contiguous().numpy().data)
+    if not samples:
+        raise AudioFileError(f"{name}: not written, there are no samples; look at what made it")
+    return channels, samples, peak
+
+
+def _drop_clock(path: Path) -> None:
     """Zero the time of writing that libsndfile puts into the PEAK chunk of float files."""
-    at = data.find(b"PEAK", 12, data.find(b"data", 12))
-    return data if at < 0 else data[: at + 12] + bytes(4) + data[at + 16 :]
+    with open(path, "r+b") as f:
+        head = f.read(1 << 16)
+        at = head.find(b"PEAK", 12, head.find(b"data", 12))
+        if at >= 0:
+            f.seek(at + 12)
+            f.write(bytes(4))
 
 
 @contextmanager

@@ -1,16 +1,20 @@
 """`audio-gen vocode`: sounds to log-mel and back, or log-mels to sound."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, VocoderOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, Progress, VocoderOption
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from torch import Tensor
 
     from audio_gen.audio.mel import MelSpec
+    from audio_gen.generation.vocoders import LongMel, Vocoder
 
 
 def vocode_command(
@@ -25,29 +29,24 @@ def vocode_command(
     json_output: JsonOption = False,
 ) -> None:
     """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
-    from audio_gen.audio.io import one_line, write_wav
+    from audio_gen.audio.io import one_line, write_wav_blocks
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.clips import output_stems
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.device import resolve_device
-    from audio_gen.errors import CheckpointError
-    from audio_gen.generation.vocoders import load_vocoder, vocode_long
+    from audio_gen.generation.vocoders import check_mel, load_vocoder
 
     place = resolve_device(device)
     speak = load_vocoder(vocoder, None if mel is None else MelSpec.preset(mel), place)
     names = [f"{stem}.vocoded.wav" for stem in output_stems(files)]
     check_out(out, names, force=force)
-    mels = ((file, _read_mel(file, speak.spec)) for file in files)
     for file in files:
-        if file.suffix.lower() == ".npy":
-            _read_mel(file, speak.spec)  # a wrong one is told before anything is made
+        if _is_mel(file):
+            check_mel(_MelFile(file, place), speak.spec, one_line(file))  # a wrong one is told before anything is made
     with progress("Vocoding", len(files), "files") as advance:
-        for name, (file, log_mel) in zip(names, mels, strict=True):
-            wav = vocode_long(speak, log_mel.to(place))
-            if not bool(wav.isfinite().all()):
-                raise CheckpointError(f"{one_line(file)}: the vocoder {speak.name} made NaN of it; use griffinlim")
-            write_wav(out / name, wav, speak.spec.sample_rate)
-            advance(1)
+        for name, file in zip(names, files, strict=True):
+            log_mel = _MelFile(file, place) if _is_mel(file) else _MelOfSound(file, speak.spec, place)
+            write_wav_blocks(out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate)
     if json_output:
         made = [{"file": str(file), "out": str(out / name)} for file, name in zip(files, names, strict=True)]
         emit_json({"files": made, "vocoder": speak.name, "mel": speak.spec.to_dict()})
@@ -55,36 +54,77 @@ def vocode_command(
         say(f"{len(files)} files through {speak.name} in {out}, named NAME.vocoded.wav")
 
 
-def _read_mel(file: Path, spec: "MelSpec") -> "Tensor":
-    """Log-mel (M, L) of a sound, or from an .npy."""
-    from audio_gen.audio.io import one_line, read_wav
-    from audio_gen.audio.mel import MelFrontEnd
-    from audio_gen.errors import AudioFileError
-
-    if file.suffix.lower() == ".npy":
-        return _load_npy(file, spec)
-    wav, _ = read_wav(file, sample_rate=spec.sample_rate)
-    if not wav.shape[-1]:
-        raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
-    return MelFrontEnd(spec)(wav[None])[0]
+def _is_mel(file: Path) -> bool:
+    return file.suffix.lower() == ".npy"
 
 
-def _load_npy(file: Path, spec: "MelSpec") -> "Tensor":
-    import numpy as np
-    import torch
+def _sound(vocoder: "Vocoder", mel: "LongMel", name: str, advance: Progress) -> "Iterator[Tensor]":
+    """Yield the sound (1, T) of a mel block by block, counted in files."""
+    from audio_gen.errors import CheckpointError
+    from audio_gen.generation.vocoders import vocode_blocks
 
-    from audio_gen.audio.io import one_line
-    from audio_gen.errors import DataError
-    from audio_gen.generation.vocoders import check_mel
+    samples, made, told = vocoder.spec.samples(mel.shape[-1]), 0, 0.0
+    for wav in vocode_blocks(vocoder, mel):
+        if not bool(wav.isfinite().all()):
+            raise CheckpointError(f"{name}: the vocoder {vocoder.name} made NaN of it; use griffinlim")
+        yield wav
+        made += wav.shape[-1]
+        advance(round(made / samples, 2) - told)
+        told = round(made / samples, 2)
 
-    name = one_line(file)
-    try:
-        values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise DataError(f"{name}: cannot be read as an .npy array; save it with numpy.save") from e
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-        raise DataError(f"{name}: must hold one array of floating-point numbers; save the log-mel with numpy.save")
-    mel = torch.from_numpy(values.astype(np.float32))
-    mel = mel[0] if mel.ndim == 3 and len(mel) == 1 else mel  # (1, M, L) -> (M, L)
-    check_mel(mel, spec, name)
-    return mel
+
+class _MelFile:
+    """The log-mel (M, L) of an .npy file, of which only the parts that are asked for come into memory."""
+
+    def __init__(self, file: Path, device: "torch.device") -> None:
+        self._file, self._device = file, device
+        self.shape = self._mapped().shape
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> "Tensor":
+        import numpy as np
+        import torch
+
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which `check_mel` tells
+            values = self._mapped()[part].astype(np.float32)
+        return torch.from_numpy(values).to(self._device)
+
+    def _mapped(self) -> "np.ndarray":
+        """Map the file anew: pages that were read stay in memory until their map goes."""
+        import numpy as np
+
+        from audio_gen.audio.io import one_line
+        from audio_gen.errors import DataError
+
+        try:
+            values = np.load(self._file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as e:
+            raise DataError(f"{one_line(self._file)}: cannot be read as an .npy array; save it with numpy.save") from e
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            raise DataError(
+                f"{one_line(self._file)}: must hold one array of floating-point numbers; save the log-mel with "
+                "numpy.save"
+            )
+        return values[0] if values.ndim == 3 and len(values) == 1 else values  # (1, M, L) -> (M, L)
+
+
+class _MelOfSound:
+    """The log-mel (M, L) of a sound file, whose samples are in memory and whose spectra are made as they are needed."""
+
+    def __init__(self, file: Path, spec: "MelSpec", device: "torch.device") -> None:
+        from audio_gen.audio.io import one_line, read_wav
+        from audio_gen.audio.mel import MelFrontEnd
+        from audio_gen.errors import AudioFileError
+
+        self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
+        if not self._wav.shape[-1]:
+            raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
+        self._front_end, self._device = MelFrontEnd(spec), device
+        self.shape = (spec.n_mels, -(-self._wav.shape[-1] // spec.hop_length))
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> "Tensor":
+        spec = self._front_end.spec
+        start, end, _ = part[1].indices(self.shape[1])
+        context = -(-spec.pad // spec.hop_length)  # frames that the window reaches into on either side
+        first = max(0, start - context)
+        wav = self._wav[None, :, spec.samples(first) : spec.samples(end + context)]
+        return self._front_end(wav)[0, part[0], start - first : end - first].to(self._device)

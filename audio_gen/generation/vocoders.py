@@ -1,7 +1,8 @@
 """What turns a log-mel into sound: the classical inversion, always there, or a trained network."""
 
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from audio_gen.models import build_model
 CLASSICAL = "griffinlim"
 PLANNED = ("small", "base")
 NETWORKS = ("vocoder", "vocos")
-BLOCK_FRAMES, OVERLAP_FRAMES = 4096, 32  # long sounds go through in blocks, so that hours need little memory
+BLOCK_FRAMES, OVERLAP_FRAMES = 2048, 32  # long sounds go through in blocks, so that hours need less than 1 GB
 # In nats. Full-scale white noise dips far below the first in some band; amplitudes do not, even if interpolated.
 LINEAR_ABOVE, LOUDEST, QUIETEST = -0.1, 15.0, -40.0
 
@@ -37,6 +38,17 @@ class Vocoder(Protocol):
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+
+
+class LongMel(Protocol):
+    """A log-mel (M, L) of which parts are asked for: a tensor, or what gives tensors (M, l) without holding it all."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """M and L."""
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
+        """Return the bands and frames that two slices name."""
 
 
 class NetworkVocoder:
@@ -103,8 +115,8 @@ def _unknown(choice: str) -> str:
     return f"vocoder {one_line(choice)!r}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)
 
 
-def check_mel(mel: Tensor, spec: MelSpec, name: str = "the mel") -> None:
-    """Refuse what cannot be a log-mel, before it becomes noise.
+def check_mel(mel: LongMel, spec: MelSpec, name: str = "the mel") -> None:
+    """Refuse what cannot be a log-mel, before it becomes noise; a long one is looked at block by block.
 
     Args:
         mel: (M, L), natural logarithm.
@@ -115,20 +127,17 @@ def check_mel(mel: Tensor, spec: MelSpec, name: str = "the mel") -> None:
         MelMismatchError: It has another number of bands.
         DataError: It holds NaN or infinity, or is linear or in dB.
     """
-    if mel.ndim != 2 or not mel.shape[1] or mel.shape[0] != spec.n_mels:
-        shape = "x".join(map(str, mel.shape))
+    shape = tuple(mel.shape)
+    if len(shape) != 2 or not shape[1] or shape[0] != spec.n_mels:
         raise MelMismatchError(
-            f"{name}: has the shape {shape}, and the vocoder takes {spec.n_mels} bands x frames; make it with the "
-            "vocoder's mel, or transpose it if frames come first"
+            f"{name}: has the shape {'x'.join(map(str, shape))}, and the vocoder takes {spec.n_mels} bands x frames; "
+            "make it with the vocoder's mel, or transpose it if frames come first"
         )
-    if not bool(mel.isfinite().all()):
-        frame, band = (int(i) for i in (~mel.isfinite()).T.nonzero()[0])  # the earliest frame's lowest band
-        seconds, value = frame / spec.frame_rate, float(mel[band, frame])
-        raise DataError(
-            f"{name}: holds {value} in band {band} of frame {frame} ({seconds:.2f} s), counted from 0; look at what "
-            f"made it, a silent band is {LOG_FLOOR:.2f}"
-        )
-    low, high = float(mel.min()), float(mel.max())
+    low, high = math.inf, -math.inf
+    for start in range(0, shape[1], BLOCK_FRAMES):
+        block = mel[:, start : start + BLOCK_FRAMES]
+        _check_finite(block, start, spec, name)
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
     if low >= LINEAR_ABOVE:
         raise DataError(
             f"{name}: lies between {low:.3g} and {high:.3g}, as amplitudes do and logarithms do not; give "
@@ -141,7 +150,18 @@ def check_mel(mel: Tensor, spec: MelSpec, name: str = "the mel") -> None:
         )
 
 
-def vocode_long(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Tensor:
+def _check_finite(block: Tensor, start: int, spec: MelSpec, name: str) -> None:
+    """Refuse NaN and infinity in the part (M, l) of a mel that begins with its frame `start`."""
+    if not bool(block.isfinite().all()):
+        frame, band = (int(i) for i in (~block.isfinite()).T.nonzero()[0])  # the earliest frame's lowest band
+        seconds, value = (start + frame) / spec.frame_rate, float(block[band, frame])
+        raise DataError(
+            f"{name}: holds {value} in band {band} of frame {start + frame} ({seconds:.2f} s), counted from 0; look at "
+            f"what made it, a silent band is {LOG_FLOOR:.2f}"
+        )
+
+
+def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES) -> Tensor:
     """Turn a log-mel of any length into sound, in blocks that fade into each other.
 
     Args:
@@ -159,12 +179,12 @@ def vocode_long(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES)
     return wav
 
 
-def vocode_blocks(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
-    """Yield what `vocode_long` returns, piece by piece (1, T), so that not even the sound need fit into memory."""
+def vocode_blocks(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
+    """Yield what `vocode_long` returns, piece by piece (1, T): neither mel nor sound need fit into memory."""
     samples, held = vocoder.spec.samples(block_frames), None
     for start in range(0, mel.shape[-1], block_frames):
         end = start + block_frames + OVERLAP_FRAMES
-        block = vocoder(mel[None, :, start:end])[0].cpu()
+        block = vocoder(mel[:, start:end][None])[0].cpu()
         block = block if held is None else _joined(held, block)
         if end >= mel.shape[-1]:
             yield block

@@ -1,8 +1,10 @@
 """Reading and writing: every container, mono mixing, rates, broken headers, and errors of one line."""
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import soundfile as sf
 import torch
 
-from audio_gen.audio.io import info, read_blocks, read_wav, write_wav
+from audio_gen.audio import io as audio_io
+from audio_gen.audio.io import info, read_blocks, read_wav, write_wav, write_wav_blocks
 from audio_gen.audio.resample import resample, resample_blocks, resampled_length
-from audio_gen.errors import AudioFileError, OutputError
+from audio_gen.errors import AudioFileError, CheckpointError, OutputError
 from tests import sounds
 from tests.sounds import RATE
 
@@ -197,3 +200,68 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_wav(tmp_path / "file" / "a.wav", torch.zeros(1, 10), RATE)
     assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.parametrize("in_memory", [1 << 24, 1000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_blocks_are_the_whole(tmp_path: Path, subtype: str, in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_io, "IN_MEMORY_BYTES", in_memory)
+    monkeypatch.setattr(audio_io, "BLOCK_FRAMES", 777)
+    wav = torch.from_numpy(np.stack([sounds.sine(), sounds.noise(amplitude=3.0)]))
+    blocks = wav.split([5, 0, 4000, wav.shape[1] - 4005], dim=1)
+    gain = write_wav_blocks(tmp_path / "new" / "a.wav", iter(blocks), RATE, subtype)
+    assert gain == pytest.approx(0.999 / float(wav.abs().max()))  # one for all blocks
+    whole = io.BytesIO()
+    sf.write(whole, (wav * gain).T.numpy(), RATE, format="WAV", subtype=subtype)
+    made = (tmp_path / "new" / "a.wav").read_bytes()
+    assert len(made) == len(whole.getvalue())
+    # A float file has libsndfile's time of writing, which is left out.
+    at = made.find(b"PEAK") + 12 if subtype == "FLOAT" else 0
+    assert made[:at] == whole.getvalue()[:at] and made[at + 4 :] == whole.getvalue()[at + 4 :]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.wav"]
+
+
+def test_nothing_is_left_when_a_block_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_io, "IN_MEMORY_BYTES", 1000)
+
+    def failing() -> Iterator[torch.Tensor]:
+        yield torch.zeros(1, 5000)
+        raise CheckpointError("made NaN")
+
+    with pytest.raises(CheckpointError, match="made NaN"):
+        write_wav_blocks(tmp_path / "a.wav", failing(), RATE)
+    with pytest.raises(AudioFileError, match="NaN"):
+        write_wav_blocks(tmp_path / "a.wav", [torch.zeros(1, 5000), torch.full((1, 2), float("inf"))], RATE)
+    with pytest.raises(AudioFileError, match="no samples"):
+        write_wav_blocks(tmp_path / "a.wav", [], RATE)
+    with pytest.raises(AudioFileError, match="cannot hold VORBIS; try PCM_16"):
+        write_wav_blocks(tmp_path / "a.wav", failing(), RATE, "VORBIS")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_wav_cannot_count_is_an_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav = torch.from_numpy(sounds.sine())[None]
+    monkeypatch.setattr(audio_io, "WAV_BYTES", 2 * wav.shape[1] + 1)
+    for subtype, container in (("PCM_16", "WAV"), ("PCM_24", "RF64"), ("FLOAT", "RF64"), ("ULAW", "RF64")):
+        write_wav(tmp_path / "a.wav", wav, RATE, subtype)
+        about = info(tmp_path / "a.wav")
+        assert (about.format, about.subtype, about.frames) == (container, subtype, wav.shape[1])
+        torch.testing.assert_close(read_wav(tmp_path / "a.wav")[0], wav, atol=0.02, rtol=0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a file's size")
+@pytest.mark.parametrize("in_memory", [1 << 24, 1000])
+def test_a_full_disk_is_told(
+    tmp_path: Path, in_memory: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    monkeypatch.setattr(audio_io, "IN_MEMORY_BYTES", in_memory)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"a\.wav: cannot be written"):
+            write_wav(tmp_path / "a.wav", torch.zeros(1, 100_000), RATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [] and capfd.readouterr() == ("", "")

@@ -1,0 +1,117 @@
+"""`vocode` of what is too long to be in memory: read, checked, turned into sound and written block by block."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from audio_gen.audio.io import read_wav, write_wav
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.cli.vocode import _MelFile, _MelOfSound
+from audio_gen.generation import vocoders
+from audio_gen.generation.vocoders import load_vocoder, vocode_long
+from tests import sounds
+from tests.cli.conftest import Run
+
+SPEC = MelSpec.preset("22khz_80band_256x")
+FAST = ["--mel", "22khz_80band_256x", "--vocoder", "griffinlim:1", "--device", "cpu"]
+CPU = torch.device("cpu")
+FRAMES = 300
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 frames are five blocks."""
+    monkeypatch.setattr(vocoders, "BLOCK_FRAMES", 64)
+    monkeypatch.setattr(vocoders.vocode_blocks, "__defaults__", (64,))
+
+
+def log_mel(dtype: Any = np.float32) -> np.ndarray:
+    noise = 0.1 * torch.randn(1, 1, SPEC.samples(FRAMES), generator=torch.Generator().manual_seed(0))
+    return MelFrontEnd(SPEC)(noise)[0].numpy().astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_is_the_whole(run: Run, dtype: str, order: Any) -> None:
+    mel = log_mel(dtype)
+    np.save("mel.npy", np.array(mel, order=order))
+    run("vocode", "mel.npy", "--out", "v", *FAST)
+    whole = vocode_long(load_vocoder("griffinlim:1", SPEC), torch.from_numpy(mel.astype(np.float32)), 64)
+    write_wav("whole.wav", whole, SPEC.sample_rate)
+    assert len(sf.read("whole.wav")[0]) == SPEC.samples(FRAMES)
+    made, expected = (sf.read(path)[0] for path in ("v/mel.vocoded.wav", "whole.wav"))
+    np.testing.assert_allclose(made, expected, atol=2 / 32768)
+
+
+def test_parts_of_a_file(tmp_path: Path) -> None:
+    mel = log_mel()
+    np.save(tmp_path / "mel.npy", mel[None])
+    file = _MelFile(tmp_path / "mel.npy", CPU)
+    assert file.shape == mel.shape
+    for part in (np.s_[:, 3:70], np.s_[5:9, 299:400]):
+        np.testing.assert_array_equal(file[part].numpy(), mel[part])
+
+
+@pytest.mark.parametrize("frame", [0, 63, 64, 299])
+def test_the_frame_is_counted_from_the_start(run: Run, frame: int) -> None:
+    mel = log_mel()
+    mel[7, frame:] = np.nan
+    mel[3, frame] = np.inf
+    np.save("mel.npy", mel)
+    _, error = run("vocode", "mel.npy", "--out", "v", *FAST, status=2)
+    seconds = frame / SPEC.frame_rate
+    assert f"mel.npy: holds inf in band 3 of frame {frame} ({seconds:.2f} s)" in error
+    assert list(Path("v").iterdir()) == []
+
+
+def test_levels_are_those_of_the_whole(run: Run) -> None:
+    mel = log_mel()
+    mel[:, :64] = -0.05  # a block alone would be taken for amplitudes, the whole is not
+    np.save("mel.npy", mel)
+    run("vocode", "mel.npy", "--out", "v", *FAST)
+    mel[2, 290] = 80
+    np.save("mel.npy", mel)
+    assert "which no natural-log mel of a sound does" in run("vocode", "mel.npy", "--out", "w", *FAST, status=2)[1]
+
+
+def test_nothing_is_left_where_a_vocoder_fails_midway(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        name, spec = "failing", SPEC
+        calls = 0
+
+        def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            wav = torch.zeros(1, 1, SPEC.samples(mel.shape[-1]))
+            return wav / 0 if self.calls == 3 else wav
+
+    vocoder = Failing()
+    monkeypatch.setattr(vocoders, "load_vocoder", lambda *_: vocoder)
+    np.save("mel.npy", log_mel())
+    out, error = run("vocode", "mel.npy", "--out", "v", *FAST, status=2)
+    assert out == "" and error == "error: mel.npy: the vocoder failing made NaN of it; use griffinlim\n"
+    assert vocoder.calls == 3 and list(Path("v").iterdir()) == []
+
+
+@pytest.mark.parametrize("sec", [0.001, 0.02, 0.3, 3.48, 4.0])
+def test_the_mel_of_a_sound_in_parts(tmp_path: Path, sec: float) -> None:
+    file = sounds.write(tmp_path / "a.wav", sounds.noise(sec))
+    whole = MelFrontEnd(SPEC)(read_wav(file)[0][None])[0]
+    mel = _MelOfSound(file, SPEC, CPU)
+    assert tuple(mel.shape) == tuple(whole.shape)
+    for size in (1, 2, 64, 1000):
+        parts = [mel[:, start : start + size] for start in range(0, whole.shape[1], size)]
+        # The same frames; only the product with the filters may round differently.
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=0)
+
+
+def test_a_long_sound_is_written_whole(run: Run) -> None:
+    tone = sounds.write(Path("tone.wav"), sounds.sine(sec=4.0))
+    run("vocode", tone, "--out", "v", *FAST)
+    made, rate = sf.read("v/tone.vocoded.wav")
+    assert rate == SPEC.sample_rate and len(made) == SPEC.samples(-(-4 * rate // SPEC.hop_length))
+    loud = np.sqrt((made[: len(made) // 1024 * 1024].reshape(-1, 1024) ** 2).mean(axis=1))
+    assert loud[2:-2].min() > 0.2 and [path.name for path in Path("v").iterdir()] == ["tone.vocoded.wav"]
