@@ -29,7 +29,10 @@ def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run_cli: RunCli) -> No
     for folder, more, told in (
         (notes, ["--set", "train.stepz=3"], "did you mean train.steps?"),
         (notes, ["--set", "mel=44khz"], "no mel preset is called '44khz'"),
-        (notes, ["--minutes", "1", "--steps", "2"], "give one of the two"),
+        (notes, ["--minutes", "1", "--steps", "2"], "--minutes 1.0 and --steps 2: give one of them"),
+        (notes, ["--until", "2020-01-01 07:00"], "until (2020-01-01 07:00) has passed"),
+        (notes, ["--until", "soon"], "train.until"),
+        (notes, ["--images", "0"], "train.images"),
         (notes, ["--model", "gann"], "--model gann: unknown"),
         (notes, ["--config", "none.yaml"], "none.yaml: cannot be read"),
         (tmp_path / "nowhere", [], "no such folder"),

@@ -93,7 +93,7 @@ def train_run(
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
-    if len(several := [f"--{name} {value}" for name, value in lengths.items() if value is not None]) > 1:
+    if len(several := [f"--{key} {value}" for key, value in lengths.items() if value is not None]) > 1:
         raise ConfigError(f"{' and '.join(several)}: give one of them")
     if force and run.is_dir():
         with locked(run):  # not while another process trains there
