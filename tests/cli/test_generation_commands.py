@@ -217,7 +217,7 @@ def test_quickstart_refuses_before_it_trains(run: Run) -> None:
     assert "thesis.txt" in fails(run, "quickstart", "--out", "mine")
 
 
-@pytest.mark.parametrize("model", ["gan", "vae"])
+@pytest.mark.parametrize("model", ["gan", pytest.param("vae", marks=pytest.mark.long)])
 def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path, model: str) -> None:
     for name in ("high", "low"):
         sounds.write_notes(tmp_path / "notes" / name, count=6, sec=0.3)
