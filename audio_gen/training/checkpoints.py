@@ -1,5 +1,6 @@
 """The checkpoints of a run: the newest few and the best."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class CheckpointStore:
             if not spare:
                 raise
             for old in spare:
-                old.unlink(missing_ok=True)
+                with suppress(OSError):  # a place that cannot be written at all keeps them
+                    old.unlink(missing_ok=True)
             save_checkpoint(path, state)
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)

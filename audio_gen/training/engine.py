@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,7 @@ class Engine:
         self._load(state)
         self.guard.rollbacks, self.guard.skipped = rollbacks, skipped
         self.guard.roll_back()
-        rate = f"{self.guard.rate:g} times the learning rate"
-        self._note(f"step {failed_at}: {reason}; back to step {self.step} with {rate}")
+        self._note(f"step {failed_at}: {reason}; back to step {self.step} with {self.guard.rate:g} x the learning rate")
 
     def _told(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
         elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
@@ -168,7 +168,7 @@ class Engine:
         if due(before, progress, self.settings.validations):
             self._validate()
         for minutes in self._reached():
-            self.on_event({"kind": "milestone", "step": self.step, "minutes": minutes})
+            self._written(partial(self.on_event, {"kind": "milestone", "step": self.step, "minutes": minutes}))
         if due(before, progress, self.settings.previews):
             self._preview()
             self._evaluate()

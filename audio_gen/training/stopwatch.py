@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 WARM_UP_STEPS = 5
 PARTS = ("data", "forward", "backward", "optimiser", "average", "logging")
@@ -106,6 +105,8 @@ def counted(wanted: bool) -> Iterator[list[float]]:
     if not wanted:
         yield flops
         return
+    from torch.utils.flop_counter import FlopCounterMode  # a run without --profile need not wait for it
+
     with FlopCounterMode(display=False) as counter:
         yield flops
     flops.append(float(counter.get_total_flops()))

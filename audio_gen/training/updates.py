@@ -60,9 +60,10 @@ class Updater:
             self.optimisers[phase.name].zero_grad(set_to_none=True)
             with self.watch.part("backward"):
                 total.backward()
+            found = {key: value.detach() for key, value in losses.items()}
             with self.watch.part("optimiser"):
-                norm = self._updated(phase, losses, float(total.detach()), rate)
-            values |= {f"loss/{key}": value.detach() for key, value in losses.items()}
+                norm = self._updated(phase, found, float(total.detach()), rate)
+            values |= {f"loss/{key}": value for key, value in found.items()}
             values[f"grad_norm/{phase.name}"] = norm
         if not self.guard.after_step(skipped):
             values["skipped"] = self.guard.skipped
@@ -71,8 +72,7 @@ class Updater:
     def _updated(self, phase: Phase, losses: Mapping[str, Tensor], total: float, rate: float) -> Tensor:
         """Clip the gradient and make the update, if it may be made; returns the norm before clipping."""
         norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
-        found = {key: value.detach() for key, value in losses.items()}
-        if self.guard.allows(phase.name, found, total, float(norm)):
+        if self.guard.allows(phase.name, losses, total, float(norm)):
             optimiser = self.optimisers[phase.name]
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["factor"]

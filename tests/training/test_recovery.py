@@ -15,7 +15,9 @@ from audio_gen.training import checkpoints, engine
 from audio_gen.training.lock import locked
 from audio_gen.training.metrics import METRICS_NAME, MetricsLog, read_metrics
 from audio_gen.training.recovery import EXPLODED, MIN_SEEN, PATIENCE, Guard
+from audio_gen.training.schedule import Budget
 from audio_gen.training.tasks import TASKS, train_run
+from audio_gen.training.tasks import run as run_module
 from tests.sounds import write_notes
 
 TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"
@@ -114,7 +116,7 @@ def test_after_several_a_run_goes_back_with_half_the_rate(
     events = train(notes, tmp_path / "run", steps=10)
     told = [e["text"] for e in events if e["kind"] == "note" and "back to step 2" in e["text"]]
     assert len(told) == 1
-    assert "0.5 times the learning rate" in told[0]
+    assert "0.5 x the learning rate" in told[0]
     lines = read_metrics(tmp_path / "run")
     assert [line["step"] for line in lines if "lr" in line] == list(range(1, 11))
     state = load_checkpoint(tmp_path / "run/checkpoints/step-00000010.pt")
@@ -163,6 +165,39 @@ def test_older_checkpoints_make_room_for_a_new_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: save(*a) if room() else no_room())
     store.save(4, {"step": 4})
     assert [path.name for path in store.paths()] == ["step-00000003.pt", "step-00000004.pt"]
+
+
+def test_a_place_that_cannot_be_written_keeps_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = checkpoints.CheckpointStore(tmp_path, keep=2)
+    for step in (1, 2):
+        store.save(step, {"step": step})
+
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", no_room)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(OutputError, match="no room"):
+        store.save(3, {"step": 3})
+    assert [path.name for path in store.paths()] == ["step-00000001.pt", "step-00000002.pt"]
+
+
+def test_a_milestone_that_finds_no_room_does_not_end_the_run(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, now = run_module.save_bundle, [0.0]
+    monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
+    monkeypatch.setattr(run_module, "save_bundle", lambda f, *a: no_room() if "min" in f.name else save(f, *a))
+    events: list[dict] = []
+
+    def half_a_minute(event: dict) -> None:
+        events.append(event)
+        now[0] += 30 * (event["kind"] == "step")
+
+    train(notes, tmp_path / "run", "train.milestones=[0.75]", steps=3, on_event=half_a_minute)
+    assert sum("no room" in e["text"] for e in events if e["kind"] == "note") == 1
+    assert not [e for e in events if e["kind"] == "milestone"]
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 3
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
