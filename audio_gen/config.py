@@ -63,7 +63,9 @@ class TrainSettings(Settings):
     until: datetime | None = None
     """When the run ends, on this machine's clock, such as 2026-01-01 07:00."""
     batch_size: Count = 32
-    """Clips a step."""
+    """Clips a step, over all processes."""
+    micro_batches: Count | None = None
+    """Parts of a batch whose gradients are averaged, for more processes or less memory; None: one a process."""
     lr: Positive = 1e-3
     """Highest learning rate."""
     betas: tuple[Share, Share] = (0.9, 0.99)

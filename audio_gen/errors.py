@@ -31,3 +31,7 @@ class OutputError(AudioGenError):
 
 class TrainingError(AudioGenError):
     """Training cannot go on, for example because a loss is not finite."""
+
+
+class DesertedError(TrainingError):
+    """Another of the processes that share a run has ended."""

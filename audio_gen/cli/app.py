@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from audio_gen import __version__
-from audio_gen.errors import AudioGenError
+from audio_gen.errors import AudioGenError, DesertedError
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
 COMMANDS = {
@@ -116,7 +116,7 @@ def run(args: list[str]) -> int:
     except UsageError as e:
         return _fail(_usage_line(e))
     except AudioGenError as e:
-        return _fail(str(e))
+        return _fail(str(e)) if _tells(e) else 2
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", status=130, label="")
     except BrokenPipeError:
@@ -132,6 +132,11 @@ def run(args: list[str]) -> int:
         if isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError":
             return _fail("out of memory; use a smaller batch, shorter clips or --device cpu")
         raise
+
+
+def _tells(error: AudioGenError) -> bool:
+    """Whether this process says what is wrong: of those that share a run, the lead, or one that others left."""
+    return os.environ.get("RANK", "0") == "0" or isinstance(error, DesertedError)
 
 
 def main() -> None:

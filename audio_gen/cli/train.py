@@ -29,6 +29,7 @@ def train_command(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="A bundle to start from.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Choose threads, size and batch by a short probe.")] = False,
     profile: Annotated[int, typer.Option("--profile", min=0, help="Time so many steps, part by part.")] = 0,
     device: DeviceOption = "auto",
     force: ForceOption = False,
@@ -42,11 +43,13 @@ def train_command(
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
             images=images, until=until, seed=seed, device=device, precision=precision, force=force, init=init,
-            profile_steps=profile, on_event=teller,
+            profile_steps=profile, auto=auto, on_event=teller,
         )  # fmt: skip
     finally:
         teller.close()
     end = teller.end
+    if not end:  # another process of this run tells
+        return
     if json_output:
         emit_json({"run": str(run), "bundle": str(run / "bundle"), **end, **teller.values})
         return

@@ -1,5 +1,6 @@
 """Building the cache: only what has changed is read again, and the old cache stays valid until the new one is whole."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +15,14 @@ from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.split import assign_splits
-from audio_gen.data.store import INDEX_NAME, REPORT_NAME, VERSION, Cache, Clip
+from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, Cache, digest_of
+from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError, OutputError
 from audio_gen.files import write_json
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
+
+TABLES = ("clips", "clips-2")  # a table that is written anew takes the name that is not in use
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,12 @@ def build_cache(
         )
         report = _leave_out_lost(report, stored)
         report.require_usable()
-        index = _make_index(report, stored, sample_rate, options)
+        index, clips = _make_index(report, stored, sample_rate, options)
+        pitches: dict[str, float | None] = {}
         if options.pitch == "auto":
-            _add_pitches(index, out, old.auto_pitches if old else {}, progress, workers)
-        _publish(out, report, index)
+            cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips))
+            clips, pitches = _add_pitches(cache, old.known["auto_pitches"] if old else {}, progress, workers)
+        _publish(out, old, report, index, clips, pitches)
         return Cache.open(out)
 
 
@@ -130,7 +136,8 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _open_old(out: Path) -> Cache | None:
     try:
-        return Cache.open(out)
+        old = Cache.open(out)
+        return old if old.known else None
     except DataError:
         return None  # missing or damaged: made anew
 
@@ -139,7 +146,7 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
     """What earlier inspections found, by path."""
     return {
         f["path"]: FileReport(f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]))
-        for f in (old.files if old else ())
+        for f in (old.known["files"] if old else ())
     }
 
 
@@ -152,7 +159,9 @@ def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
     return replace(report, files=files)
 
 
-def _make_index(report: DatasetReport, stored: Stored, sample_rate: int, options: CacheOptions) -> dict[str, Any]:
+def _make_index(
+    report: DatasetReport, stored: Stored, sample_rate: int, options: CacheOptions
+) -> tuple[dict[str, Any], list[Clip]]:
     used = [(f, f.measurement) for f in report.usable if f.measurement]
     paths = [f.path for f, _ in used]
     labels, notes = read_labels(report.folder, paths, source=options.labels, pattern=options.pattern)
@@ -179,42 +188,48 @@ def _make_index(report: DatasetReport, stored: Stored, sample_rate: int, options
                 reasons=tuple(f.reasons),
             )
         )
-    return {
+    index = {
         "version": VERSION,
         "sample_rate": sample_rate,
         "options": asdict(options),
         "pcm": stored.name,
         "pcm_samples": stored.end,
+        "sounds": digest_of(m.content_hash for _, m in used),
         "notes": [*notes, *([note] if note else [])],
-        "clips": [clip.to_json() for clip in clips],
-        "files": [
-            {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "measurement": asdict(f.measurement)}
-            for f in report.files
-            if f.measurement
-        ],
-        "auto_pitches": {},
     }
+    return index, clips
 
 
 def _add_pitches(
-    index: dict[str, Any], out: Path, known: dict[str, float | None], progress: Progress | None, workers: int
-) -> None:
+    cache: Cache, known: dict[str, float | None], progress: Progress | None, workers: int
+) -> tuple[list[Clip], dict[str, float | None]]:
     """Estimate the pitches that no label gives; sounds heard before are not heard again."""
-    cache = Cache.from_index(out, index)
     unlabelled = {c.content_hash: c for c in cache.clips if c.pitch is None}
     new = [clip for key, clip in unlabelled.items() if key not in known]
     pitches = {key: known[key] for key in unlabelled if key in known} | estimate_pitches(cache, new, workers, progress)
-    index["auto_pitches"] = pitches
-    for clip in index["clips"]:
-        if clip["pitch"] is None:
-            clip["pitch"] = pitches[clip["content_hash"]]
+    return [c if c.pitch is not None else replace(c, pitch=pitches[c.content_hash]) for c in cache.clips], pitches
 
 
-def _publish(out: Path, report: DatasetReport, index: dict[str, Any]) -> None:
+def _publish(
+    out: Path, old: Cache | None, report: DatasetReport, index: dict[str, Any], clips: list[Clip],
+    pitches: dict[str, float | None],
+) -> None:  # fmt: skip
     """Make the new cache the one that readers see; the index goes last."""
+    name = next(n for n in TABLES if old is None or n != old.table_name)
+    shutil.rmtree(out / name, ignore_errors=True)
+    ClipTable.of(clips).write(out / name)
+    files = [
+        {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "measurement": asdict(f.measurement)}
+        for f in report.files
+        if f.measurement
+    ]
+    write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches})
     told = report.to_json()
-    sides = [clip["split"] for clip in index["clips"]]
+    sides = [clip.split for clip in clips]
     told["summary"] |= {"train_clips": sides.count("train"), "val_clips": sides.count("val"), "notes": index["notes"]}
     write_json(out / REPORT_NAME, told)
-    write_json(out / INDEX_NAME, index)
+    write_json(out / INDEX_NAME, {**index, "table": name})
     remove_unused(out, index["pcm"])
+    for other in TABLES:
+        if other != name:
+            shutil.rmtree(out / other, ignore_errors=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from audio_gen.data.split import Split
-from audio_gen.data.store import Cache, Clip
+from audio_gen.data.store import Cache
+from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError
 
 LONG_SEGMENTS = 4  # clips longer than this many segments are no single notes: cropped at random whatever `crop` says
@@ -69,21 +70,20 @@ class ClipDataset:
         if segment_samples < 1:
             raise ConfigError(f"segment_samples ({segment_samples}) must be at least 1; try 65536")
         self.cache, self.segment_samples, self.seed, self.crop = cache, segment_samples, seed, crop
-        chosen = {clip.path for clip in cache.split(split)}
-        self._numbers = [i for i, clip in enumerate(cache.clips) if clip.path in chosen]
-        if not self._numbers:
+        self._numbers = cache.numbers(split)
+        if not len(self._numbers):
             raise DataError(f"{cache.path}: has no clips; run `audio-gen preprocess` on a folder with sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
-        self._order = lru_cache(maxsize=4)(self._shuffled)
+        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach into the next epoch
 
     def __len__(self) -> int:
         """Number of clips."""
         return len(self._numbers)
 
     @property
-    def clips(self) -> list[Clip]:
+    def clips(self) -> ClipTable:
         """The clips, in the order of `fixed_batches`."""
-        return [self.cache.clips[number] for number in self._numbers]
+        return self.cache.clips.only(self._numbers)
 
     def batch(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The crops of one training step.
@@ -99,22 +99,22 @@ class ClipDataset:
 
     def fixed_batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """The first `limit` clips in order, cropped at their start; the last batch may be smaller."""
-        numbers = self._numbers[:limit]
+        numbers = self._numbers[:limit].tolist()
         for i in range(0, len(numbers), batch_size):
             yield self._collect([(number, 0) for number in numbers[i : i + batch_size]])
 
     def _draw(self, n: int) -> tuple[int, int]:
         """The clip and the first sample of the n-th crop since the start of training."""
         epoch, position = divmod(n, len(self._numbers))
-        number = self._order(epoch)[position]
+        number = int(self._order(epoch)[position])
         spare = self.cache.clips[number].samples - self.segment_samples
         at_random = self.crop == "random" or spare > (LONG_SEGMENTS - 1) * self.segment_samples
         if spare <= 0 or not at_random:
             return number, 0
         return number, int(np.random.default_rng((self.seed, CROP, n)).integers(spare + 1))
 
-    def _shuffled(self, epoch: int) -> list[int]:
-        return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers).tolist()
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers)
 
     def _collect(self, crops: list[tuple[int, int]]) -> Batch:
         wav = np.empty((len(crops), 1, self.segment_samples), np.float32)

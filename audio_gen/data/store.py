@@ -1,7 +1,8 @@
-"""The cache as readers see it: one file of int16 samples and an index that says what lies where."""
+"""The cache as readers see it: int16 samples, a table of clips, and an index that names both."""
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,65 +10,36 @@ from typing import Any
 import numpy as np
 
 from audio_gen.audio.io import one_line
+from audio_gen.data.shards import OneFile, Samples, Shards
 from audio_gen.data.split import Split
+from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import DataError
 
-INDEX_NAME, REPORT_NAME = "index.json", "dataset_report.json"
-VERSION = 1
+__all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
 
-
-@dataclass(frozen=True)
-class Clip:
-    """One sound of the cache.
-
-    Attributes:
-        path: Its file's name within the folder.
-        offset: Where its samples begin.
-        samples: Its length at the rate of the cache.
-        scale: Stored samples are divided by this.
-        class_name: Its class, if it has one.
-        pitch: MIDI note number, if known.
-        velocity: MIDI velocity, if known.
-        split: The side that it is on.
-        content_hash: Equal for equal sounds.
-        reasons: What was noted or repaired.
-    """
-
-    path: str
-    offset: int
-    samples: int
-    scale: float
-    class_name: str | None
-    pitch: float | None
-    velocity: int | None
-    split: Split
-    content_hash: str
-    reasons: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in the index."""
-        return {**asdict(self), "reasons": list(self.reasons)}
+INDEX_NAME, REPORT_NAME, FILES_NAME = "index.json", "dataset_report.json", "files.json"
+VERSION = 2
+VERSION_IN_ONE = 1  # had everything in the index
 
 
 class Cache:
     """A folder of sounds, ready for training: any part of any clip is read in microseconds."""
 
-    def __init__(self, path: Path, index: dict[str, Any], pcm: np.ndarray) -> None:
+    def __init__(self, path: Path, index: dict[str, Any], samples: Samples, clips: ClipTable) -> None:
         """Use `Cache.open`.
 
         Args:
             path: Folder of the cache.
             index: Content of its index.
-            pcm: All samples, int16 (T,).
+            samples: All of them.
+            clips: What lies where.
         """
-        self.path, self._index, self._pcm = path, index, pcm
+        self.path, self._index, self.stored_samples, self.clips = path, index, samples, clips
         self.sample_rate: int = index["sample_rate"]
-        self.clips = [Clip(**{**clip, "reasons": tuple(clip["reasons"])}) for clip in index["clips"]]
-        self.classes: list[str] = sorted({c.class_name for c in self.clips if c.class_name is not None})
+        self.classes = clips.classes
         self.notes: list[str] = index["notes"]
-        self.files: list[dict[str, Any]] = index["files"]
-        self.auto_pitches: dict[str, float | None] = index["auto_pitches"]
         self.pcm_name: str = index["pcm"]
+        self.table_name: str = index["table"]
 
     @classmethod
     def open(cls, path: Path | str) -> "Cache":
@@ -80,31 +52,54 @@ class Cache:
             DataError: There is none, or it is damaged.
         """
         path = Path(path)
-        return cls.from_index(path, load_index(path))
+        index = load_index(path)
+        try:
+            if index["version"] == VERSION_IN_ONE:
+                clips = ClipTable.of(Clip(**{**clip, "reasons": tuple(clip["reasons"])}) for clip in index["clips"])
+                index = {**index, "table": "", "sounds": digest_of(clip.content_hash for clip in clips)}
+            else:
+                clips = ClipTable.open(path / index["table"])
+        except (KeyError, TypeError, ValueError, OSError) as e:
+            raise _damaged(path / INDEX_NAME, e) from e
+        return cls.of(path, index, clips)
 
     @classmethod
-    def from_index(cls, path: Path, index: dict[str, Any]) -> "Cache":
+    def of(cls, path: Path, index: dict[str, Any], clips: ClipTable) -> "Cache":
         """Open the samples that an index describes.
 
         Raises:
             DataError: The index is damaged, or the samples are not all there.
         """
         try:
-            pcm_path, count = path / index["pcm"], index["pcm_samples"]
-            size = pcm_path.stat().st_size if pcm_path.is_file() else 0
-            if size < 2 * count:
-                raise DataError(
-                    f"{one_line(pcm_path)}: holds {size} of {2 * count} bytes; run `audio-gen preprocess` again"
-                )
-            return cls(path, index, np.memmap(pcm_path, dtype="<i2", mode="r", shape=(count,)))
+            count, shards = index["pcm_samples"], index.get("shards")
+            if shards is None:
+                return cls(path, index, OneFile(path / index["pcm"], count), clips)
+            place = shards["place"] if "://" in shards["place"] else str(path / shards["place"])
+            return cls(path, index, Shards(place, count, shards["samples"], index["sounds"]), clips)
         except (KeyError, TypeError, ValueError, OSError) as e:
             raise _damaged(path / INDEX_NAME, e) from e
 
     @property
     def pitch_range(self) -> tuple[float, float] | None:
         """Lowest and highest MIDI note; None when no clip has a pitch."""
-        pitches = [c.pitch for c in self.clips if c.pitch is not None]
-        return (min(pitches), max(pitches)) if pitches else None
+        pitches = self.clips.column("pitch")
+        known = pitches[~np.isnan(pitches)]
+        return (float(known.min()), float(known.max())) if len(known) else None
+
+    @property
+    def sounds(self) -> str:
+        """A digest of the sounds in it, whatever their order."""
+        return str(self._index["sounds"])
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """What only the next build wants: what was found out about each of the `files`, and the `auto_pitches`."""
+        if self._index["version"] == VERSION_IN_ONE:
+            return self._index
+        try:
+            return json.loads((self.path / self.table_name / FILES_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise _damaged(self.path / self.table_name / FILES_NAME, e) from e
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -121,16 +116,20 @@ class Cache:
     @property
     def pcm_samples(self) -> int:
         """Length of the file of samples, with what is no longer used."""
-        return len(self._pcm)
+        return len(self.stored_samples)
 
     def stored(self, clip: Clip) -> np.ndarray:
-        """The int16 samples of a clip as they are stored, not copied."""
-        return self._pcm[clip.offset : clip.offset + clip.samples]
+        """The int16 samples of a clip as they are stored."""
+        return self.stored_samples.read(clip.offset, clip.samples)
 
-    def split(self, split: Split) -> list[Clip]:
-        """The clips of one side; with too few clips to keep any back, both sides are all clips."""
-        chosen = [c for c in self.clips if c.split == split]
-        return chosen or list(self.clips)
+    def numbers(self, split: Split) -> np.ndarray:
+        """The numbers of the clips of one side (K,); with too few clips to keep any back, both sides are all clips."""
+        rows = self.clips.on_side(split)
+        return rows if len(rows) else np.arange(len(self.clips), dtype=np.int32)
+
+    def split(self, split: Split) -> ClipTable:
+        """The clips of one side, see `numbers`."""
+        return self.clips.only(self.numbers(split))
 
     def read(self, clip: Clip, start: int = 0, count: int | None = None) -> np.ndarray:
         """Read a part of a clip.
@@ -146,8 +145,8 @@ class Cache:
         count = clip.samples - start if count is None else count
         out = np.zeros(count, np.float32)
         there = max(0, min(count, clip.samples - start))
-        first = clip.offset + start
-        np.multiply(self._pcm[first : first + there], np.float32(1 / clip.scale), out=out[:there])
+        stored = self.stored_samples.read(clip.offset + start, there)
+        np.multiply(stored, np.float32(1 / clip.scale), out=out[:there])
         return out
 
 
@@ -167,9 +166,14 @@ def load_index(path: Path) -> dict[str, Any]:
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise _damaged(file, e) from e
-    if version != VERSION:
+    if version not in (VERSION, VERSION_IN_ONE):
         raise DataError(f"{one_line(file)}: is of version {version}, not {VERSION}; run `audio-gen preprocess` again")
     return index
+
+
+def digest_of(content_hashes: Iterable[str]) -> str:
+    """What sounds there are, in twelve hex digits."""
+    return hashlib.sha256("".join(sorted(content_hashes)).encode()).hexdigest()[:12]
 
 
 def _damaged(file: Path, error: Exception) -> DataError:

@@ -29,11 +29,10 @@ class AdaptiveAugment(nn.Module):
         self.register_buffer("sign", torch.zeros(()))
 
     @torch.no_grad()
-    def update(self, logits_real: Tensor, logits_fake: Tensor) -> None:
-        """Learn from the logits of pairs (B,)."""
-        self.sign.lerp_((logits_real - logits_fake).sign().mean().to(self.sign), 0.05)
-        step = len(logits_real) / self.images
-        self.p.add_((self.sign - self.target).sign() * step).clamp_(0.0, MOST)
+    def update(self, sign: Tensor, images: int) -> None:
+        """Learn from the mean sign, over so many images, of D(real) - D(made) of pairs."""
+        self.sign.lerp_(sign.to(self.sign), 0.05)
+        self.p.add_((self.sign - self.target).sign() * images / self.images).clamp_(0.0, MOST)
 
     def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
         """Change some of the mel images (B, M, L) in nats; differentiable."""

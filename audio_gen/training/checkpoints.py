@@ -1,8 +1,11 @@
 """The checkpoints of a run: the newest few and the best."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from audio_gen.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.errors import CheckpointError, OutputError
@@ -72,3 +75,45 @@ class CheckpointStore:
                 "train into another folder, or add --force"
             )
         return None, []
+
+
+class BackgroundSaver:
+    """Saves one state at a time in a thread, so that training stops only while the state is copied."""
+
+    def __init__(self, store: CheckpointStore) -> None:
+        """Save into a store."""
+        self.store = store
+        self._threads = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[Path] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is something for `finish` that is not to be waited for."""
+        return self._saving is not None and self._saving.done()
+
+    def begin(self, step: int, state: dict[str, Any]) -> None:
+        """Copy a state, and save the copy; what was begun before must be finished."""
+        assert self._saving is None
+        self._saving = self._threads.submit(self.store.save, step, copied(state))
+
+    def finish(self) -> int | None:
+        """Wait for what was begun; returns its step, or None where nothing was.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        if self._saving is None:
+            return None
+        saving, self._saving = self._saving, None
+        return int(saving.result().stem.removeprefix("step-"))
+
+
+def copied(value: Any) -> Any:
+    """A copy of a state whose tensors are on the CPU and nobody else's."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(part) for part in value)
+    return value

@@ -76,10 +76,19 @@ class Task(Protocol):
         """The weight of each of the phase's losses at `progress` (0 to 1) through the run."""
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's."""
+        """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's.
+
+        It is asked for each micro-batch of a step, in the same order in every phase.
+        """
 
     def readings(self) -> Mapping[str, Tensor]:
-        """What else to log of the last step beside losses and norms, by metric key; scalars."""
+        """What else there is to know of the last micro-batch, by metric key; scalars, the same keys every time."""
+
+    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take in what a phase's readings were, averaged over all micro-batches, after its update.
+
+        Whatever a task changes beside its parameters is changed here. Returns what to log, scalars by metric key.
+        """
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint."""

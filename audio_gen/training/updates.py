@@ -1,6 +1,6 @@
-"""One update of every network of a task: precision, losses and their weights, clipping, rates."""
+"""One update of every network of a task: precision, losses and their weights, micro-batches, clipping, rates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch
+from audio_gen.distributed import World
 from audio_gen.errors import TrainingError
 from audio_gen.training.recovery import Guard
 from audio_gen.training.schedule import lr_factor
@@ -15,6 +16,7 @@ from audio_gen.training.stopwatch import Stopwatch
 from audio_gen.training.task import Phase, Task
 
 NOISE_STREAM = 1
+MICRO_STREAM = 1_000_000_007  # apart from the seed, the step and the phase
 
 
 class Updater:
@@ -25,49 +27,70 @@ class Updater:
         settings: Rates, clipping, precision.
         device: Where the networks are.
         watch: Times forward, backward and optimiser.
+        world: The processes that share the run.
     """
 
     def __init__(
-        self, task: Task, settings: TrainSettings, device: torch.device, watch: Stopwatch | None = None
-    ) -> None:
+        self, task: Task, settings: TrainSettings, device: torch.device, watch: Stopwatch | None = None,
+        world: World | None = None,
+    ) -> None:  # fmt: skip
         """Make an optimiser for each phase."""
         self.task, self.settings, self.device = task, settings, device
-        self.watch = watch or Stopwatch()
+        self.watch, self.world = watch or Stopwatch(), world or World()
+        self.own, self.count, self.size = self.world.micro_batches(settings.batch_size, settings.micro_batches)
         self.phases = task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
         self.guard = Guard()
 
-    def step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor | float]:
+    def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Tensor | float]:
         """Update every phase.
 
         Args:
-            batch: On the device.
+            batches: This process's micro-batches, on the device.
             step: Steps done before.
             progress: How much of the run is done, 0 to 1.
 
         Returns:
-            What to log; `skipped`, the count so far, where an update has been left out.
+            What to log, over all processes; `skipped`, the count so far, where an update has been left out.
         """
         rate = self.settings.lr * self.guard.rate * lr_factor(step, progress, self.settings.warmup_steps)
         values: dict[str, Tensor | float] = {"lr": rate}
         skipped = self.guard.skipped
         for number, phase in enumerate(self.phases):
-            generator = torch.Generator(self.device).manual_seed(self._noise_seed(step, number))
+            self.optimisers[phase.name].zero_grad(set_to_none=True)
+            found = self._gradients(phase, number, batches, step, progress)
+            losses, readings = ({key[1]: found[key] for key in found if key[0] == kind} for kind in ("loss", "reading"))
+            with self.watch.part("optimiser"):
+                norm = self._updated(phase, losses, float(found["total", ""]), rate)
+            values |= {f"loss/{key}": value for key, value in losses.items()}
+            values[f"grad_norm/{phase.name}"] = norm
+            values |= self.task.learn(phase.name, readings)
+        if not self.guard.after_step(skipped):
+            values["skipped"] = self.guard.skipped
+        return values
+
+    def _gradients(
+        self, phase: Phase, number: int, batches: Sequence[Batch], step: int, progress: float
+    ) -> dict[tuple[str, str], Tensor]:
+        """Leave the mean gradient over all micro-batches in the parameters; return losses, readings and total."""
+        sums: dict[tuple[str, str], Tensor] = {}
+        for micro, batch in zip(self.own, batches, strict=True):
+            generator = torch.Generator(self.device).manual_seed(self._noise_seed(step, number, micro))
             with self.watch.part("forward"):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
                     losses = self.task.losses(phase.name, batch, generator)
                 total = weighted_sum(losses, self.task.weights(phase.name, progress))
-            self.optimisers[phase.name].zero_grad(set_to_none=True)
             with self.watch.part("backward"):
-                total.backward()
-            found = {key: value.detach() for key, value in losses.items()}
-            with self.watch.part("optimiser"):
-                norm = self._updated(phase, found, float(total.detach()), rate)
-            values |= {f"loss/{key}": value for key, value in found.items()}
-            values[f"grad_norm/{phase.name}"] = norm
-        if not self.guard.after_step(skipped):
-            values["skipped"] = self.guard.skipped
-        return values | dict(self.task.readings())
+                (total / self.count).backward()
+            found = {("loss", key): value for key, value in losses.items()} | {("total", ""): total}
+            found |= {("reading", key): value for key, value in self.task.readings().items()}
+            for key, value in found.items():
+                share = value.detach() / self.count
+                sums[key] = sums[key] + share if key in sums else share
+        gradients = [p.grad for p in phase.parameters() if p.grad is not None]
+        with self.watch.part("backward"):
+            self.world.sum([*gradients, *sums.values()])
+        return sums
 
     def _updated(self, phase: Phase, losses: Mapping[str, Tensor], total: float, rate: float) -> Tensor:
         """Clip the gradient and make the update, if it may be made; returns the norm before clipping."""
@@ -97,8 +120,9 @@ class Updater:
             groups, lr=self.settings.lr, betas=self.settings.betas, weight_decay=self.settings.weight_decay, fused=True
         )
 
-    def _noise_seed(self, step: int, phase: int) -> int:
-        return (((self.settings.seed * 1_000_003 + step) * 16 + phase) * 16 + NOISE_STREAM) % 2**63
+    def _noise_seed(self, step: int, phase: int, micro: int) -> int:
+        seed = ((self.settings.seed * 1_000_003 + step) * 16 + phase) * 16 + NOISE_STREAM
+        return (seed + MICRO_STREAM * 256 * micro) % 2**63
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -118,7 +118,7 @@ class Trainer:
     def step(self) -> None:
         # The engine's loop around this only logs, saves and validates.
         engine = self.engine
-        engine.updater.step(self.batches[engine.step % BATCHES], engine.step, PROGRESS)
+        engine.updater.step([self.batches[engine.step % BATCHES]], engine.step, PROGRESS)
         engine.ema.update(engine.task.model, engine.step)
         engine.step += 1
 

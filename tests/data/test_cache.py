@@ -1,8 +1,10 @@
 """The cache holds the sounds as they are, touches only what has changed, and survives whatever stops a build."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from audio_gen.audio.io import read_wav
 from audio_gen.data import encode, pcm
 from audio_gen.data.cache import Cache, CacheOptions, Clip, build_cache
 from audio_gen.data.report import NothingUsableError
+from audio_gen.data.table import ClipTable
 from audio_gen.errors import AudioFileError, ConfigError, DataError, OutputError
 from tests import sounds
 from tests.sounds import RATE
@@ -186,7 +189,7 @@ def test_the_same_folder_gives_the_same_cache(tmp_path: Path) -> None:
     sounds.write_notes(tmp_path / "in", 9)
     for name, workers in (("a", 1), ("b", 4)):
         build_cache(tmp_path / "in", tmp_path / name, sample_rate=44100, workers=workers)
-    for file in ("pcm.int16", "index.json", "dataset_report.json"):
+    for file in ("pcm.int16", "index.json", "dataset_report.json", "clips/offset.npy", "clips/names.npy"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -235,6 +238,14 @@ def change_version(cache: Path) -> None:
     (cache / "index.json").write_text('{"version": 99}')
 
 
+def damage_column(cache: Path) -> None:
+    np.save(cache / "clips" / "offset.npy", np.zeros(2, np.int64))
+
+
+def lose_names(cache: Path) -> None:
+    (cache / "clips" / "names.npy").unlink()
+
+
 def cut_samples(cache: Path) -> None:
     os.truncate(cache / "pcm.int16", 100)
 
@@ -246,6 +257,8 @@ def cut_samples(cache: Path) -> None:
         (damage_index, "index.json: is damaged"),
         (damage_fields, "index.json: is damaged"),
         (change_version, "version 99"),
+        (damage_column, "index.json: is damaged"),
+        (lose_names, "index.json: is damaged"),
         (cut_samples, "pcm.int16: holds 100 of"),
     ],
 )
@@ -278,3 +291,35 @@ def test_the_command(tmp_path: Path, run_cli: Callable) -> None:  # type: ignore
     done = run_cli("preprocess", tmp_path / "in", "--out", tmp_path / "cache")
     assert done.returncode == 0 and "6 clips at 44100 Hz" in done.stdout
     assert len(Cache.open(tmp_path / "cache").clips) == 6
+
+
+def test_a_cache_of_the_first_version_is_read_and_brought_up_to_date(tmp_path: Path, encoded: list[str]) -> None:
+    for i in range(6):
+        sounds.write(tmp_path / "in" / "pluck" / f"p-{48 + i:03d}-100.wav", sounds.pluck(130.8 * 2 ** (i / 12)))
+    new = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
+    index = json.loads((tmp_path / "cache" / "index.json").read_text())
+    known = json.loads((tmp_path / "cache" / "clips" / "files.json").read_text())
+    shutil.copytree(tmp_path / "cache", tmp_path / "old")
+    shutil.rmtree(tmp_path / "old" / "clips")
+    clips = [{**asdict(clip), "reasons": list(clip.reasons)} for clip in new.clips]
+    dropped = {key: value for key, value in index.items() if key not in ("table", "sounds")}
+    (tmp_path / "old" / "index.json").write_text(json.dumps({**dropped, **known, "version": 1, "clips": clips}))
+    old = Cache.open(tmp_path / "old")
+    assert old.clips == new.clips and old.sounds == new.sounds and old.classes == new.classes
+    assert np.array_equal(old.read(old.clips[2]), new.read(new.clips[2]))
+    encoded.clear()
+    again = build_cache(tmp_path / "in", tmp_path / "old", sample_rate=RATE)
+    assert again.clips == new.clips and again.table_name == "clips" and not encoded
+
+
+def test_a_table_gives_back_what_went_in(tmp_path: Path) -> None:
+    odd = Clip("b/\udce9.wav", 7, 5, 0.5, None, None, None, "val", "ab", ("clipped",))
+    clips = [Clip("a.wav", 0, 7, 2.0, "kick", 60.5, 100, "train", "0123", ()), odd]
+    ClipTable.of(clips).write(tmp_path)
+    for table in (ClipTable.of(clips), ClipTable.open(tmp_path)):
+        assert table == clips and table[-1] == odd and table[:1] == clips[:1] and list(table) == clips
+        assert table.only(np.array([1])) == [odd] and table.only(np.array([1]))[0].path == odd.path
+        assert table.on_side("val").tolist() == [1]
+        with pytest.raises(IndexError):
+            table[2]
+    assert list(ClipTable.of([])) == []

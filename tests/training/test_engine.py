@@ -45,11 +45,13 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from audio_gen.training.tasks import train_run
 def die(event):
     if event["kind"] == "step" and event["step"] == 3:
+        while not (Path(sys.argv[2]) / "checkpoints" / "step-00000002.pt").exists():  # it is written meanwhile
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 train_run(Path(sys.argv[1]), Path(sys.argv[2]), model=sys.argv[3], config_file=Path(sys.argv[4]),
           overrides=sys.argv[5:], device="cpu", on_event=die)

@@ -11,8 +11,8 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.training.engine import EVALUATION_SHARE
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.occasions import EVALUATION_SHARE
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.evaluator import MAX_CLIPS, MIN_CLIPS, SOUND_PER_SEC, LightEvaluator, clips_to_make
 from tests.sounds import noise, pluck, write
@@ -97,7 +97,7 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
 ) -> None:
     values = iter([{"kad": 1.0, "n": 16.0}, {"kad": 2.0, "n": 16.0}])
     monkeypatch.setattr("audio_gen.training.tasks.run.make_evaluator", lambda *args: lambda model: next(values))
-    monkeypatch.setattr("audio_gen.training.engine.EVALUATION_SHARE", 1.0)
+    monkeypatch.setattr("audio_gen.training.occasions.EVALUATION_SHARE", 1.0)
     events: list[dict] = []
     config = Path(__file__).parents[2] / "configs/vae/tiny.yaml"
     train_run(

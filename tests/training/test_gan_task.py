@@ -101,9 +101,29 @@ def test_every_loss_has_one_weight(either: tuple[Any, ClipDataset]) -> None:
     assert all(torch.isfinite(value) for value in task.readings().values())
 
 
+def test_what_is_learned_of_logits_is_logged_once_a_step(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run")
+    before = {name: value.clone() for name, value in task.modules.state_dict().items()}
+    task.losses("d", data.batch(0, 4), generator())
+    assert all(torch.equal(value, before[name]) for name, value in task.modules.state_dict().items())
+    readings = task.readings()
+    assert float(readings["sign"]) in (-1, -0.5, 0, 0.5, 1)  # of four pairs
+    logged = task.learn("d", {**readings, "real": torch.tensor(3.0), "fake": torch.tensor(1.0)})
+    assert float(logged["gap/logits"]) == 2
+    assert float(task.critics.averages.real) == pytest.approx(0.03)
+    assert int(task.critics.averages.steps) == 1
+    task.losses("g", data.batch(0, 4), generator())
+    assert task.learn("g", task.readings()) == {}
+
+
 def test_a_lazy_penalty_comes_in_its_turn_and_lecam_where_it_is_asked_for(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run", "loss.penalty_steps=2", "loss.lecam=0.1")
-    found = [task.losses("d", data.batch(i, 4), generator()) for i in range(4)]
+    found = []
+    for i in range(4):
+        for phase in ("d", "g"):
+            losses = task.losses(phase, data.batch(i, 4), generator())
+            found += [losses] if phase == "d" else []
+            task.learn(phase, task.readings())
     assert [float(losses["penalty"].detach()) > 0 for losses in found] == [True, False, True, False]
     assert all(float(losses["lecam"].detach()) >= 0 and losses["lecam"].requires_grad for losses in found)
 
@@ -161,6 +181,7 @@ def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     assert all(task.modules[name] is module for name, module in task.critics.modules.items())
     for _ in range(2):
         task.losses("d", data.batch(0, 4), generator())
+        task.learn("d", task.readings())
     assert float(task.modules.state_dict()["averages.steps"]) == 2
 
 

@@ -11,13 +11,12 @@ import torch
 
 from audio_gen.checkpoint import load_bundle, load_checkpoint
 from audio_gen.errors import OutputError, TrainingError
-from audio_gen.training import checkpoints, engine
+from audio_gen.training import checkpoints, occasions
 from audio_gen.training.lock import locked
 from audio_gen.training.metrics import METRICS_NAME, MetricsLog, read_metrics
 from audio_gen.training.recovery import EXPLODED, MIN_SEEN, PATIENCE, Guard
 from audio_gen.training.schedule import Budget
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks import run as run_module
+from audio_gen.training.tasks import TASKS, bundles, train_run
 from tests.sounds import write_notes
 
 TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"
@@ -149,7 +148,7 @@ def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
     """The second save of four fails twice: for lack of room, and again when older ones have made some."""
     save, calls = checkpoints.save_checkpoint, iter(range(100))
     monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: no_room() if next(calls) in (2, 3) else save(*a))
-    monkeypatch.setattr(engine, "write_preview", no_room)
+    monkeypatch.setattr(occasions, "write_preview", no_room)
     events = train(notes, tmp_path / "run", "train.previews=4", steps=4)
     assert [e["step"] for e in events if e["kind"] == "checkpoint"] == [1, 3, 4]
     assert sum("no room" in e["text"] for e in events if e["kind"] == "note") == 5
@@ -185,9 +184,9 @@ def test_a_place_that_cannot_be_written_keeps_its_checkpoints(tmp_path: Path, mo
 def test_a_milestone_that_finds_no_room_does_not_end_the_run(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, now = run_module.save_bundle, [0.0]
+    save, now = bundles.save_bundle, [0.0]
     monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
-    monkeypatch.setattr(run_module, "save_bundle", lambda f, *a: no_room() if "min" in f.name else save(f, *a))
+    monkeypatch.setattr(bundles, "save_bundle", lambda f, *a: no_room() if "min" in f.name else save(f, *a))
     events: list[dict] = []
 
     def half_a_minute(event: dict) -> None:

@@ -1,5 +1,6 @@
 """The discriminators of a GAN on mel images: what they see, the losses on both sides, and what keeps them steady."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -65,12 +66,12 @@ class Critics:
 
     Attributes:
         modules: What checkpoints hold of them, by name.
-        readings: What there is to log of the last step.
+        readings: What the last micro-batch of the discriminators said, for `learn`; nothing after the generator's.
     """
 
-    def __init__(self, loss: GANLoss, gan: GAN, size: Size, *, n_classes: int) -> None:
-        """For the images and latents of a generator."""
-        self.loss, self.floor = loss, gan.mel_floor
+    def __init__(self, loss: GANLoss, gan: GAN, size: Size, *, n_classes: int, images: int) -> None:
+        """For the images and latents of a generator, of which a step sees so many."""
+        self.loss, self.floor, self.images = loss, gan.mel_floor, images
         self.d = MelDiscriminator(
             n_mels=gan.n_mels, frames=gan.frames, channels=size.d_channels, blocks=size.d_blocks, n_classes=n_classes,
             features=FEATURES if gan.axis else 0,
@@ -90,7 +91,10 @@ class Critics:
         """The discriminators' losses on what a step has drawn."""
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake.detach(), generator)
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
-        self._look(logits_real.detach(), logits_fake.detach())
+        self.readings = {
+            "real": logits_real.detach().mean(), "fake": logits_fake.detach().mean(),
+            "sign": (logits_real - logits_fake).detach().sign().mean(),
+        }  # fmt: skip
         return {
             "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
             "adv_d_local": adversarial.relativistic_d(local_real, local_fake),
@@ -112,6 +116,7 @@ class Critics:
 
     def g_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
         """The generator's losses; the discriminators learn nothing from them."""
+        self.readings = {}
         for module in (self.d, self.d_latent):
             module.requires_grad_(False)
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake, generator)
@@ -139,9 +144,7 @@ class Critics:
     def _penalty(self, drawn: Drawn, real: Tensor, fake: Tensor) -> Tensor:
         """R1 and R2 on every so many of the images, every so many steps: double backward is what costs most."""
         every, stride = self.loss.penalty_steps, self.loss.penalty_stride
-        due = bool(self.averages.steps % every == 0)
-        self.averages.steps += 1
-        if not due:
+        if self.averages.steps % every:
             return real.new_zeros(())
         real, fake = (x[::stride].detach().requires_grad_() for x in (real, fake))
         conditions = (drawn.conditions[0][::stride], drawn.conditions[1][::stride])
@@ -171,12 +174,14 @@ class Critics:
         """Nats to about -1 to 1."""
         return (mel - self.floor) / LEVEL - 1
 
-    def _look(self, logits_real: Tensor, logits_fake: Tensor) -> None:
-        self.adaptive.update(logits_real, logits_fake)
-        self.averages.real.lerp_(logits_real.mean(), 1 - AVERAGE)
-        self.averages.fake.lerp_(logits_fake.mean(), 1 - AVERAGE)
-        self.readings = {
-            "gap/logits": (logits_real - logits_fake).mean(), "adaptive/p": self.adaptive.p.clone(),
+    def learn(self, readings: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Follow how far the logits of a step's real and made images lie apart; returns what to log."""
+        self.adaptive.update(readings["sign"], self.images)
+        self.averages.real.lerp_(readings["real"], 1 - AVERAGE)
+        self.averages.fake.lerp_(readings["fake"], 1 - AVERAGE)
+        self.averages.steps += 1
+        return {
+            "gap/logits": readings["real"] - readings["fake"], "adaptive/p": self.adaptive.p.clone(),
             "adaptive/overfitting": self.adaptive.sign.clone(),
         }  # fmt: skip
 

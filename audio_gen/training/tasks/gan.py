@@ -47,10 +47,11 @@ class GANTask(MappedTask):
         self.gan = GAN(**self.args)
         for name in net.freeze:
             getattr(self.gan, name).requires_grad_(False)
-        self.critics = Critics(config.loss, self.gan, size, n_classes=classes)
+        self.critics = Critics(config.loss, self.gan, size, n_classes=classes, images=config.train.batch_size)
         self.networks = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
         self.networks.to(memory_format=torch.channels_last)  # a tenth faster
-        self._drawn: Drawn | None = None
+        self.bank: LatentBank | None = None
+        self._drawn: list[Drawn] = []
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
@@ -60,7 +61,8 @@ class GANTask(MappedTask):
         self._encode_clips()
 
     def _encode_clips(self) -> None:
-        self.bank = LatentBank(self.mels, self.gan) if self.config.loss.latent else None
+        if self.config.loss.latent:
+            self.bank = LatentBank(self.mels, self.gan)
         start_mapping(self.gan.mapping, self.mels, self.gan)
         self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
 
@@ -103,11 +105,9 @@ class GANTask(MappedTask):
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
         if phase == "d":
-            self._drawn = self._draw(batch, generator)
-            return self.critics.d_losses(self._drawn, generator)
-        assert self._drawn is not None
-        drawn, self._drawn = self._drawn, None
-        return self.critics.g_losses(drawn, generator)
+            self._drawn.append(self._draw(batch, generator))
+            return self.critics.d_losses(self._drawn[-1], generator)
+        return self.critics.g_losses(self._drawn.pop(0), generator)
 
     def _draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
         conditions, gan = self.mels.conditions(batch), self.gan
@@ -121,7 +121,8 @@ class GANTask(MappedTask):
         fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
         w_real, w_conditions = w, conditions
         if self.bank is not None:
-            w_real, w_conditions = self.bank.draw(self.config.loss.latent_batch, generator)
+            share = len(real) / self.config.train.batch_size
+            w_real, w_conditions = self.bank.draw(max(1, round(share * self.config.loss.latent_batch)), generator)
         w_fake = gan.map(self._noise(len(w_real), generator), *w_conditions)
         return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions, moves)
 
@@ -129,8 +130,12 @@ class GANTask(MappedTask):
         return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
 
     def readings(self) -> Mapping[str, Tensor]:
-        """The gap of logits, and what the adaptive augmentation does."""
+        """The means of the discriminator's logits, and of the signs of their gaps."""
         return self.critics.readings
+
+    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapt the augmentation; logs that, and the gap of logits."""
+        return self.critics.learn(readings) if phase == "d" else {}
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats of first guesses at inversion, and the gap of logits to kept-out clips."""

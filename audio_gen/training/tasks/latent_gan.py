@@ -54,7 +54,7 @@ class LatentGANTask(MappedTask):
             latent_dim=self.gan.latent_dim, n_classes=len(self.mels.classes), width=size.latent_width, blocks=3
         )
         self.networks = nn.ModuleDict({"model": self.gan, "d": self.d, "front_end": self.mels.front_end})
-        self._drawn: tuple[Tensor, Tensor, Conditions] | None = None
+        self._drawn: list[tuple[Tensor, Tensor, Conditions]] = []
         self._readings: dict[str, Tensor] = {}
 
     def _check(self, vae: Bundle, spec: MelSpec) -> None:
@@ -99,10 +99,9 @@ class LatentGANTask(MappedTask):
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Relativistic losses on pairs of the same class and pitch; of the batch only the size counts."""
         if phase == "d":
-            self._drawn = self._draw(len(batch.wav), generator)
-            return self._d_losses(*self._drawn)
-        assert self._drawn is not None
-        (real, fake, conditions), self._drawn = self._drawn, None
+            self._drawn.append(self._draw(len(batch.wav), generator))
+            return self._d_losses(*self._drawn[-1])
+        real, fake, conditions = self._drawn.pop(0)
         self.d.requires_grad_(False)
         logits_real, logits_fake = self._judged(real, fake, conditions)
         self.d.requires_grad_(True)
@@ -129,6 +128,10 @@ class LatentGANTask(MappedTask):
     def readings(self) -> Mapping[str, Tensor]:
         """The gap of logits."""
         return self._readings
+
+    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Nothing; logs the gap as the discriminator saw it."""
+        return readings if phase == "d" else {}
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """The discriminator's gap between kept-out latents and made ones."""

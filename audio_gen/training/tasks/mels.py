@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +53,7 @@ class MelData:
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
         self.front_end = MelFrontEnd(spec)
         self.frames = max(1, round(data.segment_sec * spec.frame_rate))
-        pitched = sum(clip.pitch is not None for clip in cache.clips) >= MIN_PITCHED_SHARE * len(cache.clips)
+        pitched = 1 - np.isnan(cache.clips.column("pitch")).mean() >= MIN_PITCHED_SHARE
         self.pitch_range = cache.pitch_range if use_pitch and pitched else None
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
@@ -102,10 +103,13 @@ class MelData:
 
     def known_conditions(self) -> tuple[Tensor, Tensor]:
         """Class numbers (N,), -1 for none, and pitches (N,), NaN for none, of the training clips."""
-        names, clips = {name: i for i, name in enumerate(self.classes)}, self.train.clips
-        classes = [names.get(clip.class_name or "", -1) for clip in clips]
-        pitches = [torch.nan if clip.pitch is None or not self.pitch_range else clip.pitch for clip in clips]
-        return torch.tensor(classes), torch.tensor(pitches, dtype=torch.float32)
+        clips = self.train.clips
+        classes = torch.from_numpy(clips.column("class_id").astype(np.int64))
+        pitches = torch.from_numpy(clips.column("pitch").astype(np.float32))
+        return (
+            classes if self.classes else torch.full_like(classes, -1),
+            pitches if self.pitch_range else torch.full_like(pitches, torch.nan),
+        )
 
     def bundle_config(self, kind: str, args: dict[str, Any]) -> dict[str, Any]:
         """The config of the bundle of a model of this kind with these arguments."""

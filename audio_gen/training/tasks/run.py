@@ -1,29 +1,32 @@
 """A training run from a folder of sounds to a bundle."""
 
-import math
-import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from audio_gen import __version__, config
+from audio_gen import config, distributed
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.checkpoint import load_bundle
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import resolve_device
+from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError, OutputError
-from audio_gen.files import write_json, write_text
-from audio_gen.training.engine import Engine, Event
+from audio_gen.files import write_json
+from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
+from audio_gen.training.occasions import Event
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
+from audio_gen.training.tasks.auto import Probe, choose, keys
+from audio_gen.training.tasks.bundles import BUNDLE_NAME, export, finite, write
 from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan_config import GANConfig
@@ -36,11 +39,11 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "gan": (GANConfig, gan_task),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-CONFIG_NAME, BUNDLE_NAME, BEST_BUNDLE_NAME = "config.yaml", "bundle", "bundle-best"
+CONFIG_NAME = "config.yaml"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
-MAY_CHANGE = {
-    *(f"train.{name}" for name in LENGTHS), "train.lr", "train.log_every", "train.validations", "train.val_clips",
-    "train.previews", "train.checkpoint_minutes", "train.keep", "train.milestones",
+MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
+    "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
+    "train.checkpoint_minutes", "train.keep", "train.micro_batches",
 }  # fmt: skip
 
 
@@ -61,6 +64,7 @@ def train_run(
     force: bool = False,
     init: Path | None = None,
     profile_steps: int = 0,
+    auto: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> Path:
     """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
@@ -81,6 +85,7 @@ def train_run(
         force: Move an existing run aside and start anew.
         init: A bundle to start from.
         profile_steps: Steps to time part by part, see `Engine`.
+        auto: Choose threads, size and batch by a probe, but for what is given; a run that goes on keeps what it has.
         on_event: Told what happens, see `Engine`.
 
     Returns:
@@ -89,40 +94,80 @@ def train_run(
     Raises:
         AudioGenError: What the user can mend, in one line.
     """
-    tell = on_event or (lambda event: None)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
     if len(several := [f"--{key} {value}" for key, value in lengths.items() if value is not None]) > 1:
         raise ConfigError(f"{' and '.join(several)}: give one of them")
-    if force and run.is_dir():
-        with locked(run):  # not while another process trains there
-            pass
-        tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
-    settings = resolve_config(run, model, config_file, overrides, given)
-    Budget.of(settings.train)  # one that has passed is told before anything is made
-    spec = MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
-    target = resolve_device(device)
-    check_source(source, run)
-    with locked(run):
-        return _train_locked(source, run, settings, spec, target, init, profile_steps, tell)
+    world = distributed.join(resolve_device(device))
+    tell = on_event if on_event is not None and world.lead else lambda event: None
+    with ExitStack() as held:
+
+        def prepare() -> tuple[dict[str, Any], str]:
+            """Check what can be checked, and make the run's cache."""
+            if force and run.is_dir():
+                with locked(run):  # not while another process trains there
+                    pass
+                tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
+            settings = resolve_config(run, model, config_file, overrides, given)
+            Budget.of(settings.train)  # one that has passed is told before anything is made
+            world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
+            spec = mel_of(settings)
+            check_source(source, run)
+            held.enter_context(locked(run))
+            cache = open_source(source, run, settings, spec, tell)
+            if len(cache.split("train")) < world.size:
+                raise ConfigError(
+                    f"{source}: {len(cache.split('train'))} clips to learn from are fewer than the {world.size} "
+                    "processes; start fewer"
+                )
+            if auto and not (run / CONFIG_NAME).is_file():
+                probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
+                settings = _chosen(settings, config_file, given, overrides, probe, tell)
+            return settings.model_dump(mode="json"), str(cache.path)
+
+        values, place = world.lead_first(prepare)
+        settings = config.build(TASKS[model][0], values)
+        trained = _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
+    distributed.leave()
+    return trained
 
 
-def _train_locked(
-    source: Path, run: Path, settings: RunConfig, spec: MelSpec, target: torch.device, init: Path | None,
-    profile_steps: int, tell: Callable[[Event], None],
+def _chosen(
+    settings: RunConfig, config_file: Path | None, flags: dict[str, Any], overrides: Sequence[str], probe: Probe,
+    tell: Callable[[Event], None],
+) -> RunConfig:  # fmt: skip
+    """The settings that `--auto` chooses."""
+    file = {} if config_file is None else config.read_yaml(config_file)
+    given = keys(config.merge(config.merge(file, config.parse_overrides(overrides)), flags))
+    return choose(settings, given, probe, lambda line: tell({"kind": "note", "text": line}))
+
+
+def mel_of(settings: RunConfig) -> MelSpec:
+    """The mel that settings name.
+
+    Raises:
+        ConfigError: There is none of that name, or its numbers do not fit each other.
+    """
+    return MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
+
+
+def _train_on(
+    cache: Cache, source: Path, run: Path, settings: RunConfig, world: World, init: Path | None, profile_steps: int,
+    tell: Callable[[Event], None],
 ) -> Path:  # fmt: skip
-    """Train with checked settings, while no other process does so in the run's folder."""
-    cache = open_source(source, run, settings, spec, tell)
+    """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
+    spec, target = mel_of(settings), world.device
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments()
     number, crop = settings.train.seed, settings.data.crop
     train = ClipDataset(cache, split="train", segment_samples=train_samples, seed=number, crop=crop)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, seed=number, crop=crop)
-    config.save(settings, run / CONFIG_NAME)
-    write_json(run / "dataset_report.json", cache.report)
-    keep_source(source, run, cache, tell)
+    if world.lead:
+        config.save(settings, run / CONFIG_NAME)
+        write_json(run / "dataset_report.json", cache.report)
+        keep_source(source, run, cache, tell)
     if task.makes_clips:
         _warn_of_few(cache, tell)
     task.initialise(train)
@@ -137,9 +182,12 @@ def _train_locked(
             "val_clips": len(val), "device": str(target), "classes": cache.classes,
         }
     )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell)
+    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
+    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps, world)
+    if not world.lead:
+        engine.fit()
+        return run
     progress = ProgressFile(run)
-    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps)
     engine.on_event = _also(engine, tell, progress)
     try:
         engine.fit()
@@ -148,10 +196,11 @@ def _train_locked(
         progress.end("failed", str(e) or type(e).__name__)
         raise
     progress.end("stopped" if engine.stopped_by else "finished")
+    best, best_step = engine.occasions.best, engine.occasions.best_step
     tell(
         {
-            "kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": _number(engine.best),
-            "best_step": engine.best_step,
+            "kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": finite(best),
+            "best_step": best_step,
         }
     )  # fmt: skip
     return run
@@ -165,7 +214,7 @@ def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile)
             progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
         if event["kind"] == "milestone":
             folder = engine.run / f"{BUNDLE_NAME}-{event['minutes']:g}min"
-            _export(engine, folder, engine.ema.module, event["step"])
+            write(engine, folder, engine.ema.module, event["step"])
         tell(event)
 
     return both
@@ -206,41 +255,10 @@ def resolve_config(
     return settings
 
 
-def export(engine: Engine, run: Path) -> None:
-    """Write the run's bundle (averaged weights, config, model card), and that of its best step where it was another."""
-    _export(engine, run / BUNDLE_NAME, engine.ema.module, engine.step)
-    best = engine.best_weights()
-    if best is not None:
-        _export(engine, run / BEST_BUNDLE_NAME, best, engine.best_step)
-    elif (run / BEST_BUNDLE_NAME).is_dir():
-        shutil.rmtree(run / BEST_BUNDLE_NAME)  # of an earlier session; the bundle itself is the best now
-
-
-def _export(engine: Engine, folder: Path, model: torch.nn.Module, step: int) -> None:
-    bundle_config, tensors = engine.task.bundle(model)
-    training = {
-        "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": _number(engine.best),
-        "best_step": engine.best_step,
-    }  # fmt: skip
-    extra = {"version": __version__, "training": training}
-    speaks = not engine.task.makes_clips
-    use = (
-        "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
-    )
-    digest = save_bundle(folder, {**bundle_config, **extra}, tensors)
-    write_text(
-        folder / "README.md",
-        f"# {folder.resolve().parent.name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
-        f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
-        f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
-        f"- classes: {', '.join(bundle_config.get('classes') or []) or 'none'}\n\n"
-        f"    audio-gen {use}\n",
-    )
-
-
 def _warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
     """Name classes with so few clips that what is made of them can only be like these."""
-    counts = Counter(clip.class_name for clip in cache.split("train") if clip.class_name is not None)
+    class_ids = cache.split("train").column("class_id")
+    counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:
         shown = ", ".join(few[:SHOWN_CLASSES]) + (
@@ -280,7 +298,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and key != "mel" else {prefix + key: value}
     return flat
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,8 +1,7 @@
 """Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from audio_gen import __version__
@@ -11,10 +10,10 @@ from audio_gen.config import RunConfig
 from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN
-from audio_gen.data.store import INDEX_NAME, Cache
+from audio_gen.data.store import INDEX_NAME, Cache, digest_of
 from audio_gen.errors import ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import write_json
-from audio_gen.training.engine import Event
+from audio_gen.training.occasions import Event
 
 SOURCE_NAME = "run.json"
 
@@ -61,16 +60,16 @@ def check_source(source: Path, run: Path) -> None:
     if then is None or then["source"] == str(source.resolve()):
         return
     if (source / INDEX_NAME).is_file():
-        hashes = [clip.content_hash for clip in Cache.open(source).clips]
+        sounds = Cache.open(source).sounds
     else:
-        hashes = [f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement]
-    if _digest(hashes) != then["sounds"]:
+        sounds = digest_of(f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement)
+    if sounds != then["sounds"]:
         raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
 
 
 def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
     """Write down where a run's sounds are from, and say so when they have changed."""
-    then, sounds = _started_on(run), _digest([clip.content_hash for clip in cache.clips])
+    then, sounds = _started_on(run), cache.sounds
     if then is not None and then["sounds"] != sounds:
         tell(
             {"kind": "note", "text": f"{source}: has changed since the run was started; going on with what it has now"}
@@ -81,7 +80,3 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
 def _started_on(run: Path) -> dict[str, str] | None:
     path = run / SOURCE_NAME
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _digest(hashes: Iterable[str]) -> str:
-    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:12]

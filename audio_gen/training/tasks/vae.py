@@ -139,6 +139,10 @@ class VAETask(MelTask):
         """Nothing beside the losses."""
         return {}
 
+    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Nothing."""
+        return {}
+
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats over the frames of sound, and what the latent does."""
         assert isinstance(model, VAE)

@@ -198,6 +198,10 @@ class VocoderTask:
         """Nothing beside the losses."""
         return {}
 
+    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Nothing."""
+        return {}
+
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
         values = []

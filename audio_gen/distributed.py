@@ -1,0 +1,203 @@
+"""The processes that share a run, as `torchrun` or `accelerate launch` start them; alone, none of it does anything.
+
+A batch is split into micro-batches, each with noise of its own; every process takes some, and gradients, losses and
+readings are averaged over all. So a run's result depends on the number of micro-batches, not on that of processes. All
+networks lie whole in every process, and only the lead (rank 0) writes files.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from audio_gen.errors import AudioGenError, ConfigError, DesertedError
+
+Value = TypeVar("Value")
+CPU = torch.device("cpu")
+PATIENCE = timedelta(hours=2)  # how long others wait for the lead, which evaluates and saves alone
+
+
+@dataclass(frozen=True)
+class World:
+    """Who takes part in a run.
+
+    Attributes:
+        rank: Which process this is, from 0.
+        size: How many there are.
+        device: Where this process computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @property
+    def lead(self) -> bool:
+        """Whether this process writes files and tells what happens."""
+        return self.rank == 0
+
+    def micro_batches(self, batch_size: int, count: int | None) -> tuple[range, int, int]:
+        """What this process takes of a batch.
+
+        Args:
+            batch_size: Clips of a step, over all processes.
+            count: Micro-batches of a step; None for one a process.
+
+        Returns:
+            The numbers of its micro-batches, how many there are over all processes, and the clips in each.
+
+        Raises:
+            ConfigError: They cannot be spread evenly.
+        """
+        count = count or self.size
+        own, rest = divmod(count, self.size)
+        if rest:
+            raise ConfigError(
+                f"train.micro_batches ({count}) cannot be spread over {self.size} processes; start a number of "
+                f"processes that divides it, or give --set train.micro_batches={self.size * (own + 1)}"
+            )
+        if batch_size % count:
+            raise ConfigError(
+                f"train.batch_size ({batch_size}) cannot be split into {count} equal micro-batches; "
+                f"give --set train.batch_size={count * -(-batch_size // count)}"
+            )
+        return range(self.rank * own, (self.rank + 1) * own), count, batch_size // count
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Add up tensors of any shapes over all processes, in place.
+
+        Raises:
+            DesertedError: Another process has gone.
+        """
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1).to(torch.float32) for tensor in tensors])
+        with heard():
+            dist.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    def highest(self, *values: float) -> list[float]:
+        """The highest of each value over all processes.
+
+        Raises:
+            DesertedError: Another process has gone.
+        """
+        if self.size == 1:
+            return list(values)
+        own = torch.tensor(values, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
+        own = own.to(self.device)
+        with heard():
+            dist.all_reduce(own, op=dist.ReduceOp.MAX)
+        return own.tolist()
+
+    def from_lead(self, value: Any = None) -> Any:
+        """A plain value of the lead's, in every process.
+
+        Raises:
+            DesertedError: Another process has gone.
+        """
+        if self.size == 1:
+            return value
+        box = [value]
+        with heard():
+            dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def equalise(self, module: nn.Module) -> None:
+        """Let a module be the lead's in every process.
+
+        Raises:
+            DesertedError: Another process has gone.
+        """
+        if self.size == 1:
+            return
+        with heard(), torch.no_grad():
+            for tensor in module.state_dict().values():
+                whole = tensor.detach().contiguous()
+                dist.broadcast(whole, src=0)
+                tensor.copy_(whole)
+
+    def lead_first(self, make: Callable[[], Value]) -> Value:
+        """What the lead's `make` returns, a plain value, in every process; the others wait for it.
+
+        Raises:
+            AudioGenError: The lead's `make` has failed; every process gets the same line.
+        """
+        if self.size == 1:
+            return make()
+        if not self.lead:
+            error, value = self.from_lead()
+            if error is not None:
+                raise ConfigError(error)
+            return value
+        try:
+            value = make()
+        except AudioGenError as e:
+            self.from_lead((str(e), None))
+            raise
+        return self.from_lead((None, value))[1]
+
+
+def own_rank() -> int:
+    """This process's number, from the launcher's environment; 0 without one."""
+    return int(os.environ.get("RANK", 0))
+
+
+def join(device: torch.device) -> World:
+    """Meet the other processes of a run that `torchrun` or `accelerate launch` has started.
+
+    Args:
+        device: What this process would compute on alone; of several GPUs each process takes its own.
+
+    Raises:
+        ConfigError: There are fewer GPUs than processes on this machine.
+        DesertedError: The others are not there.
+    """
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1 or "MASTER_ADDR" not in os.environ:
+        return World(device=device)
+    if device.type == "cuda":
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        if local >= torch.cuda.device_count():
+            raise ConfigError(
+                f"{local + 1} or more processes on a machine with {torch.cuda.device_count()} GPUs; "
+                "start one a GPU, or add --device cpu"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        with heard():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def leave() -> None:
+    """Part from the other processes, where there are any."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Turn a lost connection into one line.
+
+    Raises:
+        DesertedError: Another process has gone.
+    """
+    try:
+        yield
+    except RuntimeError as e:  # torch's own errors of distribution are such
+        if isinstance(e, torch.OutOfMemoryError):
+            raise
+        raise DesertedError(
+            f"process {own_rank()} lost the others of the run; start all of them again with the same command, and it "
+            f"goes on from its newest checkpoint ({(str(e).splitlines() or [type(e).__name__])[0][:200]})"
+        ) from e

@@ -1,0 +1,102 @@
+"""Samples in shards are the samples: across their borders, on a disk, and from afar, with blocks kept."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import fsspec
+import numpy as np
+import pytest
+
+from audio_gen.data import shards
+from audio_gen.data.cache import build_cache
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.shards import OneFile, Shards, shard_name, write_shards
+from audio_gen.data.store import Cache
+from audio_gen.errors import DataError
+from tests import sounds
+from tests.sounds import RATE
+
+SCRIPT = Path(__file__).parents[2] / "recipes" / "cluster" / "shard.py"
+
+
+class Stored:
+    """Samples in memory."""
+
+    def __init__(self, count: int) -> None:
+        self.samples = np.arange(count).astype("<i2")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        return self.samples[first : first + count]
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("shard", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_any_part_is_read_whatever_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: bool) -> None:
+    monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
+    monkeypatch.setattr(shards, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(shards, "BLOCK", 24)
+    stored, place = Stored(1000), "memory://sounds" if remote else str(tmp_path / "shards")
+    assert write_shards(stored, place, 64) == 16
+    found = Shards(place, 1000, 64)
+    for first, count in ((0, 1000), (0, 64), (63, 2), (60, 140), (999, 1), (5, 0), (0, 1000)):
+        assert np.array_equal(found.read(first, count), stored.samples[first : first + count])
+    assert len(found) == 1000
+
+
+def test_what_has_been_fetched_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
+    stored = Stored(500)
+    write_shards(stored, "memory://kept", 100)
+    monkeypatch.setattr(shards, "BLOCK", 24)
+    assert np.array_equal(Shards("memory://kept", 500, 100).read(150, 20), stored.samples[150:170])
+    assert sorted(path.name for path in (tmp_path / "blocks").rglob("*") if path.is_file()) == ["000002"]
+    fsspec.filesystem("memory").store["/kept/000001.int16"].truncate(0)
+    assert np.array_equal(Shards("memory://kept", 500, 100).read(150, 20), stored.samples[150:170])
+
+
+def test_a_shard_that_is_missing_or_short_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
+    for place in (str(tmp_path / "shards"), "memory://broken"):
+        write_shards(Stored(300), place, 100)
+        with fsspec.open(shard_name(place, 1), "wb") as file:
+            file.write(b"abcd")
+        with fsspec.open(shard_name(place, 2), "rb") as file:
+            path = file.path if hasattr(file, "path") else file.name
+        fsspec.filesystem("memory" if "://" in place else "file").rm(path)
+        found = Shards(place, 300, 100)
+        with pytest.raises(DataError, match=r"000001.int16: is too short; write the shards"):
+            found.read(150, 10)
+        with pytest.raises(DataError, match=r"000002.int16: cannot be read .*; write the shards"):
+            found.read(250, 10)
+        assert len(found.read(0, 100)) == 100
+    (tmp_path / "one").write_bytes(b"abcd")
+    with pytest.raises(DataError, match="holds 4 of 6 bytes"):
+        OneFile(tmp_path / "one", 3)
+
+
+@pytest.mark.parametrize("place", [None, "memory://cache"])
+def test_a_sharded_cache_trains_as_the_whole_one(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
+    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
+    assert script.shard(whole, tmp_path / "sharded", place, shard_mb=0.01) > 2
+    cache = Cache.open(tmp_path / "sharded")
+    assert cache.clips == whole.clips and cache.sounds == whole.sounds and cache.report == whole.report
+    assert (cache.stored_samples is not whole.stored_samples) and not list((tmp_path / "sharded").glob("pcm*"))
+    datasets = [ClipDataset(c, split="train", segment_samples=5000, seed=1) for c in (whole, cache)]
+    for step in range(4):
+        a, b = (data.batch(step, 4) for data in datasets)
+        assert np.array_equal(a.wav, b.wav) and a.index.tolist() == b.index.tolist()
