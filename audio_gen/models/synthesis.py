@@ -34,7 +34,11 @@ class ModulatedBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """From coarse to fine; one w for each stage, noise at the finest, and an output that starts at zero."""
+    """From coarse to fine; one w for each stage, noise at the finest, and an output that starts at zero.
+
+    Noise goes into the finest features, and, scaled by these, straight to the output: a texture of patches that all
+    look alike is else the easiest way to be as rough as noisy sounds are.
+    """
 
     def __init__(
         self, *, n_mels: int, frames: int, channels: tuple[int, ...], blocks: int, w_dim: int, features: int
@@ -52,9 +56,12 @@ class Synthesis(nn.Module):
         self.features = nn.Linear(features * PATCH, channels[0]) if features else None
         self.noise = nn.Conv2d(NOISE_CHANNELS, channels[0], 1, bias=False)
         self.head = nn.Conv2d(channels[0], PATCH * PATCH, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        assert self.head.bias is not None
-        nn.init.zeros_(self.head.bias)
+        self.grain = nn.Conv2d(channels[0], PATCH * PATCH, 1)
+        for last in (self.head, self.grain):
+            nn.init.zeros_(last.weight)
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
+        self.register_load_state_dict_pre_hook(_without_grain)
 
     def forward(self, w: Tensor, features: Tensor | None, noise: Tensor) -> Tensor:
         """w (B, K, w_dim) for K stages, features (B, F, M), noise (B or 1, 16, H, W) -> (B, M, L)."""
@@ -70,4 +77,13 @@ class Synthesis(nn.Module):
             if i < len(self.ups):
                 height, width = self.sizes[len(self.sizes) - 2 - i]
                 x = F.interpolate(self.ups[i](x), scale_factor=2, mode="nearest")[:, :, :height, :width]
-        return F.pixel_shuffle(self.head(F.silu(x)), PATCH)[:, 0, : self.n_mels, : self.frames]
+        x = F.silu(x)
+        patches = torch.addcmul(self.head(x), self.grain(x), noise)
+        return F.pixel_shuffle(patches, PATCH)[:, 0, : self.n_mels, : self.frames]
+
+
+def _without_grain(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take over weights from before there was a grain: none is what it began with."""
+    assert isinstance(module, Synthesis)
+    for name, value in module.grain.state_dict().items():
+        state.setdefault(f"{prefix}grain.{name}", torch.zeros_like(value))

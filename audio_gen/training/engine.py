@@ -200,7 +200,13 @@ class Engine:
         if different:
             told = ", ".join(f"{k} {state['fingerprint'].get(k)} then, {self.fingerprint[k]} now" for k in different)
             raise CheckpointError(f"{self.run}: cannot go on ({told}); train into a new folder, or add --force")
-        self._load(state)
+        try:
+            self._load(state)
+        except (KeyError, ValueError, RuntimeError) as e:
+            raise CheckpointError(
+                f"{self.run}: was made by another version, whose state this one cannot take over; train into a new "
+                f"folder with --init {self.run}, if it has a bundle, or add --force"
+            ) from e
         self.budget = self.occasions.budget = Budget.of(self.settings, state["elapsed_sec"])
         if self.step:
             self._tell({"kind": "resume", "step": self.step})

@@ -105,6 +105,29 @@ def test_other_noise_makes_another_grain() -> None:
     assert not torch.allclose(a, c)
 
 
+def test_weights_from_before_there_was_a_grain_make_what_they_made() -> None:
+    model = trained(tiny())
+    torch.nn.init.zeros_(model.synthesis.grain.weight)
+    torch.nn.init.zeros_(model.synthesis.grain.bias)
+    old = {key: value for key, value in model.state_dict().items() if ".grain." not in key}
+    assert len(old) == len(model.state_dict()) - 2
+    w, again = torch.randn(6, 8), trained(tiny())
+    again.load_state_dict(old)
+    assert torch.equal(again.decode_raw(w, NO_CLASS, NAN), model.decode_raw(w, NO_CLASS, NAN))
+
+
+def test_the_grain_is_noise_scaled_by_place() -> None:
+    """With the same bias everywhere it is white noise of that size on top of all else."""
+    model = tiny()
+    model.synthesis.grain.bias.fill_(0.5)
+    noise = model.draw_noise(6, torch.Generator().manual_seed(0))
+    whole = model.synthesis.sizes[0]
+    image = torch.nn.functional.pixel_shuffle(noise, 4)[:, 0, : model.n_mels, : model.frames]
+    assert image.shape[1] <= 4 * whole[0]
+    silent = model.synthesis(torch.randn(6, 2, 8 + 4 + 2), None, noise)
+    assert torch.allclose(silent, 0.5 * image, atol=1e-6)
+
+
 def test_nothing_is_below_the_floor_or_above_what_its_band_had() -> None:
     model, mel = tiny(n_classes=3), sounds()
     model.initialise(mel, NAN)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
 from audio_gen.config import TrainSettings, read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.metrics import read_metrics
@@ -124,6 +124,17 @@ def test_a_run_goes_on_when_given_more_steps(notes: Path, tmp_path: Path) -> Non
     train(notes, tmp_path / "run", steps=2)
     train_run(notes, tmp_path / "run", model="vae", steps=3, device="cpu")
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 3
+
+
+def test_a_run_of_another_version_is_told_in_a_line(notes: Path, tmp_path: Path) -> None:
+    run = train(notes, tmp_path / "run", steps=1)
+    path = next((run / "checkpoints").glob("step-00000001.pt"))
+    state = load_checkpoint(path)
+    state["modules"].popitem()
+    save_checkpoint(path, state)
+    with pytest.raises(CheckpointError, match=r"another version.* --init .*run") as told:
+        train(notes, run, steps=2)
+    assert "\n" not in str(told.value)
 
 
 def test_other_settings_are_refused_by_name(notes: Path, tmp_path: Path) -> None:
