@@ -110,8 +110,9 @@ class Cache:
             raise _damaged(self.path / REPORT_NAME, e) from e
 
     def same_sound(self, sample_rate: int, trim_onset: bool) -> bool:
-        """Whether its samples are what a build with these settings would store."""
-        return self.sample_rate == sample_rate and self._index["options"]["trim_onset"] == trim_onset
+        """Whether its samples are what a build with these settings would store, in a file that can be added to."""
+        as_wanted = self.sample_rate == sample_rate and self._index["options"]["trim_onset"] == trim_onset
+        return as_wanted and self._index.get("shards") is None
 
     @property
     def pcm_samples(self) -> int:

@@ -100,3 +100,12 @@ def test_a_sharded_cache_trains_as_the_whole_one(
     for step in range(4):
         a, b = (data.batch(step, 4) for data in datasets)
         assert np.array_equal(a.wav, b.wav) and a.index.tolist() == b.index.tolist()
+
+
+def test_a_folder_built_over_a_sharded_cache_is_stored_anew(script: ModuleType, tmp_path: Path) -> None:
+    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
+    script.shard(whole, tmp_path / "sharded", None, shard_mb=0.01)
+    again = build_cache(tmp_path / "in", tmp_path / "sharded", sample_rate=RATE)
+    assert isinstance(again.stored_samples, OneFile)
+    for a, b in zip(again.clips, whole.clips, strict=True):
+        assert np.array_equal(again.read(a), whole.read(b)) and again.read(a).any()
