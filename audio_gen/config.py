@@ -174,6 +174,15 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     return result
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names, such as `train.lr`; a mel is one value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping) and key != "mel"
+        found |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return found
+
+
 def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A checked config of `kind`.
 

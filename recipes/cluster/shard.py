@@ -15,12 +15,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from audio_gen.data.shards import write_shards
+from audio_gen.data.shards import BYTES, write_shards
 from audio_gen.data.store import INDEX_NAME, REPORT_NAME, Cache
 from audio_gen.errors import AudioGenError
 from audio_gen.files import write_json
-
-BYTES = 2
 
 
 def shard(cache: Cache, out: Path, place: str | None, shard_mb: float) -> int:

@@ -14,6 +14,7 @@ from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
+from audio_gen.training.tasks import gan_config
 from audio_gen.training.updates import Updater
 
 # From small to large; each is what differs from the defaults.
@@ -23,7 +24,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "twice as wide": {"net": {"channels": [64, 128, 192, 256]}},
         "three times as wide": {"net": {"channels": [96, 192, 288, 384], "blocks": 2}},
     },
-    "gan": {f"net.size={size}": {"net": {"size": size}} for size in ("tiny", "small", "base", "large")},
+    "gan": {f"net.size={size}": {"net": {"size": size}} for size in gan_config.SIZES},
     "vocoder": {
         "net.dim=128": {"net": {"dim": 128}},
         "net.dim=192": {"net": {"dim": 192}},
@@ -154,14 +155,6 @@ def _choose_batch(settings: RunConfig, probe: Probe, tell: Callable[[str], None]
 def changed(settings: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """Settings with some of their values changed."""
     return config.build(type(settings), config.merge(settings.model_dump(mode="json", exclude_none=True), changes))
-
-
-def keys(values: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """The dotted names of nested settings."""
-    found: set[str] = set()
-    for key, value in values.items():
-        found |= keys(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key}
-    return found
 
 
 def _told(rates: Mapping[str, float]) -> str:

@@ -25,7 +25,7 @@ from audio_gen.training.occasions import Event
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
-from audio_gen.training.tasks.auto import Probe, choose, keys
+from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BUNDLE_NAME, export, finite, write
 from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
@@ -116,10 +116,9 @@ def train_run(
             check_source(source, run)
             held.enter_context(locked(run))
             cache = open_source(source, run, settings, spec, tell)
-            if len(cache.split("train")) < world.size:
+            if (clips := len(cache.numbers("train"))) < world.size:
                 raise ConfigError(
-                    f"{source}: {len(cache.split('train'))} clips to learn from are fewer than the {world.size} "
-                    "processes; start fewer"
+                    f"{source}: {clips} clips to learn from are fewer than the {world.size} processes; start fewer"
                 )
             if auto and not (run / CONFIG_NAME).is_file():
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
@@ -139,7 +138,7 @@ def _chosen(
 ) -> RunConfig:  # fmt: skip
     """The settings that `--auto` chooses."""
     file = {} if config_file is None else config.read_yaml(config_file)
-    given = keys(config.merge(config.merge(file, config.parse_overrides(overrides)), flags))
+    given = set(config.flat(config.merge(config.merge(file, config.parse_overrides(overrides)), flags)))
     return choose(settings, given, probe, lambda line: tell({"kind": "note", "text": line}))
 
 
@@ -245,7 +244,7 @@ def resolve_config(
     base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in LENGTHS}}
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
-        old, new = _flat(stored), _flat(settings.model_dump(mode="json"))
+        old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
             told = ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in changed)
@@ -291,10 +290,3 @@ def _move_aside(run: Path) -> Path:
     except OSError as e:
         raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for --run") from e
     return aside
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and key != "mel" else {prefix + key: value}
-    return flat
