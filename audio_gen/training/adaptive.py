@@ -7,32 +7,39 @@ SHIFT_SHARE = 1 / 8  # of the frames
 CUT_SHARE = 1 / 4  # of frames or bands
 GAIN_NATS = 0.7  # 6 dB
 SHIFT_BANDS = 2
+LEAST_GAP = 0.05  # of logits, below which nothing has been learned that could be overfitting
 MOST = 0.8  # above this, changes begin to show in what is made
 
 
 class AdaptiveAugment(nn.Module):
     """Time shift, gain, cut-outs in time and frequency, and a shift by bands, each with probability p.
 
-    p follows how often the discriminator tells a real from a made image of a pair: the mean sign of
-    D(real) - D(made) is held at `target`. All state is in buffers, so that checkpoints hold it.
-    Source: Karras 2020 (ADA).
+    p holds the discriminator's overfitting at `target`: how much of what sets training clips apart from made ones
+    kept-out clips lack. That the discriminator tells training clips from made ones is no sign of it: on a hard set it
+    rightly does so to the end. All state is in buffers, so that checkpoints hold it.
+    Source: Karras 2020 (ADA; r_v), here of logits less those of a made image of the same class and pitch.
     """
 
     p: Tensor
-    sign: Tensor
+    overfitting: Tensor
 
     def __init__(self, *, floor: float, shift_bands: bool, target: float, images: float) -> None:
         """`images`: how many it takes for p to go from 0 to 1; `shift_bands`: leave it out where pitch is a label."""
         super().__init__()
         self.floor, self.shift_bands, self.target, self.images = floor, shift_bands, target, images
         self.register_buffer("p", torch.zeros(()))
-        self.register_buffer("sign", torch.zeros(()))
+        self.register_buffer("overfitting", torch.zeros(()))
 
     @torch.no_grad()
-    def update(self, sign: Tensor, images: int) -> None:
-        """Learn from the mean sign, over so many images, of D(real) - D(made) of pairs."""
-        self.sign.lerp_(sign.to(self.sign), 0.05)
-        self.p.add_((self.sign - self.target).sign() * images / self.images).clamp_(0.0, MOST)
+    def measure(self, train_gap: Tensor, kept_out_gap: Tensor) -> None:
+        """Take in by how much logits of training and of kept-out clips are above those of made ones, in the mean."""
+        share = 1 - kept_out_gap / train_gap if train_gap > LEAST_GAP else torch.zeros_like(train_gap)
+        self.overfitting.copy_(share.clamp(0.0, 1.0))
+
+    @torch.no_grad()
+    def update(self, overfitting: Tensor, images: int) -> None:
+        """Let p go the way of so many images, up or down as the overfitting is (0: none, 1: complete)."""
+        self.p.add_((overfitting.to(self.p) - self.target).sign() * images / self.images).clamp_(0.0, MOST)
 
     def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
         """Change some of the mel images (B, M, L) in nats; differentiable."""

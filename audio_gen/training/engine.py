@@ -120,8 +120,7 @@ class Engine:
                                 self.occasions.tell_step(values, time.monotonic() - started, progress)
                     if flops:
                         self._tell({"kind": "profile", "step": self.step, **self.watch.report(flops[0])})
-                    if self.world.lead:
-                        self.occasions.at(before, progress)
+                    (self.occasions.at if self.world.lead else self.occasions.beside)(before, progress)
         finally:
             if self.world.lead:
                 self.occasions.end()

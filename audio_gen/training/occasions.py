@@ -28,7 +28,7 @@ PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the tim
 
 @dataclass
 class Occasions:
-    """Looks at the averaged model and writes files; only the lead of the processes that share a run has any.
+    """Looks at the averaged model and writes files; of the processes that share a run only the lead writes any.
 
     Attributes:
         task: The model and its losses.
@@ -125,6 +125,11 @@ class Occasions:
         elif time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self._save()
 
+    def beside(self, before: float, progress: float) -> None:
+        """What the other processes do while the lead is `at` a mark: validate too, as tasks may learn from it."""
+        if due(before, progress, self.settings.validations):
+            self._validated()
+
     def best_weights(self) -> nn.Module | None:
         """The averaged model as it was at the best evaluation; None where that is the last, or there was none."""
         if self._best_of() == "validation" or self.best_step in (0, self.step):
@@ -156,10 +161,13 @@ class Occasions:
         before, self._elapsed_min = self._elapsed_min, self.budget.elapsed_sec() / 60
         return [minutes for minutes in self.settings.milestones if before < minutes <= self._elapsed_min]
 
-    def _validate(self) -> None:
+    def _validated(self) -> dict[str, float]:
         batches = (b.to(self.device) for b in self.val.fixed_batches(self.settings.batch_size, self.settings.val_clips))
         with torch.no_grad():
-            values = self.task.validate(self.averaged, batches)
+            return self.task.validate(self.averaged, batches)
+
+    def _validate(self) -> None:
+        values = self._validated()
         self.log.write(self.step, {f"val/{key}": value for key, value in values.items()})
         self.tell({"kind": "val", "step": self.step, "values": values})
         if self._best_of() == "validation":

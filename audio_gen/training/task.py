@@ -91,7 +91,10 @@ class Task(Protocol):
         """
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint."""
+        """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint.
+
+        Every process is asked; what a task keeps of it for `learn` goes there by its readings, which are averaged.
+        """
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Sounds and pictures of the averaged model."""

@@ -84,39 +84,53 @@ def test_gradients_flow_to_what_was_made() -> None:
     assert (silent.grad.flatten(1).abs().sum(1) > 0).all()  # silence can end
 
 
-def step(module: AdaptiveAugment, sign: float, times: int) -> None:
+def step(module: AdaptiveAugment, times: int) -> None:
     for _ in range(times):
-        module.update(torch.tensor(sign), 10)
+        module.update(module.overfitting, 10)
 
 
-def test_p_rises_while_pairs_are_told_apart_and_falls_when_not() -> None:
+def measured(module: AdaptiveAugment, train_gap: float, kept_out_gap: float) -> float:
+    module.measure(torch.tensor(train_gap), torch.tensor(kept_out_gap))
+    return float(module.overfitting)
+
+
+def test_overfitting_is_what_kept_out_clips_lack_of_the_gap() -> None:
     module = augment(0.0)
-    step(module, 1.0, 10)
-    assert float(module.p) == 0  # the average has not come to the target yet
-    step(module, 1.0, 40)
-    assert 0 < float(module.p) <= 0.4
-    assert float(module.sign) > 0.6
-    high = float(module.p)
-    step(module, -1.0, 30)
-    assert float(module.p) < high
-    step(module, -1.0, 200)
+    assert measured(module, 2.0, 0.5) == pytest.approx(0.75)
+    assert measured(module, 2.0, 2.5) == 0  # told apart for what they are
+    assert measured(module, 2.0, -1.0) == 1
+    assert measured(module, 0.01, -1.0) == 0  # nothing learned
+
+
+def test_p_rises_while_clips_are_known_by_heart_and_falls_when_not() -> None:
+    module = augment(0.0)
+    step(module, 10)
+    assert float(module.p) == 0
+    measured(module, 1.0, 0.1)
+    step(module, 40)
+    assert float(module.p) == pytest.approx(0.4)
+    measured(module, 1.0, 0.9)
+    step(module, 30)
+    assert float(module.p) == pytest.approx(0.1)
+    step(module, 200)
     assert float(module.p) == 0
 
 
 def test_p_goes_as_fast_as_images_say_and_no_further_than_the_most() -> None:
     module = augment(0.0, images=500.0)
-    module.sign.fill_(1.0)
-    step(module, 1.0, 5)
+    measured(module, 1.0, 0.0)
+    step(module, 5)
     assert float(module.p) == pytest.approx(5 * 10 / 500)
-    step(module, 1.0, 200)
+    step(module, 200)
     assert float(module.p) == pytest.approx(MOST)
 
 
 def test_all_of_its_state_is_saved() -> None:
     module, again = augment(0.0), augment(0.0)
-    step(module, 1.0, 40)
+    measured(module, 1.0, 0.0)
+    step(module, 40)
     again.load_state_dict(module.state_dict())
-    step(module, 1.0, 5)
-    step(again, 1.0, 5)
+    step(module, 5)
+    step(again, 5)
     assert float(again.p) == float(module.p) > 0
     assert torch.equal(again(sounds(), seeded()), module(sounds(), seeded()))

@@ -107,9 +107,11 @@ def test_what_is_learned_of_logits_is_logged_once_a_step(sounds: Path, tmp_path:
     task.losses("d", data.batch(0, 4), generator())
     assert all(torch.equal(value, before[name]) for name, value in task.modules.state_dict().items())
     readings = task.readings()
-    assert float(readings["sign"]) in (-1, -0.5, 0, 0.5, 1)  # of four pairs
-    logged = task.learn("d", {**readings, "real": torch.tensor(3.0), "fake": torch.tensor(1.0)})
+    assert float(readings["overfitting"]) == 0  # not measured yet
+    known = {"real": torch.tensor(3.0), "fake": torch.tensor(1.0), "overfitting": torch.tensor(0.9)}
+    logged = task.learn("d", {**readings, **known})
     assert float(logged["gap/logits"]) == 2
+    assert float(logged["adaptive/p"]) > 0
     assert float(task.critics.averages.real) == pytest.approx(0.03)
     assert int(task.critics.averages.steps) == 1
     task.losses("g", data.batch(0, 4), generator())
@@ -255,6 +257,23 @@ def test_a_bundle_makes_what_the_task_made(sounds: Path, vae: Path, tmp_path: Pa
     assert prior["centres"].shape == (3, model.latent_dim)
     assert sorted(prior["classes"].unique().tolist()) == [0, 1]
     assert prior["pitches"].min() >= 48
+
+
+def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, tmp_path: Path) -> None:
+    """A discriminator that knows the pairs of a batch by heart: kept-out ones have less of a gap."""
+    task, data = ready(sounds, tmp_path / "run")
+    found = {}
+    with torch.no_grad():
+        values = task.validate(task.model, data.fixed_batches(4, 6))
+        for name, gaps in (("overfitted", (1.5, 0.3)), ("fair", (1.5, 1.6))):
+            drawn = iter([torch.full((1,), gaps[1]), *[torch.full((1,), gaps[0])] * 9])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(task, "_gap", lambda *_, drawn=drawn: next(drawn))
+                task.validate(task.model, [data.batch(0, 4)])
+            found[name] = float(task.critics.adaptive.overfitting)
+    assert {"logits_gap", "logits_gap_train"} <= values.keys()
+    assert found["overfitted"] == pytest.approx(0.8)
+    assert found["fair"] == 0
 
 
 def test_validation_and_preview_of_both_domains(either: tuple[Any, ClipDataset]) -> None:

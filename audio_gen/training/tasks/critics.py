@@ -93,7 +93,7 @@ class Critics:
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
         self.readings = {
             "real": logits_real.detach().mean(), "fake": logits_fake.detach().mean(),
-            "sign": (logits_real - logits_fake).detach().sign().mean(),
+            "overfitting": self.adaptive.overfitting.clone(),
         }  # fmt: skip
         return {
             "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
@@ -176,13 +176,13 @@ class Critics:
 
     def learn(self, readings: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Follow how far the logits of a step's real and made images lie apart; returns what to log."""
-        self.adaptive.update(readings["sign"], self.images)
+        self.adaptive.update(readings["overfitting"], self.images)
         self.averages.real.lerp_(readings["real"], 1 - AVERAGE)
         self.averages.fake.lerp_(readings["fake"], 1 - AVERAGE)
         self.averages.steps += 1
         return {
             "gap/logits": readings["real"] - readings["fake"], "adaptive/p": self.adaptive.p.clone(),
-            "adaptive/overfitting": self.adaptive.sign.clone(),
+            "adaptive/overfitting": readings["overfitting"],
         }  # fmt: skip
 
     def _lecam(self, logits_real: Tensor, logits_fake: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mapped import MappedTask
-from audio_gen.training.tasks.mels import MelData
+from audio_gen.training.tasks.mels import Conditions, MelData
 from audio_gen.training.tasks.start import load_some
 
 
@@ -138,7 +138,10 @@ class GANTask(MappedTask):
         return self.critics.learn(readings) if phase == "d" else {}
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out log-mel L1 in nats of first guesses at inversion, and the gap of logits to kept-out clips."""
+        """Held-out log-mel L1 in nats of first guesses at inversion, and the gaps of logits to kept-out and own clips.
+
+        The adaptive augmentation takes in the gaps.
+        """
         assert isinstance(model, GAN)
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []
@@ -146,6 +149,18 @@ class GANTask(MappedTask):
             mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
             w = model.encode(mel, *conditions)[0]
             errors.append(self.mels.mel_l1(model.decode(w, *conditions), mel, batch))
-            made = model.decode(model.map(self._noise(len(mel), generator), *conditions), *conditions)
-            gaps.append(self.critics.gap(mel, made, conditions, model.features(conditions[1])))
-        return {"guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(torch.cat(gaps).mean())}
+            gaps.append(self._gap(model, mel, conditions, generator))
+        kept_out, own = torch.cat(gaps), []
+        for mel, batch in self.mels.draws(len(kept_out), generator.device):
+            own.append(self._gap(model, mel.clamp(min=model.mel_floor), self.mels.conditions(batch), generator))
+        means = torch.cat(own).mean(), kept_out.mean()
+        self.critics.adaptive.measure(*means)
+        return {
+            "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(means[1]),
+            "logits_gap_train": float(means[0]),
+        }  # fmt: skip
+
+    def _gap(self, model: GAN, mel: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
+        """Logits of real mel images (B, M, L) less those of made ones of the same conditions (B,)."""
+        made = model.decode(model.map(self._noise(len(mel), generator), *conditions), *conditions)
+        return self.critics.gap(mel, made, conditions, model.features(conditions[1]))

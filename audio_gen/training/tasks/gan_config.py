@@ -106,7 +106,7 @@ class GANLoss(Settings):
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Learning rate of the linear path over that of the networks."""
     overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Mean sign of D(real) - D(made) that adaptive augmentation holds."""
+    """Share of the gap of logits between own and made clips that kept-out ones lack; adaptive augmentation holds it."""
     overfitting_images: Positive = 50_000
     """Images over which its probability can go from 0 to 1."""
 
