@@ -86,7 +86,8 @@ def evaluation() -> dict[str, Any]:
     return {
         "n": {"generated": 60, "left_out_generated": 4}, "kad": {"value": 0.6, "ci": [0.4, 0.8], "floor": 0.2}, **near,
         "left_out": {"generated": [["a", "silent (softer than -70 LUFS)"]] * 3 + [["b", "not finite"]]},
-        "memorised": {"share": 0.01, "real_share": 0.02}, "classes": {"accuracy": 0.6, "real_accuracy": 0.8},
+        "memorised": {"share": 0.01, "real_share": 0.02},
+        "classes": {"accuracy": 0.6, "real_accuracy": 0.8, "copy_accuracy": 0.7},
         "pitch": {"generated": {"accuracy": 0.9}, "real": {"accuracy": 0.95}, "copy_synthesis": {"accuracy": 0.94}},
         "signal": {"loudness_lufs": {"real": {"median": -20.0}, "generated": {"median": -23.0}}},
         "real_vs_real": {"n": 50, "kad": -0.1, "kad_ci": None, **near},
@@ -124,4 +125,5 @@ def test_sets_for_the_scale_come_after_the_models(script: Any) -> None:
     rows = figures.scale_rows(evaluation())
     assert [row[0] for row in rows] == ["real against real", "copy-synthesis"]
     assert rows[1][figures.HEAD.index("within 50 cents (real)")] == "0.94 (0.95)"
+    assert [row[figures.HEAD.index("class accuracy (real)")] for row in rows] == ["", "0.70 (0.80)"]
     assert figures.markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -111,9 +111,7 @@ def compare(sets: Sets, pitch: Mapping[str, Any] | None = None, seed: int = 0) -
         "memorised": _memorised(copied, made, train),
         "diversity": novelty.diversity(made.vectors, real.vectors, made.classes, real.classes),
         "pitch": dict(pitch) if pitch else None,
-        "classes": probe.class_probe(
-            real.vectors, real.classes, real.groups, made.vectors, made.classes, seed=seed
-        ),
+        "classes": _classes(sets, seed),
         "signal": signal.compare(real.signal, made.signal),
         "real_vs_real": {**row_of(first, second, seed), "held_out": sets.held_out},
     }  # fmt: skip
@@ -180,6 +178,14 @@ def _fad(reference: Described, made: Described) -> float | None:
 def _fad_infinity(reference: Described, made: Described, seed: int) -> float | None:
     few = min(len(reference), len(made)) < 2 * FEW
     return None if few else distances.fad_infinity(reference.vectors, made.vectors, seed=seed)
+
+
+def _classes(sets: Sets, seed: int) -> dict[str, Any] | None:
+    real, made, copied = sets.real, sets.made, sets.copies
+    copies = probe.Copies(copied.vectors, copied.classes, copied.groups) if copied is not None else None
+    return probe.class_probe(
+        real.vectors, real.classes, real.groups, made.vectors, made.classes, copies=copies, seed=seed
+    )
 
 
 def _memorised(found: novelty.Memorisation, made: Described, train: Described) -> dict[str, Any]:

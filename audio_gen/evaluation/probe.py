@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +17,20 @@ MAX_STEPS = 200
 PLENTY = 500  # held-out clips, which give the share to 2 %
 
 
+class Copies(NamedTuple):
+    """Copy-synthesis of some of the real sounds: what the vocoder alone costs.
+
+    Attributes:
+        vectors: (C, D).
+        classes: The class of each, or None.
+        groups: The file or family of each, as of the real ones.
+    """
+
+    vectors: Tensor
+    classes: Sequence[str | None]
+    groups: Sequence[str]
+
+
 def class_probe(
     real_vectors: Tensor,
     real_classes: Sequence[str | None],
@@ -24,6 +38,7 @@ def class_probe(
     made_vectors: Tensor,
     made_classes: Sequence[str | None],
     *,
+    copies: Copies | None = None,
     seed: int = 0,
 ) -> dict | None:
     """Return how often a linear probe finds the wanted class in made clips, and the true one in held-out real clips.
@@ -38,12 +53,14 @@ def class_probe(
         groups: The file or family of each; a group is either trained on or held out.
         made_vectors: Vectors (M, D).
         made_classes: The class that was asked for; None, or one that no probe knows, is left out.
+        copies: Copies of real sounds; a probe that has not heard a sound judges its copy.
         seed: Of the split.
 
     Returns:
         {"accuracy": of the made clips, "real_accuracy": of held-out real ones (None where no class has two groups),
-        "n": made clips that were judged, "per_class": {name: {"n", "accuracy", "real_n", "real_accuracy"}}}, or None
-        where fewer than two classes have 4 clips, or no made clip is of one.
+        "copy_accuracy": of copies (None without), "n": made clips that were judged, "per_class": {name: {"n",
+        "accuracy", "real_n", "real_accuracy"}}}, or None where fewer than two classes have 4 clips, or no made clip is
+        of one.
     """
     real, made = checked(real_vectors).numpy(), checked(made_vectors).numpy()
     assert len(real_classes) == len(groups) == len(real) and len(made_classes) == len(made)
@@ -56,11 +73,16 @@ def class_probe(
     wanted = np.array([made_classes[i] for i in judged])
     true = np.array([real_classes[i] for i in kept])
     names = np.array([groups[i] for i in kept])
-    real_hits, made_hits = _Hits(known), _Hits(known)
+    real_hits, made_hits, copy_hits = _Hits(known), _Hits(known), _Hits(known)
     for train, held_out in _folds(true, names, seed):
         probe, taught = _fit(real[kept][train], true[train]), set(true[train])
         real_hits.add(probe, real[kept][held_out], true[held_out], taught)
         made_hits.add(probe, made[judged], wanted, taught)
+        if copies is not None:
+            heard = set(names[train])
+            new = [i for i, group in enumerate(copies.groups) if group not in heard and copies.classes[i] in known]
+            vectors, of = checked(copies.vectors).numpy()[new], np.array([copies.classes[i] for i in new])
+            copy_hits.add(probe, vectors, of, taught)
         if sum(real_hits.asked.values()) >= PLENTY:
             break
     per_class = {
@@ -75,6 +97,7 @@ def class_probe(
     return {
         "accuracy": made_hits.share(),
         "real_accuracy": real_hits.share(),
+        "copy_accuracy": copy_hits.share(),
         "n": len(judged),
         "per_class": per_class,
     }

@@ -169,11 +169,10 @@ def _classes(result: Mapping[str, Any]) -> Finding | None:
     found = result["classes"]
     if not found:
         return None
-    return Finding(
-        "classes",
-        f"{found['accuracy']:.0%} of samples are taken for the class that was asked for (new real sounds: "
-        f"{found['real_accuracy']:.0%}).",
-    )
+    shares = {"new real sounds": found["real_accuracy"], "their copies": found.get("copy_accuracy")}
+    known = ", ".join(f"{name}: {share:.0%}" for name, share in shares.items() if share is not None)
+    beside = f" ({known})" if known else ""
+    return Finding("classes", f"{found['accuracy']:.0%} of samples are taken for the class that was asked for{beside}.")
 
 
 def _signal(result: Mapping[str, Any]) -> Finding | None:

@@ -57,7 +57,8 @@ class Updater:
         values: dict[str, Tensor | float] = {"lr": rate}
         skipped = self.guard.skipped
         for number, phase in enumerate(self.phases):
-            self.optimisers[phase.name].zero_grad(set_to_none=True)
+            with self.watch.part("optimiser"):
+                self.optimisers[phase.name].zero_grad(set_to_none=True)
             found = self._gradients(phase, number, batches, step, progress)
             losses, readings = ({key[1]: found[key] for key in found if key[0] == kind} for kind in ("loss", "reading"))
             with self.watch.part("optimiser"):

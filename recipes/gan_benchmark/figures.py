@@ -89,9 +89,12 @@ def scale_rows(result: Mapping[str, Any]) -> list[list[str]]:
         if found is None:
             continue
         low, high = found["kad_ci"] or (None, None)
-        # Real sounds have the other figures in every model's row, in brackets; of copies only pitches are heard.
-        pitches = {"pitch": pitch_of(result, key), "pitch_real": pitch_of(result, "real")}
-        rows.append(row_of(name, {**found, **pitches, "kad_low": low, "kad_high": high}))
+        # Real sounds have the other figures in every model's row, in brackets; copies have classes and pitches too.
+        more = {"pitch": pitch_of(result, key), "pitch_real": pitch_of(result, "real")}
+        if key == "copy_synthesis":
+            classes = result["classes"] or {}
+            more |= {"class": classes.get("copy_accuracy"), "class_real": classes.get("real_accuracy")}
+        rows.append(row_of(name, {**found, **more, "kad_low": low, "kad_high": high}))
     return rows
 
 

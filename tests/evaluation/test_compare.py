@@ -75,6 +75,14 @@ def test_new_sounds_of_the_same_kind_raise_no_alarm(real: Described) -> None:
     assert {"embedding", "n", "warnings", *figures.split()} <= result.keys()
 
 
+def test_classes_are_told_with_what_there_is_to_compare(real: Described) -> None:
+    result = evaluated(real, described("generated", plucks(60, 2)), copies=described("copy-synthesis", plucks(60, 3)))
+    told = next(finding.text for finding in judge(result) if finding.name == "classes")
+    assert "new real sounds: " in told and "their copies: " in told
+    result["classes"] |= {"real_accuracy": None, "copy_accuracy": None}
+    assert next(finding.text for finding in judge(result) if finding.name == "classes").endswith("asked for.")
+
+
 def test_copies_are_memorisation(real: Described) -> None:
     copies = [clip(0.999 * c.load()[0].numpy(), f"copy-{i}") for i, c in enumerate(plucks(120, 1)[:60])]
     result = evaluated(real, described("generated", copies))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.evaluation.probe import class_probe
+from audio_gen.evaluation.probe import Copies, class_probe
 
 NAMES = ("hat", "kick", "snare")
 
@@ -46,6 +46,23 @@ def test_made_clips_of_the_wrong_class_are_wrong() -> None:
     assert found is not None
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert {name: part["accuracy"] for name, part in found["per_class"].items()} == {"hat": 0, "kick": 0, "snare": 1}
+
+
+def test_copies_are_judged_by_a_probe_that_has_not_heard_what_they_copy() -> None:
+    """Classes of noise: a probe knows what it has heard by heart, and copies too if it were asked."""
+    real, classes = gaussian(60, 60, 0), list(NAMES) * 20
+    copies = Copies(real[:30], classes[:30], single(30))
+    found = class_probe(real, classes, single(60), real, classes, copies=copies)
+    assert found is not None
+    assert found["accuracy"] > 0.7
+    assert found["copy_accuracy"] < 0.6
+    real, classes = clips(20, 0)
+    turned = Copies(real[:30], [*classes[1:30], None], single(30))
+    both = [
+        class_probe(real, classes, single(60), real, classes, copies=one)
+        for one in (Copies(real[:30], classes[:30], single(30)), turned, None)
+    ]
+    assert [one and one["copy_accuracy"] for one in both] == [1.0, 0.0, None]
 
 
 def test_noise_is_at_chance() -> None:
