@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from tests.cli.conftest import Run
 from tests.conftest import RunCli
 from tests.sounds import write_notes
 
@@ -22,7 +23,7 @@ def test_train_then_more_then_json(tmp_path: Path, run_cli: RunCli) -> None:
     assert told["mel_l1"] > 0
 
 
-def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
+def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run: Run) -> None:
     notes = write_notes(tmp_path / "notes")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "readme.txt").write_text("no sound")
@@ -38,8 +39,7 @@ def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run_cli: RunCli) -> No
         (tmp_path / "nowhere", [], "no such folder"),
         (tmp_path / "text", [], "no audio files"),
     ):
-        result = run_cli("train", folder, "--run", "run", *more)
-        assert result.returncode == 2
-        assert result.stderr.startswith("error: ")
-        assert told in result.stderr
-        assert result.stderr.count("\n") == 1
+        _, error = run("train", folder, "--run", "run", *more, status=2)
+        assert error.startswith("error: ")
+        assert told in error
+        assert error.count("\n") == 1
