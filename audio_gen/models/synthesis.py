@@ -7,8 +7,6 @@ from torch.nn import functional as F
 from audio_gen.models.vae import PATCH, patched, stage_sizes
 
 NOISE_CHANNELS = PATCH * PATCH  # white noise at full resolution, a patch in a pixel
-GRAIN = 0.2  # deviation of the output's noise at the start; were it 0, so would be the gradient of its strength
-MOST_GRAIN, NO_GRAIN = 2.0, -30.0  # of the logarithm of how many times that much there is
 
 
 class ModulatedBlock(nn.Module):
@@ -38,8 +36,8 @@ class ModulatedBlock(nn.Module):
 class Synthesis(nn.Module):
     """From coarse to fine; one w for each stage, noise at the finest, and an output that starts at zero.
 
-    Noise goes into the finest features, and, scaled by these (their logarithm is linear in them), straight to the
-    output: a texture of patches that all look alike is else the easiest way to be as rough as noisy sounds are.
+    Noise goes into the finest features, and, scaled by these, straight to the output: a texture of patches that all
+    look alike is else the easiest way to be as rough as noisy sounds are.
     """
 
     def __init__(
@@ -58,8 +56,8 @@ class Synthesis(nn.Module):
         self.features = nn.Linear(features * PATCH, channels[0]) if features else None
         self.noise = nn.Conv2d(NOISE_CHANNELS, channels[0], 1, bias=False)
         self.head = nn.Conv2d(channels[0], PATCH * PATCH, 3, padding=1)
-        self.log_grain = nn.Conv2d(channels[0], PATCH * PATCH, 1)
-        for last in (self.head, self.log_grain):
+        self.grain = nn.Conv2d(channels[0], PATCH * PATCH, 1)
+        for last in (self.head, self.grain):
             nn.init.zeros_(last.weight)
             assert last.bias is not None
             nn.init.zeros_(last.bias)
@@ -80,15 +78,12 @@ class Synthesis(nn.Module):
                 height, width = self.sizes[len(self.sizes) - 2 - i]
                 x = F.interpolate(self.ups[i](x), scale_factor=2, mode="nearest")[:, :, :height, :width]
         x = F.silu(x)
-        grain = GRAIN * self.log_grain(x).clamp(max=MOST_GRAIN).exp()
-        patches = torch.addcmul(self.head(x), grain, noise)
+        patches = torch.addcmul(self.head(x), self.grain(x), noise)
         return F.pixel_shuffle(patches, PATCH)[:, 0, : self.n_mels, : self.frames]
 
 
 def _without_grain(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Take over weights from before there was this grain: none, or hardly any, is what they have."""
+    """Take over weights from before there was a grain: none is what it began with."""
     assert isinstance(module, Synthesis)
-    for name in ("weight", "bias"):
-        state.pop(f"{prefix}grain.{name}", None)  # some weights have one that never grew
-        none = torch.zeros_like(getattr(module.log_grain, name)) + (NO_GRAIN if name == "bias" else 0.0)
-        state.setdefault(f"{prefix}log_grain.{name}", none)
+    for name, value in module.grain.state_dict().items():
+        state.setdefault(f"{prefix}grain.{name}", torch.zeros_like(value))
