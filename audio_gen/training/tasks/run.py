@@ -102,6 +102,7 @@ def train_run(
     world = distributed.join(resolve_device(device))
     tell = on_event if on_event is not None and world.lead else lambda event: None
     with ExitStack() as held:
+        held.callback(distributed.leave)  # however it ends: a process that exits among others may be aborted
 
         def prepare() -> tuple[dict[str, Any], str]:
             """Check what can be checked, and make the run's cache."""
@@ -127,9 +128,7 @@ def train_run(
 
         values, place = world.lead_first(prepare)
         settings = config.build(TASKS[model][0], values)
-        trained = _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
-    distributed.leave()
-    return trained
+        return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
 
 
 def _chosen(
