@@ -1,16 +1,19 @@
 """From log-mel to wave without a network: NNLS amplitudes and fast Griffin-Lim phases."""
 
 from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
+from audio_gen.audio.mel import MelSpec, mel_filters
+from audio_gen.audio.refine import MOMENTUM, Stages, linear_mel, refine, stages_of
+from audio_gen.audio.stft import STFT
 
+EXCITATION = Path(__file__).parent / "excitation.npy"  # recipes/vocoder_universal/excitation.py made it
+ITERATIONS = 8
 TINY = 1e-12  # keeps divisions by silence finite
-MOMENTUM = 0.99
-FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
-NOISE_FRAMES = 512  # after so many the noise of the start comes again
 PARTIALS_BELOW_HZ = 1000.0  # Slaney's bands are evenly narrow up to here, and tell one partial from the next
 
 
@@ -43,14 +46,9 @@ def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
 
 @torch.no_grad()
 def griffin_lim(
-    amplitude: Tensor,
-    spec: MelSpec,
-    iterations: int = 32,
-    momentum: float = MOMENTUM,
-    seed: int = 0,
-    mel: Tensor | None = None,
+    amplitude: Tensor, spec: MelSpec, iterations: int = 32, momentum: float = MOMENTUM, seed: int = 0
 ) -> Tensor:
-    """Find a wave with the given STFT amplitudes, by fast Griffin-Lim.
+    """Find a wave with the given STFT amplitudes, by fast Griffin-Lim; `refine` is for those that come of a mel.
 
     Args:
         amplitude: STFT amplitudes (B, F, L).
@@ -58,19 +56,16 @@ def griffin_lim(
         iterations: More come nearer and take longer in proportion.
         momentum: 0 is plain Griffin-Lim.
         seed: Of the initial phase; a clip comes out the same in every batch.
-        mel: Log-mel (B, M, L) that the amplitudes were estimated from, if they were: they are then refitted to it in
-            every iteration, starting from those of the wave so far.
 
     Returns:
         The wave (B, 1, L * hop_length).
 
     Source: Perraudin 2013, algorithm 2.
     """
-    mels = [None] * len(amplitude) if mel is None else mel.float().split(1)
     # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
-    clips = zip(amplitude.float().split(1), mels, strict=True)
     with torch.autocast(amplitude.device.type, enabled=False):
-        return torch.cat([_griffin_lim_clip(clip, spec, iterations, momentum, seed, target) for clip, target in clips])
+        clips = amplitude.float().split(1)
+        return torch.cat([_griffin_lim_clip(clip, spec, iterations, momentum, seed) for clip in clips])
 
 
 class GriffinLimVocoder:
@@ -78,13 +73,13 @@ class GriffinLimVocoder:
 
     Args:
         spec: What the mels to come are made with.
-        iterations: Of Griffin-Lim; 4 is a quick preview.
+        iterations: Of the whole spectrum; before them come those of its low part, see `stages_of`.
         seed: Of the initial phase.
     """
 
     name = "griffinlim"
 
-    def __init__(self, spec: MelSpec, iterations: int = 32, seed: int = 0) -> None:
+    def __init__(self, spec: MelSpec, iterations: int = ITERATIONS, seed: int = 0) -> None:
         """Keep the settings; nothing is computed yet."""
         self.spec = spec
         self.iterations = iterations
@@ -92,8 +87,14 @@ class GriffinLimVocoder:
 
     def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
-        wanted = self.iterations if iterations is None else iterations
-        return griffin_lim(nnls_amplitude(mel, self.spec), self.spec, wanted, seed=self.seed, mel=mel)
+        stages = stages_of(self.iterations if iterations is None else iterations)
+        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
+        return torch.cat([self._inverted(clip, stages) for clip in mel.float().split(1)])
+
+    @torch.no_grad()
+    def _inverted(self, mel: Tensor, stages: Stages) -> Tensor:
+        amplitude = nnls_amplitude(mel, self.spec)
+        return refine(amplitude * initial_phasors(amplitude, self.spec, self.seed), mel, self.spec, stages)
 
 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
@@ -106,31 +107,21 @@ def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
     return amplitude
 
 
-def _griffin_lim_clip(
-    amplitude: Tensor, spec: MelSpec, iterations: int, momentum: float, seed: int, mel: Tensor | None
-) -> Tensor:
-    front_end = MelFrontEnd(spec).to(amplitude.device)
-    coverage = front_end.coverage(amplitude.shape[-1])
-    spread = None if mel is None else product(front_end.filters.mT, linear_mel(mel))
+def _griffin_lim_clip(amplitude: Tensor, spec: MelSpec, iterations: int, momentum: float, seed: int) -> Tensor:
+    stft = STFT(spec.n_fft, spec.hop_length).to(amplitude.device)
+    coverage = stft.coverage(amplitude.shape[-1])
     amplitude = amplitude.mT.contiguous().mT  # bins side by side in memory, as the FFT has them
     spectrum = amplitude * initial_phasors(amplitude, spec, seed)
     previous = None
     for _ in range(iterations):
-        consistent = front_end.stft(front_end.overlapped(spectrum) / coverage)
-        if spread is not None:
-            amplitude = _refitted(_modulus(consistent), spread, front_end.filters)
+        consistent = stft(stft.overlapped(spectrum) / coverage)
         if previous is None:
             spectrum = consistent.clone()
         else:
             spectrum = previous.mul_(-momentum).add_(consistent, alpha=1 + momentum)
         spectrum.mul_(amplitude / _modulus(spectrum).clamp_(min=TINY))
         previous = consistent
-    return front_end.overlapped(spectrum) / coverage
-
-
-def linear_mel(mel: Tensor) -> Tensor:
-    """Return mel amplitudes (B, M, L) of log-mel (B, M, L); a band at LOG_FLOOR is silent."""
-    return torch.where(mel > LOG_FLOOR + FLOOR_MARGIN, mel.exp(), 0.0)
+    return stft.overlapped(spectrum) / coverage
 
 
 def product(matrix: Tensor, x: Tensor) -> Tensor:
@@ -152,20 +143,21 @@ def _modulus(spectrum: Tensor) -> Tensor:
 def initial_phasors(
     amplitude: Tensor, spec: MelSpec, seed: int = 0, first: int = 0, cycles: Tensor | None = None
 ) -> Tensor:
-    """Return unit phasors (B, F, L) to start from: those of one white noise, and of partials where bands are narrow.
+    """Return unit phasors (B, F, L) to start from: those of one noise, and of partials where bands are narrow.
 
-    The noise is one wave, so its phases agree from frame to frame, unlike independent random ones. Without the
-    partials, a bass note may end in one of many poor local optima, by the luck of the seed.
+    The noise is one wave, so its phases agree from frame to frame, unlike independent random ones, and with even
+    amplitudes. Without the partials, a bass note may end in one of many poor local optima, by the luck of the seed.
 
     Args:
         amplitude: (B, F, L).
         spec: What the amplitudes were made with.
-        seed: Of the noise.
+        seed: Where in the noise to begin.
         first: The clip's frame with which the amplitudes begin.
         cycles: What `advanced_cycles` gives, if these are part of a longer sound.
     """
-    frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % NOISE_FRAMES
-    phasors = _noise_phasors(spec, seed, amplitude.device)[frames].expand(len(amplitude), -1, -1).clone()  # (B, L, F)
+    noise = _noise_phasors(spec, seed, amplitude.device)
+    frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % len(noise)
+    phasors = noise[frames].expand(len(amplitude), -1, -1).clone()  # (B, L, F)
     cycles = advanced_cycles(amplitude, spec) if cycles is None else cycles
     # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
     half_turns = torch.arange(cycles.shape[1], device=amplitude.device) / 2
@@ -189,10 +181,11 @@ def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _noise_phasors(spec: MelSpec, seed: int, device: torch.device) -> Tensor:
-    """Unit phasors (NOISE_FRAMES, F) of white noise that goes in a circle."""
+    """Unit phasors (L, F) of noise that goes in a circle and has even spectra."""
     with torch.inference_mode(False), torch.no_grad():
-        generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
-        noise = torch.randn(spec.samples(NOISE_FRAMES), generator=generator)
+        noise = torch.from_numpy(np.load(EXCITATION).astype(np.float32))
+        noise = noise[: spec.samples(spec.frames(len(noise)))]
+        noise = noise.roll(-int(np.random.default_rng(seed).integers(len(noise))) if seed else 0)
         noise = torch.cat([noise[len(noise) - spec.pad :], noise, noise[: spec.pad]])
         window = torch.hann_window(spec.n_fft)
         spectrum = torch.stft(noise, spec.n_fft, spec.hop_length, window=window, center=False, return_complex=True)

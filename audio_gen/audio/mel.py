@@ -12,12 +12,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
 from audio_gen.errors import ConfigError, MelMismatchError
 
-MAGNITUDE_EPSILON = 1e-9  # under the square root, so that silence has a gradient
 MEL_FLOOR = 1e-5
 LOG_FLOOR = math.log(MEL_FLOOR)
 
@@ -106,7 +105,7 @@ class MelSpec:
     @property
     def pad(self) -> int:
         """Samples that the front end reflects at either end."""
-        return (self.n_fft - self.hop_length) // 2
+        return padding(self.n_fft, self.hop_length)
 
     def frames(self, samples: int) -> int:
         """Return how many whole frames `samples` hold."""
@@ -205,36 +204,21 @@ def mel_filters(spec: MelSpec) -> Tensor:
     return _slaney_filters(spec, spec.n_mels)
 
 
-def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
-    """Add up frames (B, L, N) that start `hop_length` samples apart into (B, (L - 1) * hop_length + N)."""
-    batch, count, size = frames.shape
-    blocks = -(-size // hop_length)
-    if size % hop_length:
-        frames = F.pad(frames, (0, blocks * hop_length - size))
-    frames = frames.reshape(batch, count, blocks, hop_length)
-    out = frames.new_zeros(batch, count + blocks - 1, hop_length)
-    for block in range(blocks):
-        out[:, block : block + count] += frames[:, :, block]
-    return out.flatten(1)[:, : (count - 1) * hop_length + size]
-
-
 class MelFrontEnd(nn.Module):
     """Wave to log-mel, and the STFT and inverse STFT with the same framing.
 
-    Frame l is centred on the middle of samples [l * hop_length, (l + 1) * hop_length). A length that is no multiple of
-    hop_length is padded with zeros up to the next one. Everything is computed in float32, also under autocast.
+    Everything is computed in float32, also under autocast; see `STFT` for where frames lie.
 
     Source: BigVGAN v2 (Lee 2022), whose public checkpoints expect exactly these numbers.
     """
 
-    window: Tensor
     filters: Tensor
 
     def __init__(self, spec: MelSpec) -> None:
         """Make the window and the filters of `spec`."""
         super().__init__()
         self.spec = spec
-        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
+        self.framing = STFT(spec.n_fft, spec.hop_length)
         self.register_buffer("filters", mel_filters(spec), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:
@@ -248,50 +232,8 @@ class MelFrontEnd(nn.Module):
 
     def stft(self, wav: Tensor) -> Tensor:
         """Turn wav (B, 1, T) into the complex STFT (B, F, L), L = ceil(T / hop_length)."""
-        with torch.autocast(wav.device.type, enabled=False):
-            return torch.stft(
-                self._padded(wav.float()).squeeze(1),
-                self.spec.n_fft,
-                self.spec.hop_length,
-                window=self.window,
-                center=False,
-                return_complex=True,
-            )
+        return self.framing(wav)
 
     def istft(self, spectrum: Tensor, length: int | None = None) -> Tensor:
-        """Turn a complex STFT (B, F, L) into the wav (B, 1, length) whose STFT is nearest to it.
-
-        Args:
-            spectrum: Complex (B, F, L).
-            length: Samples wanted, at most L * hop_length, which None stands for.
-
-        Source: Griffin & Lim 1984, eq. 6 (weighted overlap-add), with the reflected ends counted in.
-        """
-        return (self.overlapped(spectrum) / self.coverage(spectrum.shape[-1]))[..., :length]
-
-    def overlapped(self, spectrum: Tensor) -> Tensor:
-        """Return the inverse STFT (B, 1, L * hop_length) before it is divided by `coverage(L)`."""
-        with torch.autocast(spectrum.device.type, enabled=False):
-            frames = torch.fft.irfft(spectrum.mT, n=self.spec.n_fft)  # (B, F, L) -> (B, L, n_fft)
-            return self._gathered(frames * self.window)
-
-    def coverage(self, frames: int) -> Tensor:
-        """Return the sum (1, 1, frames * hop_length) of the squared windows over each sample."""
-        return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
-
-    def _padded(self, wav: Tensor) -> Tensor:
-        """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at either end."""
-        pad, whole = self.spec.pad, self.spec.samples(-(-wav.shape[-1] // self.spec.hop_length))
-        # A reflection needs more samples than it makes; a shorter wav is lengthened with silence for it.
-        wav = F.pad(wav, (0, max(whole, pad + 1) - wav.shape[-1]))
-        return F.pad(wav, (pad, pad), mode="reflect")[..., : whole + 2 * pad]
-
-    def _gathered(self, frames: Tensor) -> Tensor:
-        """Add up frames (B, L, n_fft) into (B, 1, L * hop_length), reflected samples onto those that they mirror."""
-        pad, samples = self.spec.pad, self.spec.samples(frames.shape[1])
-        padded = overlap_add(frames, self.spec.hop_length)
-        wav, mirrored = padded[:, pad : pad + samples], min(pad, samples - 1)
-        wav[:, 1 : 1 + mirrored] += padded[:, :pad].flip(1)[:, :mirrored]
-        if samples > pad:  # else the end was lengthened with silence, which mirrors nothing
-            wav[:, samples - 1 - pad : samples - 1] += padded[:, pad + samples :].flip(1)
-        return wav.unsqueeze(1)
+        """Turn a complex STFT (B, F, L) into the wav (B, 1, length) whose STFT is nearest to it; see `STFT.inverse`."""
+        return self.framing.inverse(spectrum)[..., :length]

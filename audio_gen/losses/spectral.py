@@ -1,5 +1,7 @@
 """Losses on spectrograms and waves: pure, unweighted scalars."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,9 +58,9 @@ class MultiResolutionMel(nn.Module):
             filters = mel_filters(MelSpec(sample_rate, size, size // 4, bands))
             self.register_buffer(f"filters_{size}", filters, persistent=False)
 
-    def forward(self, made: Tensor, target: Tensor) -> Tensor:
-        """made and target (B, 1, T) -> scalar."""
-        return torch.stack([self._at(size, made[:, 0], target[:, 0]) for size in BANDS_BY_N_FFT]).mean()
+    def forward(self, made: Tensor, target: Tensor, sizes: Iterable[int] = BANDS_BY_N_FFT) -> Tensor:
+        """made and target (B, 1, T) -> scalar, the mean over some of the STFT sizes."""
+        return torch.stack([self._at(size, made[:, 0], target[:, 0]) for size in sizes]).mean()
 
     def _at(self, size: int, made: Tensor, target: Tensor) -> Tensor:
         window, filters = self.get_buffer(f"window_{size}"), self.get_buffer(f"filters_{size}")

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.inversion import MOMENTUM, initial_phasors, linear_mel, nnls_amplitude, product
+from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.refine import LOW, SILENT_POWER, refine, stages_of
 
 MAX_LOG_GAIN = 4.0
-SILENT_AMPLITUDE = 1e-9
-SILENT_POWER = 1e-14
 HEAD_FRAMES = 64
 
 PhaseStart = Callable[[Tensor], Tensor]  # amplitudes (B, F, L) -> unit phasors (B, F, L)
@@ -59,72 +58,63 @@ class Backbone(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """A network that corrects what can be computed from the mel, and projections that make its output fit the mel.
+    """A network that corrects what can be computed from the mel, and iterations that make its output fit the mel.
 
     Amplitudes by NNLS and phases of advancing partials are the start; the network scales the amplitudes and turns the
-    phases, by nothing at first; then each projection makes the spectrum that of a wave and refits it to the mel. The
-    gradient goes through the projections, so the network learns what they leave over.
-    Source: ConvNeXt and inverse STFT as in Vocos (Siuzdak 2023); projections as in fast Griffin-Lim (Perraudin 2013).
+    phases, by nothing at first; then each iteration makes the spectrum that of a wave and refits it to the mel, in its
+    low part and then as a whole. The gradient goes through them, so the network learns what they leave over.
+    Source: ConvNeXt and inverse STFT as in Vocos (Siuzdak 2023); iterations as in fast Griffin-Lim (Perraudin 2013).
     """
 
     def __init__(
         self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 192,
-        blocks: int = 6, expansion: int = 3, nnls_iterations: int = 2, projections: int = 2,
+        blocks: int = 6, expansion: int = 3, nnls_iterations: int = 2, low_projections: int = 8, projections: int = 2,
     ) -> None:  # fmt: skip
-        """A vocoder for one mel definition (the first six arguments are MelSpec's)."""
+        """A vocoder for one mel definition (the first six arguments are MelSpec's).
+
+        `projections` are the iterations that it is trained with, `low_projections` those of the low part before them.
+        """
         super().__init__()
         self.spec = MelSpec(sample_rate, n_fft, hop_length, n_mels, f_min, f_max)
         self.front_end = MelFrontEnd(self.spec)
-        self.nnls_iterations, self.projections = nnls_iterations, projections
+        self.nnls_iterations, self.low_projections, self.projections = nnls_iterations, low_projections, projections
         self.backbone = Backbone(n_mels=n_mels, dim=dim, blocks=blocks, expansion=expansion)
         self.head = nn.Linear(dim, 4 * self.spec.n_bins)  # log-gain, weight of the start's phase, real, imaginary
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def spectrum(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
-        """Log-mel (B, M, L) -> complex STFT (B, F, L), before projections; `start` as in `forward`."""
+        """Log-mel (B, M, L) -> complex STFT (B, F, L), before iterations; `start` as in `forward`."""
         amplitude = nnls_amplitude(mel, self.spec, self.nnls_iterations)
         phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)
         # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
         h, amplitude, phasors = self.backbone(mel), amplitude.mT.contiguous(), phasors.mT
-        with torch.autocast(mel.device.type, enabled=False):
-            # Some frames at a time, which stay in the processor's cache.
-            parts = zip(*(x.split(HEAD_FRAMES, dim=1) for x in (h.float(), amplitude, phasors)), strict=True)
-            return torch.cat([self._corrected(*part) for part in parts], dim=1).mT  # (B, L, F) -> (B, F, L)
+        # Some frames at a time, which stay in the processor's cache.
+        parts = zip(*(x.split(HEAD_FRAMES, dim=1) for x in (h, amplitude, phasors)), strict=True)
+        return torch.cat([self._corrected(*part) for part in parts], dim=1).mT  # (B, L, F) -> (B, F, L)
 
     def _corrected(self, h: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
         """Features (B, L, D), amplitudes and phasors of the start (B, L, F) -> spectrum (B, L, F)."""
-        log_gain, weight, real, imag = self.head(h).chunk(4, dim=2)  # (B, L, F) each
+        log_gain, weight, real, imag = self.head(h).float().chunk(4, dim=2)  # (B, L, F) each
         real = torch.addcmul(real, 1 + weight, phasors.real)
         imag = torch.addcmul(imag, 1 + weight, phasors.imag)
         gain = log_gain.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp()
         scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
         return torch.complex(real * scale, imag * scale)
 
-    def forward(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
+    def forward(self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
 
         Args:
             mel: A clip, or a part of one.
             start: What makes the phasors that a part begins with of its amplitudes; None is for whole clips.
+            iterations: As many, with momentum, in place of those that it was trained with; see `stages_of`.
         """
         spectrum = self.spectrum(mel, start)
-        filters, coverage = self.front_end.filters, self.front_end.coverage(mel.shape[-1])
-        with torch.autocast(mel.device.type, enabled=False):
-            target = product(filters.mT, linear_mel(mel.float()))
-            previous = None
-            for _ in range(self.projections):
-                wave_like = self.front_end.stft(self.front_end.overlapped(spectrum) / coverage)
-                amplitude = power(wave_like).sqrt()
-                fit = target / (product(filters.mT, product(filters, amplitude)) + SILENT_AMPLITUDE)
-                ahead = wave_like if previous is None else wave_like + MOMENTUM * (wave_like - previous)
-                spectrum, previous = ahead * (amplitude * fit * torch.rsqrt(power(ahead))), wave_like
-            return self.front_end.overlapped(spectrum) / coverage
-
-
-def power(spectrum: Tensor) -> Tensor:
-    """Squared magnitude (B, F, L) of a complex spectrum, kept off zero for the gradient of its root."""
-    return torch.addcmul(spectrum.real * spectrum.real, spectrum.imag, spectrum.imag) + SILENT_POWER
+        if iterations is None:
+            trained = ((LOW, self.low_projections), (1, self.projections))
+            return refine(spectrum, mel, self.spec, trained, momentum=0.0)
+        return refine(spectrum, mel, self.spec, stages_of(iterations))
 
 
 class VocosHead(nn.Module):

@@ -1,6 +1,7 @@
 """The vocoder's task: mel in, wave out, compared over several STFT sizes, and judged by discriminators by choice."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from audio_gen.audio.distance import mrmel
+from audio_gen.audio.distance import BANDS_BY_N_FFT, mrmel
+from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import Bundle
 from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
@@ -23,6 +25,8 @@ from audio_gen.training.task import Phase, Preview
 from audio_gen.training.tasks.start import load_same
 
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
+NotNegativeInt = Annotated[int, Field(ge=0)]
+MAX_FIRST_FRAME = 1 << 16
 PEAK, QUIET = 0.95, 1e-4
 
 
@@ -37,6 +41,10 @@ class VocoderNet(Settings):
     """ConvNeXt blocks."""
     expansion: Count = 3
     """Width of a block's pointwise network over `dim`."""
+    low_projections: NotNegativeInt = 8
+    """Iterations of the low part of the spectrum that the network is trained with (vocoder)."""
+    projections: NotNegativeInt = 2
+    """Iterations of the whole spectrum that it is trained with (vocoder)."""
 
 
 class WaveJudges(Settings):
@@ -57,6 +65,8 @@ class VocoderLoss(Settings):
 
     multi_mel: NotNegative = 1.0
     """Log-mel L1 over several STFT sizes."""
+    sizes: Annotated[int, Field(ge=1, le=len(BANDS_BY_N_FFT))] = len(BANDS_BY_N_FFT)
+    """How many of its STFT sizes to draw in each step; fewer are quicker."""
     multi_stft: NotNegative = 0.0
     """auraloss's multi-resolution STFT loss: linear bins, log and spectral convergence."""
     log_amplitude: NotNegative = 0.0
@@ -97,7 +107,10 @@ class VocoderTask:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
+        self.args = {**spec.to_dict(), **net.model_dump(exclude={"head"})}
+        if net.head == "vocos":
+            for key in ("low_projections", "projections"):
+                del self.args[key]
         self.vocoder = HEADS[net.head](**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
@@ -165,18 +178,28 @@ class VocoderTask:
         """The distance of copy-synthesis from the crop, and what the discriminators say of it."""
         wav = self._levelled(batch.wav, generator)
         with torch.set_grad_enabled(phase == "g"):
-            made = self.vocoder(self.front_end(wav)).float()
+            made = self._copy(wav, generator).float()
         if phase == "d":
             logits = [self._modules["d"](x)[0] for x in (wav, made)]
             return {"adversarial_d": mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True))}
         with torch.autocast(wav.device.type, enabled=False):
-            losses = self._distances(made, wav)
+            losses = self._distances(made, wav, generator)
         return losses | (self._judged(made, wav) if "d" in self._modules else {})
 
-    def _distances(self, made: Tensor, wav: Tensor) -> dict[str, Tensor]:
+    def _copy(self, wav: Tensor, generator: torch.Generator) -> Tensor:
+        """Copy-synthesis of crops, whose phases begin anywhere in the noise that they start from."""
+        if not isinstance(self.vocoder, Vocoder):
+            return self.vocoder(self.front_end(wav))
+        first = int(torch.randint(MAX_FIRST_FRAME, (), generator=generator, device=generator.device))
+        return self.vocoder(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
+
+    def _distances(self, made: Tensor, wav: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         losses = {}
         if self.config.loss.multi_mel:
-            losses["multi_mel"] = self.multi_mel(made, wav)
+            order = torch.randperm(len(BANDS_BY_N_FFT), generator=generator, device=generator.device).tolist()
+            sizes = list(BANDS_BY_N_FFT)
+            drawn = [sizes[i] for i in order[: self.config.loss.sizes]]
+            losses["multi_mel"] = self.multi_mel(made, wav, drawn)
         if "multi_stft" in self._modules:
             losses["multi_stft"] = self._modules["multi_stft"](made, wav)
         if self._spectral:

@@ -1,0 +1,87 @@
+"""The short-time Fourier transform of the project: where frames lie, what becomes of the ends, and the way back."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAGNITUDE_EPSILON = 1e-9  # under the square root, so that silence has a gradient
+
+
+def padding(n_fft: int, hop_length: int) -> int:
+    """Samples that are reflected at either end."""
+    return (n_fft - hop_length) // 2
+
+
+def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Add up frames (B, L, N) that start `hop_length` samples apart into (B, (L - 1) * hop_length + N)."""
+    batch, count, size = frames.shape
+    blocks = -(-size // hop_length)
+    if size % hop_length:
+        frames = F.pad(frames, (0, blocks * hop_length - size))
+    frames = frames.reshape(batch, count, blocks, hop_length)
+    out = frames.new_zeros(batch, count + blocks - 1, hop_length)
+    for block in range(blocks):
+        out[:, block : block + count] += frames[:, :, block]
+    return out.flatten(1)[:, : (count - 1) * hop_length + size]
+
+
+class STFT(nn.Module):
+    """Wave to complex spectrum and back, under a periodic Hann window.
+
+    Frame l is centred on the middle of samples [l * hop_length, (l + 1) * hop_length). A length that is no multiple of
+    hop_length is padded with zeros up to the next one. Everything is computed in float32, also under autocast.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        """Make the window; both lengths in samples."""
+        super().__init__()
+        self.n_fft, self.hop_length, self.pad = n_fft, hop_length, padding(n_fft, hop_length)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Turn wav (B, 1, T) into the complex STFT (B, F, L), L = ceil(T / hop_length)."""
+        with torch.autocast(wav.device.type, enabled=False):
+            return torch.stft(
+                self._padded(wav.float()).squeeze(1),
+                self.n_fft,
+                self.hop_length,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )
+
+    def inverse(self, spectrum: Tensor) -> Tensor:
+        """Turn a complex STFT (B, F, L) into the wav (B, 1, L * hop_length) whose STFT is nearest to it.
+
+        Source: Griffin & Lim 1984, eq. 6 (weighted overlap-add), with the reflected ends counted in.
+        """
+        return self.overlapped(spectrum) / self.coverage(spectrum.shape[-1])
+
+    def overlapped(self, spectrum: Tensor) -> Tensor:
+        """Return the inverse STFT (B, 1, L * hop_length) before it is divided by `coverage(L)`."""
+        with torch.autocast(spectrum.device.type, enabled=False):
+            frames = torch.fft.irfft(spectrum.mT, n=self.n_fft)  # (B, F, L) -> (B, L, n_fft)
+            return self._gathered(frames * self.window)
+
+    def coverage(self, frames: int) -> Tensor:
+        """Return the sum (1, 1, frames * hop_length) of the squared windows over each sample."""
+        return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
+
+    def _padded(self, wav: Tensor) -> Tensor:
+        """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at either end."""
+        pad, whole = self.pad, self.hop_length * -(-wav.shape[-1] // self.hop_length)
+        # A reflection needs more samples than it makes; a shorter wav is lengthened with silence for it.
+        wav = F.pad(wav, (0, max(whole, pad + 1) - wav.shape[-1]))
+        return F.pad(wav, (pad, pad), mode="reflect")[..., : whole + 2 * pad]
+
+    def _gathered(self, frames: Tensor) -> Tensor:
+        """Add up frames (B, L, n_fft) into (B, 1, L * hop_length), reflected samples onto those that they mirror."""
+        pad, samples = self.pad, self.hop_length * frames.shape[1]
+        padded = overlap_add(frames, self.hop_length)
+        wav, mirrored = padded[:, pad : pad + samples], min(pad, samples - 1)
+        wav[:, 1 : 1 + mirrored] += padded[:, :pad].flip(1)[:, :mirrored]
+        if samples > pad:  # else the end was lengthened with silence, which mirrors nothing
+            wav[:, samples - 1 - pad : samples - 1] += padded[:, pad + samples :].flip(1)
+        return wav.unsqueeze(1)
