@@ -19,6 +19,7 @@ from audio_gen.files import write_atomic, write_json
 
 BUNDLE_FORMAT = 1
 CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
+SHIPPED = Path(__file__).parent / "vocoders"  # bundles that come with the package, by name
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -73,6 +74,12 @@ def save_bundle(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
     write_atomic(folder / WEIGHTS_NAME, lambda p: p.write_bytes(data))
     write_json(folder / CONFIG_NAME, {"format": BUNDLE_FORMAT, **config, "digest": digest})
     return digest
+
+
+def shipped(name: str | Path) -> Path | None:
+    """The folder of a bundle that comes with the package; None where none is called so."""
+    folder = SHIPPED / name
+    return folder if folder.parent == SHIPPED and (folder / CONFIG_NAME).is_file() else None
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -8,6 +8,7 @@ Differentiable, so that a network learns what iterations leave over.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,6 +68,35 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
         return whole.stft.inverse(x.mT)
 
 
+class Bands:
+    """Mel filters (M, F) as a few blocks, since a bin lies in two bands at most: the rest of the matrix is zero.
+
+    Args:
+        filters: (M, F), the bands sorted by frequency.
+    """
+
+    def __init__(self, filters: Tensor) -> None:
+        """Cut the bins into octaves, the lowest eighth in one."""
+        self.count, self.size = filters.shape
+        edges = sorted({0, self.size // 8, self.size // 4, self.size // 2, self.size})
+        self._blocks = []
+        for first, end in pairwise(edges):
+            rows = filters[:, first:end].sum(dim=1).nonzero()[:, 0]
+            top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+            self._blocks.append((first, end, top, bottom, filters[top:bottom, first:end].contiguous()))
+
+    def mel(self, amplitude: Tensor) -> Tensor:
+        """Amplitudes (B, L, F) -> mel amplitudes (B, L, M): the filters applied."""
+        out = amplitude.new_zeros(*amplitude.shape[:-1], self.count)
+        for first, end, top, bottom, block in self._blocks:
+            out[..., top:bottom] += amplitude[..., first:end] @ block.mT
+        return out
+
+    def spread(self, mel: Tensor) -> Tensor:
+        """Values of bands (B, L, M) -> of bins (B, L, F): the filters transposed."""
+        return torch.cat([mel[..., top:bottom] @ block for _, _, top, bottom, block in self._blocks], dim=-1)
+
+
 class LowPart:
     """The lowest bins of a spectrum as the whole spectrum of a decimated wave.
 
@@ -79,28 +109,40 @@ class LowPart:
     def __init__(self, spec: MelSpec, decimation: int, device: torch.device) -> None:
         """Find the bands that lie inside, and the bins that lie in these bands alone."""
         self.stft = STFT(spec.n_fft // decimation, spec.hop_length // decimation).to(device)
-        filters, self.size = mel_filters(spec).to(device), spec.n_fft // decimation // 2 + 1
+        filters, self.size = mel_filters(spec).to(device), self.stft.n_fft // 2 + 1
         inside = filters[:, self.size - 1 :].sum(dim=1) == 0 if decimation > 1 else filters.sum(dim=1) > 0
-        self.bands = int(inside.sum())  # they are sorted by frequency
-        self.filters = filters[: self.bands, : self.size].contiguous()
-        outside = filters[self.bands :, : self.size].sum(dim=0) > 0
+        self.count = int(inside.sum())  # of bands, which are sorted by frequency
+        self.bands = Bands(filters[: self.count, : self.size])
+        outside = filters[self.count :, : self.size].sum(dim=0) > 0
         self.kept = int(outside.nonzero()[0]) if bool(outside.any()) else self.size  # bins that this part decides on
-        self.fitted = torch.arange(self.size, device=device) < self.kept
 
     def refined(self, x: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
         """Spectrum (B, L, F), mel amplitudes (B, L, M) -> spectrum (B, L, F) with this part's bins refined."""
-        low, spread, previous = x[..., : self.size], target[..., : self.bands] @ self.filters, None
+        low, spread, previous = x[..., : self.size], self.bands.spread(target[..., : self.count]), None
         coverage = self.stft.coverage(x.shape[1])
         for _ in range(iterations):
             wave_like = self.stft(self.stft.overlapped(low.mT) / coverage).mT
-            if previous is None or not momentum:
-                low = _fitted(wave_like, spread, self.filters, self.fitted)
-            else:
-                ahead = wave_like + momentum * (wave_like - previous)
-                fit = _fit(power(wave_like).sqrt(), spread, self.filters, self.fitted)[0]
-                low = scaled(ahead, fit * (power(wave_like) / power(ahead)).sqrt())
-            previous = wave_like
+            low = self._ahead(wave_like, previous, spread, momentum)
+            previous = wave_like if momentum else None
         return low if self.kept == x.shape[-1] else torch.cat([low[..., : self.kept], x[..., self.kept :]], dim=-1)
+
+    def fit(self, amplitude: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """What amplitudes (B, L, F) are multiplied by to fit a mel, and the divisor in it."""
+        made = self.bands.spread(self.bands.mel(amplitude)).add_(SILENT_AMPLITUDE)
+        fit = spread / made
+        fit[..., self.kept :] = 1
+        return fit, made
+
+    def _ahead(self, wave_like: Tensor, previous: Tensor | None, spread: Tensor, momentum: float) -> Tensor:
+        """The refitted amplitudes with phases that go on from those before."""
+        if previous is None:
+            return _Fitted.apply(wave_like, spread, self)
+        if wave_like.requires_grad:
+            ahead = wave_like + momentum * (wave_like - previous)
+        else:
+            ahead = previous.mul_(-momentum).add_(wave_like, alpha=1 + momentum)
+        amplitude = power(wave_like).sqrt_()
+        return scaled(ahead, self.fit(amplitude, spread)[0] * amplitude * power(ahead).rsqrt())
 
 
 @lru_cache(maxsize=32)
@@ -112,7 +154,7 @@ def low_part(spec: MelSpec, decimation: int, device: torch.device) -> LowPart | 
     # Cached tensors made in inference mode could not be used in training later.
     with torch.inference_mode(False), torch.no_grad():
         part = LowPart(spec, decimation, device)
-    return part if decimation == 1 or part.bands >= MIN_BANDS else None
+    return part if decimation == 1 or part.count >= MIN_BANDS else None
 
 
 def scaled(spectrum: Tensor, factor: Tensor) -> Tensor:
@@ -120,33 +162,23 @@ def scaled(spectrum: Tensor, factor: Tensor) -> Tensor:
     return torch.view_as_complex(torch.view_as_real(spectrum) * factor[..., None])
 
 
-def _fit(amplitude: Tensor, spread: Tensor, filters: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
-    """What amplitudes (B, L, F) are multiplied by to fit a mel, and the divisor in it."""
-    made = (amplitude @ filters.mT) @ filters + SILENT_AMPLITUDE
-    return torch.where(fitted, spread / made, 1.0), made
-
-
-def _fitted(spectrum: Tensor, spread: Tensor, filters: Tensor, fitted: Tensor) -> Tensor:
-    if spectrum.requires_grad:
-        return _Fitted.apply(spectrum, spread, filters, fitted)
-    return scaled(spectrum, _fit(power(spectrum).sqrt(), spread, filters, fitted)[0])
-
-
 class _Fitted(torch.autograd.Function):
     """A spectrum with its amplitudes refitted, and the gradient of that, in a fraction of autograd's memory traffic."""
 
     @staticmethod
-    def forward(ctx: Any, spectrum: Tensor, spread: Tensor, filters: Tensor, fitted: Tensor) -> Tensor:
-        amplitude = power(spectrum).sqrt()
-        fit, made = _fit(amplitude, spread, filters, fitted)
-        ctx.save_for_backward(spectrum, amplitude, fit, made, filters, fitted)
+    def forward(ctx: Any, spectrum: Tensor, spread: Tensor, part: LowPart) -> Tensor:
+        amplitude = power(spectrum).sqrt_()
+        fit, made = part.fit(amplitude, spread)
+        ctx.save_for_backward(spectrum, amplitude, fit, made)
+        ctx.part = part
         return scaled(spectrum, fit)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        spectrum, amplitude, fit, made, filters, fitted = ctx.saved_tensors
-        gradient = gradients[0].resolve_conj()
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        spectrum, amplitude, fit, made = ctx.saved_tensors
+        gradient, bands = gradients[0].resolve_conj(), ctx.part.bands
         along = torch.addcmul(gradient.real * spectrum.real, gradient.imag, spectrum.imag)  # of the fit
-        of_made = torch.where(fitted, along * fit / made, 0.0)
-        of_amplitude = (of_made @ filters.mT) @ filters / amplitude
-        return scaled(gradient, fit) - scaled(spectrum, of_amplitude), None, None, None
+        of_made = along * fit / made
+        of_made[..., ctx.part.kept :] = 0
+        of_amplitude = bands.spread(bands.mel(of_made)) / amplitude
+        return scaled(gradient, fit) - scaled(spectrum, of_amplitude), None, None

@@ -21,8 +21,12 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, or bf16
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; all else goes to standard error.")]
 VocoderOption = Annotated[
-    str,
-    typer.Option("--vocoder", help="How mels become sound: griffinlim, the path of a run or bundle, or bigvgan:PATH."),
+    str | None,
+    typer.Option(
+        "--vocoder",
+        help="How mels become sound: small, griffinlim, a run or bundle, each also with :N for N iterations, or "
+        "bigvgan:PATH. The default is small, or griffinlim for mels that it does not know.",
+    ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]
 

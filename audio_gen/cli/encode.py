@@ -21,7 +21,7 @@ def encode_command(
     ] = None,
     class_name: ClassOption = None,
     pitch: PitchOption = None,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +38,7 @@ def evaluate_command(
         str, typer.Option("--labels", help="Of REAL: auto, folders, names, none, or a CSV or JSON file.")
     ] = "auto",
     pitch: Annotated[str, typer.Option("--pitch", help="How pitches are heard: pyin, crepe, or none.")] = "pyin",
-    vocoder: Annotated[
-        str | None, typer.Option("--vocoder", help="How mels become sound: griffinlim or the path of a bundle.")
-    ] = None,
+    vocoder: VocoderOption = None,
     save_reference: Annotated[
         Path | None, typer.Option("--save-reference", help="Keep what is needed of REAL in this .safetensors file.")
     ] = None,

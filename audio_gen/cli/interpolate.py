@@ -37,7 +37,7 @@ def interpolate_command(
     class_name: ClassOption = None,
     pitch: Annotated[float | None, typer.Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")] = None,
     temperature: TemperatureOption = 1.0,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,

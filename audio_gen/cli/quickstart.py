@@ -23,7 +23,7 @@ def quickstart_command(
     ),
     overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as data.segment_sec=1.")] = None,
     seed: SeedOption = 0,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,
@@ -79,7 +79,9 @@ def quickstart_command(
     say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
 
 
-def _check_choices(run: Path, model: str, overrides: list[str], minutes: float, vocoder: str, device: str) -> None:
+def _check_choices(
+    run: Path, model: str, overrides: list[str], minutes: float, vocoder: str | None, device: str
+) -> None:
     """Refuse what would only fail after training."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device

@@ -18,7 +18,7 @@ def reconstruct_command(
     ] = False,
     class_name: ClassOption = None,
     pitch: PitchOption = None,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,

@@ -25,7 +25,7 @@ def sample_command(
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png: the clips as one picture.")] = False,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Clips at a time; they come out the same.")] = 16,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,

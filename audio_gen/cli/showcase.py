@@ -27,7 +27,7 @@ CURVES = {
 
 
 def make_showcase(
-    run: Path, out: Path, report: Path, *, source: Path, source_name: str, seed: int, vocoder: str, device: str
+    run: Path, out: Path, report: Path, *, source: Path, source_name: str, seed: int, vocoder: str | None, device: str
 ) -> dict[str, Any]:
     """Make clips with a trained run and write the report about them.
 

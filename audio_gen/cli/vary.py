@@ -22,7 +22,7 @@ def vary_command(
     ] = None,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 1.0,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json_output: JsonOption = False,

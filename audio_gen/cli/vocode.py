@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def vocode_command(
     files: Annotated[list[Path], typer.Argument(help="Sound files, or .npy with natural-log mels (M, L).")],
     out: OutOption,
-    vocoder: VocoderOption = "griffinlim",
+    vocoder: VocoderOption = None,
     mel: Annotated[
         str | None, typer.Option("--mel", help="Mel preset; the default is the vocoder's own, or 44khz_128band_512x.")
     ] = None,

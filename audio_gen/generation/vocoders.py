@@ -1,8 +1,10 @@
-"""What turns a log-mel into sound: the classical inversion, always there, or a trained network."""
+"""What turns a log-mel into sound: a trained network where there is one for its mel, or the classical inversion."""
 
 import difflib
+import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,14 +14,16 @@ from torch import Tensor, nn
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
-from audio_gen.checkpoint import load_bundle
+from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
+from audio_gen.models.vocoder import Vocoder as Refined
 
 CLASSICAL = "griffinlim"
-PLANNED = ("small", "base")
 NETWORKS = ("vocoder", "vocos")
+MAX_ITERATIONS = 10_000
+NETWORK_ITERATIONS = 4  # of a network's sound; a classical inversion needs more
 BLOCK_FRAMES, OVERLAP_FRAMES = 2048, 32  # long sounds go through in blocks, so that hours need less than 1 GB
 # In nats. Full-scale white noise dips far below the first in some band; amplitudes do not, even if interpolated.
 LINEAR_ABOVE, LOUDEST, QUIETEST = -0.1, 15.0, -40.0
@@ -54,22 +58,33 @@ class LongMel(Protocol):
 class NetworkVocoder:
     """A trained vocoder from a bundle."""
 
-    def __init__(self, network: nn.Module, spec: MelSpec, name: str) -> None:
-        """Wrap `network`, which was trained on mels of `spec`."""
-        self.network, self.spec, self.name = network, spec, name
+    def __init__(self, network: nn.Module, spec: MelSpec, name: str, iterations: int | None = None) -> None:
+        """Wrap `network`, which was trained on mels of `spec`.
+
+        Args:
+            network: Log-mel to wave.
+            spec: Its mel.
+            name: What sidecars and reports call it.
+            iterations: Of Griffin-Lim on what it makes (see `stages_of`); None for those that it was trained with,
+                which is what `stream` gives.
+        """
+        self.network, self.spec, self.name, self.iterations = network, spec, name, iterations
 
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        return self.network(mel)
+        if self.iterations is None or not isinstance(self.network, Refined):
+            return self.network(mel)
+        return self.network(mel, iterations=self.iterations)
 
 
 def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
     """Make the vocoder that a user names.
 
     Args:
-        choice: "griffinlim" (also None), "griffinlim:N" for N iterations, the path of a vocoder's run or bundle, or one
-            of another project (see `load_peer`).
+        choice: A shipped one's name ("small"), "griffinlim", the path of a vocoder's run or bundle, each also with ":N"
+            for N iterations, or one of another project (see `load_peer`). "small:0" is the network with no more than
+            it was trained with. None is a shipped one where the mel is its own, and griffinlim elsewhere.
         spec: The mel that it must understand; None takes a network's own, or the default preset.
         device: Where a network is put.
 
@@ -78,40 +93,59 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         CheckpointError: The path holds no vocoder.
         MelMismatchError: The network was trained for another mel.
     """
-    name, _, iterations = (choice or CLASSICAL).partition(":")
-    if name == CLASSICAL:
-        return _classical(choice or CLASSICAL, iterations, spec or MelSpec.preset(DEFAULT_PRESET))
-    assert choice is not None
-    if name in PEERS and name != choice:
+    if choice is None:
+        choice = _default(spec or MelSpec.preset(DEFAULT_PRESET))
+    if choice.partition(":")[0] in PEERS and ":" in choice:
         return load_peer(choice, spec, device)
-    path = Path(choice)
-    if not path.exists():
+    name, count = _parsed(choice)
+    if name == CLASSICAL:
+        spec = spec or MelSpec.preset(DEFAULT_PRESET)
+        return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
+    path = Path(name) if Path(name).exists() else shipped(name)
+    if path is None:
         raise ConfigError(_unknown(choice))
+    known = one_line(path) if path == Path(name) else name
     bundle = load_bundle(path)
     if bundle.config["model"] not in NETWORKS:
         raise CheckpointError(
-            f"vocoder {one_line(path)}: holds a {bundle.config['model']}; give a run made with --model vocoder"
+            f"vocoder {known}: holds a {bundle.config['model']}; give a run made with --model vocoder"
         )
     own = MelSpec.from_dict(bundle.config["mel"])
     if spec is not None:
-        spec.check_same(own, "the model", f"the vocoder {one_line(path)}")
+        spec.check_same(own, "the model", f"the vocoder {known}")
     network = build_model(bundle.config, bundle.tensors).to(device)
-    return NetworkVocoder(network, own, f"{one_line(path)} ({bundle.digest})")
+    iterations = NETWORK_ITERATIONS if count is None else count or None
+    return NetworkVocoder(network, own, f"{known} ({bundle.digest})", iterations)
 
 
-def _classical(choice: str, iterations: str, spec: MelSpec) -> Vocoder:
-    if choice == CLASSICAL:
-        return GriffinLimVocoder(spec)
-    if not iterations.isdecimal() or not 1 <= int(iterations) <= 10_000:
-        raise ConfigError(f"vocoder ({choice}) must have 1 to 10000 iterations after the colon; try {CLASSICAL}:32")
-    return GriffinLimVocoder(spec, iterations=int(iterations))
+def _parsed(choice: str) -> tuple[str, int | None]:
+    """A vocoder's name or path, and the iterations after its last colon."""
+    name, colon, count = choice.rpartition(":")
+    if not colon or (Path(choice).exists() and name != CLASSICAL):
+        return choice, None
+    least = 1 if name == CLASSICAL else 0
+    if not count.isdecimal() or not least <= int(count) <= MAX_ITERATIONS:
+        if name != CLASSICAL and shipped(name) is None and not Path(name).exists():
+            return choice, None  # a path that is not there, which may have colons
+        raise ConfigError(
+            f"vocoder ({choice}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try {name}:8"
+        )
+    return name, int(count)
+
+
+@lru_cache(maxsize=8)
+def _default(spec: MelSpec) -> str:
+    """The shipped vocoder of a mel, or the classical way."""
+    for config in sorted(SHIPPED.glob(f"*/{CONFIG_NAME}"), reverse=True):
+        if MelSpec.from_dict(json.loads(config.read_text(encoding="utf-8"))["mel"]) == spec:
+            return config.parent.name
+    return CLASSICAL
 
 
 def _unknown(choice: str) -> str:
-    use = f"use {CLASSICAL}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
-    if choice in PLANNED:
-        return f"vocoder {choice!r}: no trained vocoder is shipped yet; {use}"
-    near = difflib.get_close_matches(choice, [CLASSICAL], n=1)
+    named = [CLASSICAL, *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}"))]
+    use = f"use {', '.join(named)}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
+    near = difflib.get_close_matches(choice, named, n=1)
     return f"vocoder {one_line(choice)!r}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)
 
 

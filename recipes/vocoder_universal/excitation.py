@@ -23,7 +23,9 @@ def spectra(wav: Tensor, n_fft: int) -> Tensor:
     """Complex STFT (F, L) of wav (T,), which goes in a circle; hops are a quarter of a window."""
     around = torch.cat([wav[-n_fft // 2 :], wav, wav[: n_fft // 2]])
     window = torch.hann_window(n_fft)
-    return torch.stft(around, n_fft, n_fft // 4, window=window, center=False, return_complex=True)[:, : len(wav) * 4 // n_fft]
+    return torch.stft(around, n_fft, n_fft // 4, window=window, center=False, return_complex=True)[
+        :, : len(wav) * 4 // n_fft
+    ]
 
 
 def wave(spectrum: Tensor, n_fft: int) -> Tensor:

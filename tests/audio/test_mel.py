@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters, overlap_add
+from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
+from audio_gen.audio.stft import overlap_add
 from audio_gen.errors import ConfigError, MelMismatchError
 
 SPEC = MelSpec.preset("44khz_128band_512x")

@@ -32,9 +32,22 @@ def test_an_untrained_network_keeps_the_amplitudes_that_it_starts_from() -> None
 
 
 def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
-    model = Vocoder(**ARGS, dim=16, blocks=1, nnls_iterations=8, projections=3)
+    model = Vocoder(**ARGS, dim=16, blocks=1, nnls_iterations=8)
     mel = MelFrontEnd(model.spec)(torch.randn(1, 1, 4096, generator=torch.Generator().manual_seed(0)) * 0.1)
-    assert torch.allclose(model(mel), GriffinLimVocoder(model.spec, iterations=3)(mel), atol=1e-4)
+    expected = GriffinLimVocoder(model.spec, iterations=3)(mel)
+    torch.testing.assert_close(model(mel, iterations=3), expected, atol=1e-4, rtol=0)
+    assert not torch.allclose(model(mel), expected, atol=1e-2)
+
+
+def test_iterations_with_a_gradient_are_those_without() -> None:
+    model = Vocoder(**ARGS, dim=16, blocks=1, low_projections=3)
+    for parameter in model.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    mel = MelFrontEnd(model.spec)(0.1 * torch.randn(2, 1, 4096))
+    for iterations in (None, 2):
+        with torch.no_grad():
+            expected = model(mel, iterations=iterations)
+        torch.testing.assert_close(model(mel, iterations=iterations), expected, atol=1e-5, rtol=0)
 
 
 def test_it_overfits_one_batch() -> None:

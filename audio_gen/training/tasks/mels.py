@@ -20,7 +20,7 @@ from audio_gen.training.task import Preview
 MIN_PITCHED_SHARE = 0.5
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
-QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 4, 16
+QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 1, 4
 
 Conditions = tuple[Tensor, Tensor]
 

@@ -11,7 +11,7 @@ import torch
 
 from audio_gen import config, distributed
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle
+from audio_gen.checkpoint import load_bundle, shipped
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -170,7 +170,7 @@ def _train_on(
         _warn_of_few(cache, tell)
     task.initialise(train)
     if init is not None:
-        bundle = load_bundle(init)
+        bundle = load_bundle(init if init.exists() else shipped(init) or init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
         task.start_from(bundle, init)
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}

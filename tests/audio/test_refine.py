@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
+from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
+from audio_gen.audio.refine import Bands, LowPart, _Fitted, low_part, refine
+from audio_gen.audio.stft import STFT
+
+SPEC = MelSpec.preset("44khz_128band_512x")
+CPU = torch.device("cpu")
+FRONT_END = MelFrontEnd(SPEC)
+
+
+def tones(seconds: float = 0.7) -> torch.Tensor:
+    time = torch.arange(SPEC.samples(SPEC.frames(round(seconds * SPEC.sample_rate)))) / SPEC.sample_rate
+    return sum(0.2 * torch.sin(2 * torch.pi * f0_hz * time) * torch.exp(-2 * time) for f0_hz in (220, 311, 523))[
+        None, None
+    ]
+
+
+def start(mel: torch.Tensor) -> torch.Tensor:
+    amplitude = nnls_amplitude(mel, SPEC)
+    return amplitude * initial_phasors(amplitude, SPEC)
+
+
+@pytest.mark.parametrize("decimation", [2, 8])
+def test_low_bins_are_the_spectrum_of_the_decimated_wave(decimation: int):
+    time = torch.arange(SPEC.samples(40))
+    frequencies = torch.tensor([150.0, 700.0]) / SPEC.sample_rate
+    waves = [
+        torch.sin(2 * torch.pi * frequencies[:, None] * time[::step]).sum(0)[None, None] for step in (1, decimation)
+    ]
+    # Sample 0 of both is at time 0, so that their frames' middles differ by half a sample of either.
+    whole, low = FRONT_END.stft(waves[0]), STFT(SPEC.n_fft // decimation, SPEC.hop_length // decimation)(waves[1])
+    size = low.shape[1] - 8
+    torch.testing.assert_close(whole[:, :size, 4:-4].abs(), decimation * low[:, :size, 4:-4].abs(), atol=0.5, rtol=1e-2)
+
+
+def test_the_parts_of_a_preset():
+    whole, low = low_part(SPEC, 1, CPU), low_part(SPEC, 8, CPU)
+    assert whole and low
+    assert (whole.size, whole.kept, whole.count) == (1025, 1025, 128)
+    # No band of the low part reaches beyond it, and it decides on bins that no other band touches.
+    filters = mel_filters(SPEC)
+    assert low.size == 129 and float(filters[: low.count, 128:].abs().max()) == 0
+    assert float(filters[low.count :, : low.kept].abs().max()) == 0 and low.kept > 110
+
+
+@pytest.mark.parametrize(
+    ("spec", "decimation"),
+    [(MelSpec(16000, 500, 130, 20), 4), (MelSpec(16000, 300, 100, 20), 8), (MelSpec(16000, 512, 256, 8), 8)],
+)
+def test_what_does_not_divide_or_holds_too_little_is_left_out(spec: MelSpec, decimation: int):
+    assert low_part(spec, decimation, CPU) is None
+    mel = MelFrontEnd(spec)(0.1 * torch.randn(1, 1, 8000))
+    x = torch.randn(1, spec.n_bins, mel.shape[-1], dtype=torch.complex64)
+    assert torch.equal(refine(x, mel, spec, [(decimation, 3), (1, 2)]), refine(x, mel, spec, [(1, 2)]))
+
+
+def test_blocks_are_the_matrix():
+    bands, filters = Bands(mel_filters(SPEC)), mel_filters(SPEC)
+    amplitude, mel = torch.rand(2, 5, SPEC.n_bins), torch.rand(2, 5, SPEC.n_mels)
+    torch.testing.assert_close(bands.mel(amplitude), amplitude @ filters.mT)
+    torch.testing.assert_close(bands.spread(mel), mel @ filters)
+
+
+def test_the_gradient_of_a_refit():
+    spec = MelSpec(16000, 64, 16, 10)
+    part = LowPart(spec, 1, CPU)
+    part.bands, part.kept = Bands(mel_filters(spec).double()), 25
+    spectrum = torch.randn(2, 3, 33, dtype=torch.complex128, requires_grad=True)
+    spread = torch.rand(2, 3, 33, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: _Fitted.apply(x, spread, part), (spectrum,))
+
+
+def test_without_iterations_it_is_the_inverse():
+    wav = tones()
+    spectrum, mel = FRONT_END.stft(wav), FRONT_END(wav)
+    torch.testing.assert_close(refine(spectrum, mel, SPEC, []), wav, atol=1e-5, rtol=0)
+
+
+def test_the_sound_itself_stays_where_it_is():
+    wav = tones()
+    made = refine(FRONT_END.stft(wav), FRONT_END(wav), SPEC, [(8, 4), (1, 2)])
+    assert float((made - wav).norm() / wav.norm()) < 0.02
+
+
+def test_low_iterations_make_the_low_bands_fit():
+    wav = tones()
+    mel = FRONT_END(wav)
+    low = low_part(SPEC, 8, CPU)
+    assert low
+
+    def error(stages: list[tuple[int, int]]) -> float:
+        made, real = (x[:, : low.count - 4].exp() for x in (FRONT_END(refine(start(mel), mel, SPEC, stages)), mel))
+        return float((made - real).norm() / real.norm())
+
+    assert error([(8, 64), (1, 2)]) < 0.5 * error([(1, 2)])
+
+
+def test_silence_stays_silent():
+    mel = torch.full((1, SPEC.n_mels, 20), LOG_FLOOR)
+    made = refine(torch.zeros(1, SPEC.n_bins, 20, dtype=torch.complex64), mel, SPEC, [(8, 8), (1, 2)])
+    assert made.isfinite().all() and float(made.abs().max()) == 0
