@@ -27,7 +27,7 @@ def train_command(
     images: Annotated[int | None, typer.Option("--images", help="Length of the run in clips seen.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="When to end, such as '2026-01-01 07:00'.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="A bundle to start from.")] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="A run or bundle to start from, or small.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Choose threads, size and batch by a short probe.")] = False,
     profile: Annotated[int, typer.Option("--profile", min=0, help="Time so many steps, part by part.")] = 0,

@@ -1,10 +1,8 @@
 """What turns a log-mel into sound: a trained network where there is one for its mel, or the classical inversion."""
 
 import difflib
-import json
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,13 +12,13 @@ from torch import Tensor, nn
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
-from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped
+from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder as Refined
 
-CLASSICAL = "griffinlim"
+CLASSICAL, DEFAULT_NETWORK = "griffinlim", "small"
 NETWORKS = ("vocoder", "vocos")
 MAX_ITERATIONS = 10_000
 NETWORK_ITERATIONS = 4  # of a network's sound; a classical inversion needs more
@@ -101,7 +99,7 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     if name == CLASSICAL:
         spec = spec or MelSpec.preset(DEFAULT_PRESET)
         return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
-    path = Path(name) if Path(name).exists() else shipped(name)
+    path = Path(name) if Path(name).exists() else shipped(name, spec.to_dict() if spec else None)
     if path is None:
         raise ConfigError(_unknown(choice))
     known = one_line(path) if path == Path(name) else name
@@ -133,17 +131,17 @@ def _parsed(choice: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-@lru_cache(maxsize=8)
 def _default(spec: MelSpec) -> str:
     """The shipped vocoder of a mel, or the classical way."""
-    for config in sorted(SHIPPED.glob(f"*/{CONFIG_NAME}"), reverse=True):
-        if MelSpec.from_dict(json.loads(config.read_text(encoding="utf-8"))["mel"]) == spec:
-            return config.parent.name
-    return CLASSICAL
+    folder = shipped(DEFAULT_NETWORK, spec.to_dict())
+    return DEFAULT_NETWORK if folder and shipped_mel(folder) == spec.to_dict() else CLASSICAL
 
 
 def _unknown(choice: str) -> str:
-    named = [CLASSICAL, *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}"))]
+    named = [
+        CLASSICAL,
+        *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}") if "-" not in folder.parent.name),
+    ]
     use = f"use {', '.join(named)}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
     near = difflib.get_close_matches(choice, named, n=1)
     return f"vocoder {one_line(choice)!r}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)

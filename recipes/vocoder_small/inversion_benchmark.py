@@ -65,7 +65,7 @@ def with_librosa(spec: MelSpec, iterations: int) -> Invert:
 def methods(spec: MelSpec) -> dict[str, Invert]:
     """Return what is compared, by the name to print."""
     table: dict[str, Invert] = {}
-    for n in (4, 8, 16, 32, 60):
+    for n in (1, 2, 4, 8, 16, 32):
         table[f"GriffinLimVocoder, {n} iterations"] = GriffinLimVocoder(spec, iterations=n)
     table["the same without refitting, 32"] = fixed_amplitudes(spec, 32)
     for n in (32, 60):

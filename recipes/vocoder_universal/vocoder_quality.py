@@ -214,7 +214,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
 def copied(invert: Invert, front_end: MelFrontEnd, wav: Tensor) -> Tensor:
     """Wav (T,) through its mel and back."""
     with torch.no_grad():
-        mel = front_end(wav[None, None].to(front_end.window.device))
+        mel = front_end(wav[None, None].to(front_end.filters.device))
         copy = invert(mel)[0, 0, : len(wav)].float().cpu()
     if not bool(copy.isfinite().all()):
         raise DataError("a vocoder made NaN or infinite samples of a sound; measure a run that has not diverged")

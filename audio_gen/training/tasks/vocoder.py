@@ -107,10 +107,9 @@ class VocoderTask:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args = {**spec.to_dict(), **net.model_dump(exclude={"head"})}
-        if net.head == "vocos":
-            for key in ("low_projections", "projections"):
-                del self.args[key]
+        self.args = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
+        if net.head == "vocoder":
+            self.args |= {"low_projections": net.low_projections, "projections": net.projections}
         self.vocoder = HEADS[net.head](**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
