@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.mel import MelSpec, mel_filters
-from audio_gen.audio.refine import MOMENTUM, Stages, linear_mel, refine, stages_of
+from audio_gen.audio.refine import MOMENTUM, Stages, bands_of, linear_mel, refine, stages_of
 from audio_gen.audio.stft import STFT
 
 EXCITATION = Path(__file__).parent / "excitation.npy"  # recipes/vocoder_universal/excitation.py made it
@@ -98,13 +98,14 @@ class GriffinLimVocoder:
 
 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
-    filters, target = mel_filters(spec).to(mel.device), linear_mel(mel)
-    spread = product(filters.mT, target)
+    bands, target = bands_of(spec, mel.device), linear_mel(mel).mT.contiguous()  # (B, M, L) -> (B, L, M)
+    spread = bands.spread(target)
     # An amplitude of exactly 0 would stay there.
-    amplitude = product(pinv_filters(spec).to(mel.device), target).clamp(min=TINY)
+    amplitude = (target @ pinv_filters(spec).to(mel.device).mT).clamp_(min=TINY)
     for _ in range(iterations):
-        amplitude = _refitted(amplitude, spread, filters)
-    return amplitude
+        made = bands.spread(bands.mel(amplitude)).add_(TINY)
+        amplitude.mul_(torch.div(spread, made, out=made))
+    return amplitude.mT  # (B, L, F) -> (B, F, L)
 
 
 def _griffin_lim_clip(amplitude: Tensor, spec: MelSpec, iterations: int, momentum: float, seed: int) -> Tensor:
@@ -122,17 +123,6 @@ def _griffin_lim_clip(amplitude: Tensor, spec: MelSpec, iterations: int, momentu
         spectrum.mul_(amplitude / _modulus(spectrum).clamp_(min=TINY))
         previous = consistent
     return stft.overlapped(spectrum) / coverage
-
-
-def product(matrix: Tensor, x: Tensor) -> Tensor:
-    """Return matrix @ x for x (B, N, L), with the result's N side by side in memory, as the FFT has its bins."""
-    return (x.mT @ matrix.mT).mT
-
-
-def _refitted(amplitude: Tensor, spread: Tensor, filters: Tensor) -> Tensor:
-    """Take one multiplicative step from amplitudes (B, F, L) towards a linear mel; `spread` is filters.T @ mel."""
-    made = product(filters.mT, product(filters, amplitude)).add_(TINY)
-    return torch.div(spread, made, out=made).mul_(amplitude)
 
 
 def _modulus(spectrum: Tensor) -> Tensor:

@@ -157,6 +157,13 @@ def low_part(spec: MelSpec, decimation: int, device: torch.device) -> LowPart | 
     return part if decimation == 1 or part.count >= MIN_BANDS else None
 
 
+def bands_of(spec: MelSpec, device: torch.device) -> Bands:
+    """The mel filters of a spec as blocks."""
+    whole = low_part(spec, 1, device)
+    assert whole is not None
+    return whole.bands
+
+
 def scaled(spectrum: Tensor, factor: Tensor) -> Tensor:
     """A complex spectrum times real factors; the product of the two kinds would make the factors complex first."""
     return torch.view_as_complex(torch.view_as_real(spectrum) * factor[..., None])

@@ -2,14 +2,20 @@
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
 
-RUN_NAME, SOUNDS_NAME, REPORT_NAME = "run", "sounds", "report.html"
+if TYPE_CHECKING:
+    from audio_gen.audio.mel import MelSpec
+    from audio_gen.cli.train import TrainTeller
+
+RUN_NAME, SOUNDS_NAME, VOCODER_NAME, REPORT_NAME = "run", "sounds", "vocoder", "report.html"
 MODELS = ("gan", "vae")
 GENERATED = "generated"  # clips under samples/ that models made: nothing to learn from
 
@@ -36,7 +42,8 @@ def quickstart_command(
     import math
 
     from audio_gen.cli.common import emit_json, say
-    from audio_gen.cli.train import TrainTeller
+    from audio_gen.cli.tuning import tuned_vocoder
+    from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.errors import ConfigError
     from audio_gen.training.tasks import train_run
 
@@ -46,27 +53,30 @@ def quickstart_command(
         raise ConfigError(f"--model {model}: must be {' or '.join(MODELS)}")
     run = out / RUN_NAME
     # With --force the old run is moved aside, so its settings do not count.
-    _check_choices(out / "new" if force else run, model, overrides or [], minutes, vocoder, device)
+    spec = _check_choices(out / "new" if force else run, model, overrides or [], minutes, vocoder, device)
     _check_folder(out, force=force)
     started = time.monotonic()
     source = _bundled(out) if folder is None else folder
     _inspect(source, json_output)
-    teller = TrainTeller(json_output=json_output)
-    try:
+    with _telling(json_output) as teller:
         train_run(
             source, run, model=model, overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
             on_event=teller,
         )  # fmt: skip
-    finally:
-        teller.close()
-    if teller.end.get("stopped_by"):
-        say(f"stopped by {teller.end['stopped_by']}, all is saved; run the same command again to go on")
-        raise typer.Exit(1)
+    about_vocoder = None
+    if vocoder is None:
+        say("now the vocoder, on the same sounds", json_output=json_output)
+        cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
+        with _telling(json_output) as teller:
+            vocoder, about_vocoder = tuned_vocoder(
+                cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
+            )
+        say(about_vocoder, json_output=json_output)
     from audio_gen.cli.showcase import make_showcase
 
     result = make_showcase(
         run, out, out / REPORT_NAME, source=source, seed=seed, vocoder=vocoder, device=device,
-        source_name="the bundled samples" if folder is None else folder.resolve().name,
+        about_vocoder=about_vocoder, source_name="the bundled samples" if folder is None else folder.resolve().name,
     )  # fmt: skip
     took_min = (time.monotonic() - started) / 60
     if json_output:
@@ -81,8 +91,8 @@ def quickstart_command(
 
 def _check_choices(
     run: Path, model: str, overrides: list[str], minutes: float, vocoder: str | None, device: str
-) -> None:
-    """Refuse what would only fail after training."""
+) -> "MelSpec":
+    """Refuse what would only fail after training; return the mel."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device
     from audio_gen.generation.vocoders import load_vocoder
@@ -90,7 +100,25 @@ def _check_choices(
 
     resolve_device(device)
     mel = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
-    load_vocoder(vocoder, MelSpec.preset(mel) if isinstance(mel, str) else MelSpec.from_dict(mel))
+    spec = MelSpec.preset(mel) if isinstance(mel, str) else MelSpec.from_dict(mel)
+    load_vocoder(vocoder, spec)
+    return spec
+
+
+@contextmanager
+def _telling(json_output: bool) -> "Iterator[TrainTeller]":
+    """Show a training; one that was stopped ends the command."""
+    from audio_gen.cli.common import say
+    from audio_gen.cli.train import TrainTeller
+
+    teller = TrainTeller(json_output=json_output)
+    try:
+        yield teller
+    finally:
+        teller.close()
+    if teller.end.get("stopped_by"):
+        say(f"stopped by {teller.end['stopped_by']}, all is saved; run the same command again to go on")
+        raise typer.Exit(1)
 
 
 def _check_folder(out: Path, *, force: bool) -> None:

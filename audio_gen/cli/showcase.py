@@ -27,7 +27,16 @@ CURVES = {
 
 
 def make_showcase(
-    run: Path, out: Path, report: Path, *, source: Path, source_name: str, seed: int, vocoder: str | None, device: str
+    run: Path,
+    out: Path,
+    report: Path,
+    *,
+    source: Path,
+    source_name: str,
+    seed: int,
+    vocoder: str | None,
+    device: str,
+    about_vocoder: str | None = None,
 ) -> dict[str, Any]:
     """Make clips with a trained run and write the report about them.
 
@@ -39,6 +48,7 @@ def make_showcase(
         source_name: What the report calls it.
         seed: Of the first sample.
         vocoder: See `load_vocoder`.
+        about_vocoder: What the report says of how it was chosen.
         device: Where to compute.
 
     Returns:
@@ -74,6 +84,7 @@ def make_showcase(
             f"sound) in {training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
             f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
             f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
+            *([about_vocoder] if about_vocoder else []),
             *sentences,
         ],
         sections=[

@@ -92,7 +92,7 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         MelMismatchError: The network was trained for another mel.
     """
     if choice is None:
-        choice = _default(spec or MelSpec.preset(DEFAULT_PRESET))
+        choice = default_vocoder(spec or MelSpec.preset(DEFAULT_PRESET))
     if choice.partition(":")[0] in PEERS and ":" in choice:
         return load_peer(choice, spec, device)
     name, count = _parsed(choice)
@@ -131,8 +131,8 @@ def _parsed(choice: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-def _default(spec: MelSpec) -> str:
-    """The shipped vocoder of a mel, or the classical way."""
+def default_vocoder(spec: MelSpec) -> str:
+    """The name of the vocoder that is used where none is named: a shipped one of that mel, or the classical way."""
     folder = shipped(DEFAULT_NETWORK, spec.to_dict())
     return DEFAULT_NETWORK if folder and shipped_mel(folder) == spec.to_dict() else CLASSICAL
 
