@@ -23,6 +23,8 @@ LOW_PER_WHOLE = 16  # iterations of the low part for each of the whole spectrum
 MIN_BANDS = 4  # a part with fewer is left alone
 FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
 SILENT_AMPLITUDE, SILENT_POWER = 1e-9, 1e-14
+TINY = 1e-12
+MAX_RATIO = 1e4  # of amplitudes that a mel asks for and those that are there
 
 Stages = Sequence[tuple[int, int]]  # (decimation, iterations), in this order
 
@@ -55,7 +57,7 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
     Returns:
         The wave (B, 1, L * hop_length).
 
-    Source: Perraudin 2013, algorithm 2; the refit is Lee & Seung 2001, eq. 4.
+    Source: Perraudin 2013, algorithm 2, with amplitudes that are scaled to fit the mel.
     """
     with torch.autocast(spectrum.device.type, enabled=False):
         x, target = spectrum.mT.contiguous(), linear_mel(mel.float()).mT  # (B, F, L) -> (B, L, F)
@@ -113,36 +115,42 @@ class LowPart:
         inside = filters[:, self.size - 1 :].sum(dim=1) == 0 if decimation > 1 else filters.sum(dim=1) > 0
         self.count = int(inside.sum())  # of bands, which are sorted by frequency
         self.bands = Bands(filters[: self.count, : self.size])
+        self.share = 1 / self.bands.spread(torch.ones(1, 1, self.count, device=device)).clamp(min=TINY)
         outside = filters[self.count :, : self.size].sum(dim=0) > 0
         self.kept = int(outside.nonzero()[0]) if bool(outside.any()) else self.size  # bins that this part decides on
 
     def refined(self, x: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
         """Spectrum (B, L, F), mel amplitudes (B, L, M) -> spectrum (B, L, F) with this part's bins refined."""
-        low, spread, previous = x[..., : self.size], self.bands.spread(target[..., : self.count]), None
+        low, target, previous = x[..., : self.size], target[..., : self.count], None
         coverage = self.stft.coverage(x.shape[1])
         for _ in range(iterations):
             wave_like = self.stft(self.stft.overlapped(low.mT) / coverage).mT
-            low = self._ahead(wave_like, previous, spread, momentum)
+            low = self._ahead(wave_like, previous, target, momentum)
             previous = wave_like if momentum else None
         return low if self.kept == x.shape[-1] else torch.cat([low[..., : self.kept], x[..., self.kept :]], dim=-1)
 
-    def fit(self, amplitude: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-        """What amplitudes (B, L, F) are multiplied by to fit a mel, and the divisor in it."""
-        made = self.bands.spread(self.bands.mel(amplitude)).add_(SILENT_AMPLITUDE)
-        fit = spread / made
-        fit[..., self.kept :] = 1
-        return fit, made
+    def fit(self, amplitude: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What to multiply amplitudes (B, L, F) by to fit mel amplitudes (B, L, M).
 
-    def _ahead(self, wave_like: Tensor, previous: Tensor | None, spread: Tensor, momentum: float) -> Tensor:
+        Returns:
+            The factors of bins (B, L, F), those of bands (B, L, M), between which each bin's is interpolated, and the
+            mel amplitudes as they are (B, L, M).
+        """
+        made = self.bands.mel(amplitude).add_(SILENT_AMPLITUDE)
+        ratio = (target / made).clamp_(max=MAX_RATIO)
+        fit = self.bands.spread(ratio).mul_(self.share)
+        fit[..., self.kept :] = 1
+        return fit, ratio, made
+
+    def _ahead(self, wave_like: Tensor, previous: Tensor | None, target: Tensor, momentum: float) -> Tensor:
         """The refitted amplitudes with phases that go on from those before."""
         if previous is None:
-            return _Fitted.apply(wave_like, spread, self)
+            return _Fitted.apply(wave_like, target, self)
         if wave_like.requires_grad:
             ahead = wave_like + momentum * (wave_like - previous)
         else:
             ahead = previous.mul_(-momentum).add_(wave_like, alpha=1 + momentum)
-        amplitude = power(wave_like).sqrt_()
-        return scaled(ahead, self.fit(amplitude, spread)[0] * amplitude * power(ahead).rsqrt())
+        return _Turned.apply(wave_like, ahead, target, self)
 
 
 @lru_cache(maxsize=32)
@@ -173,19 +181,50 @@ class _Fitted(torch.autograd.Function):
     """A spectrum with its amplitudes refitted, and the gradient of that, in a fraction of autograd's memory traffic."""
 
     @staticmethod
-    def forward(ctx: Any, spectrum: Tensor, spread: Tensor, part: LowPart) -> Tensor:
+    def forward(ctx: Any, spectrum: Tensor, target: Tensor, part: LowPart) -> Tensor:
         amplitude = power(spectrum).sqrt_()
-        fit, made = part.fit(amplitude, spread)
-        ctx.save_for_backward(spectrum, amplitude, fit, made)
+        fit, ratio, made = part.fit(amplitude, target)
+        ctx.save_for_backward(spectrum, amplitude, fit, ratio, made)
         ctx.part = part
         return scaled(spectrum, fit)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        spectrum, amplitude, fit, made = ctx.saved_tensors
-        gradient, bands = gradients[0].resolve_conj(), ctx.part.bands
-        along = torch.addcmul(gradient.real * spectrum.real, gradient.imag, spectrum.imag)  # of the fit
-        of_made = along * fit / made
-        of_made[..., ctx.part.kept :] = 0
-        of_amplitude = bands.spread(bands.mel(of_made)) / amplitude
-        return scaled(gradient, fit) - scaled(spectrum, of_amplitude), None, None
+        spectrum, amplitude, fit, ratio, made = ctx.saved_tensors
+        gradient = gradients[0].resolve_conj()
+        of_amplitude = _through_fit(_along(gradient, spectrum), ratio, made, ctx.part)
+        return scaled(gradient, fit) - scaled(spectrum, of_amplitude / amplitude), None, None
+
+
+class _Turned(torch.autograd.Function):
+    """The refitted amplitudes of one spectrum with the phases of another."""
+
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor, ahead: Tensor, target: Tensor, part: LowPart) -> Tensor:
+        amplitude, inverse = power(spectrum).sqrt_(), power(ahead).rsqrt_()
+        fit, ratio, made = part.fit(amplitude, target)
+        ctx.save_for_backward(spectrum, ahead, amplitude, inverse, fit, ratio, made)
+        ctx.part = part
+        return scaled(ahead, fit * amplitude * inverse)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        spectrum, ahead, amplitude, inverse, fit, ratio, made = ctx.saved_tensors
+        gradient = gradients[0].resolve_conj()
+        along = _along(gradient, ahead) * inverse  # of the length of the result
+        of_amplitude = along * fit - _through_fit(along * amplitude, ratio, made, ctx.part)
+        # What turns the phase: the gradient without its part along the phasor.
+        turned = gradient - scaled(ahead, along * inverse)
+        return scaled(spectrum, of_amplitude / amplitude), scaled(turned, fit * amplitude * inverse), None, None
+
+
+def _along(gradient: Tensor, spectrum: Tensor) -> Tensor:
+    """The real products of a gradient and a spectrum: the gradient of real factors of the spectrum."""
+    return torch.addcmul(gradient.real * spectrum.real, gradient.imag, spectrum.imag)
+
+
+def _through_fit(of_fit: Tensor, ratio: Tensor, made: Tensor, part: LowPart) -> Tensor:
+    """Minus the gradient of amplitudes through `LowPart.fit`, from that of its factors; both (B, L, F)."""
+    of_fit = of_fit * part.share
+    of_fit[..., part.kept :] = 0
+    return part.bands.spread(part.bands.mel(of_fit) * torch.where(ratio < MAX_RATIO, ratio / made, 0.0))

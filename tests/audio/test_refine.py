@@ -4,7 +4,7 @@ import torch
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
-from audio_gen.audio.refine import Bands, LowPart, _Fitted, low_part, refine
+from audio_gen.audio.refine import Bands, LowPart, _Fitted, _Turned, low_part, refine
 from audio_gen.audio.stft import STFT
 
 SPEC = MelSpec.preset("44khz_128band_512x")
@@ -74,13 +74,15 @@ def test_blocks_are_the_matrix():
     torch.testing.assert_close(bands.spread(mel), mel @ filters)
 
 
-def test_the_gradient_of_a_refit():
+@pytest.mark.parametrize("kept", [25, 33])
+def test_the_gradients_of_refits(kept: int):
     spec = MelSpec(16000, 64, 16, 10)
     part = LowPart(spec, 1, CPU)
-    part.bands, part.kept = Bands(mel_filters(spec).double()), 25
-    spectrum = torch.randn(2, 3, 33, dtype=torch.complex128, requires_grad=True)
-    spread = torch.rand(2, 3, 33, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: _Fitted.apply(x, spread, part), (spectrum,))
+    part.bands, part.share, part.kept = Bands(mel_filters(spec).double()), part.share.double(), kept
+    spectrum, ahead = (torch.randn(2, 3, 33, dtype=torch.complex128, requires_grad=True) for _ in range(2))
+    target = torch.rand(2, 3, 10, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: _Fitted.apply(x, target, part), (spectrum,))
+    assert torch.autograd.gradcheck(lambda x, y: _Turned.apply(x, y, target, part), (spectrum, ahead))
 
 
 def test_without_iterations_it_is_the_inverse():
@@ -92,7 +94,7 @@ def test_without_iterations_it_is_the_inverse():
 def test_the_sound_itself_stays_where_it_is():
     wav = tones()
     made = refine(FRONT_END.stft(wav), FRONT_END(wav), SPEC, [(8, 4), (1, 2)])
-    assert float((made - wav).norm() / wav.norm()) < 0.02
+    assert float((made - wav).norm() / wav.norm()) < 0.03
 
 
 def test_low_iterations_bring_strokes_nearer():
