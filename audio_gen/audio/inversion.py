@@ -87,7 +87,7 @@ class GriffinLimVocoder:
 
     def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
-        stages = stages_of(self.iterations if iterations is None else iterations)
+        stages = stages_of(self.iterations if iterations is None else iterations, self.spec)
         # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
         return torch.cat([self._inverted(clip, stages) for clip in mel.float().split(1)])
 

@@ -6,6 +6,7 @@ how a sound goes on from frame to frame; the rest is left to a few iterations of
 Differentiable, so that a network learns what iterations leave over.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -18,7 +19,7 @@ from audio_gen.audio.mel import LOG_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.stft import STFT
 
 MOMENTUM = 0.99
-LOW = 8  # decimation: of 44.1 kHz the bins up to 2.6 kHz
+LOW_HZ = 2700.0  # the low part's end, about: 2.6 kHz at 44.1 and 22.05 kHz
 LOW_PER_WHOLE = 16  # iterations of the low part for each of the whole spectrum
 MIN_BANDS = 4  # a part with fewer is left alone
 FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
@@ -39,9 +40,14 @@ def power(spectrum: Tensor) -> Tensor:
     return torch.addcmul(spectrum.real * spectrum.real, spectrum.imag, spectrum.imag) + SILENT_POWER
 
 
-def stages_of(iterations: int) -> Stages:
+def low_decimation(spec: MelSpec) -> int:
+    """The power of two by which a wave is decimated to its low part."""
+    return 2 ** max(1, round(math.log2(spec.nyquist / LOW_HZ)))
+
+
+def stages_of(iterations: int, spec: MelSpec) -> Stages:
     """Iterations of the whole spectrum, and those of its low part before them."""
-    return ((LOW, LOW_PER_WHOLE * iterations), (1, iterations))
+    return ((low_decimation(spec), LOW_PER_WHOLE * iterations), (1, iterations))
 
 
 def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentum: float = MOMENTUM) -> Tensor:

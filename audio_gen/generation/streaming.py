@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from audio_gen.audio.inversion import advanced_cycles, initial_phasors
 from audio_gen.audio.mel import MelSpec
-from audio_gen.audio.refine import LOW, low_part
+from audio_gen.audio.refine import low_decimation, low_part
 from audio_gen.errors import ConfigError
 from audio_gen.generation.peers import BigVGANVocoder
 from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
@@ -63,7 +63,7 @@ def context_frames(vocoder: Vocoder) -> int:
         return reach + overlapping
     # A projection takes a frame to samples and back: to all frames whose windows overlap with its own.
     projection = -(-(spec.n_fft - spec.hop_length) // spec.hop_length)
-    low = network.low_projections if low_part(spec, LOW, torch.device("cpu")) else 0
+    low = network.low_projections if low_part(spec, low_decimation(spec), torch.device("cpu")) else 0
     return max(reach, overlapping) + (low + network.projections) * projection + overlapping
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.refine import LOW, SILENT_POWER, refine, stages_of
+from audio_gen.audio.refine import SILENT_POWER, low_decimation, refine, stages_of
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -112,9 +112,9 @@ class Vocoder(nn.Module):
         """
         spectrum = self.spectrum(mel, start)
         if iterations is None:
-            trained = ((LOW, self.low_projections), (1, self.projections))
+            trained = ((low_decimation(self.spec), self.low_projections), (1, self.projections))
             return refine(spectrum, mel, self.spec, trained, momentum=0.0)
-        return refine(spectrum, mel, self.spec, stages_of(iterations))
+        return refine(spectrum, mel, self.spec, stages_of(iterations, self.spec))
 
 
 class VocosHead(nn.Module):
