@@ -49,6 +49,8 @@ def tuned_vocoder(
     shipped, kept_out = default_vocoder(spec), cache.split("val")
     if shipped == CLASSICAL:
         return None, f"No vocoder that was trained for this mel comes with audio_gen, so {CLASSICAL} was used."
+    if not _is_its_own(spec, shipped):
+        return None, f"The vocoder {shipped} was used as it is: it can be tuned for its own mel only."
     if len(kept_out) < FEWEST:
         return (
             None,
@@ -66,6 +68,13 @@ def tuned_vocoder(
     if after < BETTER * before:
         return str(run), f"{found}, so this one is used."
     return None, f"{found}, which is no gain, so {shipped} is used as it comes."
+
+
+def _is_its_own(spec: "MelSpec", vocoder: str) -> bool:
+    from audio_gen.checkpoint import shipped, shipped_mel
+
+    folder = shipped(vocoder, spec.to_dict())
+    return folder is not None and shipped_mel(folder) == spec.to_dict()
 
 
 def _shape(spec: "MelSpec", vocoder: str) -> list[str]:

@@ -14,6 +14,7 @@ from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
 from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
+from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder as Refined
@@ -108,12 +109,14 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         raise CheckpointError(
             f"vocoder {known}: holds a {bundle.config['model']}; give a run made with --model vocoder"
         )
-    own = MelSpec.from_dict(bundle.config["mel"])
-    if spec is not None:
-        spec.check_same(own, "the model", f"the vocoder {known}")
+    own, label = MelSpec.from_dict(bundle.config["mel"]), f"{known} ({bundle.digest})"
     network = build_model(bundle.config, bundle.tensors).to(device)
     iterations = NETWORK_ITERATIONS if count is None else count or None
-    return NetworkVocoder(network, own, f"{known} ({bundle.digest})", iterations)
+    if spec is not None and isinstance(network, Refined) and rate_factor(spec, own):
+        return LowerRateVocoder(network, spec, label, iterations)
+    if spec is not None:
+        spec.check_same(own, "the model", f"the vocoder {known}")
+    return NetworkVocoder(network, own, label, iterations)
 
 
 def _parsed(choice: str) -> tuple[str, int | None]:
@@ -134,7 +137,8 @@ def _parsed(choice: str) -> tuple[str, int | None]:
 def default_vocoder(spec: MelSpec) -> str:
     """The name of the vocoder that is used where none is named: a shipped one of that mel, or the classical way."""
     folder = shipped(DEFAULT_NETWORK, spec.to_dict())
-    return DEFAULT_NETWORK if folder and shipped_mel(folder) == spec.to_dict() else CLASSICAL
+    own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
+    return DEFAULT_NETWORK if own and (own == spec or rate_factor(spec, own)) else CLASSICAL
 
 
 def _unknown(choice: str) -> str:

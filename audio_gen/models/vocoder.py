@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.refine import SILENT_POWER, low_decimation, refine, stages_of
+from audio_gen.audio.refine import MOMENTUM, SILENT_POWER, Stages, low_decimation, refine, stages_of
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -110,11 +110,13 @@ class Vocoder(nn.Module):
             start: What makes the phasors that a part begins with of its amplitudes; None is for whole clips.
             iterations: As many, with momentum, in place of those that it was trained with; see `stages_of`.
         """
-        spectrum = self.spectrum(mel, start)
+        return refine(self.spectrum(mel, start), mel, self.spec, *self.stages(iterations, self.spec))
+
+    def stages(self, iterations: int | None, spec: MelSpec) -> tuple[Stages, float]:
+        """Stages and momentum of `refine` for mels of a spec; `iterations` as in `forward`."""
         if iterations is None:
-            trained = ((low_decimation(self.spec), self.low_projections), (1, self.projections))
-            return refine(spectrum, mel, self.spec, trained, momentum=0.0)
-        return refine(spectrum, mel, self.spec, stages_of(iterations, self.spec))
+            return ((low_decimation(spec), self.low_projections), (1, self.projections)), 0.0
+        return stages_of(iterations, spec), MOMENTUM
 
 
 class VocosHead(nn.Module):

@@ -1,0 +1,49 @@
+"""A vocoder network on mels of a lower sample rate, without other weights.
+
+Frames of 2048 samples at 44.1 kHz and of 1024 at 22.05 kHz are the same moments, and the spectrum at the lower rate is
+the lower half of that at the higher one. So amplitudes found from a mel of the lower rate give the network a mel of its
+own, whose upper half is silent, and the lower half of the network's spectrum is refined to fit the mel that was given.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.inversion import nnls_amplitude
+from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
+from audio_gen.audio.refine import refine
+from audio_gen.models.vocoder import Vocoder
+
+
+def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
+    """How many times lower the rate of `spec` is than that of `own`; None where frames are not the same moments."""
+    factor = own.sample_rate // spec.sample_rate
+    theirs = (own.sample_rate, own.n_fft, own.hop_length)
+    return (
+        factor
+        if factor > 1 and theirs == tuple(factor * x for x in (spec.sample_rate, spec.n_fft, spec.hop_length))
+        else None
+    )
+
+
+class LowerRateVocoder:
+    """A network that speaks for mels of a lower rate."""
+
+    def __init__(self, network: Vocoder, spec: MelSpec, name: str, iterations: int | None) -> None:
+        """Wrap `network` for mels of `spec`; the rest as for `NetworkVocoder`."""
+        factor = rate_factor(spec, network.spec)
+        assert factor
+        self.network, self.spec, self.iterations, self._factor = network, spec, iterations, factor
+        self.name = f"{name} at {spec.sample_rate / 1000:g} kHz"
+
+    @torch.no_grad()
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+        spectrum = self.network.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
+        return refine(spectrum, mel, self.spec, *self.network.stages(self.iterations, self.spec))
+
+    def _own_mel(self, mel: Tensor) -> Tensor:
+        """The log-mel of the network's own definition (B, M', L) of a sound with this one (B, M, L)."""
+        own = self.network.spec
+        amplitude = F.pad(self._factor * nnls_amplitude(mel, self.spec), (0, 0, 0, own.n_bins - self.spec.n_bins))
+        return torch.log((mel_filters(own).to(mel.device) @ amplitude).clamp(min=MEL_FLOOR))
