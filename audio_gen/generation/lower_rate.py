@@ -39,6 +39,10 @@ class LowerRateVocoder:
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
+        return torch.cat([self._wav(clip) for clip in mel.split(1)])
+
+    def _wav(self, mel: Tensor) -> Tensor:
         spectrum = self.network.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
         return refine(spectrum, mel, self.spec, *self.network.stages(self.iterations, self.spec))
 

@@ -74,7 +74,8 @@ class NetworkVocoder:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
         if self.iterations is None or not isinstance(self.network, Refined):
             return self.network(mel)
-        return self.network(mel, iterations=self.iterations)
+        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
+        return torch.cat([self.network(clip, iterations=self.iterations) for clip in mel.split(1)])
 
 
 def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:

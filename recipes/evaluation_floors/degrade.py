@@ -118,9 +118,8 @@ def table() -> dict[str, Degrade]:
     return {
         "mp3 48k": mp3(48),
         "mp3 32k": mp3(32),
-        "griffinlim:32": griffinlim(32),
-        "griffinlim:16": griffinlim(16),
-        "griffinlim:4": griffinlim(4),
+        "griffinlim:8": griffinlim(8),
+        "griffinlim:1": griffinlim(1),
         "plain Griffin-Lim 32": plain_griffinlim(32),
         "low-pass 4 kHz": low_pass(4000),
         "noise 30 dB below": with_noise(30),

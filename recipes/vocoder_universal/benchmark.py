@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Vocoders side by side: what copies of kept-out sounds lose, and how fast they are made.
 
-    python benchmark.py quality --corpus CORPUS [--split test] --vocoder griffinlim:32 griffinlim:60 RUN ..
+    python benchmark.py quality --corpus CORPUS [--split test] --vocoder small griffinlim:8 RUN ..
         [--librosa 32 60] [--fgla 32] [--json FILE]
     python benchmark.py quality --groups notes=DIR drums=DIR speech=DIR loops=DIR --vocoder ..
     python benchmark.py speed --vocoder RUN .. [--peers vocos bigvgan hifigan] [--threads 2] [--seconds 10 60]

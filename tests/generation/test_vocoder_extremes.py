@@ -1,6 +1,6 @@
 """Vocoders at the limits: silence, DC, full scale, the lowest and highest tones, the shortest clips.
 
-None of these vocoders is trained, so they show what the path from mel to sound itself does.
+The network with random weights shows what the path from mel to sound itself does; `small` is the one that is shipped.
 """
 
 from collections.abc import Callable
@@ -33,6 +33,7 @@ def random_network(spec: MelSpec) -> Vocoder:
 MAKERS: dict[str, Callable[[MelSpec], Vocoder]] = {
     "griffinlim:4": lambda spec: load_vocoder("griffinlim:4", spec),
     "network": random_network,
+    "small": lambda spec: load_vocoder("small", spec),
 }
 
 
