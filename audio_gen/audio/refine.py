@@ -25,6 +25,7 @@ MIN_BANDS = 4  # a part with fewer is left alone
 FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
 SILENT_AMPLITUDE, SILENT_POWER = 1e-9, 1e-14
 TINY = 1e-12
+MANY_BINS = 256
 MAX_RATIO = 1e4  # of amplitudes that a mel asks for and those that are there
 
 Stages = Sequence[tuple[int, int]]  # (decimation, iterations), in this order
@@ -84,9 +85,10 @@ class Bands:
     """
 
     def __init__(self, filters: Tensor) -> None:
-        """Cut the bins into octaves, the lowest eighth in one."""
+        """Cut many bins into octaves, the lowest eighth in one; few are one block, which is as quick."""
         self.count, self.size = filters.shape
-        edges = sorted({0, self.size // 8, self.size // 4, self.size // 2, self.size})
+        cuts = (8, 4, 2) if self.size > MANY_BINS else ()
+        edges = [0, *(self.size // cut for cut in cuts), self.size]
         self._blocks = []
         for first, end in pairwise(edges):
             rows = filters[:, first:end].sum(dim=1).nonzero()[:, 0]

@@ -22,7 +22,7 @@ from audio_gen.models.vocoder import Vocoder as Refined
 CLASSICAL, DEFAULT_NETWORK = "griffinlim", "small"
 NETWORKS = ("vocoder", "vocos")
 MAX_ITERATIONS = 10_000
-NETWORK_ITERATIONS = 4  # of a network's sound; a classical inversion needs more
+NETWORK_ITERATIONS = 8
 BLOCK_FRAMES, OVERLAP_FRAMES = 2048, 32  # long sounds go through in blocks, so that hours need less than 1 GB
 # In nats. Full-scale white noise dips far below the first in some band; amplitudes do not, even if interpolated.
 LINEAR_ABOVE, LOUDEST, QUIETEST = -0.1, 15.0, -40.0

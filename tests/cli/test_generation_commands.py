@@ -209,7 +209,7 @@ def test_an_error_is_one_line_of_a_process_too(run_cli: Callable, bundle: Path) 
 
 def test_quickstart_refuses_before_it_trains(run: Run) -> None:
     assert "above 0" in fails(run, "quickstart", "--minutes", "0", "--out", "q")
-    assert "griffinlim" in fails(run, "quickstart", "--vocoder", "smal", "--out", "q")
+    assert "did you mean 'small'" in fails(run, "quickstart", "--vocoder", "smal", "--out", "q")
     assert "nowhere" in fails(run, "quickstart", "nowhere", "--out", "q")
     assert "gan or vae" in fails(run, "quickstart", "--model", "vocoder", "--out", "q")
     Path("mine").mkdir()
