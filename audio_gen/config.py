@@ -82,6 +82,8 @@ class TrainSettings(Settings):
     """Half-life of that average in clips seen, at most a tenth of all seen so far; None: ema_decay a step."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 runs the networks under autocast; losses and spectrograms stay in fp32."""
+    compile: bool = False
+    """torch.compile for what of the model it takes: a minute at the start, for long runs on a GPU."""
     log_every: Count = 10
     """Steps between two lines of metrics.jsonl."""
     validations: Annotated[int, Field(ge=0)] = 20

@@ -13,7 +13,7 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.prefetch import Prefetcher
 from audio_gen.distributed import World
-from audio_gen.errors import CheckpointError, TrainingError
+from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
 from audio_gen.training.occasions import Event, Occasions
@@ -64,6 +64,8 @@ class Engine:
         """Make optimisers and the average, and load the newest checkpoint."""
         self.task.modules.to(self.device).train()
         self.world.equalise(self.task.modules)
+        if self.settings.compile:
+            self._compile()
         self.watch = Stopwatch(self.profile_steps, self.device)
         self.updater = Updater(self.task, self.settings, self.device, self.watch, self.world)
         self.guard = self.updater.guard
@@ -76,6 +78,13 @@ class Engine:
         )  # fmt: skip
         self._told_of_skips = False
         self._resume()
+
+    def _compile(self) -> None:
+        """Compile in place, so that names in files stay as they are; it happens in the first step."""
+        if not (parts := self.task.compilable()):
+            raise ConfigError("train.compile: torch.compile takes nothing of this model; leave it off")
+        for part in parts:
+            part.compile()
 
     def fit(self) -> None:
         """Train to the end of the budget, or until a signal asks to stop; the last state is always saved.

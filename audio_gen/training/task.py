@@ -1,6 +1,6 @@
 """What the engine asks of a model's task: phases, losses, validation, previews and what to export."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +55,9 @@ class Task(Protocol):
     @property
     def makes_clips(self) -> bool:
         """Whether the model makes new clips, which can be evaluated; a vocoder does not."""
+
+    def compilable(self) -> Sequence[nn.Module]:
+        """The parts of the model that torch.compile takes, with their gradient."""
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""

@@ -1,6 +1,6 @@
 """The GAN's task, on mel images: its losses and validation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,10 @@ class GANTask(MappedTask):
             ),
             Phase("g", [(parameters, rate) for parameters, rate in moving if parameters]),
         ]
+
+    def compilable(self) -> Sequence[nn.Module]:
+        """The generator's layers; the penalties on discriminators need a second gradient, which Inductor refuses."""
+        return (self.gan.synthesis,)
 
     def weights(self, phase: str, progress: float) -> Mapping[str, float]:
         """The weights of the losses; the gradient penalties fall to their end values over the ramp."""

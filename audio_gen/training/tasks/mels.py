@@ -1,6 +1,6 @@
 """What tasks on the log-mels of whole clips share: conditions, augmented batches, draws from a prior, quick sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -189,6 +189,10 @@ class MelTask:
     def makes_clips(self) -> bool:
         """It makes new ones."""
         return True
+
+    def compilable(self) -> Sequence[nn.Module]:
+        """Nothing, but for a task that says otherwise."""
+        return ()
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""

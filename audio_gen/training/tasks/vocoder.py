@@ -1,6 +1,6 @@
 """The vocoder's task: mel in, wave out, compared over several STFT sizes, and judged by discriminators by choice."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -142,6 +142,11 @@ class VocoderTask:
     def makes_clips(self) -> bool:
         """A vocoder makes nothing new."""
         return False
+
+    def compilable(self) -> Sequence[nn.Module]:
+        """The network; the iterations behind it are complex, which Inductor does not take."""
+        backbone = self.vocoder.get_submodule("backbone")
+        return (backbone,)
 
     def segments(self) -> tuple[int, int]:
         """Samples of a training and of a validation clip."""
