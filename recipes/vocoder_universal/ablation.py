@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Losses of the vocoder side by side: each set trains a network from nothing for equal steps, and is heard on val/.
+"""Losses of the vocoder side by side, and a plain Vocos head: each trains from nothing for equal steps; val/ is heard.
 
-    python ablation.py CORPUS --work DIR [--steps 400] [--files 40] [--only mel "mel, two sizes"]
+    python ablation.py CORPUS --work DIR [--steps 300] [--files 40] [--only mel "mel, two sizes"]
 
 The table has `mrmel` of copies of CORPUS/val (evenly chosen files, the first 4 s, peak 0.95) with the iterations that
 the networks were trained with and with four (`RUN:0` and `RUN:4`), and seconds a step. The same command again goes on.
@@ -30,6 +30,7 @@ SETS = {
     "multi-resolution STFT (auraloss)": STFT,
     "mel, STFT": ["loss.sizes=2", "loss.multi_stft=0.5"],
     "mel, phase": ["loss.sizes=2", "loss.group_delay=0.3", "loss.phase_advance=0.3"],
+    "Vocos head, mel, two sizes": ["loss.sizes=2", "net.head=vocos"],
     "mel, log amplitude, complex": ["loss.sizes=2", "loss.log_amplitude=0.5", "loss.complex=0.5"],
 }
 MAX_SEC = 4.0
@@ -58,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
