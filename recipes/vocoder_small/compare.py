@@ -1,9 +1,10 @@
-"""Train the small vocoder and a plain Vocos head for equal steps, and put them beside the ways without a network.
+"""Tune the shipped vocoder on a folder, and put it beside what it was and the ways without a network.
 
 Every tenth file by sorted name is kept out; the other files are trained on. The table is that of inversion_benchmark.py
-(mrmel of copy-synthesis on the kept-out files, and speed) with the two networks added.
+(mrmel of copy-synthesis on the kept-out files, and speed) with the networks added. `--beside scratch vocos` also trains
+the same network and a plain Vocos head from nothing, for as many steps.
 
-    python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--threads 2]
+    python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--beside scratch vocos] [--threads 2]
 
 DIR keeps the runs; the same command again goes on with them.
 """
@@ -20,7 +21,6 @@ from rich.table import Table
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import load_bundle
 from audio_gen.generation.vocoders import load_vocoder
-from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.tasks import train_run
 
 CONFIG = Path(__file__).parent / "config.yaml"
@@ -37,9 +37,10 @@ def split_folder(folder: Path, every: int, work: Path) -> Path:
     return train
 
 
-def untrained(args: dict) -> Vocoder:
-    """What the network starts from: how much of its score the training is worth."""
-    return Vocoder(**args).eval()
+BESIDE = {
+    "scratch": ["loss.sizes=2"],
+    "vocos": ["loss.sizes=2", "net.head=vocos", "net.dim=256", "net.blocks=8", "train.lr=5e-4"],
+}
 
 
 def tell(event: dict) -> None:
@@ -51,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--beside", nargs="*", choices=list(BESIDE), default=[])
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -58,32 +60,28 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     train = split_folder(args.folder, args.every, args.work)
-    ours = train_run(
-        train,
-        args.work / "ours",
-        model="vocoder",
-        config_file=CONFIG,
-        minutes=args.minutes,
-        device="cpu",
-        on_event=tell,
-    )
-    steps = load_bundle(ours).config["training"]["steps"]
-    vocos = train_run(
-        train, args.work / "vocos", model="vocoder", config_file=CONFIG, steps=steps, device="cpu", on_event=tell,
-        overrides=["net.head=vocos", "net.dim=256", "net.blocks=8", "train.lr=5e-4"],
+    tuned = train_run(
+        train, args.work / "tuned", model="vocoder", config_file=CONFIG, minutes=args.minutes, init=Path("small"),
+        device="cpu", on_event=tell,
     )  # fmt: skip
-    bundle = load_bundle(ours)
+    bundle = load_bundle(tuned)
+    steps = bundle.config["training"]["steps"]
+    beside = {
+        f"{name}, from nothing, {steps} steps": train_run(
+            train, args.work / name, model="vocoder", config_file=CONFIG, steps=steps, overrides=BESIDE[name],
+            device="cpu", on_event=tell,
+        )
+        for name in args.beside
+    }  # fmt: skip
     spec = MelSpec.from_dict(bundle.config["mel"])
     clips = load_clips(args.folder, args.every, spec.sample_rate, 4.0)
     front_end = MelFrontEnd(spec)
     mels = [front_end(clip) for clip in clips]
     table = Table("method", "mrmel", "x real time", title=f"{len(clips)} kept-out clips, {args.threads} threads")
     torch.manual_seed(0)
-    networks = {
-        "vocoder_small, untrained": untrained(bundle.config["args"]),
-        f"vocoder_small, {args.minutes:g} minutes ({steps} steps)": load_vocoder(str(ours), spec),
-        f"Vocos head d256 x 8, {steps} steps": load_vocoder(str(vocos), spec),
-    }
+    chosen = {f"{name}, {n} iterations": f"{v}:{n}" for name, v in {"small": "small", "tuned": str(tuned)}.items()
+              for n in (0, 2, 4, 8, 16)}  # fmt: skip
+    networks = {name: load_vocoder(str(choice), spec) for name, choice in {**chosen, **beside}.items()}
     with torch.no_grad():
         for name, invert in {**networks, **methods(spec)}.items():
             score, speed = measure(invert, clips, mels, spec.sample_rate, args.runs)
