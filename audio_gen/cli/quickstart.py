@@ -42,7 +42,7 @@ def quickstart_command(
     import math
 
     from audio_gen.cli.common import emit_json, say
-    from audio_gen.cli.tuning import tuned_vocoder
+    from audio_gen.cli.tuning import chosen_vocoder
     from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.errors import ConfigError
     from audio_gen.training.tasks import train_run
@@ -68,7 +68,7 @@ def quickstart_command(
         say("now the vocoder, on the same sounds", json_output=json_output)
         cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
         with _telling(json_output) as teller:
-            vocoder, about_vocoder = tuned_vocoder(
+            vocoder, about_vocoder = chosen_vocoder(
                 cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
             )
         say(about_vocoder, json_output=json_output)

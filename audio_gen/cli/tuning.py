@@ -1,4 +1,4 @@
-"""The shipped vocoder on a folder's own sounds: trained on for a while, and used where kept-out files gain by it."""
+"""Which vocoder suits a folder's sounds: the classical way, the shipped network, or that network trained on them."""
 
 import json
 from collections.abc import Callable
@@ -10,25 +10,19 @@ if TYPE_CHECKING:
     from audio_gen.data.store import Cache
     from audio_gen.generation.vocoders import Vocoder
 
+NETWORK = "small"
 SHARE = 0.2  # of the time that the model was trained for
 SETTINGS = ("train.lr=2e-4", "loss.sizes=2", "train.validations=0", "train.previews=0")
-BETTER = 0.99  # of the distance before; less is chance
+BETTER = 0.99  # of the default's distance; less is chance
 HEARD, HEARD_SEC, FEWEST = 32, 2.0, 3  # kept-out files that are listened to
 PEAK, QUIET = 0.95, 1e-4
 
 
-def tuned_vocoder(
-    cache: "Cache",
-    spec: "MelSpec",
-    run: Path,
-    *,
-    minutes: float,
-    seed: int,
-    device: str,
-    force: bool,
+def chosen_vocoder(
+    cache: "Cache", spec: "MelSpec", run: Path, *, minutes: float, seed: int, device: str, force: bool,
     tell: Callable[..., None],
-) -> tuple[str | None, str]:
-    """Train the shipped vocoder on the clips of a cache, and compare it with what it was.
+) -> tuple[str | None, str]:  # fmt: skip
+    """Train the shipped vocoder on the clips of a cache, and listen which way is nearest on those kept out.
 
     Args:
         cache: The sounds; its kept-out files decide.
@@ -43,45 +37,35 @@ def tuned_vocoder(
     Returns:
         The vocoder to use, None for the default one, and what was found in one sentence.
     """
-    from audio_gen.generation.vocoders import CLASSICAL, default_vocoder, load_vocoder
+    from audio_gen.generation.vocoders import CLASSICAL, load_vocoder, speaks
     from audio_gen.training.tasks import train_run
 
-    shipped, kept_out = default_vocoder(spec), cache.split("val")
-    if shipped == CLASSICAL:
-        return None, f"No vocoder that was trained for this mel comes with audio_gen, so {CLASSICAL} was used."
-    if not _is_its_own(spec, shipped):
-        return None, f"The vocoder {shipped} was used as it is: it can be tuned for its own mel only."
-    if len(kept_out) < FEWEST:
-        return (
-            None,
-            f"The vocoder {shipped} was used as it is: {len(kept_out)} kept-out files are too few to tune it by.",
-        )
-    train_run(
-        cache.path, run, model="vocoder", init=Path(shipped), minutes=SHARE * minutes, seed=seed, device=device,
-        overrides=[*SETTINGS, *_shape(spec, shipped)], force=force, on_event=tell,
-    )  # fmt: skip
-    before, after = (_distance(load_vocoder(str(v), spec), cache) for v in (shipped, run))
-    found = (
-        f"The vocoder {shipped} was trained on these sounds for {SHARE * minutes:.1f} minutes: the distance of "
-        f"{min(len(kept_out), HEARD)} kept-out files from their copies (mrmel) went from {before:.3f} to {after:.3f}"
-    )
-    if after < BETTER * before:
-        return str(run), f"{found}, so this one is used."
-    return None, f"{found}, which is no gain, so {shipped} is used as it comes."
+    if (kept_out := len(cache.split("val"))) < FEWEST:
+        return None, f"{kept_out} kept-out files are too few to choose a vocoder by, so {CLASSICAL} is used."
+    choices = {CLASSICAL: CLASSICAL}
+    if (own := speaks(NETWORK, spec)) is not None:
+        choices[NETWORK] = NETWORK
+    if own == spec:
+        train_run(
+            cache.path, run, model="vocoder", init=Path(NETWORK), minutes=SHARE * minutes, seed=seed, device=device,
+            overrides=[*SETTINGS, *_shape(spec)], force=force, on_event=tell,
+        )  # fmt: skip
+        choices[f"{NETWORK} trained on these sounds for {SHARE * minutes:.1f} minutes"] = str(run)
+    distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
+    best = min(distances, key=lambda name: distances[name])
+    if distances[best] > BETTER * distances[CLASSICAL]:
+        best = CLASSICAL
+    told = ", ".join(f"{name} {distance:.3f}" for name, distance in distances.items())
+    heard = min(kept_out, HEARD)
+    found = f"Distance of {heard} kept-out files from their copies (mrmel): {told}; so the vocoder is {best}."
+    return None if best == CLASSICAL else choices[best], found
 
 
-def _is_its_own(spec: "MelSpec", vocoder: str) -> bool:
-    from audio_gen.checkpoint import shipped, shipped_mel
-
-    folder = shipped(vocoder, spec.to_dict())
-    return folder is not None and shipped_mel(folder) == spec.to_dict()
-
-
-def _shape(spec: "MelSpec", vocoder: str) -> list[str]:
-    """Settings that make a run of the same mel and network as a shipped one."""
+def _shape(spec: "MelSpec") -> list[str]:
+    """Settings that make a run of the same mel and network as the shipped one."""
     from audio_gen.checkpoint import load_bundle, shipped
 
-    folder = shipped(vocoder, spec.to_dict())
+    folder = shipped(NETWORK, spec.to_dict())
     assert folder
     args = {key: value for key, value in load_bundle(folder).config["args"].items() if key not in spec.to_dict()}
     return [f"mel={json.dumps(spec.to_dict())}", *(f"net.{key}={value}" for key, value in args.items())]

@@ -1,4 +1,4 @@
-"""What turns a log-mel into sound: a trained network where there is one for its mel, or the classical inversion."""
+"""What turns a log-mel into sound: the classical inversion, always there, or a trained network."""
 
 import difflib
 import math
@@ -19,7 +19,7 @@ from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder as Refined
 
-CLASSICAL, DEFAULT_NETWORK = "griffinlim", "small"
+CLASSICAL = "griffinlim"
 NETWORKS = ("vocoder", "vocos")
 MAX_ITERATIONS = 10_000
 NETWORK_ITERATIONS = 8
@@ -82,9 +82,9 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     """Make the vocoder that a user names.
 
     Args:
-        choice: A shipped one's name ("small"), "griffinlim", the path of a vocoder's run or bundle, each also with ":N"
+        choice: "griffinlim", a shipped one's name ("small"), the path of a vocoder's run or bundle, each also with ":N"
             for N iterations, or one of another project (see `load_peer`). "small:0" is the network with no more than
-            it was trained with. None is a shipped one where the mel is its own, and griffinlim elsewhere.
+            it was trained with. None is griffinlim.
         spec: The mel that it must understand; None takes a network's own, or the default preset.
         device: Where a network is put.
 
@@ -94,7 +94,7 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         MelMismatchError: The network was trained for another mel.
     """
     if choice is None:
-        choice = default_vocoder(spec or MelSpec.preset(DEFAULT_PRESET))
+        choice = CLASSICAL
     if choice.partition(":")[0] in PEERS and ":" in choice:
         return load_peer(choice, spec, device)
     name, count = _parsed(choice)
@@ -135,11 +135,11 @@ def _parsed(choice: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-def default_vocoder(spec: MelSpec) -> str:
-    """The name of the vocoder that is used where none is named: a shipped one of that mel, or the classical way."""
-    folder = shipped(DEFAULT_NETWORK, spec.to_dict())
+def speaks(name: str, spec: MelSpec) -> MelSpec | None:
+    """The own mel of the shipped vocoder of that name, if it takes mels of `spec`; else None."""
+    folder = shipped(name, spec.to_dict())
     own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
-    return DEFAULT_NETWORK if own and (own == spec or rate_factor(spec, own)) else CLASSICAL
+    return own if own and (own == spec or rate_factor(spec, own)) else None
 
 
 def _unknown(choice: str) -> str:

@@ -1,4 +1,4 @@
-"""The vocoder that comes with the package, tuned on a folder, is used where kept-out files gain by it."""
+"""The vocoder of a folder is the one that is nearest on its kept-out files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from audio_gen import checkpoint
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.cli import tuning
-from audio_gen.cli.tuning import tuned_vocoder
+from audio_gen.cli.tuning import chosen_vocoder
 from audio_gen.data.store import Cache
 from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.tasks.run import resolve_config
@@ -41,21 +41,27 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "vocoders" / "small"
 
 
-def tuned(cache: Cache, run: Path, spec: MelSpec = SPEC) -> tuple[str | None, str]:
-    return tuned_vocoder(
+def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> tuple[str | None, str]:
+    return chosen_vocoder(
         cache, spec, run, minutes=0.05, seed=0, device="cpu", force=False, tell=lambda event: None
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("gain", [0.9, 0.995, 1.1])
-def test_it_is_used_where_it_is_better(
-    cache: Cache, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gain: float
-) -> None:
-    distances = iter([0.5, 0.5 * gain])
-    monkeypatch.setattr(tuning, "_distance", lambda vocoder, cache: next(distances))
-    choice, told = tuned(cache, tmp_path / "v")
-    assert choice == (str(tmp_path / "v") if gain < 0.99 else None)
-    assert f"from 0.500 to {0.5 * gain:.3f}" in told and ("no gain" in told) == (choice is None)
+@pytest.mark.parametrize(
+    ("distances", "best"),
+    [((0.5, 0.5, 0.45), "run"), ((0.5, 0.45, 0.46), "small"), ((0.5, 0.6, 0.498), None), ((0.5, 0.6, 0.7), None)],
+)
+def test_what_is_nearest_on_kept_out_files_is_used(
+    cache: Cache, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distances: tuple[float, ...],
+    best: str | None,
+) -> None:  # fmt: skip
+    given = iter(distances)
+    monkeypatch.setattr(tuning, "_distance", lambda vocoder, cache: next(given))
+    choice, told = chosen(cache, tmp_path / "v")
+    assert choice == {"run": str(tmp_path / "v"), "small": "small", None: None}[best]
+    assert all(f"{distance:.3f}" in told for distance in distances)
+    name = {"run": "small trained on these sounds for 0.0 minutes", "small": "small", None: "griffinlim"}[best]
+    assert told.endswith(f"so the vocoder is {name}.")
     began, ended = (load_bundle(path) for path in (shipped, tmp_path / "v"))
     assert ended.config["args"] == began.config["args"] and ended.digest != began.digest
 
@@ -76,10 +82,19 @@ def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:
     assert distance(load_vocoder("small", SPEC)) < distance(Silence())
 
 
-def test_without_a_shipped_one_or_kept_out_files_it_says_so(cache: Cache, shipped: Path, tmp_path: Path) -> None:
-    other = MelSpec.preset("22khz_80band_256x")
-    assert tuned(cache, tmp_path / "v", other)[0] is None and "griffinlim" in tuned(cache, tmp_path / "v", other)[1]
+def test_a_mel_that_the_shipped_one_does_not_speak(cache: Cache, shipped: Path, tmp_path: Path) -> None:
+    choice, told = chosen(cache, tmp_path / "v", MelSpec.preset("22khz_80band_256x"))
+    assert choice is None and "griffinlim" in told and "small" not in told
+    assert not (tmp_path / "v").exists()
+
+
+def test_half_its_rate_is_heard_but_not_tuned(cache: Cache, shipped: Path, tmp_path: Path) -> None:
+    _, told = chosen(cache, tmp_path / "v", MelSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=20))
+    assert "small 1." in told and "trained" not in told
+
+
+def test_too_few_kept_out_files(cache: Cache, shipped: Path, tmp_path: Path) -> None:
     cache.clips.on_side = lambda split: torch.arange(2).numpy()  # type: ignore[method-assign]
-    choice, told = tuned(cache, tmp_path / "v")
+    choice, told = chosen(cache, tmp_path / "v")
     assert choice is None and "2 kept-out files are too few" in told
     assert not (tmp_path / "v").exists()
