@@ -23,13 +23,14 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
     """Turn chunks of log-mel into chunks of sound, each as soon as the frames that it waits for have come.
 
     What comes out is the sound of the whole mel, cut up: with the default look-ahead to within rounding, with a shorter
-    one nearly. Every decoding goes through `context_frames` on either side again, so chunks should not be much shorter.
+    one nearly. That is the sound of a network with the iterations that it was trained with, such as `small:0`; more of
+    them would need more look-ahead. Every decoding goes through `context_frames` on either side again, so chunks should not be much shorter.
 
     Args:
         vocoder: A trained network, or BigVGAN.
         mel_chunks: (M, l) each, of any lengths.
-        lookahead_frames: Frames to wait for after a chunk; None is `context_frames(vocoder)`: 29 for the standard
-            vocoder of 6 blocks, or 337 ms at 44.1 kHz.
+        lookahead_frames: Frames to wait for after a chunk; None is `context_frames(vocoder)`: 53 for the standard
+            vocoder of 6 blocks, or 615 ms at 44.1 kHz.
 
     Yields:
         For every chunk wav (1, l * hop_length) on the CPU.
