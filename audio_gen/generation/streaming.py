@@ -24,7 +24,8 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
 
     What comes out is the sound of the whole mel, cut up: with the default look-ahead to within rounding, with a shorter
     one nearly. That is the sound of a network with the iterations that it was trained with, such as `small:0`; more of
-    them would need more look-ahead. Every decoding goes through `context_frames` on either side again, so chunks should not be much shorter.
+    them would need more look-ahead. Every decoding goes through `context_frames` on either side again, so chunks should
+    not be much shorter.
 
     Args:
         vocoder: A trained network, or BigVGAN.
