@@ -93,7 +93,7 @@ class GriffinLimVocoder:
 
     @torch.no_grad()
     def _inverted(self, mel: Tensor, stages: Stages) -> Tensor:
-        amplitude = nnls_amplitude(mel, self.spec)
+        amplitude = nnls_amplitude(mel, self.spec, iterations=0)  # more would be lost when they are refitted
         return refine(amplitude * initial_phasors(amplitude, self.spec, self.seed), mel, self.spec, stages)
 
 

@@ -67,6 +67,11 @@ class STFT(nn.Module):
 
     def coverage(self, frames: int) -> Tensor:
         """Return the sum (1, 1, frames * hop_length) of the squared windows over each sample."""
+        few = 4 * -(-self.n_fft // self.hop_length)
+        if frames > few:  # in the middle each hop is like the one before
+            ends, middle = self.coverage(few), few // 2 * self.hop_length
+            repeated = ends[..., middle : middle + self.hop_length].repeat(1, 1, frames - few)
+            return torch.cat([ends[..., :middle], repeated, ends[..., middle:]], dim=-1)
         return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
 
     def _padded(self, wav: Tensor) -> Tensor:

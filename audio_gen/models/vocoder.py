@@ -8,7 +8,16 @@ from torch.nn import functional as F
 
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.refine import MOMENTUM, SILENT_POWER, Stages, low_decimation, refine, stages_of
+from audio_gen.audio.refine import (
+    MOMENTUM,
+    SILENT_POWER,
+    Stages,
+    low_decimation,
+    low_part,
+    refine,
+    scaled,
+    stages_of,
+)
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -60,15 +69,16 @@ class Backbone(nn.Module):
 class Vocoder(nn.Module):
     """A network that corrects what can be computed from the mel, and iterations that make its output fit the mel.
 
-    Amplitudes by NNLS and phases of advancing partials are the start; the network scales the amplitudes and turns the
-    phases, by nothing at first; then each iteration makes the spectrum that of a wave and refits it to the mel, in its
-    low part and then as a whole. The gradient goes through them, so the network learns what they leave over.
+    Amplitudes from the filters' pseudo-inverse and phases of a noise are the start. Above the low part, where a band
+    holds many bins, the network scales the amplitudes and turns the phases, by nothing at first; the low part is left
+    to iterations, which find it. Then each iteration makes the whole spectrum that of a wave and refits it to the mel.
+    The gradient goes through these, so the network learns what they leave over.
     Source: ConvNeXt and inverse STFT as in Vocos (Siuzdak 2023); iterations as in fast Griffin-Lim (Perraudin 2013).
     """
 
     def __init__(
         self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 192,
-        blocks: int = 6, expansion: int = 3, nnls_iterations: int = 2, low_projections: int = 8, projections: int = 2,
+        blocks: int = 6, expansion: int = 3, low_projections: int = 16, projections: int = 2,
     ) -> None:  # fmt: skip
         """A vocoder for one mel definition (the first six arguments are MelSpec's).
 
@@ -77,15 +87,18 @@ class Vocoder(nn.Module):
         super().__init__()
         self.spec = MelSpec(sample_rate, n_fft, hop_length, n_mels, f_min, f_max)
         self.front_end = MelFrontEnd(self.spec)
-        self.nnls_iterations, self.low_projections, self.projections = nnls_iterations, low_projections, projections
+        self.low_projections, self.projections = low_projections, projections
+        low = low_part(self.spec, low_decimation(self.spec), torch.device("cpu"))
+        self.first_bin = low.kept if low else 0  # that the network has a say in
         self.backbone = Backbone(n_mels=n_mels, dim=dim, blocks=blocks, expansion=expansion)
-        self.head = nn.Linear(dim, 4 * self.spec.n_bins)  # log-gain, weight of the start's phase, real, imaginary
+        # Log-gain, weight of the start's phase, real and imaginary part.
+        self.head = nn.Linear(dim, 4 * (self.spec.n_bins - self.first_bin))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def spectrum(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
         """Log-mel (B, M, L) -> complex STFT (B, F, L), before iterations; `start` as in `forward`."""
-        amplitude = nnls_amplitude(mel, self.spec, self.nnls_iterations)
+        amplitude = nnls_amplitude(mel, self.spec, iterations=0)
         phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)
         # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
         h, amplitude, phasors = self.backbone(mel), amplitude.mT.contiguous(), phasors.mT
@@ -95,12 +108,14 @@ class Vocoder(nn.Module):
 
     def _corrected(self, h: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
         """Features (B, L, D), amplitudes and phasors of the start (B, L, F) -> spectrum (B, L, F)."""
-        log_gain, weight, real, imag = self.head(h).float().chunk(4, dim=2)  # (B, L, F) each
+        sizes = [self.first_bin, self.spec.n_bins - self.first_bin]
+        (low, amplitude), (low_phasors, phasors) = (x.split(sizes, dim=2) for x in (amplitude, phasors))
+        log_gain, weight, real, imag = self.head(h).float().chunk(4, dim=2)  # (B, L, F) each, of the bins above
         real = torch.addcmul(real, 1 + weight, phasors.real)
         imag = torch.addcmul(imag, 1 + weight, phasors.imag)
         gain = log_gain.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp()
         scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
-        return torch.complex(real * scale, imag * scale)
+        return torch.cat([scaled(low_phasors, low), torch.complex(real * scale, imag * scale)], dim=2)
 
     def forward(self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).

@@ -1,10 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from audio_gen.audio import fused
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
-from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec, mel_filters
-from audio_gen.audio.refine import Bands, LowPart, _Fitted, _Turned, low_part, refine
+from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
+from audio_gen.audio.refine import Bands, LowPart, _Fitted, _Turned, low_decimation, low_part, refine
 from audio_gen.audio.stft import STFT
 
 SPEC = MelSpec.preset("44khz_128band_512x")
@@ -108,3 +111,53 @@ def test_silence_stays_silent():
     mel = torch.full((1, SPEC.n_mels, 20), LOG_FLOOR)
     made = refine(torch.zeros(1, SPEC.n_bins, 20, dtype=torch.complex64), mel, SPEC, [(8, 8), (1, 2)])
     assert made.isfinite().all() and float(made.abs().max()) == 0
+
+
+SPECS = [*(MelSpec.preset(name) for name in PRESETS), MelSpec(16000, 512, 128, 120), MelSpec(16000, 512, 128, 40, 300)]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("frames", [2, 5, 70, 1100])
+def test_machine_code_does_what_tensors_do(spec: MelSpec, frames: int):
+    x = torch.randn(2, frames, spec.n_bins, dtype=torch.complex64)
+    target = torch.rand(2, frames, spec.n_mels) * (torch.rand(2, frames, spec.n_mels) > 0.1)
+    for decimation in (1, low_decimation(spec)):
+        part = low_part(spec, decimation, CPU)
+        assert part and part._fuses(x)
+        for momentum in (0.0, 0.99):
+            low, wanted = x[..., : part.size], target[..., : part.count]
+            expected = part._refined(low, wanted, 3, momentum)[..., : part.kept]
+            made = part.refined(x, target, 3, momentum)
+            torch.testing.assert_close(made, expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
+    whole = low_part(spec, 1, CPU)
+    assert whole
+    torch.testing.assert_close(whole.wave(x), whole.stft.inverse(x.mT), atol=1e-6, rtol=0)
+
+
+def test_a_clip_is_the_same_in_a_batch():
+    x, target = torch.randn(3, 40, SPEC.n_bins, dtype=torch.complex64), torch.rand(3, 40, SPEC.n_mels)
+    part = low_part(SPEC, 8, CPU)
+    assert part
+    assert torch.equal(part.refined(x, target, 30, 0.99)[1:2], part.refined(x[1:2], target[1:2], 30, 0.99))
+
+
+def test_what_is_refined_is_not_written_into():
+    x, target = torch.randn(1, 40, SPEC.n_bins, dtype=torch.complex64), torch.rand(1, 40, SPEC.n_mels)
+    before = x.clone()
+    for decimation in (1, 8):
+        part = low_part(SPEC, decimation, CPU)
+        assert part
+        part.refined(x, target, 2, 0.99)
+        if decimation == 1:
+            part.wave(x)
+    assert torch.equal(x, before)
+
+
+def test_machine_code_needs_no_place_on_the_disk(monkeypatch: pytest.MonkeyPatch):
+    def refusing(*, cache: bool = False, **_: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(fused, "njit", refusing)
+    assert fused.compiled(print) is print

@@ -79,7 +79,7 @@ def test_nothing_further_away_than_the_context_is_heard(kind: type, blocks: int)
 
 def test_the_standard_context() -> None:
     preset = MelSpec.preset("44khz_128band_512x")
-    assert context_frames(vocoder(Vocoder, preset, blocks=6)) == 53  # 7 kernels of 7, ten projections of 3, 2 at last
+    assert context_frames(vocoder(Vocoder, preset, blocks=6)) == 77  # 7 kernels of 7, 18 projections of 3, 2 at last
 
 
 @pytest.mark.parametrize("lookahead", [None, 0, 5])

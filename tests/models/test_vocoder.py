@@ -27,12 +27,12 @@ def test_silence_in_is_silence_out() -> None:
 def test_an_untrained_network_keeps_the_amplitudes_that_it_starts_from() -> None:
     model = Vocoder(**ARGS, dim=16, blocks=1)
     mel = torch.randn(1, 40, 9) - 4
-    start = nnls_amplitude(mel, model.spec, model.nnls_iterations)
+    start = nnls_amplitude(mel, model.spec, iterations=0)
     assert torch.allclose(model.spectrum(mel).abs(), start, rtol=1e-3, atol=1e-6)
 
 
 def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
-    model = Vocoder(**ARGS, dim=16, blocks=1, nnls_iterations=8)
+    model = Vocoder(**ARGS, dim=16, blocks=1)
     mel = MelFrontEnd(model.spec)(torch.randn(1, 1, 4096, generator=torch.Generator().manual_seed(0)) * 0.1)
     expected = GriffinLimVocoder(model.spec, iterations=3)(mel)
     torch.testing.assert_close(model(mel, iterations=3), expected, atol=1e-4, rtol=0)
@@ -55,12 +55,12 @@ def test_it_overfits_one_batch() -> None:
     model = Vocoder(**ARGS, dim=32, blocks=2)
     front_end = MelFrontEnd(model.spec)
     time = torch.arange(4096) / 16000
-    wav = (0.3 * torch.sin(2 * math.pi * 440 * time))[None, None]
+    wav = (0.3 * torch.sin(2 * math.pi * 5000 * time))[None, None]  # above the low part
     mel, target = front_end(wav), front_end.stft(wav)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     errors = []
     for _ in range(120):
-        loss = (model.spectrum(mel) - target).abs().mean()
+        loss = (model.spectrum(mel) - target)[:, model.first_bin :].abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

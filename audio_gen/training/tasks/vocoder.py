@@ -41,8 +41,8 @@ class VocoderNet(Settings):
     """ConvNeXt blocks."""
     expansion: Count = 3
     """Width of a block's pointwise network over `dim`."""
-    low_projections: NotNegativeInt = 8
-    """Iterations of the low part of the spectrum that the network is trained with (vocoder)."""
+    low_projections: NotNegativeInt = 16
+    """Iterations of the low part of the spectrum, which the network has no say in, in training (vocoder)."""
     projections: NotNegativeInt = 2
     """Iterations of the whole spectrum that it is trained with (vocoder)."""
 
