@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,20 +76,10 @@ def save_bundle(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
     return digest
 
 
-def shipped(name: str | Path, mel: Mapping[str, Any] | None = None) -> Path | None:
-    """The folder of a bundle that comes with the package; None where none is called so.
-
-    Args:
-        name: Such as "small".
-        mel: The mel that it is wanted for, as `MelSpec.to_dict` gives it: one called NAME-.. may be made for it.
-    """
-    plain = SHIPPED / name
-    if plain.parent != SHIPPED or not (plain / CONFIG_NAME).is_file():
-        return None
-    fit = (
-        folder for folder in (plain, *sorted(SHIPPED.glob(f"{name}-*"))) if mel is None or shipped_mel(folder) == mel
-    )
-    return next(fit, plain)
+def shipped(name: str | Path) -> Path | None:
+    """The folder of the bundle of that name, such as "small", that comes with the package; None where there is none."""
+    folder = SHIPPED / name
+    return folder if folder.parent == SHIPPED and (folder / CONFIG_NAME).is_file() else None
 
 
 def shipped_mel(folder: Path) -> dict[str, Any]:

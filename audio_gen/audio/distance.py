@@ -8,6 +8,7 @@ from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 
 BANDS_BY_N_FFT = {256: 20, 512: 40, 1024: 80, 2048: 128, 4096: 160}
 CONVERGENCE_WEIGHT = 0.5
+PEAK, QUIET = 0.95, 1e-4  # a sound below the latter is silence
 
 
 def mrmel(original: Tensor, made: Tensor, sample_rate: int) -> float:
@@ -39,3 +40,9 @@ def _distance_at(pair: Tensor, n_fft: int, n_mels: int, sample_rate: int) -> flo
     log_original, log_made = (torch.log((filters @ x).clamp(min=MEL_FLOOR)) for x in (original, made))
     convergence = (made - original).norm() / original.norm().clamp(min=1e-8)
     return float((log_made - log_original).abs().mean() + CONVERGENCE_WEIGHT * convergence)
+
+
+def at_peak(wav: Tensor) -> Tensor:
+    """wav (B, 1, T) scaled to a peak of 0.95, as clips are when vocoders are compared; silence stays as it is."""
+    peak = wav.abs().amax(dim=(1, 2), keepdim=True)
+    return torch.where(peak > QUIET, wav * (PEAK / peak.clamp(min=QUIET)), wav)

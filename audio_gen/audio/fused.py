@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from audio_gen.audio.clips import one_thread
 from audio_gen.audio.refine import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
 from audio_gen.audio.stft import STFT
 
@@ -56,6 +57,7 @@ class FusedPart:
         self._falling = filters[self._lower, bins] * share
         self._rising = np.where([len(rows) > 3 for rows in bands], filters[self._upper, bins] * share, 0)
 
+    @one_thread()
     def refined(self, spectrum: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
         """As `LowPart.refined`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F)."""
         work = _Work(self._stft, len(spectrum))
@@ -75,6 +77,7 @@ class FusedPart:
             spectra[:2] = spectra[1::-1]
         return here
 
+    @one_thread()
     def wave(self, spectrum: Tensor) -> Tensor:
         """As `STFT.inverse`: spectrum (L, F) -> wave (L * hop_length)."""
         work, pad = _Work(self._stft, len(spectrum)), self._stft.pad

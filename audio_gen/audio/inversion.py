@@ -1,12 +1,13 @@
 """From log-mel to wave without a network: NNLS amplitudes and fast Griffin-Lim phases."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.audio.clips import each_clip
 from audio_gen.audio.mel import MelSpec, mel_filters
 from audio_gen.audio.refine import MOMENTUM, Stages, bands_of, linear_mel, refine, stages_of
 from audio_gen.audio.stft import STFT
@@ -88,10 +89,8 @@ class GriffinLimVocoder:
     def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
         stages = stages_of(self.iterations if iterations is None else iterations, self.spec)
-        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
-        return torch.cat([self._inverted(clip, stages) for clip in mel.float().split(1)])
+        return each_clip(partial(self._inverted, stages=stages), mel.float())
 
-    @torch.no_grad()
     def _inverted(self, mel: Tensor, stages: Stages) -> Tensor:
         amplitude = nnls_amplitude(mel, self.spec, iterations=0)  # more would be lost when they are refitted
         return refine(amplitude * initial_phasors(amplitude, self.spec, self.seed), mel, self.spec, stages)

@@ -24,8 +24,8 @@ VocoderOption = Annotated[
     str | None,
     typer.Option(
         "--vocoder",
-        help="How mels become sound: griffinlim (the default), small, a run or bundle, each also with :N for N "
-        "iterations, or bigvgan:PATH.",
+        help="How mels become sound: small (the default for mels it takes), griffinlim, a run or bundle, each also "
+        "with :N for N iterations, or bigvgan:PATH.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import nnls_amplitude
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.refine import refine
@@ -36,11 +37,9 @@ class LowerRateVocoder:
         self.network, self.spec, self.iterations, self._factor = network, spec, iterations, factor
         self.name = f"{name} at {spec.sample_rate / 1000:g} kHz"
 
-    @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
-        return torch.cat([self._wav(clip) for clip in mel.split(1)])
+        return each_clip(self._wav, mel)
 
     def _wav(self, mel: Tensor) -> Tensor:
         spectrum = self.network.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor

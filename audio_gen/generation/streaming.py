@@ -30,8 +30,8 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
     Args:
         vocoder: A trained network, or BigVGAN.
         mel_chunks: (M, l) each, of any lengths.
-        lookahead_frames: Frames to wait for after a chunk; None is `context_frames(vocoder)`: 53 for the standard
-            vocoder of 6 blocks, or 615 ms at 44.1 kHz.
+        lookahead_frames: Frames to wait for after a chunk; None is `context_frames(vocoder)`: 77 for the standard
+            vocoder of 6 blocks, or 894 ms at 44.1 kHz.
 
     Yields:
         For every chunk wav (1, l * hop_length) on the CPU.

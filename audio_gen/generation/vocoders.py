@@ -1,14 +1,16 @@
-"""What turns a log-mel into sound: the classical inversion, always there, or a trained network."""
+"""What turns a log-mel into sound: the classical inversion, which takes any mel, or a trained network."""
 
 import difflib
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
@@ -19,7 +21,7 @@ from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder as Refined
 
-CLASSICAL = "griffinlim"
+CLASSICAL, NETWORK = "griffinlim", "small"
 NETWORKS = ("vocoder", "vocos")
 MAX_ITERATIONS = 10_000
 NETWORK_ITERATIONS = 8
@@ -74,8 +76,7 @@ class NetworkVocoder:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
         if self.iterations is None or not isinstance(self.network, Refined):
             return self.network(mel)
-        # Clip by clip, since the iterations would blow up the rounding of a batch of another size.
-        return torch.cat([self.network(clip, iterations=self.iterations) for clip in mel.split(1)])
+        return each_clip(partial(self.network, iterations=self.iterations), mel)
 
 
 def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
@@ -84,7 +85,7 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     Args:
         choice: "griffinlim", a shipped one's name ("small"), the path of a vocoder's run or bundle, each also with ":N"
             for N iterations, or one of another project (see `load_peer`). "small:0" is the network with no more than
-            it was trained with. None is griffinlim.
+            it was trained with. None is `default_vocoder`.
         spec: The mel that it must understand; None takes a network's own, or the default preset.
         device: Where a network is put.
 
@@ -94,14 +95,14 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         MelMismatchError: The network was trained for another mel.
     """
     if choice is None:
-        choice = CLASSICAL
+        choice = default_vocoder(spec)
     if choice.partition(":")[0] in PEERS and ":" in choice:
         return load_peer(choice, spec, device)
     name, count = _parsed(choice)
     if name == CLASSICAL:
         spec = spec or MelSpec.preset(DEFAULT_PRESET)
         return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
-    path = Path(name) if Path(name).exists() else shipped(name, spec.to_dict() if spec else None)
+    path = Path(name) if Path(name).exists() else shipped(name)
     if path is None:
         raise ConfigError(_unknown(choice))
     known = one_line(path) if path == Path(name) else name
@@ -135,9 +136,14 @@ def _parsed(choice: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
+def default_vocoder(spec: MelSpec | None) -> str:
+    """The vocoder where none is named: the shipped network if it takes mels of `spec`, else griffinlim."""
+    return NETWORK if spec is None or speaks(NETWORK, spec) else CLASSICAL
+
+
 def speaks(name: str, spec: MelSpec) -> MelSpec | None:
     """The own mel of the shipped vocoder of that name, if it takes mels of `spec`; else None."""
-    folder = shipped(name, spec.to_dict())
+    folder = shipped(name)
     own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
     return own if own and (own == spec or rate_factor(spec, own)) else None
 
@@ -145,7 +151,7 @@ def speaks(name: str, spec: MelSpec) -> MelSpec | None:
 def _unknown(choice: str) -> str:
     named = [
         CLASSICAL,
-        *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}") if "-" not in folder.parent.name),
+        *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}")),
     ]
     use = f"use {', '.join(named)}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
     near = difflib.get_close_matches(choice, named, n=1)

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Put a trained vocoder into the package: its weights in half precision, its config, and a card.
 
-    python ship.py RUN --name small --figures FIGURES.md
-
-A vocoder for another mel than the default is called NAME-.., such as small-22khz, and found by its mel.
+python ship.py RUN --name small --figures FIGURES.md
 """
 
 import argparse
@@ -22,8 +20,8 @@ tags: [audio, vocoder]
 ---
 # {name}
 
-Turns natural-log mels of {mel} into sound. A network corrects what can be computed from the mel, and a few iterations
-of Griffin-Lim, in the low part of the spectrum and then in all of it, make the wave fit the mel.
+Turns natural-log mels of {mel} into sound. A network corrects what can be computed from the mel, above 2.6 kHz, and
+iterations of Griffin-Lim, in the part below and then in all of it, make the wave fit the mel.
 
 | | |
 |---|---|

@@ -49,7 +49,7 @@ def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> tuple[str | None, s
 
 @pytest.mark.parametrize(
     ("distances", "best"),
-    [((0.5, 0.5, 0.45), "run"), ((0.5, 0.45, 0.46), "small"), ((0.5, 0.6, 0.498), None), ((0.5, 0.6, 0.7), None)],
+    [((0.5, 0.5, 0.45), "run"), ((0.5, 0.45, 0.46), "griffinlim"), ((0.5, 0.6, 0.498), None), ((0.5, 0.6, 0.7), None)],
 )
 def test_what_is_nearest_on_kept_out_files_is_used(
     cache: Cache, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distances: tuple[float, ...],
@@ -58,9 +58,9 @@ def test_what_is_nearest_on_kept_out_files_is_used(
     given = iter(distances)
     monkeypatch.setattr(tuning, "_distance", lambda vocoder, cache: next(given))
     choice, told = chosen(cache, tmp_path / "v")
-    assert choice == {"run": str(tmp_path / "v"), "small": "small", None: None}[best]
+    assert choice == {"run": str(tmp_path / "v"), "griffinlim": "griffinlim", None: None}[best]
     assert all(f"{distance:.3f}" in told for distance in distances)
-    name = {"run": "small trained on these sounds for 0.0 minutes", "small": "small", None: "griffinlim"}[best]
+    name = {"run": "small trained on these sounds for 0.0 minutes", "griffinlim": best, None: "small"}[best]
     assert told.endswith(f"so the vocoder is {name}.")
     began, ended = (load_bundle(path) for path in (shipped, tmp_path / "v"))
     assert ended.config["args"] == began.config["args"] and ended.digest != began.digest

@@ -29,6 +29,13 @@ def test_the_default_is_classical() -> None:
     assert load_vocoder("griffinlim", None).spec == MelSpec.preset("44khz_128band_512x")
 
 
+def test_where_none_is_named_it_is_the_shipped_network_if_it_takes_the_mel() -> None:
+    for spec in (None, *map(MelSpec.preset, ("44khz_128band_512x", "22khz_80band_256x"))):
+        assert load_vocoder(None, spec).name.startswith("small ")
+    assert load_vocoder(None, MelSpec.preset("44khz_128band_512x")).spec == load_vocoder(None, None).spec
+    assert load_vocoder(None, SPEC).name == "griffinlim"
+
+
 @pytest.mark.parametrize(
     ("choice", "kind", "told"),
     [

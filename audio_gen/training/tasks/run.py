@@ -170,7 +170,7 @@ def _train_on(
         _warn_of_few(cache, tell)
     task.initialise(train)
     if init is not None:
-        bundle = load_bundle(init if init.exists() else shipped(init, spec.to_dict()) or init)
+        bundle = load_bundle(init if init.exists() else shipped(init) or init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
         task.start_from(bundle, init)
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}

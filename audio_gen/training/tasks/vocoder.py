@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from audio_gen.audio.distance import BANDS_BY_N_FFT, mrmel
+from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
 from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import Bundle
@@ -27,7 +27,6 @@ from audio_gen.training.tasks.start import load_same
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 NotNegativeInt = Annotated[int, Field(ge=0)]
 MAX_FIRST_FRAME = 1 << 16
-PEAK, QUIET = 0.95, 1e-4
 
 
 class VocoderNet(Settings):
@@ -233,7 +232,7 @@ class VocoderTask:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
         values = []
         for batch in batches:
-            for wav in _at_peak(batch.wav):
+            for wav in at_peak(batch.wav):
                 made = model(self.front_end(wav[None]))
                 values.append(mrmel(wav[0], made[0, 0], self.spec.sample_rate))
         return {"mrmel": sum(values) / len(values)}
@@ -242,7 +241,7 @@ class VocoderTask:
         """Real clips and their copy-synthesis."""
         sounds: dict[str, Tensor] = {}
         columns: list[tuple[str, Tensor]] = []
-        for i, wav in enumerate(_at_peak(batch.wav)):
+        for i, wav in enumerate(at_peak(batch.wav)):
             mel = self.front_end(wav[None])
             made = model(mel)
             sounds |= {f"{i}-real": wav, f"{i}-copy": made[0]}
@@ -264,7 +263,7 @@ class VocoderTask:
 
     def _levelled(self, wav: Tensor, generator: torch.Generator) -> Tensor:
         draw = torch.rand(len(wav), 1, 1, generator=generator, device=wav.device)
-        return _at_peak(wav) * 10 ** (self.config.loss.quietest_gain_db * draw / 20)
+        return at_peak(wav) * 10 ** (self.config.loss.quietest_gain_db * draw / 20)
 
 
 def mean(values: Iterable[Tensor]) -> Tensor:
@@ -277,9 +276,3 @@ def multi_stft() -> nn.Module:
     from auraloss.freq import MultiResolutionSTFTLoss
 
     return MultiResolutionSTFTLoss(eps=1e-5)
-
-
-def _at_peak(wav: Tensor) -> Tensor:
-    """wav (B, 1, T) scaled to a peak of 0.95; silence stays as it is."""
-    peak = wav.abs().amax(dim=(1, 2), keepdim=True)
-    return torch.where(peak > QUIET, wav * (PEAK / peak.clamp(min=QUIET)), wav)
