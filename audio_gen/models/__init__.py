@@ -34,7 +34,7 @@ def build_model(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.
         model.load_state_dict({k[len("model.") :]: v for k, v in tensors.items() if k.startswith("model.")})
     except (TypeError, RuntimeError) as e:
         raise CheckpointError(
-            f"the bundle's weights do not fit its {kind} ({str(e).splitlines()[-1].strip()}); it is damaged or of another "
-            "version of audio_gen: train it again, or use that version"
+            f"the bundle's weights do not fit its {kind} ({str(e).splitlines()[-1].strip()}); it is damaged, or of "
+            "another version of audio_gen: train it again, or use that version"
         ) from e
     return model.eval()
