@@ -1,4 +1,4 @@
-"""From log-mel to wave without a network: NNLS amplitudes and fast Griffin-Lim phases."""
+"""From log-mel to wave without a network: amplitudes by pseudo-inverse or NNLS, phases by fast Griffin-Lim."""
 
 from functools import lru_cache, partial
 from pathlib import Path
@@ -97,10 +97,13 @@ class GriffinLimVocoder:
 
 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
-    bands, target = bands_of(spec, mel.device), linear_mel(mel).mT.contiguous()  # (B, M, L) -> (B, L, M)
-    spread = bands.spread(target)
+    target = linear_mel(mel).mT.contiguous()  # (B, M, L) -> (B, L, M)
     # An amplitude of exactly 0 would stay there.
     amplitude = (target @ pinv_filters(spec).to(mel.device).mT).clamp_(min=TINY)
+    if not iterations:
+        return amplitude.mT
+    bands = bands_of(spec, mel.device)
+    spread = bands.spread(target)
     for _ in range(iterations):
         made = bands.spread(bands.mel(amplitude)).add_(TINY)
         amplitude.mul_(torch.div(spread, made, out=made))

@@ -22,7 +22,7 @@ def network(tmp_path: Path) -> Path:
     return tmp_path / "vocoder"
 
 
-def test_the_default_is_classical() -> None:
+def test_the_classical_way_takes_any_mel_and_is_its_default() -> None:
     for choice in (None, "griffinlim", "griffinlim:3"):
         vocoder = load_vocoder(choice, SPEC)
         assert vocoder.name.startswith("griffinlim") and vocoder.spec == SPEC
