@@ -1,38 +1,26 @@
 """Griffin-Lim with amplitudes refitted to a mel, on a CPU without gradients: one pass over memory between two FFTs.
 
-What `refine.LowPart` does in some thirty tensor operations an iteration are here two loops compiled by numba, which
-librosa brings along. They are compiled at their first use and kept on disk where numba can.
+What `refine.LowPart` does in some thirty tensor operations an iteration are here a few loops compiled by numba, which
+librosa brings along; and it goes through a sound in parts, which stay in the processor's cache and share its cores.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
-from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
 
-from audio_gen.audio.clips import one_thread
-from audio_gen.audio.refine import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
+from audio_gen.audio.clips import cores, on_cores, one_thread
+from audio_gen.audio.loops import NARROW, UNROLLED, WIDTH, Floats, Ints, again, overlap, reflect, turn_and_fit
 from audio_gen.audio.stft import STFT
 
-BLOCK_SAMPLES = 1 << 17  # of the frames that one FFT call transforms: they stay in the processor's cache
-UNROLLED = 4  # bins of a band that are added at a time
+BLOCK_SAMPLES = 1 << 18  # of the frames of a part
+MOST_TURNS = 8  # of iterations that a part goes through by itself
+LEAST_FRAMES = 144  # of a part of a sound that would go in one but for the cores
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-_Block = tuple[Tensor, Floats]  # of frames, and the same memory for numba
-
-
-def compiled(function: Callable[..., None], fastmath: bool | set[str] = True) -> Any:
-    """The function as machine code, from the disk if it is there; where nothing can be written it is not kept."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba finds no folder for its cache
-        return njit(**options)(function)
+_Known = tuple[Tensor, Tensor | None]  # a spectrum (L, F), and that before it, from which momentum comes
+_Spectrum = tuple[Tensor, Floats]  # (L, F), and as real and imaginary parts in turn (L, 2 F), in the same memory
 
 
 class FusedPart:
@@ -47,68 +35,134 @@ class FusedPart:
 
     def __init__(self, stft: STFT, filters: Floats, share: Floats, kept: int) -> None:
         """Lay out the filters."""
-        self._stft, self._kept = stft, kept
-        self._window = stft.window.numpy()
-        self._rows = _rows(filters)
+        self._stft, self._window = stft, stft.window.numpy()
+        self._block = max(1, BLOCK_SAMPLES // stft.n_fft)
+        # Frames to either side whose windows overlap with one's own; and iterations until parts hear of others.
+        self._reach = -(-(stft.n_fft - stft.hop_length) // stft.hop_length)
+        self._round = max(1, min(MOST_TURNS, self._block // (16 * self._reach)))
         # A bin lies in two bands at most, which are neighbours unless others between them hold no bin.
         bins = range(filters.shape[1])
         bands = [(*np.flatnonzero(filters[:, f]), 0, 0) for f in bins]
-        self._lower, self._upper = (np.array([rows[i] for rows in bands], np.int32) for i in range(2))
-        self._falling = filters[self._lower, bins] * share
-        self._rising = np.where([len(rows) > 3 for rows in bands], filters[self._upper, bins] * share, 0)
+        lower, upper = (np.array([rows[i] for rows in bands], np.int32) for i in range(2))
+        falling = filters[lower, bins] * share
+        rising = np.where([len(rows) > 3 for rows in bands], filters[upper, bins] * share, 0)
+        self._bands = (*_rows(filters), lower, upper, falling, rising, kept)
+        self._gain = lru_cache(maxsize=16)(lambda count: stft.coverage(count)[0, 0].reciprocal().numpy())
 
     @one_thread()
     def refined(self, spectrum: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
-        """As `LowPart.refined`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F)."""
-        work = _Work(self._stft, len(spectrum))
-        here = spectrum.clone(memory_format=torch.contiguous_format)
-        spectra = [work.blocks(x) for x in (torch.zeros_like(here), torch.empty_like(here), here)]
-        wanted = [target[block].contiguous().numpy() for block in work.slices]
-        for i in range(iterations):
-            self._to_wave(work, spectra[2])
-            for k, (past, now, ahead) in enumerate(zip(*spectra, strict=True)):
-                room, frames = work.rooms[k]
-                _windowed(work.padded, self._window, self._stft.hop_length, work.slices[k].start, frames)
-                torch.fft.rfft(room, out=now[0])
-                _turn_and_fit(
-                    now[1], past[1], momentum if i else 0.0, wanted[k], *self._rows, self._lower,
-                    self._upper, self._falling, self._rising, self._kept, ahead[1],
-                )  # fmt: skip
-            spectra[:2] = spectra[1::-1]
-        return here
+        """As `LowPart.refined`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
+
+        A long sound goes in parts. For a round of iterations they reach so far into their neighbours that what goes
+        wrong at their ends does not come to their own frames, which so are the same as without parts.
+        """
+        count, turns, wanted = len(spectrum), min(iterations, self._round), target.contiguous().numpy()
+        owns = self._owns(count, turns)
+        if len(owns) == 1:
+            turns = iterations
+        lots = [[_Part(own, turns * self._reach, count) for own in lot] for lot in self._lots(owns)]
+        rooms = [_Room(self._stft, max(part.count for part in lot)) for lot in lots]
+        known: _Known = (spectrum, None)
+        spare: _Known | None = None  # what was known before, as room for what is found
+        for done in range(0, iterations, turns):
+            times, goes_on = min(turns, iterations - done), momentum and done + turns < iterations
+            room = spare or (torch.empty_like(spectrum), torch.empty_like(spectrum) if goes_on else None)
+            found = room[0], room[1] if goes_on else None
+
+            def go(i: int, known: _Known = known, found: _Known = found, times: int = times) -> None:
+                for part in lots[i]:
+                    self._iterate(part, rooms[i], wanted[part.all], known, found, times, momentum)
+
+            on_cores(go, range(len(lots)))
+            known, spare = found, known if done else None
+        return known[0]
 
     @one_thread()
     def wave(self, spectrum: Tensor) -> Tensor:
         """As `STFT.inverse`: spectrum (L, F) -> wave (L * hop_length)."""
-        work, pad = _Work(self._stft, len(spectrum)), self._stft.pad
-        self._to_wave(work, work.blocks(spectrum.contiguous()))
-        return torch.from_numpy(work.padded[pad : len(work.padded) - pad])
+        hop, out = self._stft.hop_length, torch.empty(len(spectrum) * self._stft.hop_length)
 
-    def _to_wave(self, work: "_Work", spectrum: Sequence["_Block"]) -> None:
-        """The wave of a spectrum, with its ends reflected, to `work.padded`."""
-        work.padded.fill(0)
-        for (block, _), (room, frames), part in zip(spectrum, work.rooms, work.slices, strict=True):
-            torch.fft.irfft(block, n=self._stft.n_fft, out=room)
-            _overlap(frames, self._window, self._stft.hop_length, part.start, work.padded)
-        _reflect(work.padded, self._stft.pad, work.gain)
+        def go(lot: list[slice]) -> None:
+            parts = [_Part(own, self._reach, len(spectrum)) for own in lot]
+            room = _Room(self._stft, max(part.count for part in parts))
+            for part in parts:
+                frames, padded = room.frames[: part.count], room.wave(part.count)
+                torch.fft.irfft(spectrum[part.all], n=self._stft.n_fft, out=frames)
+                padded.fill(0)
+                overlap(frames.numpy(), self._window, hop, padded)
+                reflect(padded, self._stft.pad, self._gain(part.count))
+                begin = self._stft.pad + part.inner.start * hop
+                wav = torch.from_numpy(padded[begin : begin + (part.own.stop - part.own.start) * hop])
+                out[part.own.start * hop : part.own.stop * hop] = wav
+
+        on_cores(go, self._lots(self._owns(len(spectrum), 1)))
+        return out
+
+    def _owns(self, count: int, turns: int) -> list[slice]:
+        """So many frames in parts: as many as there must be, and one for each core if that is worth it."""
+        parts = max(1, min(cores(), count // LEAST_FRAMES))
+        if count > self._block:
+            own = self._block - 2 * turns * self._reach
+            parts *= -(-count // (own * parts))
+        edges = [count * i // parts for i in range(parts + 1)]
+        return [slice(*pair) for pair in pairwise(edges)]
+
+    def _lots(self, owns: list[slice]) -> list[list[slice]]:
+        """The parts that each core takes."""
+        lots = min(cores(), len(owns))
+        return [owns[len(owns) * i // lots : len(owns) * (i + 1) // lots] for i in range(lots)]
+
+    def _iterate(
+        self, part: "_Part", room: "_Room", wanted: Floats, known: _Known, found: _Known, iterations: int,
+        momentum: float,
+    ) -> None:  # fmt: skip
+        """Iterations of a part, from what is known of all its frames to what is found of its own."""
+        n_fft, hop, pad = self._stft.n_fft, self._stft.hop_length, self._stft.pad
+        before, now, ahead = (room.spectrum(i, part.count) for i in range(3))
+        ahead[0].copy_(known[0][part.all])
+        if known[1] is not None:
+            before[0].copy_(known[1][part.all])
+        room_frames = room.frames[: part.count]
+        frames, padded, gain = room_frames.numpy(), room.wave(part.count), self._gain(part.count)
+        for i in range(iterations):
+            torch.fft.irfft(ahead[0], n=n_fft, out=room_frames)
+            again(frames, self._window, hop, padded, pad, gain)
+            torch.fft.rfft(room_frames, out=now[0])
+            back = momentum if i or known[1] is not None else 0.0
+            # What no momentum comes from is not touched.
+            turn_and_fit(now[1], (before if back else now)[1], back, wanted, *self._bands, ahead[1])
+            before, now = now, before
+        for one, mine in zip(found, (ahead, before), strict=True):
+            if one is not None:
+                one[part.own] = mine[0][part.inner]
 
 
-class _Work:
-    """Room to work in, for a number of frames: some at a time, which stay in the processor's cache."""
+class _Part:
+    """A part of a sound: its own frames, and all that it goes through, of which its own are `inner`."""
+
+    def __init__(self, own: slice, reach: int, frames: int) -> None:
+        first, last = max(0, own.start - reach), min(frames, own.stop + reach)
+        self.own, self.all, self.count = own, slice(first, last), last - first
+        self.inner = slice(own.start - first, own.stop - first)
+
+
+class _Room:
+    """Room to work in, for at most so many frames."""
 
     def __init__(self, stft: STFT, count: int) -> None:
-        size = max(1, BLOCK_SAMPLES // stft.n_fft)
-        self.slices = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-        frames = torch.empty(min(size, count), stft.n_fft)
-        rooms = [frames[: part.stop - part.start] for part in self.slices]
-        self.rooms: list[_Block] = [(room, room.numpy()) for room in rooms]
-        self.padded = np.empty(count * stft.hop_length + 2 * stft.pad, np.float32)
-        self.gain = stft.coverage(count)[0, 0].reciprocal().numpy()
+        self._stft, bins = stft, stft.n_fft // 2 + 1
+        self.frames = torch.empty(count, stft.n_fft)
+        self._spectra = [torch.empty(count, bins, dtype=torch.complex64) for _ in range(3)]
+        self._wave = np.empty(count * stft.hop_length + 2 * stft.pad, np.float32)
 
-    def blocks(self, spectrum: Tensor) -> "list[_Block]":
-        """Parts of a complex spectrum (L, F), and as real and imaginary parts in turn (L, 2 F), in the same memory."""
-        parts = [spectrum[part] for part in self.slices]
-        return [(part, torch.view_as_real(part).flatten(1).numpy()) for part in parts]
+    def spectrum(self, number: int, count: int) -> _Spectrum:
+        """The first frames of one of three spectra."""
+        spectrum = self._spectra[number][:count]
+        return spectrum, torch.view_as_real(spectrum).flatten(1).numpy()
+
+    def wave(self, count: int) -> Floats:
+        """The wave of so many frames, with its padding."""
+        return self._wave[: count * self._stft.hop_length + 2 * self._stft.pad]
 
 
 def _rows(filters: Floats) -> tuple[Ints, Ints, Floats]:
@@ -116,104 +170,10 @@ def _rows(filters: Floats) -> tuple[Ints, Ints, Floats]:
     rows = [np.flatnonzero(row) for row in filters]
     starts = np.array([x[0] if len(x) else 0 for x in rows], np.int32)
     ends = np.array([x[-1] + 1 if len(x) else 0 for x in rows], np.int32)
-    sizes = -(-(ends - starts) // UNROLLED) * UNROLLED
+    sizes = ends - starts
+    step = np.where(sizes > NARROW, WIDTH, UNROLLED).astype(np.int32)
+    sizes = -(-sizes // step) * step
     weights = np.zeros((len(rows), sizes.max(initial=0)), np.float32)
     for band, (start, end) in enumerate(zip(starts, ends, strict=True)):
         weights[band, : end - start] = filters[band, start:end]
     return starts, sizes, weights
-
-
-@compiled
-def _overlap(frames: Floats, window: Floats, hop: int, first: int, padded: Floats) -> None:
-    """Add windowed frames (L, N), of which the first starts `first` hops on, to a wave."""
-    size = frames.shape[1]
-    for i in range(frames.shape[0]):
-        frame, out = frames[i], padded[(first + i) * hop : (first + i) * hop + size]
-        for n in range(size):
-            out[n] += frame[n] * window[n]
-
-
-@compiled
-def _reflect(padded: Floats, pad: int, gain: Floats) -> None:
-    """Fold what lies beyond the ends back in, apply the gain to the wave between, and reflect it at the ends."""
-    samples = padded.shape[0] - 2 * pad
-    wav = padded[pad : pad + samples]
-    for i in range(1, pad + 1):
-        wav[i] += padded[pad - i]
-        wav[samples - 1 - i] += padded[pad + samples - 1 + i]
-    for i in range(samples):
-        wav[i] *= gain[i]
-    for i in range(1, pad + 1):
-        padded[pad - i] = wav[i]
-        padded[pad + samples - 1 + i] = wav[samples - 1 - i]
-
-
-@compiled
-def _windowed(padded: Floats, window: Floats, hop: int, first: int, frames: Floats) -> None:
-    """Cut frames (L, N) out of a wave."""
-    size = frames.shape[1]
-    for i in range(frames.shape[0]):
-        out, wav = frames[i], padded[(first + i) * hop : (first + i) * hop + size]
-        for n in range(size):
-            out[n] = wav[n] * window[n]
-
-
-@compiled
-def _ahead(now: Floats, past: Floats, momentum: float, amplitude: Floats, turn: Floats, ahead: Floats) -> None:
-    """A frame's amplitudes (F), what it is going to (2 F), and the factors that give that these amplitudes (F)."""
-    back, silent = np.float32(momentum), np.float32(SILENT_POWER)  # doubles would halve the speed
-    on = np.float32(1) + back
-    for f in range(amplitude.shape[0]):
-        real, imag = now[2 * f], now[2 * f + 1]
-        next_real = on * real - back * past[2 * f]
-        next_imag = on * imag - back * past[2 * f + 1]
-        size = math.sqrt(real * real + imag * imag + silent)
-        amplitude[f] = size
-        turn[f] = size / math.sqrt(next_real * next_real + next_imag * next_imag + silent)
-        ahead[2 * f] = next_real
-        ahead[2 * f + 1] = next_imag
-
-
-def _bands(amplitude: Floats, starts: Ints, sizes: Ints, weights: Floats, mel: Floats) -> None:
-    """The mel (M) of a frame's amplitudes."""
-    for band in range(starts.shape[0]):
-        start, even, odd = starts[band], np.float32(SILENT_AMPLITUDE), np.float32(0)
-        for f in range(0, sizes[band], UNROLLED):
-            even += amplitude[start + f] * weights[band, f]
-            odd += amplitude[start + f + 1] * weights[band, f + 1]
-            even += amplitude[start + f + 2] * weights[band, f + 2]
-            odd += amplitude[start + f + 3] * weights[band, f + 3]
-        mel[band] = even + odd
-
-
-# Sums of so few are slower as vectors, which reordering would allow.
-_bands = compiled(_bands, {"contract"})
-
-
-@compiled
-def _fit(
-    ratio: Floats, lower: Ints, upper: Ints, falling: Floats, rising: Floats, kept: int, turn: Floats, ahead: Floats
-) -> None:
-    """Scale a frame by its factors, and by those of its bands, interpolated between them."""
-    for f in range(kept):
-        turn[f] *= ratio[lower[f]] * falling[f] + ratio[upper[f]] * rising[f]
-    for f in range(turn.shape[0]):
-        ahead[2 * f] *= turn[f]
-        ahead[2 * f + 1] *= turn[f]
-
-
-@compiled
-def _turn_and_fit(
-    now: Floats, past: Floats, momentum: float, wanted: Floats, starts: Ints, sizes: Ints, weights: Floats,
-    lower: Ints, upper: Ints, falling: Floats, rising: Floats, kept: int, ahead: Floats,
-) -> None:  # fmt: skip
-    """`LowPart._ahead` of frames (L, 2 F) with those before them, to mel amplitudes (L, M)."""
-    size, count, most = now.shape[1] // 2, wanted.shape[1], np.float32(MAX_RATIO)
-    amplitude = np.zeros(size + weights.shape[1], np.float32)
-    turn, ratio = np.empty(size, np.float32), np.empty(count, np.float32)
-    for i in range(now.shape[0]):
-        _ahead(now[i], past[i], momentum, amplitude[:size], turn, ahead[i])
-        _bands(amplitude, starts, sizes, weights, ratio)
-        for b in range(count):
-            ratio[b] = min(wanted[i, b] / ratio[b], most)
-        _fit(ratio, lower, upper, falling, rising, kept, turn, ahead[i])

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.clips import each_clip
+from audio_gen.audio.clips import each_clip, joined
 from audio_gen.audio.mel import MelSpec, mel_filters
 from audio_gen.audio.refine import MOMENTUM, Stages, bands_of, linear_mel, refine, stages_of
 from audio_gen.audio.stft import STFT
@@ -27,13 +27,14 @@ def pinv_filters(spec: MelSpec) -> Tensor:
 
 
 @torch.no_grad()
-def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
+def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8, bins: int | None = None) -> Tensor:
     """Find amplitudes that are nowhere negative and have the given mel, as nearly as can be.
 
     Args:
         mel: Natural-log mel (B, M, L); bands at LOG_FLOOR count as silent.
         spec: What `mel` was made with.
         iterations: Multiplicative updates; 0 gives the clamped pseudo-inverse.
+        bins: Only so many, the lowest; only without iterations.
 
     Returns:
         Amplitudes (B, F, L).
@@ -42,7 +43,7 @@ def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8) -> Tensor:
     """
     # Clip by clip: a matrix product rounds differently in a batch of another size.
     with torch.autocast(mel.device.type, enabled=False):
-        return torch.cat([_nnls_clip(clip, spec, iterations) for clip in mel.float().split(1)])
+        return joined([_nnls_clip(clip, spec, iterations, bins) for clip in mel.float().split(1)])
 
 
 @torch.no_grad()
@@ -96,10 +97,11 @@ class GriffinLimVocoder:
         return refine(amplitude * initial_phasors(amplitude, self.spec, self.seed), mel, self.spec, stages)
 
 
-def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int) -> Tensor:
+def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int, bins: int | None) -> Tensor:
+    assert bins is None or not iterations
     target = linear_mel(mel).mT.contiguous()  # (B, M, L) -> (B, L, M)
     # An amplitude of exactly 0 would stay there.
-    amplitude = (target @ pinv_filters(spec).to(mel.device).mT).clamp_(min=TINY)
+    amplitude = (target @ pinv_filters(spec)[:bins].to(mel.device).mT).clamp_(min=TINY)
     if not iterations:
         return amplitude.mT
     bands = bands_of(spec, mel.device)
@@ -149,7 +151,7 @@ def initial_phasors(
     """
     noise = _noise_phasors(spec, seed, amplitude.device)
     frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % len(noise)
-    phasors = noise[frames].expand(len(amplitude), -1, -1).clone()  # (B, L, F)
+    phasors = noise[frames.expand(len(amplitude), -1)]  # (B, L, F)
     cycles = advanced_cycles(amplitude, spec) if cycles is None else cycles
     # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
     half_turns = torch.arange(cycles.shape[1], device=amplitude.device) / 2
@@ -165,10 +167,15 @@ def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
     Each bin turns with the frequency of the peak that is nearest to it in the amplitudes (B, F, L).
     Source: Beauregard 2015, single-pass spectrogram inversion.
     """
-    count = min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
+    count = partial_bins(spec)
     bins = torch.arange(count, device=amplitude.device, dtype=amplitude.dtype)
     turns = _nearest_peak(amplitude[:, :count].mT.clamp(min=TINY).log(), bins) * (spec.hop_length / spec.n_fft)
     return turns.double().cumsum(dim=1).mT
+
+
+def partial_bins(spec: MelSpec) -> int:
+    """How many bins, the lowest, have phases of partials to start from."""
+    return min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.stft import STFT
 
@@ -58,7 +59,7 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
     """Turn a spectrum that is nearly right into a wave that fits a log-mel.
 
     Args:
-        spectrum: Complex STFT (B, F, L) to start from.
+        spectrum: Complex STFT (B, F, L) to start from; without gradients it may be written into.
         mel: Log-mel (B, M, L) that the wave is to have.
         spec: What both are made with.
         stages: How many iterations at which decimation. A decimation that does not suit the spec is left out.
@@ -79,7 +80,10 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
                 x = part.refined(x, target, iterations, momentum)
             else:
                 low = part.refined(x.detach(), target, iterations, MOMENTUM)
-                x = torch.cat([low, x[..., low.shape[-1] :]], dim=-1)
+                if x.requires_grad:
+                    x = torch.cat([low, x[..., low.shape[-1] :]], dim=-1)
+                else:
+                    x[..., : low.shape[-1]] = low
         whole = low_part(spec, 1, spectrum.device)
         assert whole is not None
         return whole.wave(x)
@@ -141,7 +145,7 @@ class LowPart:
         low, target = x[..., : self.size], target[..., : self.count]
         if self._fuses(x):
             pairs = zip(low, target, strict=True)
-            low = torch.stack([self.fused.refined(*pair, iterations, momentum) for pair in pairs])
+            low = joined([self.fused.refined(*pair, iterations, momentum)[None] for pair in pairs])
         else:
             low = self._refined(low, target, iterations, momentum)
         return low[..., : self.kept]
@@ -149,7 +153,7 @@ class LowPart:
     def wave(self, x: Tensor) -> Tensor:
         """Spectrum (B, L, F) of the whole -> wave (B, 1, L * hop_length)."""
         if self._fuses(x):
-            return torch.stack([self.fused.wave(clip)[None] for clip in x])
+            return joined([self.fused.wave(clip)[None, None] for clip in x])
         return self.stft.inverse(x.mT)
 
     @cached_property

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audio_gen.audio.inversion import advanced_cycles, initial_phasors
 from audio_gen.audio.mel import MelSpec
-from audio_gen.audio.refine import low_decimation, low_part
 from audio_gen.errors import ConfigError
 from audio_gen.generation.peers import BigVGANVocoder
 from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
@@ -58,15 +57,7 @@ def context_frames(vocoder: Vocoder) -> int:
     network = vocoder.network if isinstance(vocoder, NetworkVocoder) else None
     if not isinstance(network, Projected | VocosHead):
         raise ConfigError(f"vocoder {vocoder.name} hears a clip as a whole and cannot stream; use a trained network")
-    spec, backbone = network.spec, network.backbone
-    reach = sum(module.kernel_size[0] // 2 for module in backbone.modules() if isinstance(module, nn.Conv1d))
-    overlapping = -(-spec.pad // spec.hop_length)  # frames before and after whose windows reach into a frame
-    if isinstance(network, VocosHead):
-        return reach + overlapping
-    # A projection takes a frame to samples and back: to all frames whose windows overlap with its own.
-    projection = -(-(spec.n_fft - spec.hop_length) // spec.hop_length)
-    low = network.low_projections if low_part(spec, low_decimation(spec), torch.device("cpu")) else 0
-    return max(reach, overlapping) + (low + network.projections) * projection + overlapping
+    return network.context_frames
 
 
 def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, lookahead: int) -> Iterator[Tensor]:

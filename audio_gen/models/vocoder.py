@@ -1,12 +1,15 @@
 """Mel to wave by one network at frame rate and one inverse STFT; and a plain Vocos head to compare with."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
+from audio_gen.audio.clips import on_cores
+from audio_gen.audio.inversion import advanced_cycles, initial_phasors, nnls_amplitude, partial_bins
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.refine import (
     MOMENTUM,
@@ -56,6 +59,8 @@ class Backbone(nn.Module):
             ConvNeXtBlock(dim=dim, hidden_dim=expansion * dim, layer_scale=1 / blocks) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv1d)]
+        self.reach = sum(module.kernel_size[0] // 2 for module in convolutions)  # frames that it sees to either side
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, M, L) -> (B, L, D)."""
@@ -101,10 +106,8 @@ class Vocoder(nn.Module):
         amplitude = nnls_amplitude(mel, self.spec, iterations=0)
         phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)
         # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
-        h, amplitude, phasors = self.backbone(mel), amplitude.mT.contiguous(), phasors.mT
-        # Some frames at a time, which stay in the processor's cache.
-        parts = zip(*(x.split(HEAD_FRAMES, dim=1) for x in (h, amplitude, phasors)), strict=True)
-        return torch.cat([self._corrected(*part) for part in parts], dim=1).mT  # (B, L, F) -> (B, F, L)
+        parts = self.backbone(mel), amplitude.mT.contiguous(), phasors.mT.contiguous()
+        return (self._fused(*parts) if _fuses(mel) else self._corrected(*parts)).mT
 
     def _corrected(self, h: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
         """Features (B, L, D), amplitudes and phasors of the start (B, L, F) -> spectrum (B, L, F)."""
@@ -117,6 +120,19 @@ class Vocoder(nn.Module):
         scale = amplitude * gain * torch.rsqrt(torch.addcmul(real * real, imag, imag) + SILENT_POWER)
         return torch.cat([scaled(low_phasors, low), torch.complex(real * scale, imag * scale)], dim=2)
 
+    def _fused(self, h: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
+        """As `_corrected`, without gradients; the phasors' memory takes the spectrum."""
+        from audio_gen.audio.loops import corrected  # numba takes half a second to import
+
+        h, amplitude, spectrum = (x.flatten(0, 1) for x in (h, amplitude, torch.view_as_real(phasors).flatten(2)))
+        # Some frames at a time, which stay in the processor's cache.
+        for features, level, part in zip(*(x.split(HEAD_FRAMES) for x in (h, amplitude, spectrum)), strict=True):
+            made = self.head(features).float()
+            # Gains in place of their logarithms; numba alone has no fast exponential.
+            made[:, : made.shape[1] // 4].clamp_(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp_()
+            corrected(made.numpy(), level.numpy(), self.first_bin, part.numpy())
+        return phasors
+
     def forward(self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
 
@@ -125,13 +141,53 @@ class Vocoder(nn.Module):
             start: What makes the phasors that a part begins with of its amplitudes; None is for whole clips.
             iterations: As many, with momentum, in place of those that it was trained with; see `stages_of`.
         """
+        if iterations is None and start is None and _fuses(mel):
+            parts = min(torch.get_num_threads(), mel.shape[-1] // (2 * self.context_frames))
+            if parts > 1:
+                return self._in_parts(mel, parts)
         return refine(self.spectrum(mel, start), mel, self.spec, *self.stages(iterations, self.spec))
+
+    def _in_parts(self, mel: Tensor, parts: int) -> Tensor:
+        """Clips on several cores: each takes a part, and around it all that it depends on."""
+        count, hop, context = mel.shape[-1], self.spec.hop_length, self.context_frames
+        lowest = nnls_amplitude(mel, self.spec, iterations=0, bins=partial_bins(self.spec))
+        cycles = advanced_cycles(lowest, self.spec)
+        wav = mel.new_empty(len(mel), 1, count * hop)
+
+        def go(first: int, last: int) -> None:
+            begin, end = max(0, first - context), min(count, last + context)
+            start = partial(initial_phasors, spec=self.spec, first=begin, cycles=cycles[..., begin:end])
+            made = self(mel[..., begin:end], start)
+            wav[..., first * hop : last * hop] = made[..., (first - begin) * hop : (last - begin) * hop]
+
+        edges = [count * i // parts for i in range(parts + 1)]
+        on_cores(lambda own: go(*own), list(pairwise(edges)))
+        return wav
+
+    @property
+    def context_frames(self) -> int:
+        """How many frames to either side the sound of a frame depends on, with the iterations of training."""
+        spec, around = self.spec, overlapping_frames(self.spec)
+        # A projection takes a frame to samples and back: to all frames whose windows overlap with its own.
+        projection = -(-(spec.n_fft - spec.hop_length) // spec.hop_length)
+        low = self.low_projections if low_part(spec, low_decimation(spec), torch.device("cpu")) else 0
+        return max(self.backbone.reach, around) + (low + self.projections) * projection + around
 
     def stages(self, iterations: int | None, spec: MelSpec) -> tuple[Stages, float]:
         """Stages and momentum of `refine` for mels of a spec; `iterations` as in `forward`."""
         if iterations is None:
             return ((low_decimation(spec), self.low_projections), (1, self.projections)), 0.0
         return stages_of(iterations, spec), MOMENTUM
+
+
+def _fuses(mel: Tensor) -> bool:
+    """Whether there is a faster way: on a CPU, without gradients."""
+    return mel.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def overlapping_frames(spec: MelSpec) -> int:
+    """How many frames before and after a frame have windows that reach into its samples."""
+    return -(-spec.pad // spec.hop_length)
 
 
 class VocosHead(nn.Module):
@@ -147,6 +203,11 @@ class VocosHead(nn.Module):
         self.front_end = MelFrontEnd(self.spec)
         self.backbone = Backbone(n_mels=n_mels, dim=dim, blocks=blocks, expansion=expansion)
         self.head = nn.Linear(dim, 2 * self.spec.n_bins)
+
+    @property
+    def context_frames(self) -> int:
+        """How many frames to either side the sound of a frame depends on."""
+        return self.backbone.reach + overlapping_frames(self.spec)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length)."""

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Losses of the vocoder side by side, and a plain Vocos head: each trains from nothing for equal steps; val/ is heard.
+"""Losses and networks of the vocoder side by side: each trains for equal steps, and what it makes of val/ is measured.
 
-    python ablation.py CORPUS --work DIR [--steps 300] [--files 40] [--only mel "mel, two sizes"]
+    python ablation.py CORPUS --work DIR [--steps 300] [--init RUN] [--files 40] [--only "mel, STFT" "Vocos head"]
 
+They start from nothing or, with --init, from the weights of a run, which is for those that differ in the losses only.
 The table has `mrmel` of copies of CORPUS/val (evenly chosen files, the first 4 s, peak 0.95) with the iterations that
 the networks were trained with and with four (`RUN:0` and `RUN:4`), and seconds a step. The same command again goes on.
 """
@@ -23,23 +24,32 @@ from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import train_run
 
 CONFIG = Path(__file__).parent / "small.yaml"
+TWO = "loss.sizes=2"
 STFT = ["loss.multi_mel=0", "loss.multi_stft=1"]
+PHASE = ["loss.group_delay=0.3", "loss.phase_advance=0.3"]
+SPECTRUM = ["loss.log_amplitude=0.5", "loss.complex=0.5"]
+VOCOS_HEAD = "Vocos head"
 SETS = {
-    "mel": ["loss.sizes=5"],
-    "mel, two sizes": ["loss.sizes=2"],
+    "mel at two sizes, drawn in each step": [TWO],
+    "mel at five sizes": ["loss.sizes=5"],
     "multi-resolution STFT (auraloss)": STFT,
-    "mel, STFT": ["loss.sizes=2", "loss.multi_stft=0.5"],
-    "mel, phase": ["loss.sizes=2", "loss.group_delay=0.3", "loss.phase_advance=0.3"],
-    "Vocos head, mel, two sizes": ["loss.sizes=2", "net.head=vocos"],
-    "mel, log amplitude, complex": ["loss.sizes=2", "loss.log_amplitude=0.5", "loss.complex=0.5"],
+    "mel, STFT": [TWO, "loss.multi_stft=0.5"],
+    "mel, phase": [TWO, *PHASE],
+    "mel, log amplitude, complex": [TWO, *SPECTRUM],
+    "mel, phase, log amplitude, complex": [TWO, *PHASE, *SPECTRUM],
+    "mel, discriminators": [TWO, "loss.adversarial=0.05"],
+    "no iterations of the whole": [TWO, "net.projections=0"],
+    "d320 x 8": [TWO, "net.dim=320", "net.blocks=8"],
+    VOCOS_HEAD: [TWO, "net.head=vocos"],
 }
 MAX_SEC = 4.0
 
 
-def train(corpus: Path, run: Path, settings: list[str], steps: int) -> float:
+def train(corpus: Path, run: Path, settings: list[str], steps: int, init: Path | None) -> float:
     """Train one set; returns seconds a step."""
     fixed = ["train.validations=0", "train.previews=0", *settings]
-    train_run(corpus / "train", run, model="vocoder", config_file=CONFIG, steps=steps, overrides=fixed, device="cpu")
+    source, some = corpus / "train", {"steps": steps, "init": init, "overrides": fixed}
+    train_run(source, run, model="vocoder", config_file=CONFIG, device="cpu", **some)
     times = sorted(row["time/step_sec"] for row in read_metrics(run) if "time/step_sec" in row)
     return times[len(times) // 2] if times else float("nan")
 
@@ -60,6 +70,7 @@ def main() -> int:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--init", type=Path, help="a run, or a vocoder of the package by name")
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
@@ -70,7 +81,7 @@ def main() -> int:
     try:
         for name in args.only:
             run = args.work / "".join(c if c.isalnum() else "-" for c in name)
-            step_sec = train(args.corpus, run, SETS[name], args.steps)
+            step_sec = train(args.corpus, run, SETS[name], args.steps, args.init)
             rows.append([name, *(f"{distance(f'{run}:{n}', files):.4f}" for n in (0, 4)), f"{step_sec:.2f}"])
             print(" | ".join(rows[-1]), flush=True)
     except (AudioGenError, OSError) as error:

@@ -91,10 +91,12 @@ def thinned(paths: Sequence[Path], count: int | None) -> list[Path]:
     return [paths[i * len(paths) // count] for i in range(count)]
 
 
-def spec_of(choices: Sequence[str], preset: str) -> MelSpec:
-    """The mel of the first network, or of the preset if there is none; another network's must be the same."""
+def spec_of(choices: Sequence[str], preset: str | None) -> MelSpec:
+    """The mel of the preset, or of the first network; each network must take it."""
     networks = [choice for choice in choices if choice.partition(":")[0] != CLASSICAL]
-    return load_vocoder(networks[0], None).spec if networks else MelSpec.preset(preset)
+    if preset is None and networks:
+        return load_vocoder(networks[0], None).spec
+    return MelSpec.preset(preset or DEFAULT_PRESET)
 
 
 def methods(args: argparse.Namespace, spec: MelSpec, device: torch.device) -> dict[str, quality.Invert]:
@@ -153,7 +155,8 @@ def memory_of(choice: str, precision: str, args: argparse.Namespace) -> dict[str
     """Peak memory of a vocoder in a process of its own."""
     command = [sys.executable, __file__, "memory", "--vocoder", choice, "--precision", precision]
     command += ["--threads", str(args.threads), "--device", args.device, "--seconds", str(args.memory_sec)]
-    done = subprocess.run([*command, "--preset", args.preset], stdout=subprocess.PIPE, text=True, check=True)
+    command += ["--preset", args.preset] if args.preset else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -235,7 +238,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     for name, part in some.items():
         part.set_defaults(run=parts[name])
         part.add_argument("--vocoder", nargs="+", default=[], help="griffinlim:N, a run or bundle, bigvgan:PATH, small")
-        part.add_argument("--preset", choices=list(PRESETS), default=DEFAULT_PRESET, help="where no network says")
+        part.add_argument("--preset", choices=list(PRESETS), help=f"default: the first network's, or {DEFAULT_PRESET}")
         part.add_argument("--threads", type=int, default=2)
         part.add_argument("--device", default="cpu")
         part.add_argument("--json", type=Path)

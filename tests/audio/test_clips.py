@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from audio_gen.audio.clips import each_clip, one_thread
+from audio_gen.audio.clips import cores, each_clip, on_cores, one_thread
 
 
 @pytest.fixture
@@ -35,3 +35,52 @@ def test_the_number_of_threads_comes_back(two_threads: None):
         assert torch.get_num_threads() == 1
         each_clip(lambda clip: clip / (1 // 0), torch.ones(3, 1, 1))
     assert torch.get_num_threads() == 2
+
+
+def test_parts_go_side_by_side_under_the_modes_of_whoever_asks(two_threads: None):
+    seen, both = [], threading.Barrier(2, timeout=20)
+
+    def part(name: str) -> None:
+        both.wait()
+        product = torch.ones(1, 1) @ torch.ones(1, 1, requires_grad=True)
+        seen.append((name, torch.get_num_threads(), product.dtype, torch.is_inference_mode_enabled()))
+        assert not product.requires_grad
+
+    with torch.autocast("cpu", torch.bfloat16):
+        on_cores(part, ["a", "b"])
+    assert sorted(seen) == [(name, 1, torch.bfloat16, False) for name in "ab"]
+    seen.clear()
+    with torch.inference_mode():
+        on_cores(part, ["a", "b"])
+    assert sorted(seen) == [(name, 1, torch.float32, True) for name in "ab"]
+    assert torch.get_num_threads() == 2 and torch.is_grad_enabled()
+
+
+def test_what_fails_in_a_part_is_told(two_threads: None):
+    with pytest.raises(ZeroDivisionError):
+        on_cores(lambda x: 1 // x, [1, 0])
+
+
+def test_clips_share_the_cores(two_threads: None):
+    assert cores() == 2
+    shares = []
+
+    def note(clip: torch.Tensor) -> torch.Tensor:
+        shares.append(cores())
+        return clip
+
+    each_clip(note, torch.ones(1, 1))
+    each_clip(note, torch.ones(2, 1))
+    assert shares == [2, 1, 1] and cores() == 2
+
+
+def test_elsewhere_many_clips_go_at_once() -> None:
+    sizes = []
+
+    def note(clips: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(clips))
+        return clips
+
+    batch = torch.empty(9, 2, 1 << 13, device="meta")
+    assert each_clip(note, batch).shape == batch.shape
+    assert sizes == [4, 4, 1]

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from audio_gen.audio import fused
+from audio_gen.audio import loops
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
@@ -143,6 +143,22 @@ def test_a_clip_is_the_same_in_a_batch():
     assert torch.equal(part.refined(x, target, 30, 0.99)[1:2], part.refined(x[1:2], target[1:2], 30, 0.99))
 
 
+@pytest.mark.parametrize("iterations", [1, 8, 19])
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+def test_parts_on_several_cores_are_the_whole(iterations: int, momentum: float):
+    x, target = torch.randn(1, 700, SPEC.n_bins, dtype=torch.complex64), torch.rand(1, 700, SPEC.n_mels)
+    before, made = torch.get_num_threads(), {}
+    for cores in (1, 2, 4):
+        torch.set_num_threads(cores)
+        try:
+            made[cores] = [low_part(SPEC, d, CPU).refined(x, target, iterations, momentum) for d in (1, 8)]
+        finally:
+            torch.set_num_threads(before)
+    for cores in (2, 4):
+        for whole, parts in zip(made[1], made[cores], strict=True):
+            assert float((whole - parts).norm() / whole.norm()) < 1e-5
+
+
 def test_what_is_refined_is_not_written_into():
     x, target = torch.randn(1, 40, SPEC.n_bins, dtype=torch.complex64), torch.rand(1, 40, SPEC.n_mels)
     before = x.clone()
@@ -161,5 +177,5 @@ def test_machine_code_needs_no_place_on_the_disk(monkeypatch: pytest.MonkeyPatch
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(fused, "njit", refusing)
-    assert fused.compiled(print) is print
+    monkeypatch.setattr(loops, "njit", refusing)
+    assert loops.compiled(print) is print

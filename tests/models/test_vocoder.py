@@ -39,11 +39,12 @@ def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
     assert not torch.allclose(model(mel), expected, atol=1e-2)
 
 
-def test_iterations_with_a_gradient_are_those_without() -> None:
+@pytest.mark.parametrize("samples", [4096, 100_000])  # the longer one goes in parts, side by side
+def test_iterations_with_a_gradient_are_those_without(samples: int) -> None:
     model = Vocoder(**ARGS, dim=16, blocks=1, low_projections=3)
     for parameter in model.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
-    mel = MelFrontEnd(model.spec)(0.1 * torch.randn(2, 1, 4096))
+    mel = MelFrontEnd(model.spec)(0.1 * torch.randn(2, 1, samples))
     for iterations in (None, 2):
         with torch.no_grad():
             expected = model(mel, iterations=iterations)
