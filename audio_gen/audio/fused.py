@@ -37,9 +37,8 @@ class FusedPart:
         """Lay out the filters."""
         self._stft, self._window = stft, stft.window.numpy()
         self._block = max(1, BLOCK_SAMPLES // stft.n_fft)
-        # Frames to either side whose windows overlap with one's own; and iterations until parts hear of others.
-        self._reach = -(-(stft.n_fft - stft.hop_length) // stft.hop_length)
-        self._round = max(1, min(MOST_TURNS, self._block // (16 * self._reach)))
+        # Iterations until parts hear of others.
+        self._round = max(1, min(MOST_TURNS, self._block // (16 * stft.reach)))
         # A bin lies in two bands at most, which are neighbours unless others between them hold no bin.
         bins = range(filters.shape[1])
         bands = [(*np.flatnonzero(filters[:, f]), 0, 0) for f in bins]
@@ -60,7 +59,7 @@ class FusedPart:
         owns = self._owns(count, turns)
         if len(owns) == 1:
             turns = iterations
-        lots = [[_Part(own, turns * self._reach, count) for own in lot] for lot in self._lots(owns)]
+        lots = [[_Part(own, turns * self._stft.reach, count) for own in lot] for lot in self._lots(owns)]
         rooms = [_Room(self._stft, max(part.count for part in lot)) for lot in lots]
         known: _Known = (spectrum, None)
         spare: _Known | None = None  # what was known before, as room for what is found
@@ -83,7 +82,7 @@ class FusedPart:
         hop, out = self._stft.hop_length, torch.empty(len(spectrum) * self._stft.hop_length)
 
         def go(lot: list[slice]) -> None:
-            parts = [_Part(own, self._reach, len(spectrum)) for own in lot]
+            parts = [_Part(own, self._stft.reach, len(spectrum)) for own in lot]
             room = _Room(self._stft, max(part.count for part in parts))
             for part in parts:
                 frames, padded = room.frames[: part.count], room.wave(part.count)
@@ -102,7 +101,7 @@ class FusedPart:
         """So many frames in parts: as many as there must be, and one for each core if that is worth it."""
         parts = max(1, min(cores(), count // LEAST_FRAMES))
         if count > self._block:
-            own = self._block - 2 * turns * self._reach
+            own = self._block - 2 * turns * self._stft.reach
             parts *= -(-count // (own * parts))
         edges = [count * i // parts for i in range(parts + 1)]
         return [slice(*pair) for pair in pairwise(edges)]

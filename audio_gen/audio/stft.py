@@ -12,6 +12,11 @@ def padding(n_fft: int, hop_length: int) -> int:
     return (n_fft - hop_length) // 2
 
 
+def reach(n_fft: int, hop_length: int) -> int:
+    """Frames to either side of one whose windows overlap with its own."""
+    return -(-(n_fft - hop_length) // hop_length)
+
+
 def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     """Add up frames (B, L, N) that start `hop_length` samples apart into (B, (L - 1) * hop_length + N)."""
     batch, count, size = frames.shape
@@ -38,6 +43,7 @@ class STFT(nn.Module):
         """Make the window; both lengths in samples."""
         super().__init__()
         self.n_fft, self.hop_length, self.pad = n_fft, hop_length, padding(n_fft, hop_length)
+        self.reach = reach(n_fft, hop_length)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from audio_gen.audio.refine import (
     scaled,
     stages_of,
 )
+from audio_gen.audio.stft import reach
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -169,7 +170,7 @@ class Vocoder(nn.Module):
         """How many frames to either side the sound of a frame depends on, with the iterations of training."""
         spec, around = self.spec, overlapping_frames(self.spec)
         # A projection takes a frame to samples and back: to all frames whose windows overlap with its own.
-        projection = -(-(spec.n_fft - spec.hop_length) // spec.hop_length)
+        projection = reach(spec.n_fft, spec.hop_length)
         low = self.low_projections if low_part(spec, low_decimation(spec), torch.device("cpu")) else 0
         return max(self.backbone.reach, around) + (low + self.projections) * projection + around
 
