@@ -122,6 +122,7 @@ def load_bundle(path: Path) -> Bundle:
         ) from e
     if digest != config["digest"]:
         raise CheckpointError(
-            f"{folder}: its weights ({digest}) are not those that config.json names ({config['digest']})"
+            f"{folder}: its weights ({digest}) are not those that config.json names ({config['digest']}); export the "
+            "bundle again from its run"
         )
     return Bundle(folder, config, tensors, digest)

@@ -4,6 +4,8 @@ import torch
 
 from audio_gen.errors import ConfigError
 
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+
 
 def resolve_device(name: str) -> torch.device:
     """Return the device that `name` stands for, once it is sure that it is there.
@@ -29,3 +31,9 @@ def resolve_device(name: str) -> torch.device:
             f"device {name!r} is not there, torch sees {torch.cuda.device_count()} CUDA devices; use auto"
         )
     return device
+
+
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether a device is a CPU without instructions for bf16, on which fp32 is quicker."""
+    known = getattr(torch.cpu, "get_capabilities", None)  # an older torch has none
+    return device.type == "cpu" and known is not None and not any(known().get(name) for name in BF16_INSTRUCTIONS)

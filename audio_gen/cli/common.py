@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, or bf16 for speed.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; all else goes to standard error.")]
 VocoderOption = Annotated[

@@ -97,7 +97,10 @@ class _MelFile:
 
         try:
             values = np.load(self._file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as e:
+        except OSError as e:
+            reason = e.strerror or e
+            raise DataError(f"{one_line(self._file)}: cannot be opened ({reason}); check that it is there") from e
+        except (ValueError, EOFError) as e:
             raise DataError(f"{one_line(self._file)}: cannot be read as an .npy array; save it with numpy.save") from e
         if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
             raise DataError(

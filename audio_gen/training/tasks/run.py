@@ -15,7 +15,7 @@ from audio_gen.checkpoint import load_bundle, shipped
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.device import resolve_device
+from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError, OutputError
 from audio_gen.files import write_json
@@ -113,6 +113,8 @@ def train_run(
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
+            if settings.train.precision == "bf16" and emulates_bf16(world.device):
+                tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             spec = mel_of(settings)
             check_source(source, run)
             held.enter_context(locked(run))
