@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--init", type=Path, help="a run, or a vocoder of the package by name")
     parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="in place of small.yaml's")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
     args = parser.parse_args()

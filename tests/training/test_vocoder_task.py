@@ -77,3 +77,18 @@ def test_an_adversarial_run_begins_from_one_without(sounds: Path, tmp_path: Path
     rows = [row for row in read_metrics(second) if "loss/adversarial_d" in row]
     assert rows
     assert {"loss/adversarial_g", "loss/feature_matching", "grad_norm/d", "grad_norm/g"} <= set(rows[-1])
+
+
+def test_slow_bf16_is_told_once_as_a_run_that_goes_on_keeps_it(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audio_gen.training.tasks.run.emulates_bf16", lambda device: True)
+    told = []
+    for steps in (1, 2):
+        events: list[dict[str, Any]] = []
+        train_run(
+            sounds, tmp_path / "run", model="vocoder", config_file=TINY, steps=steps, precision="bf16", device="cpu",
+            overrides=QUICK[:2], on_event=events.append,
+        )  # fmt: skip
+        told.append(sum("--precision fp32" in e["text"] for e in events if e["kind"] == "note"))
+    assert told == [1, 0]

@@ -113,17 +113,18 @@ def train_run(
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
-            if settings.train.precision == "bf16" and emulates_bf16(world.device):
-                tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             spec = mel_of(settings)
             check_source(source, run)
             held.enter_context(locked(run))
+            new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
+            if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
+                tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             cache = open_source(source, run, settings, spec, tell)
             if (clips := len(cache.numbers("train"))) < world.size:
                 raise ConfigError(
                     f"{source}: {clips} clips to learn from are fewer than the {world.size} processes; start fewer"
                 )
-            if auto and not (run / CONFIG_NAME).is_file():
+            if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
             return settings.model_dump(mode="json"), str(cache.path)
