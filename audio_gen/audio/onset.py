@@ -1,0 +1,81 @@
+"""Where a sound begins, how fast it rises, and where it ends, to the sample."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+PEAK_DB = -40.0  # below the peak: where a hit begins; recordings have hiss and bleed below
+SILENCE_DB = -60.0  # below the peak: where a swell begins, and where a sound ends
+STEEP_DB, STEEP_SEC = 20.0, 0.01  # a sound that rises by so much in so short a time has an onset
+ENVELOPE_SEC = 0.001
+LEAD_SEC = 0.001  # that is kept before an onset
+FIRST_PEAK = 0.5  # of the largest: what counts as the first peak of an attack
+
+Floats = NDArray[np.floating]
+
+
+def envelope(wav: Floats, sample_rate: int) -> Floats:
+    """Root mean square over 1 ms around each sample: wav (T,) -> (T,)."""
+    size = max(1, round(ENVELOPE_SEC * sample_rate))
+    padded = np.pad(np.asarray(wav, np.float64), (size // 2, size - size // 2))
+    energy = np.concatenate([[0.0], np.cumsum(padded**2)])
+    return np.sqrt(np.maximum(energy[size:] - energy[:-size], 0) / size)[: len(wav)]
+
+
+def onset(wav: Floats, sample_rate: int) -> int:
+    """Find the sample at which a sound begins.
+
+    A hit begins where it first comes within 40 dB of its peak. A sound that swells has no such place: it begins where
+    it first comes within 60 dB. Silence begins at 0.
+
+    Args:
+        wav: Samples (T,).
+        sample_rate: In Hz.
+    """
+    level = np.abs(wav)
+    peak = float(level.max(initial=0))
+    if not peak:
+        return 0
+    hit = int(np.argmax(level > peak * amplitude(PEAK_DB)))
+    soon = level[hit : hit + max(1, round(STEEP_SEC * sample_rate))]
+    if soon.max() >= peak * amplitude(PEAK_DB + STEEP_DB):
+        return hit
+    return int(np.argmax(level > peak * amplitude(SILENCE_DB)))
+
+
+def sound_end(wav: Floats, below_peak_db: float = -SILENCE_DB) -> int:
+    """The sample after which a sound stays so many dB below its peak, T at most; 0 for silence.
+
+    Args:
+        wav: Samples (T,).
+        below_peak_db: 60 is where most listeners hear nothing more.
+    """
+    level = np.abs(wav)
+    loud = np.flatnonzero(level > level.max(initial=0) * amplitude(-below_peak_db))
+    return int(loud[-1]) + 1 if len(loud) else 0
+
+
+def rise_sec(wav: Floats, sample_rate: int) -> float:
+    """Time in which a sound rises from 10 to 90 % of its first peak; NaN for silence.
+
+    The first peak is that of the 1-ms envelope that first reaches half of the largest, so that a kick is timed by its
+    beater and not by its loudest swing.
+
+    Args:
+        wav: Samples (T,).
+        sample_rate: In Hz.
+    """
+    level = envelope(wav, sample_rate)
+    if not level.max(initial=0):
+        return float("nan")
+    start = int(np.argmax(level >= FIRST_PEAK * level.max()))
+    falls = np.flatnonzero(np.diff(level[start:]) < 0)
+    top = start + (int(falls[0]) if len(falls) else len(level) - 1 - start)
+    peak, before = level[top], level[: top + 1]
+    high = int(np.argmax(before >= 0.9 * peak))
+    low = np.flatnonzero(before[: high + 1] < 0.1 * peak)
+    return (high - (int(low[-1]) + 1 if len(low) else 0)) / sample_rate
+
+
+def amplitude(db: float) -> float:
+    """The factor of so many dB."""
+    return 10 ** (db / 20)
