@@ -14,6 +14,7 @@ from torch import Tensor
 from audio_gen.audio.clips import cores, on_cores, one_thread
 from audio_gen.audio.loops import NARROW, UNROLLED, WIDTH, Floats, Ints, again, overlap, reflect, turn_and_fit
 from audio_gen.audio.stft import STFT
+from audio_gen.audio.support import FIRST_WEIGHT, Opening
 
 BLOCK_SAMPLES = 1 << 18  # of the frames of a part
 MOST_TURNS = 8  # of iterations that a part goes through by itself
@@ -28,14 +29,15 @@ class FusedPart:
 
     Args:
         stft: Of the part.
+        decimation: Of the part.
         filters: Mel filters (M, F) of the bands inside.
         share: What a bin's weights are multiplied by to sum to 1 (F).
         kept: Bins below this are refitted.
     """
 
-    def __init__(self, stft: STFT, filters: Floats, share: Floats, kept: int) -> None:
+    def __init__(self, stft: STFT, decimation: int, filters: Floats, share: Floats, kept: int) -> None:
         """Lay out the filters."""
-        self._stft, self._window = stft, stft.window.numpy()
+        self._stft, self._decimation, self._window = stft, decimation, stft.window.numpy()
         self._block = max(1, BLOCK_SAMPLES // stft.n_fft)
         # Iterations until parts hear of others.
         self._round = max(1, min(MOST_TURNS, self._block // (16 * stft.reach)))
@@ -46,10 +48,12 @@ class FusedPart:
         falling = filters[lower, bins] * share
         rising = np.where([len(rows) > 3 for rows in bands], filters[upper, bins] * share, 0)
         self._bands = (*_rows(filters), lower, upper, falling, rising, kept)
-        self._gain = lru_cache(maxsize=16)(lambda count: stft.coverage(count)[0, 0].reciprocal().numpy())
+        self._gain = lru_cache(maxsize=16)(self._new_gain)
 
     @one_thread()
-    def refined(self, spectrum: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
+    def refined(
+        self, spectrum: Tensor, target: Tensor, iterations: int, momentum: float, opening: Opening | None = None
+    ) -> Tensor:
         """As `LowPart.refined`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
 
         A long sound goes in parts. For a round of iterations they reach so far into their neighbours that what goes
@@ -70,14 +74,14 @@ class FusedPart:
 
             def go(i: int, known: _Known = known, found: _Known = found, times: int = times) -> None:
                 for part in lots[i]:
-                    self._iterate(part, rooms[i], wanted[part.all], known, found, times, momentum)
+                    self._iterate(part, rooms[i], wanted[part.all], known, found, times, momentum, opening)
 
             on_cores(go, range(len(lots)))
             known, spare = found, known if done else None
         return known[0]
 
     @one_thread()
-    def wave(self, spectrum: Tensor) -> Tensor:
+    def wave(self, spectrum: Tensor, opening: Opening | None = None) -> Tensor:
         """As `STFT.inverse`: spectrum (L, F) -> wave (L * hop_length)."""
         hop, out = self._stft.hop_length, torch.empty(len(spectrum) * self._stft.hop_length)
 
@@ -87,15 +91,31 @@ class FusedPart:
             for part in parts:
                 frames, padded = room.frames[: part.count], room.wave(part.count)
                 torch.fft.irfft(spectrum[part.all], n=self._stft.n_fft, out=frames)
+                gain, weighed = self._gain(part.count, self._seen_from(part, opening))
+                frames[weighed] *= FIRST_WEIGHT
                 padded.fill(0)
                 overlap(frames.numpy(), self._window, hop, padded)
-                reflect(padded, self._stft.pad, self._gain(part.count))
+                reflect(padded, self._stft.pad, gain)
                 begin = self._stft.pad + part.inner.start * hop
                 wav = torch.from_numpy(padded[begin : begin + (part.own.stop - part.own.start) * hop])
                 out[part.own.start * hop : part.own.stop * hop] = wav
 
         on_cores(go, self._lots(self._owns(len(spectrum), 1)))
         return out
+
+    def _new_gain(self, count: int, opening: Opening | None) -> tuple[Floats, slice]:
+        """Factors (T,) of so many overlapped frames, and which of these is weighed more."""
+        if opening is None:
+            return self._stft.coverage(count)[0, 0].reciprocal().numpy(), slice(0)
+        gain, first = opening.gain(self._stft, count, self._decimation)
+        return gain.numpy(), slice(0) if first is None else slice(first, first + 1)
+
+    def _seen_from(self, part: "_Part", opening: Opening | None) -> Opening | None:
+        """An opening as the samples of a part have it; None where these are all behind it."""
+        if opening is None:
+            return None
+        own = opening.later(part.all.start * self._stft.hop_length)
+        return own if own.onset > -self._stft.n_fft else None
 
     def _owns(self, count: int, turns: int) -> list[slice]:
         """So many frames in parts: as many as there must be, and one for each core if that is worth it."""
@@ -113,7 +133,7 @@ class FusedPart:
 
     def _iterate(
         self, part: "_Part", room: "_Room", wanted: Floats, known: _Known, found: _Known, iterations: int,
-        momentum: float,
+        momentum: float, opening: Opening | None,
     ) -> None:  # fmt: skip
         """Iterations of a part, from what is known of all its frames to what is found of its own."""
         n_fft, hop, pad = self._stft.n_fft, self._stft.hop_length, self._stft.pad
@@ -122,9 +142,11 @@ class FusedPart:
         if known[1] is not None:
             before[0].copy_(known[1][part.all])
         room_frames = room.frames[: part.count]
-        frames, padded, gain = room_frames.numpy(), room.wave(part.count), self._gain(part.count)
+        frames, padded = room_frames.numpy(), room.wave(part.count)
+        gain, weighed = self._gain(part.count, self._seen_from(part, opening))
         for i in range(iterations):
             torch.fft.irfft(ahead[0], n=n_fft, out=room_frames)
+            room_frames[weighed] *= FIRST_WEIGHT
             again(frames, self._window, hop, padded, pad, gain)
             torch.fft.rfft(room_frames, out=now[0])
             back = momentum if i or known[1] is not None else 0.0

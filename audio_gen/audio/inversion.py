@@ -9,8 +9,9 @@ from torch import Tensor
 
 from audio_gen.audio.clips import each_clip, joined
 from audio_gen.audio.mel import MelSpec, mel_filters
-from audio_gen.audio.refine import MOMENTUM, Stages, bands_of, linear_mel, refine, stages_of
+from audio_gen.audio.refine import MOMENTUM, bands_of, linear_mel, refine, stages_of
 from audio_gen.audio.stft import STFT
+from audio_gen.audio.support import Opening, between_silence
 
 EXCITATION = Path(__file__).parent / "excitation.npy"  # recipes/vocoder_universal/excitation.py made it
 ITERATIONS = 8
@@ -87,14 +88,18 @@ class GriffinLimVocoder:
         self.iterations = iterations
         self.seed = seed
 
-    def __call__(self, mel: Tensor, iterations: int | None = None) -> Tensor:
-        """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length); `iterations` overrides the vocoder's own."""
-        stages = stages_of(self.iterations if iterations is None else iterations, self.spec)
-        return each_clip(partial(self._inverted, stages=stages), mel.float())
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into a wave (B, 1, L * hop_length) that is silent before a sample, if one is given."""
 
-    def _inverted(self, mel: Tensor, stages: Stages) -> Tensor:
+        def speak(padded: Tensor, opening: Opening | None) -> Tensor:
+            return each_clip(partial(self._inverted, opening=opening), padded)
+
+        return between_silence(speak, mel.float(), self.spec, onset)
+
+    def _inverted(self, mel: Tensor, opening: Opening | None) -> Tensor:
         amplitude = nnls_amplitude(mel, self.spec, iterations=0)  # more would be lost when they are refitted
-        return refine(amplitude * initial_phasors(amplitude, self.spec, self.seed), mel, self.spec, stages)
+        start, stages = initial_phasors(amplitude, self.spec, self.seed), stages_of(self.iterations, self.spec)
+        return refine(amplitude * start, mel, self.spec, stages, opening=opening)
 
 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int, bins: int | None) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.stft import STFT
+from audio_gen.audio.support import FIRST_WEIGHT, Opening
 
 if TYPE_CHECKING:
     from audio_gen.audio.fused import FusedPart
@@ -55,7 +56,10 @@ def stages_of(iterations: int, spec: MelSpec) -> Stages:
     return ((low_decimation(spec), LOW_PER_WHOLE * iterations), (1, iterations))
 
 
-def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentum: float = MOMENTUM) -> Tensor:
+def refine(
+    spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentum: float = MOMENTUM,
+    opening: Opening | None = None,
+) -> Tensor:  # fmt: skip
     """Turn a spectrum that is nearly right into a wave that fits a log-mel.
 
     Args:
@@ -64,6 +68,7 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
         spec: What both are made with.
         stages: How many iterations at which decimation. A decimation that does not suit the spec is left out.
         momentum: Of iterations of the whole spectrum, where 0 is plain Griffin-Lim; the low part's have MOMENTUM.
+        opening: Where all sounds begin, if that is known.
 
     Returns:
         The wave (B, 1, L * hop_length).
@@ -77,16 +82,16 @@ def refine(spectrum: Tensor, mel: Tensor, spec: MelSpec, stages: Stages, momentu
             if part is None or not iterations:
                 continue
             if decimation == 1:
-                x = part.refined(x, target, iterations, momentum)
+                x = part.refined(x, target, iterations, momentum, opening)
             else:
-                low = part.refined(x.detach(), target, iterations, MOMENTUM)
+                low = part.refined(x.detach(), target, iterations, MOMENTUM, opening)
                 if x.requires_grad:
                     x = torch.cat([low, x[..., low.shape[-1] :]], dim=-1)
                 else:
                     x[..., : low.shape[-1]] = low
         whole = low_part(spec, 1, spectrum.device)
         assert whole is not None
-        return whole.wave(x)
+        return whole.wave(x, opening)
 
 
 class Bands:
@@ -130,6 +135,7 @@ class LowPart:
 
     def __init__(self, spec: MelSpec, decimation: int, device: torch.device) -> None:
         """Find the bands that lie inside, and the bins that lie in these bands alone."""
+        self.decimation = decimation
         self.stft = STFT(spec.n_fft // decimation, spec.hop_length // decimation).to(device)
         filters, self.size = mel_filters(spec).to(device), self.stft.n_fft // 2 + 1
         inside = filters[:, self.size - 1 :].sum(dim=1) == 0 if decimation > 1 else filters.sum(dim=1) > 0
@@ -140,41 +146,57 @@ class LowPart:
         outside = filters[self.count :, : self.size].sum(dim=0) > 0
         self.kept = int(outside.nonzero()[0]) if bool(outside.any()) else self.size  # bins that this part decides on
 
-    def refined(self, x: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
+    def refined(
+        self, x: Tensor, target: Tensor, iterations: int, momentum: float, opening: Opening | None = None
+    ) -> Tensor:
         """Spectrum (B, L, F), mel amplitudes (B, L, M) -> refined spectrum (B, L, kept) of the bins decided on here."""
         low, target = x[..., : self.size], target[..., : self.count]
+        opening = opening and opening.decimated(self.decimation)
         if self._fuses(x):
             pairs = zip(low, target, strict=True)
-            low = joined([self.fused.refined(*pair, iterations, momentum)[None] for pair in pairs])
+            low = joined([self.fused.refined(*pair, iterations, momentum, opening)[None] for pair in pairs])
         else:
-            low = self._refined(low, target, iterations, momentum)
+            low = self._refined(low, target, iterations, momentum, opening)
         return low[..., : self.kept]
 
-    def wave(self, x: Tensor) -> Tensor:
+    def wave(self, x: Tensor, opening: Opening | None = None) -> Tensor:
         """Spectrum (B, L, F) of the whole -> wave (B, 1, L * hop_length)."""
         if self._fuses(x):
-            return joined([self.fused.wave(clip)[None, None] for clip in x])
-        return self.stft.inverse(x.mT)
+            return joined([self.fused.wave(clip, opening)[None, None] for clip in x])
+        return self._inverse(x, opening)
 
     @cached_property
     def fused(self) -> "FusedPart":
         """The same without gradients, on a CPU, where it is several times as fast."""
         from audio_gen.audio.fused import FusedPart  # numba takes half a second to import
 
-        return FusedPart(self.stft, self._filters.numpy(), self.share[0, 0].numpy(), self.kept)
+        return FusedPart(self.stft, self.decimation, self._filters.numpy(), self.share[0, 0].numpy(), self.kept)
 
     def _fuses(self, x: Tensor) -> bool:
         # A sound that is shorter than what is reflected at its ends has rules of its own.
         long_enough = x.shape[1] * self.stft.hop_length > self.stft.pad
         return x.device.type == "cpu" and long_enough and not x.requires_grad
 
-    def _refined(self, low: Tensor, target: Tensor, iterations: int, momentum: float) -> Tensor:
-        previous, coverage = None, self.stft.coverage(low.shape[1])
+    def _refined(
+        self, low: Tensor, target: Tensor, iterations: int, momentum: float, opening: Opening | None
+    ) -> Tensor:
+        previous = None
         for _ in range(iterations):
-            wave_like = self.stft(self.stft.overlapped(low.mT) / coverage).mT
+            wave_like = self.stft(self._inverse(low, opening)).mT
             low = self._ahead(wave_like, previous, target, momentum)
             previous = wave_like if momentum else None
         return low
+
+    def _inverse(self, x: Tensor, opening: Opening | None) -> Tensor:
+        """Spectrum (B, L, F) -> wave (B, 1, T), silent before the opening."""
+        if opening is None:
+            return self.stft.inverse(x.mT)
+        gain, first = opening.gain(self.stft, x.shape[1], self.decimation)
+        if first is not None:
+            weights = torch.ones(x.shape[1], 1, device=x.device)
+            weights[first] = FIRST_WEIGHT
+            x = x * weights
+        return self.stft.overlapped(x.mT) * gain.to(x.device)
 
     def fit(self, amplitude: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What to multiply amplitudes (B, L, F) by to fit mel amplitudes (B, L, M).

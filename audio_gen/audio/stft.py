@@ -80,6 +80,12 @@ class STFT(nn.Module):
             return torch.cat([ends[..., :middle], repeated, ends[..., middle:]], dim=-1)
         return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
 
+    def coverage_of(self, frame: int, frames: int) -> Tensor:
+        """Return the part (frames * hop_length,) of `coverage(frames)` that one frame has."""
+        alone = self.window.new_zeros(1, frames, self.n_fft)
+        alone[0, frame] = self.window.square()
+        return self._gathered(alone)[0, 0]
+
     def _padded(self, wav: Tensor) -> Tensor:
         """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at either end."""
         pad, whole = self.pad, self.hop_length * -(-wav.shape[-1] // self.hop_length)

@@ -5,6 +5,8 @@ the lower half of that at the higher one. So amplitudes found from a mel of the 
 own, whose upper half is silent, and the lower half of the network's spectrum is refined to fit the mel that was given.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +15,7 @@ from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import nnls_amplitude
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.refine import refine
+from audio_gen.audio.support import Opening, between_silence
 from audio_gen.models.vocoder import Vocoder
 
 
@@ -37,13 +40,17 @@ class LowerRateVocoder:
         self.network, self.spec, self.iterations, self._factor = network, spec, iterations, factor
         self.name = f"{name} at {spec.sample_rate / 1000:g} kHz"
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        return each_clip(self._wav, mel)
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); see `Vocoder`."""
 
-    def _wav(self, mel: Tensor) -> Tensor:
+        def speak(padded: Tensor, opening: Opening | None) -> Tensor:
+            return each_clip(partial(self._wav, opening=opening), padded)
+
+        return between_silence(speak, mel, self.spec, onset)
+
+    def _wav(self, mel: Tensor, opening: Opening | None) -> Tensor:
         spectrum = self.network.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
-        return refine(spectrum, mel, self.spec, *self.network.stages(self.iterations, self.spec))
+        return refine(spectrum, mel, self.spec, *self.network.stages(self.iterations, self.spec), opening)
 
     def _own_mel(self, mel: Tensor) -> Tensor:
         """The log-mel of the network's own definition (B, M', L) of a sound with this one (B, M, L)."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
+from audio_gen.audio.support import between_silence
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
 
 BIGVGAN, VOCOS = "bigvgan", "vocos"
@@ -35,9 +36,9 @@ class BigVGANVocoder:
         self.network, self.spec, self.name, self.context_frames = network, spec, name, context_frames
 
     @torch.no_grad()
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        return self.network(mel)
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); it has no use for the onset."""
+        return between_silence(lambda padded, _: self.network(padded), mel, self.spec, onset)
 
 
 def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:

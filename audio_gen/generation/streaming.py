@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.inversion import advanced_cycles, initial_phasors
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import LOG_FLOOR, MelSpec
+from audio_gen.audio.support import silent_frames
 from audio_gen.errors import ConfigError
 from audio_gen.generation.peers import BigVGANVocoder
 from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
@@ -61,13 +62,17 @@ def context_frames(vocoder: Vocoder) -> int:
 
 
 def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, lookahead: int) -> Iterator[Tensor]:
-    window, waiting = _Window(vocoder, context), deque[int]()
+    window, waiting, spec = _Window(vocoder, context), deque[int](), vocoder.spec
+    silence = torch.full((spec.n_mels, silent_frames(spec)), LOG_FLOOR)  # beyond both ends, as around a whole clip
+    window.append(silence)
+    window.done = window.known
     for number, chunk in enumerate(mel_chunks):
         if chunk.shape[-1]:
             check_mel(chunk, vocoder.spec, f"mel chunk {number}")
             window.append(chunk)
         waiting.append(chunk.shape[-1])
         yield from _released(window, waiting, lookahead)
+    window.append(silence)
     yield from _released(window, waiting, lookahead=0)
 
 
@@ -112,7 +117,8 @@ class _Window:
 def _decoder(vocoder: Vocoder) -> Decoder:
     if isinstance(vocoder, NetworkVocoder) and isinstance(vocoder.network, Projected):
         return partial(_decode_part, vocoder.network, PhaseStart(vocoder.network.spec))
-    return lambda mel, first: vocoder(mel[None])[0]
+    assert isinstance(vocoder, NetworkVocoder | BigVGANVocoder)
+    return lambda mel, first: vocoder.network(mel[None])[0]
 
 
 @torch.no_grad()

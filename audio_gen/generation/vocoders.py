@@ -14,6 +14,7 @@ from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
+from audio_gen.audio.support import Opening, between_silence
 from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
@@ -41,8 +42,12 @@ class Vocoder(Protocol):
     def spec(self) -> MelSpec:
         """The mel that it understands."""
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length).
+
+        Beyond both ends there is silence. `onset` is the sample before which all clips are silent, where that is
+        known: attacks come out sharper.
+        """
 
 
 class LongMel(Protocol):
@@ -72,11 +77,16 @@ class NetworkVocoder:
         self.network, self.spec, self.name, self.iterations = network, spec, name, iterations
 
     @torch.no_grad()
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        if self.iterations is None or not isinstance(self.network, Refined):
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); see `Vocoder`."""
+        return between_silence(self._speak, mel, self.spec, onset)
+
+    def _speak(self, mel: Tensor, opening: Opening | None) -> Tensor:
+        if not isinstance(self.network, Refined):
             return self.network(mel)
-        return each_clip(partial(self.network, iterations=self.iterations), mel)
+        if self.iterations is None:
+            return self.network(mel, opening=opening)
+        return each_clip(partial(self.network, iterations=self.iterations, opening=opening), mel)
 
 
 def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:

@@ -22,6 +22,7 @@ from audio_gen.audio.refine import (
     stages_of,
 )
 from audio_gen.audio.stft import reach
+from audio_gen.audio.support import Opening
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -134,21 +135,25 @@ class Vocoder(nn.Module):
             corrected(made.numpy(), level.numpy(), self.first_bin, part.numpy())
         return phasors
 
-    def forward(self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None) -> Tensor:
+    def forward(
+        self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None,
+        opening: Opening | None = None,
+    ) -> Tensor:  # fmt: skip
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
 
         Args:
             mel: A clip, or a part of one.
             start: What makes the phasors that a part begins with of its amplitudes; None is for whole clips.
             iterations: As many, with momentum, in place of those that it was trained with; see `stages_of`.
+            opening: Where all sounds begin, if that is known.
         """
         if iterations is None and start is None and _fuses(mel):
             parts = min(torch.get_num_threads(), mel.shape[-1] // (2 * self.context_frames))
             if parts > 1:
-                return self._in_parts(mel, parts)
-        return refine(self.spectrum(mel, start), mel, self.spec, *self.stages(iterations, self.spec))
+                return self._in_parts(mel, parts, opening)
+        return refine(self.spectrum(mel, start), mel, self.spec, *self.stages(iterations, self.spec), opening)
 
-    def _in_parts(self, mel: Tensor, parts: int) -> Tensor:
+    def _in_parts(self, mel: Tensor, parts: int, opening: Opening | None) -> Tensor:
         """Clips on several cores: each takes a part, and around it all that it depends on."""
         count, hop, context = mel.shape[-1], self.spec.hop_length, self.context_frames
         lowest = nnls_amplitude(mel, self.spec, iterations=0, bins=partial_bins(self.spec))
@@ -158,7 +163,7 @@ class Vocoder(nn.Module):
         def go(first: int, last: int) -> None:
             begin, end = max(0, first - context), min(count, last + context)
             start = partial(initial_phasors, spec=self.spec, first=begin, cycles=cycles[..., begin:end])
-            made = self(mel[..., begin:end], start)
+            made = self(mel[..., begin:end], start, opening=opening and opening.later(begin * hop))
             wav[..., first * hop : last * hop] = made[..., (first - begin) * hop : (last - begin) * hop]
 
         edges = [count * i // parts for i in range(parts + 1)]

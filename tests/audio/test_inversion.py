@@ -70,14 +70,14 @@ def test_a_sine_keeps_its_frequency():
 @pytest.mark.parametrize("frames", [1, 2, 3, 17])
 def test_lengths_are_exact(frames: int):
     mel = FRONT_END(decaying_chord(220)[..., : SPEC.samples(frames)])
-    made = GriffinLimVocoder(SPEC)(mel, iterations=2)
+    made = GriffinLimVocoder(SPEC, iterations=2)(mel)
     assert made.shape == (1, 1, SPEC.samples(frames)) and made.isfinite().all()
 
 
 def test_other_specs_work():
     spec = MelSpec(sample_rate=16000, n_fft=300, hop_length=100, n_mels=20, f_min=50.0, f_max=7000.0)
     wav = decaying_chord(220)[..., :16000]
-    made = GriffinLimVocoder(spec)(MelFrontEnd(spec)(wav), iterations=8)
+    made = GriffinLimVocoder(spec, iterations=8)(MelFrontEnd(spec)(wav))
     assert made.shape == wav.shape and made.isfinite().all()
 
 

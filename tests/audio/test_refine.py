@@ -127,7 +127,7 @@ def test_machine_code_does_what_tensors_do(spec: MelSpec, frames: int):
         assert part and part._fuses(x)
         for momentum in (0.0, 0.99):
             low, wanted = x[..., : part.size], target[..., : part.count]
-            expected = part._refined(low, wanted, 3, momentum)[..., : part.kept]
+            expected = part._refined(low, wanted, 3, momentum, None)[..., : part.kept]
             made = part.refined(x, target, 3, momentum)
             # A single bin may differ more, where what is turned is next to nothing and its phase left to rounding.
             assert float((made - expected).norm() / expected.norm()) < 1e-4
