@@ -38,6 +38,8 @@ class DataSettings(Settings):
     """Regular expression for class, pitch and velocity in file names; the default reads `violin-060-110`."""
     pitch: Literal["names", "auto", "none"] = "names"
     """names: from the labels; auto: missing ones are estimated by pYIN; none: no pitch condition."""
+    onset: Literal["align", "keep"] = "align"
+    """align: every clip begins with a short silence, then its onset, all at one place; keep: clips stay as they are."""
     trim_onset: bool = False
     """Cut the silence before every sound."""
     val_fraction: Share = 0.1

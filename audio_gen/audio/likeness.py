@@ -17,6 +17,7 @@ LEAD = 2 * SHIFTS  # frames before the onset, so that no shift cuts into it
 COMPARED = round(VIEW_SEC / HOP_SEC)
 FRAMES = COMPARED + 2 * SHIFTS
 ROWS_AT_ONCE = 64
+DB_PER_NAT = 20 / math.log(10)
 COARSE = (4, 8)  # bands and frames that become one cell when the nearest are looked for
 SHORTLIST = 32
 
@@ -98,6 +99,18 @@ def nearest(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:
         found[i], order = apart.sort(stable=True)
         rows[i] = near[order]
     return found, rows
+
+
+def between_mels(mels: Tensor) -> Tensor:
+    """Compare log-mels (N, M, L) of one model, whose onsets lie at one frame, as `distances` compares sounds.
+
+    Returns:
+        Distances (N, N) in dB.
+    """
+    levels = DB_PER_NAT * mels[..., : round(VIEW_SEC / HOP_SEC)].float()
+    levels = (levels - levels.amax(dim=(1, 2), keepdim=True) - FLOOR_DB).clamp(min=0).flatten(1)
+    heard = (levels > 0).to(levels.dtype)
+    return torch.cat([_mean_difference(part, levels, heard) for part in levels.split(ROWS_AT_ONCE)])
 
 
 def _levels(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:

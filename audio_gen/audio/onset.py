@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PEAK_DB = -40.0  # below the peak: where a hit begins; recordings have hiss and bleed below
+QUIET_DB = -50.0
 SILENCE_DB = -60.0  # below the peak: where a swell begins, and where a sound ends
 STEEP_DB, STEEP_SEC = 20.0, 0.01  # a sound that rises by so much in so short a time has an onset
 ENVELOPE_SEC = 0.001
 LEAD_SEC = 0.001  # that is kept before an onset
+FADE_IN_SEC = 0.0005
 FIRST_PEAK = 0.5  # of the largest: what counts as the first peak of an attack
 
 Floats = NDArray[np.floating]
@@ -42,6 +44,12 @@ def onset(wav: Floats, sample_rate: int) -> int:
     return int(np.argmax(level > peak * amplitude(SILENCE_DB)))
 
 
+def silent_until(wav: Floats) -> int:
+    """The sample up to which a sound stays 50 dB below its peak: nothing that is heard lies before it."""
+    level = np.abs(wav)
+    return int(np.argmax(level > level.max(initial=0) * amplitude(QUIET_DB))) if len(wav) else 0
+
+
 def sound_end(wav: Floats, below_peak_db: float = -SILENCE_DB) -> int:
     """The sample after which a sound stays so many dB below its peak, T at most; 0 for silence.
 
@@ -74,6 +82,17 @@ def rise_sec(wav: Floats, sample_rate: int) -> float:
     high = int(np.argmax(before >= 0.9 * peak))
     low = np.flatnonzero(before[: high + 1] < 0.1 * peak)
     return (high - (int(low[-1]) + 1 if len(low) else 0)) / sample_rate
+
+
+def lead_samples(sample_rate: int) -> int:
+    """Samples that are kept before an onset."""
+    return round(LEAD_SEC * sample_rate)
+
+
+def fade_in(wav: Floats, sample_rate: int) -> None:
+    """Let wav (.., T) begin with 0 and rise over 0.5 ms, in place."""
+    samples = min(wav.shape[-1], max(1, round(FADE_IN_SEC * sample_rate)))
+    wav[..., :samples] *= (0.5 - 0.5 * np.cos(np.pi * np.arange(samples) / samples)).astype(wav.dtype)
 
 
 def amplitude(db: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from audio_gen.generation.finish import Finish, Finished
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.pipeline import Pipeline
 
@@ -21,8 +22,18 @@ TemperatureOption = Annotated[
     typer.Option("--temperature", "--truncation", help="0: the most typical clips; 1: the model's whole variety."),
 ]
 
+NormalizeOption = Annotated[
+    str, typer.Option("--normalize", help="peak: the peak at -1 dBFS; lufs: -23 LUFS; none: as the model makes it.")
+]
+BitsOption = Annotated[str, typer.Option("--bits", help="16 (with dither), 24 or float.")]
+RateOption = Annotated[int | None, typer.Option("--rate", help="Sample rate in Hz; the model's where it is left out.")]
+TailOption = Annotated[float, typer.Option("--tail", help="A file ends so many dB below its peak.")]
+LengthOption = Annotated[
+    str, typer.Option("--length", help="sound: from onset to end; model: all that the model makes.")
+]
+
 MAX_STEM_BYTES = 180  # file systems take 255 bytes, and something is put behind
-FADE_SEC = 0.01
+NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STEPS_AT_ONCE = 16
 
 
@@ -66,7 +77,8 @@ def write_clips(
     about: Callable[[int], dict[str, Any]],
     advance: Callable[[float], object],
     batch: int = STEPS_AT_ONCE,
-) -> None:
+    how: "Finish | None" = None,
+) -> "list[Finished]":
     """Decode points and write each as a WAV with its sidecar, so many at a time that memory stays small.
 
     Args:
@@ -76,14 +88,65 @@ def write_clips(
         about: The sidecar of the clip with the number given.
         advance: Told how many clips were written.
         batch: Clips at a time.
+        how: Their levels and ends, see `write_clip`.
+
+    Returns:
+        What was written.
     """
     from audio_gen.generation.sidecar import write_clip
 
+    done = []
     for first in range(0, len(points), batch):
         wav = pipeline.vocode(pipeline.decode(points[first : first + batch], batch), batch)
-        for i, clip in enumerate(wav, first):
-            write_clip(paths[i], clip, about(i))
+        done += [write_clip(paths[i], clip, about(i), how) for i, clip in enumerate(wav, first)]
         advance(len(wav))
+    return done
+
+
+def clip_stems(pipeline: "Pipeline", points: "Latents", seeds: Sequence[int], folders: bool = False) -> list[str]:
+    """Names that say what clips are, such as `kick-0003` and `violin-C4-0003` of the seed 3.
+
+    Args:
+        pipeline: The model.
+        points: B clips.
+        seeds: Theirs, B.
+        folders: Put each class into a folder of its own.
+    """
+    stems = []
+    for i, seed in enumerate(seeds):
+        name, pitch = pipeline.conditions.class_name(int(points.class_id[i])), float(points.pitch[i])
+        kind = "" if name is None else "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in name).strip(". ")
+        parts = [kind or "seed", *([note_name(pitch)] if pitch == pitch else []), f"{seed:04d}"]
+        stems.append(f"{kind}/{'-'.join(parts)}" if folders and kind else "-".join(parts))
+    return stems
+
+
+def note_name(pitch: float) -> str:
+    """The nearest note to a MIDI pitch: 60 is C4."""
+    octave, note = divmod(round(pitch), len(NOTES))
+    return f"{NOTES[note]}{octave - 1}"
+
+
+def ends_note(pipeline: "Pipeline", done: "Sequence[Finished]") -> str:
+    """How long clips are, and how many the model's length cut."""
+    lengths = [one.wav.shape[-1] / one.sample_rate for one in done]
+    cut = sum(one.cut for one in done)
+    told = f"{min(lengths):.2f} to {max(lengths):.2f} s long"
+    if cut:
+        told += (
+            f"; {cut} of {len(done)} reach the model's length of {pipeline.duration_sec:.2f} s and fade out there "
+            "(a longer data.segment_sec makes room)"
+        )
+    return told
+
+
+def rate_note(pipeline: "Pipeline", how: "Finish") -> str | None:
+    """What a lower sample rate takes away, if it does."""
+    if how.rate is None or how.rate >= pipeline.spec.sample_rate:
+        return None
+    return (
+        f"--rate {how.rate}: resampled from {pipeline.spec.sample_rate} Hz, nothing above {how.rate / 2:g} Hz is left"
+    )
 
 
 def write_steps(
@@ -94,6 +157,7 @@ def write_steps(
     steps: int,
     advance: Callable[[float], object] = lambda amount: None,
     attack_sec: float = 0.0,
+    how: "Finish | None" = None,
 ) -> list[Path]:
     """Write clips at even steps from one end to the other.
 
@@ -105,6 +169,7 @@ def write_steps(
         steps: How many, ends included.
         advance: Told how many clips were written.
         attack_sec: So much of the start is held.
+        how: Levels and ends, see `write_clip`.
 
     Returns:
         The paths.
@@ -122,26 +187,25 @@ def write_steps(
         wav = pipeline.vocode(decode_between(pipeline, *ends, positions[some], attack_sec=attack_sec))
         for i, clip in enumerate(wav, first):
             way = {"from": names[0], "to": names[1], "position": float(positions[i]), **_attack(attack_sec)}
-            write_clip(paths[i], clip, describe(pipeline, points[i], command=command_line(), more=way))
+            write_clip(paths[i], clip, describe(pipeline, points[i], command=command_line(), more=way), how)
         advance(len(wav))
     return paths
 
 
 def write_morph(
     pipeline: "Pipeline", ends: "tuple[Latents, Latents]", names: tuple[str, str], path: Path, duration_sec: float,
-    attack_sec: float = 0.0,
+    attack_sec: float = 0.0, how: "Finish | None" = None,
 ) -> None:  # fmt: skip
     """Write one sound that moves from one end to the other, with a sidecar whose z is half-way."""
     import torch
 
-    from audio_gen.generation.interpolate import between, fade_out, morph
+    from audio_gen.generation.interpolate import between, morph
     from audio_gen.generation.sidecar import describe, write_clip
 
     wav = pipeline.vocode(morph(pipeline, *ends, duration_sec, attack_sec=attack_sec)[None])[0]
-    wav = fade_out(wav, int(FADE_SEC * pipeline.spec.sample_rate))
     middle = between(*ends, torch.tensor([0.5]))
     way = {"from": names[0], "to": names[1], "position": 0.5, "morph_sec": duration_sec, **_attack(attack_sec)}
-    write_clip(path, wav, describe(pipeline, middle, command=command_line(), more=way))
+    write_clip(path, wav, describe(pipeline, middle, command=command_line(), more=way), how)
 
 
 def _attack(attack_sec: float) -> dict[str, float]:

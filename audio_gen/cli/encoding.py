@@ -45,9 +45,12 @@ def write_encoded(
     Returns:
         For each file its path, the clip's path, class and pitch, and log-mel L1 in nats over its frames of sound.
     """
+    from torch.nn import functional as F
+
     from audio_gen.audio.io import one_line
     from audio_gen.cli.clips import command_line
     from audio_gen.cli.common import progress
+    from audio_gen.generation.finish import AS_IT_IS
     from audio_gen.generation.inversion import log_mel_l1
     from audio_gen.generation.sidecar import describe, write_clip
 
@@ -59,7 +62,9 @@ def write_encoded(
             for kind, mel in zip(kinds, (made, e.mel[None]), strict=False):
                 source = {"source": one_line(e.path), "kind": kind, "mel_l1": score}
                 about = describe(pipeline, e.latents, command=command_line(), more=source)
-                write_clip(out / f"{stem}.{kind}.wav", pipeline.vocode(mel)[0], about)
+                # As loud and as late as in the file.
+                wav = F.pad(pipeline.vocode(mel)[0], (e.begin, 0))
+                write_clip(out / f"{stem}.{kind}.wav", wav[:, : e.length], about, AS_IT_IS)
             rows.append({"file": str(e.path), "out": str(out / f"{stem}.{kinds[0]}.wav"), "class": about["class"],
                          "pitch": about["pitch"], "mel_l1": score,
                          "mel_l1_start": e.search.mel_l1_start if e.search else score})  # fmt: skip

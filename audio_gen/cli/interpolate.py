@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.clips import ClassOption, RunArgument, TemperatureOption
+from audio_gen.cli.clips import (
+    BitsOption,
+    ClassOption,
+    LengthOption,
+    NormalizeOption,
+    RateOption,
+    RunArgument,
+    TailOption,
+    TemperatureOption,
+)
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, VocoderOption
 
 if TYPE_CHECKING:
@@ -37,6 +46,11 @@ def interpolate_command(
     class_name: ClassOption = None,
     pitch: Annotated[float | None, typer.Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")] = None,
     temperature: TemperatureOption = 1.0,
+    normalize: NormalizeOption = "peak",
+    bits: BitsOption = "24",
+    rate: RateOption = None,
+    tail: TailOption = 60.0,
+    length: LengthOption = "sound",
     vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
@@ -51,6 +65,7 @@ def interpolate_command(
     from audio_gen.cli.clips import step_stems, with_sidecars, write_morph, write_steps
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.errors import ConfigError
+    from audio_gen.generation.finish import Finish
     from audio_gen.generation.interpolate import parse_duration
     from audio_gen.generation.layers import mix_layers, parse_layers
     from audio_gen.generation.pipeline import Pipeline
@@ -59,6 +74,7 @@ def interpolate_command(
         raise ConfigError(f"--steps {steps}: must be at least 2, or 0 with --morph; try 8")
     duration_sec = None if morph is None else parse_duration(morph)
     attack_sec = 0.0 if attack is None else parse_duration(attack)
+    how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
     pipeline.conditions.class_id(class_name)  # a wrong one is told even where neither end needs it
     pipeline.conditions.pitch(pitch)
@@ -77,10 +93,10 @@ def interpolate_command(
     paths: list[Path] = []
     with progress("Interpolating", steps + (duration_sec is not None), "clips") as advance:
         if steps:
-            paths += write_steps(pipeline, pair, names, out, steps, advance, attack_sec)
+            paths += write_steps(pipeline, pair, names, out, steps, advance, attack_sec, how)
         if duration_sec is not None:
             paths.append(out / "morph.wav")
-            write_morph(pipeline, pair, names, paths[-1], duration_sec, attack_sec)
+            write_morph(pipeline, pair, names, paths[-1], duration_sec, attack_sec, how)
             advance(1)
     if json_output:
         files = [str(path) for path in paths]

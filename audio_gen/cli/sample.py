@@ -1,12 +1,26 @@
 """`audio-gen sample`: new clips from a trained model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.clips import ClassOption, PitchOption, RunArgument, TemperatureOption
+from audio_gen.cli.clips import (
+    BitsOption,
+    ClassOption,
+    LengthOption,
+    NormalizeOption,
+    PitchOption,
+    RateOption,
+    RunArgument,
+    TailOption,
+    TemperatureOption,
+)
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
+
+if TYPE_CHECKING:
+    from audio_gen.generation.distinct import Distinct
+    from audio_gen.generation.pipeline import Pipeline
 
 
 def sample_command(
@@ -23,6 +37,17 @@ def sample_command(
     directions: Annotated[
         Path | None, typer.Option("--directions", help="What `directions --out` wrote, if not beside the bundle.")
     ] = None,
+    per_class: Annotated[
+        int | None, typer.Option("--per-class", min=1, help="So many of each class, in a folder for each.")
+    ] = None,
+    every_seed: Annotated[
+        bool, typer.Option("--every-seed", help="The seeds one after the other, also those that sound alike.")
+    ] = False,
+    normalize: NormalizeOption = "peak",
+    bits: BitsOption = "24",
+    rate: RateOption = None,
+    tail: TailOption = 60.0,
+    length: LengthOption = "sound",
     grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png: the clips as one picture.")] = False,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Clips at a time; they come out the same.")] = 16,
     vocoder: VocoderOption = None,
@@ -30,26 +55,34 @@ def sample_command(
     force: ForceOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Make new clips with a trained model.
+    """Make new clips with a trained model, of which no two sound alike.
 
-    Clip i has the seed SEED + i and is named after it; its JSON says how to make it again.
+    Seeds from SEED on are tried, and those that sound like another are passed over. A clip is named after its class,
+    its note and its seed; its JSON says how to make it again.
     """
-    from audio_gen.cli.clips import command_line, with_sidecars, write_clips
+    from audio_gen.cli.clips import clip_stems, command_line, ends_note, rate_note, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
+    from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, write_grid
+    from audio_gen.generation.latents import Latents
     from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe
 
-    seeds = range(seed, seed + count)
-    stems = [f"seed-{number:04d}" for number in seeds]
     moves = parse_moves(move or [])
+    how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
-    latents = pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
-    notes: list[str] = []
-    if moves:
-        ways = load_directions(pipeline, directions)
-        latents, notes = moved(latents, ways, moves), doubts(ways, moves)
+    classes = _classes(pipeline, class_name, per_class)
+    ways = load_directions(pipeline, directions) if moves else None
+    drawn = [
+        _drawn(pipeline, per_class or count, seed, name, pitch, temperature, batch, every_seed) for name in classes
+    ]
+    latents, seeds = Latents.join([one.latents for one in drawn]), [number for one in drawn for number in one.seeds]
+    notes = [note for one in drawn if (note := one.shortage)]
+    if ways is not None:
+        latents, notes = moved(latents, ways, moves), notes + doubts(ways, moves)
+    notes += [note] if (note := rate_note(pipeline, how)) else []
+    count, stems = len(seeds), clip_stems(pipeline, latents, seeds, folders=per_class is not None)
     pictures = [GRID_NAME] if grid else []
     check_out(out, [*with_sidecars(stems), *pictures], force=force)
     for note in notes:
@@ -61,7 +94,7 @@ def sample_command(
     ]
     paths = [out / f"{stem}.wav" for stem in stems]
     with progress("Sampling", count, "clips") as advance:
-        write_clips(pipeline, latents, paths, about.__getitem__, advance, batch)
+        done = write_clips(pipeline, latents, paths, about.__getitem__, advance, batch, how)
     if grid:
         write_grid(out / GRID_NAME, pipeline, latents, seeds)
     if json_output:
@@ -73,4 +106,29 @@ def sample_command(
                    "vocoder": pipeline.vocoder.name})  # fmt: skip
     else:
         names = [f"{stems[0]}.wav to {stems[-1]}.wav", *pictures]
-        say(f"{count} clips of {pipeline.duration_sec:.2f} s in {out}: {', '.join(names)}")
+        say(f"{count} clips in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
+
+
+def _classes(pipeline: "Pipeline", class_name: str | None, per_class: int | None) -> list[str | None]:
+    """The classes that are drawn one after the other; None is any."""
+    from audio_gen.errors import ConfigError
+
+    if per_class is None:
+        return [class_name]
+    known = pipeline.conditions.classes
+    if not known:
+        raise ConfigError(f"--per-class {per_class}: {pipeline.conditions.model} was trained without classes; use -n")
+    return [class_name] if class_name is not None else list(known)
+
+
+def _drawn(
+    pipeline: "Pipeline", count: int, seed: int, class_name: str | None, pitch: float | None, temperature: float,
+    batch: int, every_seed: bool,
+) -> "Distinct":  # fmt: skip
+    from audio_gen.generation.distinct import Distinct, draw_distinct
+
+    asked = {"class_name": class_name, "pitch": pitch, "temperature": temperature}
+    if every_seed:
+        seeds = range(seed, seed + count)
+        return Distinct(pipeline.latents(seeds, **asked), list(seeds), count)  # type: ignore[arg-type]
+    return draw_distinct(pipeline, count, seed, batch=batch, **asked)  # type: ignore[arg-type]

@@ -73,12 +73,12 @@ def _distance(vocoder: "Vocoder", cache: "Cache") -> float:
     import torch
 
     from audio_gen.audio.distance import QUIET, at_peak, mrmel
-    from audio_gen.audio.mel import MelFrontEnd
+    from audio_gen.generation.vocoders import copy_synthesis
 
-    front_end, found, samples = MelFrontEnd(vocoder.spec), [], round(HEARD_SEC * vocoder.spec.sample_rate)
+    found, samples = [], round(HEARD_SEC * vocoder.spec.sample_rate)
     for clip in cache.split("val")[:HEARD]:
         wav = torch.from_numpy(cache.read(clip, 0, min(samples, clip.samples)))[None, None]
         if float(wav.abs().max()) > QUIET:
             wav = at_peak(wav)
-            found.append(mrmel(wav[0, 0], vocoder(front_end(wav))[0, 0].cpu(), vocoder.spec.sample_rate))
+            found.append(mrmel(wav[0, 0], copy_synthesis(vocoder, wav[0])[0], vocoder.spec.sample_rate))
     return sum(found) / max(1, len(found))

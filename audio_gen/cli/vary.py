@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.clips import TemperatureOption
+from audio_gen.cli.clips import (
+    BitsOption,
+    LengthOption,
+    NormalizeOption,
+    RateOption,
+    TailOption,
+    TemperatureOption,
+)
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
 
 if TYPE_CHECKING:
@@ -22,6 +29,11 @@ def vary_command(
     ] = None,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 1.0,
+    normalize: NormalizeOption = "peak",
+    bits: BitsOption = "24",
+    rate: RateOption = None,
+    tail: TailOption = 60.0,
+    length: LengthOption = "sound",
     vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
     force: ForceOption = False,
@@ -32,11 +44,13 @@ def vary_command(
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.errors import DataError
+    from audio_gen.generation.finish import Finish
     from audio_gen.generation.inputs import starting_point
     from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe, read_sidecar
     from audio_gen.generation.vary import vary
 
+    how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     sidecar = read_sidecar(clip)
     if sidecar is None and run is None:
         name = one_line(clip.with_suffix(".json"))
@@ -62,7 +76,7 @@ def vary_command(
 
     paths = [out / f"{stem}.wav" for stem in stems]
     with progress("Varying", count, "clips") as advance:
-        write_clips(pipeline, points, paths, about, advance)
+        write_clips(pipeline, points, paths, about, advance, how=how)
     if json_output:
         files = [{"path": str(path), "seed": number} for path, number in zip(paths, seeds, strict=True)]
         emit_json({"files": files, "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})

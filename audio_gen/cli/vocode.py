@@ -1,5 +1,6 @@
 """`audio-gen vocode`: sounds to log-mel and back, or log-mels to sound."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from audio_gen.audio.mel import MelSpec
-    from audio_gen.generation.vocoders import LongMel, Vocoder
+    from audio_gen.generation.vocoders import Vocoder
 
 
 def vocode_command(
@@ -58,13 +59,13 @@ def _is_mel(file: Path) -> bool:
     return file.suffix.lower() == ".npy"
 
 
-def _sound(vocoder: "Vocoder", mel: "LongMel", name: str, advance: Progress) -> "Iterator[Tensor]":
+def _sound(vocoder: "Vocoder", mel: "_MelFile | _MelOfSound", name: str, advance: Progress) -> "Iterator[Tensor]":
     """Yield the sound (1, T) of a mel block by block, counted in files."""
     from audio_gen.errors import CheckpointError
     from audio_gen.generation.vocoders import vocode_blocks
 
     samples, made, told = vocoder.spec.samples(mel.shape[-1]), 0, 0.0
-    for wav in vocode_blocks(vocoder, mel):
+    for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
         if not bool(wav.isfinite().all()):
             raise CheckpointError(f"{name}: the vocoder {vocoder.name} made NaN of it; use griffinlim")
         yield wav
@@ -73,12 +74,22 @@ def _sound(vocoder: "Vocoder", mel: "LongMel", name: str, advance: Progress) -> 
         told = round(made / samples, 2)
 
 
+def _cut(blocks: "Iterator[Tensor]", lead: int, length: int) -> "Iterator[Tensor]":
+    """Blocks (1, T) without their first `lead` samples, and `length` samples after these."""
+    for block in blocks:
+        wav = block[:, lead : lead + length]
+        lead, length = max(0, lead - block.shape[-1]), length - wav.shape[-1]
+        if wav.shape[-1]:
+            yield wav
+
+
 class _MelFile:
     """The log-mel (M, L) of an .npy file, of which only the parts that are asked for come into memory."""
 
     def __init__(self, file: Path, device: "torch.device") -> None:
         self._file, self._device = file, device
         self.shape = self._mapped().shape
+        self.lead, self.length, self.onset = 0, sys.maxsize, None
 
     def __getitem__(self, part: tuple[slice, slice], /) -> "Tensor":
         import numpy as np
@@ -111,17 +122,30 @@ class _MelFile:
 
 
 class _MelOfSound:
-    """The log-mel (M, L) of a sound file, whose samples are in memory and whose spectra are made as they are needed."""
+    """The log-mel (M, L) of a sound file between silences, of which only the samples are in memory all the time.
+
+    Attributes:
+        lead: Samples of silence before the sound.
+        length: Samples of the sound.
+        onset: Sample before which all is silence, `lead` included.
+    """
 
     def __init__(self, file: Path, spec: "MelSpec", device: "torch.device") -> None:
+        from torch.nn import functional as F
+
         from audio_gen.audio.io import one_line, read_wav
         from audio_gen.audio.mel import MelFrontEnd
+        from audio_gen.audio.onset import silent_until
+        from audio_gen.audio.support import silent_frames
         from audio_gen.errors import AudioFileError
 
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
         if not self._wav.shape[-1]:
             raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
         self._front_end, self._device = MelFrontEnd(spec), device
+        self.lead, self.length = spec.samples(silent_frames(spec)), self._wav.shape[-1]
+        self.onset = self.lead + silent_until(self._wav[0].numpy())
+        self._wav = F.pad(self._wav, (self.lead, self.lead))
         self.shape = (spec.n_mels, -(-self._wav.shape[-1] // spec.hop_length))
 
     def __getitem__(self, part: tuple[slice, slice], /) -> "Tensor":

@@ -16,8 +16,9 @@ def auto_strength(clips: int) -> float:
 
 
 def augment_mel(
-    mel: Tensor, frames: Tensor, generator: torch.Generator, *, strength: float, floor: float, shift_bands: bool
-) -> tuple[Tensor, Tensor]:
+    mel: Tensor, frames: Tensor, generator: torch.Generator, *, strength: float, floor: float, shift_bands: bool,
+    onset: float = 0.0,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Change the gain, spectral tilt and speed of each clip, and move its bands a little; silence stays silent.
 
     Args:
@@ -27,6 +28,7 @@ def augment_mel(
         strength: 0 changes nothing, 1 draws from the full ranges above.
         floor: Nats at and below which a value is silence.
         shift_bands: Move bands up or down; leave it out where the pitch is a label.
+        onset: Frame, counted from the start, up to which the speed stays, so that every onset stays where it is.
 
     Returns:
         The changed log-mel (B, M, L), and its frames before the padding (B,).
@@ -35,14 +37,15 @@ def augment_mel(
     gain, tilt, stretch, shift = draws  # (B, 1) each
     speed = (LOG_STRETCH * stretch).exp()
     grid = torch.arange(mel.shape[-1], device=mel.device, dtype=mel.dtype)
-    mel = read_linear(mel, grid * speed)
+    mel = read_linear(mel, torch.where(grid < onset, grid, onset + (grid - onset) * speed))
     if shift_bands:
         bands = torch.arange(mel.shape[1], device=mel.device, dtype=mel.dtype)
         mel = read_linear(mel.mT, bands + SHIFT_BANDS * shift).mT
     slope = torch.linspace(-1, 1, mel.shape[1], device=mel.device)
     change = GAIN_NATS * gain + TILT_NATS * tilt * slope  # (B, M)
     changed = torch.where(mel > floor, mel + change[..., None], mel)
-    return changed, (frames / speed[:, 0]).ceil().long().clamp(1, mel.shape[-1])
+    stretched = onset + (frames - onset).clamp(min=0) / speed[:, 0]
+    return changed, stretched.ceil().long().clamp(1, mel.shape[-1])
 
 
 def read_linear(x: Tensor, position: Tensor) -> Tensor:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.audio.onset import fade_in, lead_samples, onset
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError
 
+ONSETS_KEPT = 1 << 16
 LONG_SEGMENTS = 4  # clips longer than this many segments are no single notes: cropped at random whatever `crop` says
 SHUFFLE, CROP = 0, 1  # streams of random numbers
 
@@ -23,7 +25,7 @@ class Batch:
     """Crops of several clips.
 
     Attributes:
-        wav: (B, 1, T) float32, zero after the end of short clips.
+        wav: (B, 1, T) float32, zero after the end of short clips, and before the onset where there is a pre-roll.
         length: (B,) int64, samples before the padding.
         class_id: (B,) int64 index into the cache's classes, -1 where there is none.
         pitch: (B,) float32 MIDI note number, NaN where there is none.
@@ -52,6 +54,7 @@ class ClipDataset:
         segment_samples: int,
         seed: int,
         crop: Literal["random", "start"] = "random",
+        preroll: int = 0,
     ) -> None:
         """Choose the clips.
 
@@ -62,6 +65,8 @@ class ClipDataset:
             seed: Decides the order and the crops.
             crop: Where longer clips are cropped: at random, or at the start, which keeps the onset of notes and drums
                 (clips of more than four segments are cropped at random all the same).
+            preroll: Samples of silence at the start of every crop. Clips cropped at their start then begin 1 ms before
+                their onset, so that all onsets lie at one place; 0 leaves them as they are.
 
         Raises:
             ConfigError: The segment is empty.
@@ -75,6 +80,8 @@ class ClipDataset:
             raise DataError(f"{cache.path}: has no clips; run `audio-gen preprocess` on a folder with sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
         self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach into the next epoch
+        self.preroll = preroll
+        self._beginning = lru_cache(maxsize=ONSETS_KEPT)(self._before_onset)
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -113,16 +120,36 @@ class ClipDataset:
             return number, 0
         return number, int(np.random.default_rng((self.seed, CROP, n)).integers(spare + 1))
 
+    def _before_onset(self, number: int) -> int:
+        """The sample, 1 ms before its onset, at which a clip begins; it may be negative."""
+        clip, rate = self.cache.clips[number], self.cache.sample_rate
+        wav = self.cache.read(clip, 0, min(clip.samples, LONG_SEGMENTS * self.segment_samples))
+        return onset(wav, rate) - lead_samples(rate)
+
+    def _read(self, clip: Clip, begin: int) -> np.ndarray:
+        """One crop (T,) from a sample of the clip on, silent in the pre-roll, before and after the clip."""
+        if not self.preroll:
+            return self.cache.read(clip, begin, self.segment_samples)
+        silent = max(self.preroll, -begin)
+        wav = np.zeros(self.segment_samples, np.float32)
+        wav[silent:] = self.cache.read(clip, begin + silent, self.segment_samples - silent)
+        fade_in(wav[silent:], self.cache.sample_rate)
+        return wav
+
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers)
 
     def _collect(self, crops: list[tuple[int, int]]) -> Batch:
         wav = np.empty((len(crops), 1, self.segment_samples), np.float32)
         clips: list[Clip] = []
+        lengths: list[int] = []
         for row, (number, start) in zip(wav, crops, strict=True):
             clips.append(self.cache.clips[number])
-            row[0] = self.cache.read(clips[-1], start, self.segment_samples)
-        lengths = [min(c.samples - start, self.segment_samples) for c, (_, start) in zip(clips, crops, strict=True)]
+            begin = start
+            if self.preroll:
+                begin = (start or self._beginning(number)) - self.preroll
+            row[0] = self._read(clips[-1], begin)
+            lengths.append(min(clips[-1].samples - begin, self.segment_samples))
         class_ids = [-1 if c.class_name is None else self._class_ids[c.class_name] for c in clips]
         return Batch(
             wav=torch.from_numpy(wav),

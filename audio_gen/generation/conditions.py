@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,14 +37,15 @@ class Conditions:
             return UNKNOWN_CLASS
         if not self.classes:
             raise ConfigError(f"class ({name}): {self.model} was trained without classes; leave it out")
-        if name not in self.classes:
+        known = matched(name, self.classes)
+        if known is None:
             near = difflib.get_close_matches(name, self.classes, n=len(self.classes), cutoff=0.5)
             ordered = near + [c for c in self.classes if c not in near]
             more = f" and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else ""
             raise ConfigError(
                 f"class ({name}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
             )
-        return self.classes.index(name)
+        return self.classes.index(known)
 
     def pitch(self, pitch: float | None) -> float:
         """The pitch as the model takes it; NaN for None.
@@ -64,7 +66,8 @@ class Conditions:
 
     def known_class(self, names: Sequence[str | None]) -> int:
         """The number of the first name that is a class of the model; -1 where none is."""
-        return next((self.classes.index(name) for name in names if name in self.classes), UNKNOWN_CLASS)
+        found = (matched(name, self.classes) for name in names if name is not None)
+        return next((self.classes.index(name) for name in found if name is not None), UNKNOWN_CLASS)
 
     def known_pitch(self, pitches: Sequence[float | None]) -> float:
         """The first pitch that is known and within the trained range; NaN where none is."""
@@ -76,6 +79,19 @@ class Conditions:
     def class_name(self, class_id: int) -> str | None:
         """The name of a class; None for -1."""
         return self.classes[class_id] if class_id >= 0 else None
+
+
+def matched(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is meant: the same one, else the only one but for case, plural and how accents are stored."""
+    if name in known:
+        return name
+    found = [other for other in known if _plain(other) == _plain(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _plain(name: str) -> str:
+    letters = "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c.isalnum())
+    return letters.removesuffix("s") or name
 
 
 def pitch_or_none(pitch: float) -> float | None:

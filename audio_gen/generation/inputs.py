@@ -32,6 +32,8 @@ class EncodedFile:
         mel: Its log-mel (M, L), cropped or padded.
         frames: How many of the frames of `mel` are its own; the rest is silence.
         latents: Its latent, a set of one.
+        begin: The sample of the file, at the model's rate, with which the model's clip begins; it may be negative.
+        length: Samples of the file at that rate.
         note: What happened to it on the way, for the user; None if nothing did.
         search: How a GAN's latent was found; None for a VAE, whose encoder tells it.
     """
@@ -40,6 +42,8 @@ class EncodedFile:
     mel: Tensor
     frames: int
     latents: Latents
+    begin: int
+    length: int
     note: str | None
     search: Inversion | None = None
 
@@ -74,19 +78,22 @@ def encode_file(
     """
     conditions = pipeline.conditions
     given = conditions.class_id(class_name), conditions.pitch(pitch)
-    wav, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples)
+    # Up to half a second of silence before the sound is kept, and left out by `mel`.
+    wav, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
     label = file_label(path)
     class_id = conditions.known_class([label.class_name, path.absolute().parent.name])
     class_id = given[0] if class_id == UNKNOWN_CLASS else class_id
     own_pitch = pitch_of(conditions, label.pitch, wav, pipeline.spec.sample_rate)
     condition = class_id, given[1] if np.isnan(own_pitch) else own_pitch
     mel = pipeline.mel(wav)
-    frames = min(-(-length // pipeline.spec.hop_length), pipeline.model.frames)
-    note = pipeline.length_note(one_line(path.name), length)
+    begin = pipeline.begin(wav)
+    sounding = length - begin + pipeline.preroll
+    frames = min(-(-sounding // pipeline.spec.hop_length), pipeline.model.frames)
+    note = pipeline.length_note(one_line(path.name), length - max(0, begin))
     if isinstance(pipeline.model, VAE):
-        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), note)
+        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), begin, length, note)
     found = invert(pipeline, mel, *condition, steps=steps, frames=frames)
-    return EncodedFile(path, mel, frames, found.latents, note, found)
+    return EncodedFile(path, mel, frames, found.latents, begin, length, note, found)
 
 
 def starting_point(

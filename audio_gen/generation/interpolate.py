@@ -155,14 +155,6 @@ def morph(
     return read_bilinear(mels, way * (count - 1), time)
 
 
-def fade_out(wav: Tensor, samples: int) -> Tensor:
-    """Let wav (1, T) end in silence over its last samples, so that it ends without a click."""
-    samples = min(samples, wav.shape[-1])
-    faded = wav.clone()
-    faded[:, wav.shape[-1] - samples :] *= torch.linspace(1, 0, samples)
-    return faded
-
-
 def last_frame(mel: Tensor) -> Tensor:
     """Number of the last frame of mel (M, L) that is not yet 40 dB quieter than the loudest, as a scalar tensor."""
     return heard_frames(mel)[-1].float()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.onset import fade_in, lead_samples, onset
 from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
@@ -45,6 +46,8 @@ class Pipeline:
         spec: The mel of model and vocoder.
         vocoder: Turns log-mel into sound.
         conditions: Classes and pitches that the model knows.
+        preroll: Samples of silence at the start of the model's mels, which no clip has; 0 for models before there were
+            any, whose clips begin where they begin.
         path: The bundle's folder.
         digest: The bundle's hash.
         device: Where the networks are.
@@ -56,6 +59,7 @@ class Pipeline:
     spec: MelSpec
     vocoder: Vocoder
     conditions: Conditions
+    preroll: int
     path: Path
     digest: str
     device: torch.device
@@ -88,6 +92,7 @@ class Pipeline:
             conditions=Conditions(
                 name, tuple(bundle.config.get("classes") or ()), None if pitch_range is None else tuple(pitch_range)
             ),
+            preroll=int(bundle.config.get("preroll", 0)),
             path=bundle.path,
             digest=bundle.digest,
             device=place,
@@ -95,8 +100,13 @@ class Pipeline:
 
     @property
     def samples(self) -> int:
-        """Length of a clip, T."""
-        return self.spec.samples(self.model.frames)
+        """Length of a clip at most, T."""
+        return self.spec.samples(self.model.frames) - self.preroll
+
+    @property
+    def onset(self) -> int | None:
+        """The sample of the model's mels at which every clip begins; None where they begin anywhere."""
+        return self.preroll + lead_samples(self.spec.sample_rate) if self.preroll else None
 
     @property
     def layers(self) -> int:
@@ -188,18 +198,31 @@ class Pipeline:
 
     @torch.no_grad()
     def vocode(self, mel: Tensor, batch: int = 16) -> Tensor:
-        """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length) on the CPU; `batch` is for a GPU."""
+        """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length - preroll) on the CPU; `batch` is for a GPU."""
         mel = subtract_floor(mel, self.model.mel_floor)
-        return self._finite(
-            self._in_batches(lambda first, stop: self.vocoder(mel[first:stop].to(self.device)), len(mel), batch),
-            "sound",
-        )
+
+        def speak(first: int, stop: int) -> Tensor:
+            return self.vocoder(mel[first:stop].to(self.device), self.onset)[..., self.preroll :]
+
+        return self._finite(self._in_batches(speak, len(mel), batch), "sound")
 
     @torch.no_grad()
     def mel(self, wav: Tensor) -> Tensor:
         """The log-mel (M, L) that the model has of a sound: wav (1, T), cropped or padded with silence."""
-        wav = F.pad(wav[:, : self.samples], (0, max(0, self.samples - wav.shape[-1])))
+        begin = self.begin(wav) - self.preroll
+        wav = F.pad(wav[:, max(0, begin) :], (max(0, -begin), 0))
+        if self.preroll:
+            wav = wav.clone()
+            wav[:, : max(self.preroll, -begin)] = 0
+            fade_in(wav[:, max(self.preroll, -begin) :].numpy(), self.spec.sample_rate)
+        samples = self.spec.samples(self.model.frames)
+        wav = F.pad(wav[:, :samples], (0, max(0, samples - wav.shape[-1])))
         return MelFrontEnd(self.spec)(wav[None])[0].clamp(min=self.model.mel_floor)
+
+    def begin(self, wav: Tensor) -> int:
+        """The sample of a sound (1, T) with which the model's clip of it begins: 1 ms before its onset."""
+        rate = self.spec.sample_rate
+        return onset(wav[0].numpy(), rate) - lead_samples(rate) if self.preroll else 0
 
     def length_note(self, name: str, samples: int) -> str | None:
         """What to tell of a sound with `samples` samples that is cropped or padded; None where it fits as it is."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from audio_gen.audio.io import one_line, write_wav
 from audio_gen.errors import DataError
 from audio_gen.files import write_json
 from audio_gen.generation.conditions import pitch_or_none
+from audio_gen.generation.finish import Finish, Finished, finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 
@@ -74,10 +76,35 @@ def describe(
     }
 
 
-def write_clip(path: Path, wav: Tensor, about: dict[str, Any]) -> None:
-    """Write wav (1, T) and its sidecar beside it."""
-    gain = write_wav(path, wav, about["sample_rate"])
-    write_json(path.with_suffix(".json"), about if gain == 1 else {**about, "gain": gain})
+def write_clip(path: Path, wav: Tensor, about: dict[str, Any], how: Finish | None = None) -> Finished:
+    """Write a clip and its sidecar beside it.
+
+    Args:
+        path: Of the WAV.
+        wav: (1, T) as the vocoder made it.
+        about: What `describe` gave.
+        how: Where it begins and ends, its level, rate and depth; None is `Finish()`.
+    """
+    how = how or Finish()
+    done = finish(wav, about["sample_rate"], how)
+    made = dithered(done.wav) if how.bits == "16" else done.wav
+    gain = write_wav(path, made, done.sample_rate, how.subtype)
+    levels = {"normalize": how.normalize, "bits": how.bits, "tail_db": how.tail_db}
+    told = {**about, **done.to_json(), **levels}
+    if gain != 1:  # what lies beyond full scale is turned down
+        told["gain_db"] = round(done.gain_db + 20 * math.log10(gain), 4)
+    write_json(path.with_suffix(".json"), told)
+    return done
+
+
+def dithered(wav: Tensor) -> Tensor:
+    """Add triangular noise of one 16-bit step to wav (C, T), so that quiet tails fade and do not crackle.
+
+    The same samples get the same noise. Source: Lipshitz 1992, "Quantization and dither".
+    """
+    generator = torch.Generator().manual_seed(zlib.crc32(wav.numpy().tobytes()))
+    noise = torch.rand(2, *wav.shape, generator=generator)
+    return wav + (noise[0] - noise[1]) / 2**15
 
 
 def read_sidecar(wav_path: Path) -> Sidecar | None:

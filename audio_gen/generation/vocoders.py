@@ -9,12 +9,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import one_line
-from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelSpec
-from audio_gen.audio.support import Opening, between_silence
+from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelFrontEnd, MelSpec
+from audio_gen.audio.onset import silent_until
+from audio_gen.audio.support import Opening, between_silence, silent_frames
 from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
@@ -214,30 +216,34 @@ def _check_finite(block: Tensor, start: int, spec: MelSpec, name: str) -> None:
         )
 
 
-def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES) -> Tensor:
+def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None) -> Tensor:
     """Turn a log-mel of any length into sound, in blocks that fade into each other.
 
     Args:
         vocoder: The vocoder.
         mel: (M, L).
         block_frames: Frames that go through at once.
+        onset: The sample before which there is silence, if that is known.
 
     Returns:
         wav (1, L * hop_length) on the CPU.
     """
     wav, done = torch.empty(1, mel.shape[-1] * vocoder.spec.hop_length), 0
-    for block in vocode_blocks(vocoder, mel, block_frames):
+    for block in vocode_blocks(vocoder, mel, block_frames, onset):
         wav[:, done : done + block.shape[-1]] = block
         done += block.shape[-1]
     return wav
 
 
-def vocode_blocks(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES) -> Iterator[Tensor]:
+def vocode_blocks(
+    vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None
+) -> Iterator[Tensor]:
     """Yield what `vocode_long` returns, piece by piece (1, T): neither mel nor sound need fit into memory."""
     samples, held = vocoder.spec.samples(block_frames), None
     for start in range(0, mel.shape[-1], block_frames):
         end = start + block_frames + OVERLAP_FRAMES
-        block = vocoder(mel[:, start:end][None])[0].cpu()
+        begin = None if onset is None else onset - vocoder.spec.samples(start)
+        block = vocoder(mel[:, start:end][None], begin)[0].cpu()
         block = block if held is None else _joined(held, block)
         if end >= mel.shape[-1]:
             yield block
@@ -256,3 +262,12 @@ def _joined(old: Tensor, block: Tensor) -> Tensor:
     power = fade**2 + (1 - fade) ** 2 + 2 * abs(alike) * fade * (1 - fade)
     mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
     return torch.cat([mixed, sign * block[:, old.shape[-1] :]], dim=1)
+
+
+def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:
+    """Send a sound through its mel and a vocoder, at its own time and length: wav (1, T) -> (1, T)."""
+    spec, device = vocoder.spec, wav.device
+    lead = spec.samples(silent_frames(spec))
+    mel = MelFrontEnd(spec).to(device)(F.pad(wav, (lead, lead))[None])[0]
+    made = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy()))
+    return made[:, lead : lead + wav.shape[-1]]

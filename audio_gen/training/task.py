@@ -60,7 +60,11 @@ class Task(Protocol):
         """The parts of the model that torch.compile takes, with their gradient."""
 
     def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
+        """Samples of a training and of a validation clip, pre-roll included."""
+
+    @property
+    def preroll(self) -> int:
+        """Samples of silence before each clip; see `ClipDataset`."""
 
     def initialise(self, train: ClipDataset) -> None:
         """Get ready to learn from clips, before the first step and when a run goes on."""

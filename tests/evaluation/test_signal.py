@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.evaluation.signal import FIELDS, compare, describe, k_weighting, wasserstein
+from audio_gen.audio.loudness import k_weighting
+from audio_gen.evaluation.signal import FIELDS, compare, describe, wasserstein
 
 RATE = 44100
 

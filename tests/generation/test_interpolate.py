@@ -7,7 +7,6 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.interpolate import (
     between,
     decode_between,
-    fade_out,
     heard_frames,
     last_frame,
     level_db,
@@ -117,11 +116,6 @@ def test_bilinear_reading() -> None:
     mels = (10 * torch.arange(3.0)[:, None, None] + torch.arange(4.0)).expand(3, 2, 4)
     read = read_bilinear(mels, torch.tensor([0.0, 0.5, 2.0]), torch.tensor([0.0, 1.5, 3.0]))
     assert read.tolist() == [[0.0, 6.5, 23.0]] * 2
-
-
-def test_fade_out() -> None:
-    assert fade_out(torch.ones(1, 6), 3).tolist() == [[1, 1, 1, 1, 0.5, 0]]
-    assert fade_out(torch.ones(1, 2), 9).tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import torch
 
 from audio_gen.audio.inversion import GriffinLimVocoder, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd
-from audio_gen.models import build_model
 from audio_gen.generation.vocoders import NetworkVocoder
+from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder, VocosHead
 
 ARGS = {"sample_rate": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40, "f_min": 0.0, "f_max": 8000.0}
@@ -36,7 +36,9 @@ def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
     model = Vocoder(**ARGS, dim=16, blocks=1)
     mel = MelFrontEnd(model.spec)(torch.randn(1, 1, 4096, generator=torch.Generator().manual_seed(0)) * 0.1)
     expected = GriffinLimVocoder(model.spec, iterations=3)(mel)
-    torch.testing.assert_close(NetworkVocoder(model.eval(), model.spec, "untrained", 3)(mel), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        NetworkVocoder(model.eval(), model.spec, "untrained", 3)(mel), expected, atol=1e-4, rtol=0
+    )
     assert not torch.allclose(model(mel), expected, atol=1e-2)
 
 

@@ -66,7 +66,9 @@ def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     cache = open_source(source, run, settings, spec, lambda event: None)
     torch.manual_seed(0)
     task = TASKS["gan"][1](settings, spec, cache)
-    data = ClipDataset(cache, split="train", segment_samples=task.segments()[0], seed=0, crop="start")
+    data = ClipDataset(
+        cache, split="train", segment_samples=task.segments()[0], seed=0, crop="start", preroll=task.preroll
+    )
     task.initialise(data)
     return task, data
 

@@ -64,7 +64,8 @@ class Probe:
 
     def _clips_a_sec(self, settings: RunConfig) -> float:
         task, train = self.make_task(settings), settings.train
-        data = ClipDataset(self.cache, split="train", segment_samples=task.segments()[0], seed=train.seed)
+        samples, _ = task.segments()
+        data = ClipDataset(self.cache, split="train", segment_samples=samples, seed=train.seed, preroll=task.preroll)
         task.modules.to(self.device).train()
         updater = Updater(task, train.model_copy(update={"micro_batches": None}), self.device)
         done, started = -1, 0.0

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.onset import lead_samples
+from audio_gen.audio.support import silent_frames
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -53,6 +55,9 @@ class MelData:
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
         self.front_end = MelFrontEnd(spec)
         self.frames = max(1, round(data.segment_sec * spec.frame_rate))
+        aligned = data.onset == "align" and self.frames > silent_frames(spec)
+        self.preroll = spec.samples(silent_frames(spec)) if aligned else 0
+        self.onset = self.preroll + lead_samples(spec.sample_rate) if aligned else None
         pitched = 1 - np.isnan(cache.clips.column("pitch")).mean() >= MIN_PITCHED_SHARE
         self.pitch_range = cache.pitch_range if use_pitch and pitched else None
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
@@ -81,7 +86,10 @@ class MelData:
         if not self.strength:
             return mel, frames
         shift = self.pitch_range is None
-        return augment_mel(mel, frames, generator, strength=self.strength, floor=self.floor, shift_bands=shift)
+        return augment_mel(
+            mel, frames, generator, strength=self.strength, floor=self.floor, shift_bands=shift,
+            onset=(self.onset or 0) / self.spec.hop_length,
+        )  # fmt: skip
 
     def draws(self, count: int, device: torch.device) -> Iterator[tuple[Tensor, Batch]]:
         """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
@@ -115,7 +123,7 @@ class MelData:
         """The config of the bundle of a model of this kind with these arguments."""
         return {
             "model": kind, "args": args, "mel": self.spec.to_dict(), "classes": self.classes,
-            "pitch_range": list(self.pitch_range) if self.pitch_range else None,
+            "pitch_range": list(self.pitch_range) if self.pitch_range else None, "preroll": self.preroll,
         }  # fmt: skip
 
     def used_frames(self, batch: Batch) -> Tensor:
@@ -155,7 +163,7 @@ class MelData:
     def quickly(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the floor is silence."""
         speak = GriffinLimVocoder(self.spec, iterations=iterations)
-        return speak(subtract_floor(mel, self.floor)).cpu()
+        return speak(subtract_floor(mel, self.floor), self.onset).cpu()
 
     def mel_l1(self, made: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
@@ -189,6 +197,11 @@ class MelTask:
     def makes_clips(self) -> bool:
         """It makes new ones."""
         return True
+
+    @property
+    def preroll(self) -> int:
+        """Samples of silence before each clip."""
+        return self.mels.preroll
 
     def compilable(self) -> Sequence[nn.Module]:
         """Nothing, but for a task that says otherwise."""

@@ -31,6 +31,7 @@ from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import check_source, keep_source, open_source
+from audio_gen.training.tasks.start import check_preroll
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
@@ -162,9 +163,9 @@ def _train_on(
     spec, target = mel_of(settings), world.device
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments()
-    number, crop = settings.train.seed, settings.data.crop
-    train = ClipDataset(cache, split="train", segment_samples=train_samples, seed=number, crop=crop)
-    val = ClipDataset(cache, split="val", segment_samples=val_samples, seed=number, crop=crop)
+    same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
+    train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
+    val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.lead:
         config.save(settings, run / CONFIG_NAME)
         write_json(run / "dataset_report.json", cache.report)
@@ -175,6 +176,8 @@ def _train_on(
     if init is not None:
         bundle = load_bundle(init if init.exists() else shipped(init) or init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
+        if task.makes_clips:
+            check_preroll(bundle, task.preroll, init)
         task.start_from(bundle, init)
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
@@ -233,6 +236,8 @@ def resolve_config(
         raise ConfigError(f"--model {model}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    if stored is not None and "data" in stored:
+        stored["data"].setdefault("onset", "keep")  # as it was before there was this setting
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )

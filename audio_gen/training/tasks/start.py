@@ -14,6 +14,20 @@ CLIP_TENSORS = tuple(
 )
 
 
+def check_preroll(bundle: Bundle, preroll: int, path: Path) -> None:
+    """Refuse a bundle whose clips begin elsewhere than those of the run, `preroll` samples after the start.
+
+    Raises:
+        CheckpointError: They do.
+    """
+    theirs = bundle.config.get("preroll", 0)
+    if theirs != preroll:
+        raise CheckpointError(
+            f"--init {path}: its clips begin {theirs} samples after the start, those of this run {preroll}; "
+            f"add --set data.onset={'align' if theirs else 'keep'}"
+        )
+
+
 def load_same(model: nn.Module, bundle: Bundle, path: Path) -> None:
     """Load a bundle's weights into a model of the same shape.
 

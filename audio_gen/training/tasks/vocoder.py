@@ -153,6 +153,11 @@ class VocoderTask:
         train, val = (max(1, round(sec * self.spec.frame_rate)) for sec in sizes)
         return self.spec.samples(train), self.spec.samples(val)
 
+    @property
+    def preroll(self) -> int:
+        """None: crops are of any part of a sound."""
+        return 0
+
     def initialise(self, train: ClipDataset) -> None:
         """Nothing: the prior is in the network."""
 

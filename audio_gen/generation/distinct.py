@@ -1,0 +1,116 @@
+"""New clips of which no two are twins: more are drawn than are wanted, and those too near to another are left out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audio_gen.audio.likeness import between_mels
+from audio_gen.errors import ConfigError
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import MAX_SEED, Pipeline
+
+TWINS_DB = 1.0  # mean difference of log-mels that is not heard
+CLEAR_DB = 1.5  # that clips are to have: a vocoder and another view of them may take some away
+DRAWN = (2, 8)  # times as many clips as are wanted: at first, and where too few of these differ
+MOST_AT_FIRST = 512  # drawn beyond those wanted
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Clips that differ.
+
+    Attributes:
+        latents: B points, in the order of their seeds.
+        seeds: Theirs, B.
+        wanted: How many were asked for.
+    """
+
+    latents: Latents
+    seeds: list[int]
+    wanted: int
+
+    @property
+    def shortage(self) -> str | None:
+        """What to tell where the model has too few; None where it has enough."""
+        if len(self.seeds) >= self.wanted:
+            return None
+        return (
+            f"the model has only {len(self.seeds)} sounds of the {self.wanted} asked for that differ to the ear (by "
+            f"{CLEAR_DB:g} dB); --every-seed makes the others too"
+        )
+
+
+def draw_distinct(
+    pipeline: Pipeline,
+    count: int,
+    seed: int = 0,
+    *,
+    class_name: str | None = None,
+    pitch: float | None = None,
+    temperature: float = 1.0,
+    batch: int = 16,
+) -> Distinct:
+    """Draw clips that differ, as many of each class as the first `count` seeds have.
+
+    Seeds from `seed` on are tried in order: twice as many as are wanted, or eight times where these are too much
+    alike. Of the two that are nearest to each other the later one is left out, until no more than wanted are there.
+
+    Args:
+        pipeline: The model.
+        count: How many are wanted.
+        seed: The first seed.
+        class_name: As for `Pipeline.sample`, as are the others and their errors.
+        pitch: See there.
+        temperature: See there.
+        batch: Clips at a time on a GPU.
+    """
+    if count < 1:
+        raise ConfigError(f"n ({count}) must be at least 1 clip; try 16")
+
+    def draw(first: int, stop: int) -> Latents:
+        seeds = range(first, min(stop, MAX_SEED + 1))
+        return pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
+
+    points = draw(seed, seed + count)
+    quotas = {int(c): int((points.class_id == c).sum()) for c in points.class_id.unique()}
+    mels = pipeline.decode(points, batch)
+    kept: list[int] = []
+    for factor in DRAWN:
+        extra = count * (factor - 1)
+        more = draw(seed + len(points), seed + count + (min(extra, MOST_AT_FIRST) if factor == DRAWN[0] else extra))
+        points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
+        kept, enough = [], True
+        for class_id, quota in quotas.items():
+            rows = torch.nonzero(points.class_id == class_id)[:, 0]
+            some = [int(rows[i]) for i in spread_out(between_mels(mels[rows]), quota, CLEAR_DB)]
+            kept, enough = kept + some, enough and len(some) == quota
+        if enough:
+            break
+    return _chosen(points, sorted(kept), seed, count)
+
+
+def _chosen(points: Latents, kept: list[int], seed: int, count: int) -> Distinct:
+    return Distinct(Latents.join([points[i] for i in kept]), [seed + i for i in kept], count)
+
+
+def spread_out(apart: Tensor, count: int, least: float) -> list[int]:
+    """Choose clips that are far from each other.
+
+    Args:
+        apart: Distances (N, N).
+        count: How many at most.
+        least: Of two clips that are nearer than this one is left out in any case.
+
+    Returns:
+        Rows in order. Of the nearest two the later one goes, again and again.
+    """
+    there = list(range(len(apart)))
+    before = apart.masked_fill(~torch.ones_like(apart, dtype=torch.bool).triu(diagonal=1), torch.inf)
+    while len(there) > 1:
+        nearest, row = before.amin(dim=0).min(dim=0)
+        if nearest >= least and len(there) <= count:
+            break
+        there.remove(int(row))
+        before[row], before[:, row] = torch.inf, torch.inf
+    return there
