@@ -35,16 +35,15 @@ def sample_command(
     Clip i has the seed SEED + i and is named after it; its JSON says how to make it again.
     """
     from audio_gen.cli.clips import command_line, with_sidecars, write_clips
-    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.grid import GRID_NAME, write_grid
-    from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe
 
     seeds = range(seed, seed + count)
     stems = [f"seed-{number:04d}" for number in seeds]
     moves = parse_moves(move or [])
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    pipeline = open_run(run, vocoder=vocoder, device=device)
     latents = pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
     notes: list[str] = []
     if moves:
