@@ -170,8 +170,8 @@ def load_bundle(path: Path) -> Bundle:
                 "the bundle again from its run"
             )
         config = inside
-    if "shared" in config:
-        tensors |= _read_shared(folder, config["shared"])
+    if (shared := config.pop("shared", None)) is not None:
+        tensors |= _read_shared(folder, shared)
     return Bundle(folder, config, restored(tensors), digest)
 
 

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,16 @@ def test_what_two_bundles_share_is_written_once(tmp_path: Path) -> None:
     (tmp_path / "bundle").rename(tmp_path / "gone")
     with pytest.raises(CheckpointError, match=r"shares model\.fixed with .*copy both folders together"):
         load_bundle(tmp_path / "bundle-last")
+
+
+def test_reading_while_another_writes_finds_one_or_the_other(tmp_path: Path) -> None:
+    def write(i: int) -> None:
+        save_bundle(tmp_path, {**CONFIG, "training": i}, {"model.w": torch.full((1000,), float(i))})
+
+    write(0)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(i) for i in range(1, 100)])
+        while not writing.done():
+            bundle = load_bundle(tmp_path)
+            assert set(bundle.tensors["model.w"].tolist()) == {bundle.config["training"]}
+        writing.result()
