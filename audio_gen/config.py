@@ -1,6 +1,7 @@
 """Settings: typed, frozen, strict. YAML and `a.b=c` overrides in, every error at once with the nearest valid key."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -49,6 +50,7 @@ class DataSettings(Settings):
 
 
 LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
+EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # when a run has its first preview and bundle, whichever comes first
 
 
 class TrainSettings(Settings):
@@ -93,13 +95,15 @@ class TrainSettings(Settings):
     val_clips: Count = 256
     """Validation clips looked at, at most."""
     previews: Annotated[int, Field(ge=0)] = 4
-    """Previews (WAV and PNG) over the whole run, evenly spaced; the last one at its end."""
+    """Previews (WAV and PNG) over the whole run, evenly spaced, the last one at its end; each writes the bundle too."""
     milestones: tuple[Positive, ...] = ()
     """Minutes after which the model as it is then is exported too, as `bundle-10min`."""
     checkpoint_minutes: Positive = 5.0
     """Minutes between two checkpoints; one is also written at each preview and at the end."""
     keep: Count = 2
-    """Newest checkpoints that are kept, beside the best."""
+    """Newest checkpoints that are kept until the run has finished."""
+    compact: bool = True
+    """When the run has finished, keep weights alone; a longer run then starts its optimisers anew."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -202,6 +206,21 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def save(config: RunConfig, path: Path) -> None:
     """Write the resolved config as YAML."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def first_preview_due(config_file: Path) -> str:
+    """When the run with these settings has its first preview, such as "after 2 minutes"."""
+    try:
+        train = read_yaml(config_file)["train"]
+        if train.get("previews") == 0:
+            return "at its end, as train.previews is 0"
+        if minutes := train.get("minutes"):
+            return f"after {min(EARLY_SHARE * minutes, EARLY_MINUTES):.2g} minutes of training"
+        if steps := train.get("steps") or (train.get("images") or 0) / train["batch_size"]:
+            return f"at step {math.ceil(EARLY_SHARE * steps):.0f}"
+    except (ConfigError, KeyError, TypeError, AttributeError):
+        return "after a tenth of it"
+    return f"after {EARLY_MINUTES:g} minutes of training or a tenth of it"
 
 
 def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:

@@ -1,11 +1,14 @@
 import errno
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save as safetensors_bytes
 
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle, save_checkpoint
+from audio_gen.checkpoint import halved, load_bundle, load_checkpoint, save_bundle, save_checkpoint
 from audio_gen.errors import CheckpointError, OutputError
 
 CONFIG = {"model": "vae", "args": {}, "mel": {}}
@@ -77,3 +80,68 @@ def test_a_full_disk_is_told_and_the_old_checkpoint_stays(tmp_path: Path, monkey
         save_checkpoint(path, {"step": 2})
     assert load_checkpoint(path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+
+
+def test_a_reader_never_sees_half_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the two files leaves the new weights beside the old config.json."""
+    old = save_bundle(tmp_path, {**CONFIG, "training": {"steps": 1}}, {"model.w": torch.ones(3)})
+    about = (tmp_path / "config.json").read_bytes()
+    new = save_bundle(tmp_path, {**CONFIG, "training": {"steps": 2}}, {"model.w": torch.zeros(3)})
+    (tmp_path / "config.json").write_bytes(about)
+    bundle = load_bundle(tmp_path)
+    assert bundle.digest == bundle.config["digest"] == new != old
+    assert bundle.config["training"] == {"steps": 2}
+    assert not bundle.tensors["model.w"].any()
+
+
+def test_the_digest_is_that_of_the_weights(tmp_path: Path) -> None:
+    weights = {"a": torch.arange(4.0), "b": torch.ones(2)}
+    one, same = (save_bundle(tmp_path / str(i), {**CONFIG, "training": i}, weights) for i in range(2))
+    assert one == same
+    assert save_bundle(tmp_path / "c", CONFIG, {"a": weights["a"], "c": weights["b"]}) != one
+
+
+def test_a_bundle_of_an_earlier_version_loads(tmp_path: Path) -> None:
+    data = safetensors_bytes({"model.w": torch.ones(3)})
+    (tmp_path / "model.safetensors").write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "format": 1, "digest": digest}))
+    assert load_bundle(tmp_path).digest == digest
+
+
+def test_large_tensors_are_halved_and_come_back_in_fp32(tmp_path: Path) -> None:
+    weights = {"model.w": torch.randn(300, 300), "model.b": torch.randn(300), "model.huge": torch.full((1 << 16,), 1e9)}
+    save_bundle(tmp_path, CONFIG, halved(weights))
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert 2 * 90_000 + 4 * (300 + 65_536) <= size < 2 * 90_000 + 4 * (300 + 65_536) + 2000
+    found = load_bundle(tmp_path).tensors
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    assert torch.equal(found["model.b"], weights["model.b"]) and torch.equal(found["model.huge"], weights["model.huge"])
+    error = (found["model.w"] - weights["model.w"]).abs() / weights["model.w"].abs().clamp(min=1e-4)
+    assert 0 < float(error.max()) <= 2**-11
+
+
+def test_what_two_bundles_share_is_written_once(tmp_path: Path) -> None:
+    fixed, small = torch.randn(1 << 16), torch.ones(4)
+    save_bundle(tmp_path / "bundle", CONFIG, {"model.fixed": fixed, "model.w": torch.zeros(3), "model.small": small})
+    weights = {"model.fixed": fixed, "model.w": torch.ones(3), "model.small": small}
+    save_bundle(tmp_path / "bundle-last", CONFIG, weights, beside=tmp_path / "bundle")
+    assert (tmp_path / "bundle-last/model.safetensors").stat().st_size < 2000
+    found = load_bundle(tmp_path / "bundle-last").tensors
+    assert found.keys() == weights.keys() and all(torch.equal(found[key], weights[key]) for key in weights)
+    (tmp_path / "bundle").rename(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match=r"shares model\.fixed with .*copy both folders together"):
+        load_bundle(tmp_path / "bundle-last")
+
+
+def test_reading_while_another_writes_finds_one_or_the_other(tmp_path: Path) -> None:
+    def write(i: int) -> None:
+        save_bundle(tmp_path, {**CONFIG, "training": i}, {"model.w": torch.full((1000,), float(i))})
+
+    write(0)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(i) for i in range(1, 100)])
+        while not writing.done():
+            bundle = load_bundle(tmp_path)
+            assert set(bundle.tensors["model.w"].tolist()) == {bundle.config["training"]}
+        writing.result()

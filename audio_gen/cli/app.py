@@ -22,6 +22,7 @@ COMMANDS = {
     "preprocess": "Read a folder once into a cache that trains fast.",
     "train": "Train a model on a folder or cache, or resume.",
     "status": "Say how far a run is, and whether it works.",
+    "prune": "Delete the checkpoints of a run that will not go on.",
     "sample": "Make new clips with a trained model.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
     "encode": "Find the latents of sounds, to go on from.",

@@ -15,6 +15,8 @@ from audio_gen.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from audio_gen.generation.pipeline import Pipeline
+
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
@@ -73,6 +75,28 @@ def emit_json(value: Any) -> None:
 def say(text: str, *, json_output: bool = False) -> None:
     """Print a line for people: on standard output, or on standard error where that is kept for JSON."""
     print(text, file=sys.stderr if json_output else sys.stdout)
+
+
+def megabytes(size: float) -> str:
+    """Bytes as megabytes, such as "4.4 MB"."""
+    value = size / 1e6
+    return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"
+
+
+def open_run(path: Path, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
+    """Load a run or a bundle; of a run that an earlier version made, say which of its bundles that is."""
+    from audio_gen.checkpoint import OLD_BEST_NAME, best_and_last, bundle_folder
+    from audio_gen.generation.pipeline import Pipeline
+
+    pipeline = Pipeline.load(path, vocoder=vocoder, device=device)
+    if bundle_folder(path).name == OLD_BEST_NAME and path.name != OLD_BEST_NAME:
+        steps = [about.get("steps") for about in best_and_last(path).values()]
+        say(
+            f"{path}: an earlier version made this run; its best step ({steps[0]}) is used, "
+            f"{path / 'bundle'} is the last ({steps[-1]})",
+            json_output=True,
+        )
+    return pipeline
 
 
 def console() -> "Console":

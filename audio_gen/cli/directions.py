@@ -32,12 +32,11 @@ def directions_command(
     `sample --move NAME=AMOUNT` goes there: +1 is one standard deviation of the sounds of one class and pitch.
     """
     from audio_gen.audio.io import one_line
-    from audio_gen.cli.common import emit_json, progress, say
+    from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.generation.direction_search import clips_needed, find_directions
     from audio_gen.generation.directions import DIRECTIONS_NAME, save_directions
-    from audio_gen.generation.pipeline import Pipeline
 
-    pipeline = Pipeline.load(run, device=device)
+    pipeline = open_run(run, device=device)
     path = out or pipeline.path / DIRECTIONS_NAME
     _check_writable(path)
     note = None if force else _check_place(path, pipeline, own=out is None)

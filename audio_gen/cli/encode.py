@@ -33,12 +33,11 @@ def encode_command(
     do not tell.
     """
     from audio_gen.cli.clips import output_stems, with_sidecars
-    from audio_gen.cli.common import check_out
+    from audio_gen.cli.common import check_out, open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
-    from audio_gen.generation.pipeline import Pipeline
 
     stems = output_stems(files)
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    pipeline = open_run(run, vocoder=vocoder, device=device)
     check_out(out, with_sidecars(f"{stem}.{KIND}" for stem in stems), force=force)
     encoded = encode_all(pipeline, files, class_name, pitch, steps)
     tell_scores(pipeline, write_encoded(pipeline, encoded, stems, out, [KIND]), json_output=json_output)

@@ -107,19 +107,19 @@ def _check(
 def _prepare(
     run: Path | None, embedding: str, embedding_path: Path | None, vocoder: str | None, device: str
 ) -> "Evaluation":
+    from audio_gen.cli.common import open_run
     from audio_gen.cli.evaluating import Evaluation
     from audio_gen.cli.judging import run_cache
     from audio_gen.device import resolve_device
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.vocoders import load_vocoder
 
     place = resolve_device(device)
     compared_by = load_embedding(embedding, place, embedding_path)
     job = Evaluation(compared_by, EmbeddingStore(compared_by))
     if run is not None:
-        job.pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+        job.pipeline = open_run(run, vocoder=vocoder, device=device)
         job.vocoder = job.pipeline.vocoder
         job.cache = run_cache(run)
     elif vocoder is not None:

@@ -63,19 +63,18 @@ def interpolate_command(
     too; with --layers all but these layers, and class and pitch, stay those of --from.
     """
     from audio_gen.cli.clips import step_stems, with_sidecars, write_morph, write_steps
-    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.errors import ConfigError
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.interpolate import parse_duration
     from audio_gen.generation.layers import mix_layers, parse_layers
-    from audio_gen.generation.pipeline import Pipeline
 
     if steps == 1 or (steps == 0 and morph is None):
         raise ConfigError(f"--steps {steps}: must be at least 2, or 0 with --morph; try 8")
     duration_sec = None if morph is None else parse_duration(morph)
     attack_sec = 0.0 if attack is None else parse_duration(attack)
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    pipeline = open_run(run, vocoder=vocoder, device=device)
     pipeline.conditions.class_id(class_name)  # a wrong one is told even where neither end needs it
     pipeline.conditions.pitch(pitch)
     moved = None if layers is None else parse_layers(layers, pipeline.layers)

@@ -28,13 +28,12 @@ def reconstruct_command(
     --class and --pitch are for files whose name, folder and sound do not tell.
     """
     from audio_gen.cli.clips import output_stems, with_sidecars
-    from audio_gen.cli.common import check_out
+    from audio_gen.cli.common import check_out, open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
-    from audio_gen.generation.pipeline import Pipeline
 
     kinds = ("recon", "copy") if copy_synthesis else ("recon",)
     stems = output_stems(files)
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    pipeline = open_run(run, vocoder=vocoder, device=device)
     check_out(out, with_sidecars(f"{stem}.{kind}" for stem in stems for kind in kinds), force=force)
     # All files are read before any is written, so that a wrong name costs no half-done work.
     encoded = encode_all(pipeline, files, class_name, pitch)

@@ -61,17 +61,16 @@ def sample_command(
     its note and its seed; its JSON says how to make it again.
     """
     from audio_gen.cli.clips import clip_stems, command_line, ends_note, rate_note, with_sidecars, write_clips
-    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, write_grid
     from audio_gen.generation.latents import Latents
-    from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe
 
     moves = parse_moves(move or [])
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    pipeline = open_run(run, vocoder=vocoder, device=device)
     classes = _classes(pipeline, class_name, per_class)
     ways = load_directions(pipeline, directions) if moves else None
     drawn = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import JsonOption, emit_json, say
+from audio_gen.cli.common import JsonOption, emit_json, megabytes, say
 
 if TYPE_CHECKING:
     from audio_gen.training.readings import Readings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AGAIN = "run the same train command again to go on"
 # What is not followed by a trend: the same figure of real sounds, and counts.
 BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
-UNTOLD = {"eval/n", "eval/distinct_real", "eval/flatness_real"}
+UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
 STEADY = 0.02  # changes below this are none
 
 
@@ -26,11 +26,13 @@ def status_command(
     """Say how far a run is, whether it works, and what to do."""
     from dataclasses import asdict
 
+    from audio_gen.checkpoint import best_and_last
+    from audio_gen.training.disk import sizes
     from audio_gen.training.health import diagnose
     from audio_gen.training.metrics import read_metrics
     from audio_gen.training.readings import Readings
 
-    _check_run(run)
+    check_run(run)
     rows = read_metrics(run)
     entry = _state(run, Readings(rows))
     share = 1.0 if entry["progress"] is None else entry["progress"]
@@ -38,18 +40,26 @@ def status_command(
     verdicts = diagnose(rows, progress=share)
     if json_output:
         values = log.latest("val/", "eval/", "loss/", "gap/", "grad_norm/")
-        emit_json({"run": str(run), **entry, "values": values, "verdicts": [asdict(v) for v in verdicts]})
+        told = {"values": values, "verdicts": [asdict(v) for v in verdicts]}
+        emit_json({"run": str(run), **entry, **told, "bundles": best_and_last(run), "sizes": sizes(run)})
         return
     say(_state_line(run, entry))
+    say(_bundle_line(run))
     for line in _figure_lines(log):
         say(f"  {line}")
     for verdict in sorted(verdicts, key=lambda v: not v.alarm):
         say(f"{'ALARM' if verdict.alarm else 'note'} {verdict.name}: {verdict.text}")
     if not verdicts:
         say("no alarms" if rows else "nothing was measured yet")
+    say("on disk: " + ", ".join(f"{kind} {megabytes(size)}" for kind, size in sizes(run).items()))
 
 
-def _check_run(run: Path) -> None:
+def check_run(run: Path) -> None:
+    """Refuse what is no run's folder.
+
+    Raises:
+        DataError: It is none.
+    """
     from audio_gen.errors import DataError
     from audio_gen.training.metrics import METRICS_NAME
     from audio_gen.training.progress import PROGRESS_NAME
@@ -111,6 +121,22 @@ def _state_line(run: Path, entry: dict[str, Any]) -> str:
     amounts += [] if entry["elapsed_sec"] is None else [f"{_clock(entry['elapsed_sec'])} trained"]
     amounts += [] if entry["left_sec"] is None else [f"{_clock(entry['left_sec'])} left"]
     return f"{run}: {told}" + (f" ({', '.join(amounts)})" if amounts else "")
+
+
+def _bundle_line(run: Path) -> str:
+    """Which step the commands use."""
+    from audio_gen.checkpoint import best_and_last
+    from audio_gen.config import first_preview_due
+
+    told = [
+        f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
+        for word, (name, about) in zip(("the best", "the last"), best_and_last(run).items(), strict=False)
+    ]
+    if not told:
+        return f"no bundle yet; the first comes {first_preview_due(run / 'config.yaml')}"
+    if len(told) == 1:
+        return f"all commands use {told[0].replace('the best step,', 'step')}"
+    return f"all commands use the best step: {', '.join(told)}"
 
 
 def _figure_lines(log: "Readings") -> list[str]:

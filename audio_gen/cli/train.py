@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_json, say
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_json, megabytes, say
 from audio_gen.cli.stages import stage_progress
 
 LINE_EVERY_SEC = 15.0
@@ -54,10 +54,32 @@ def train_command(
         emit_json({"run": str(run), "bundle": str(run / "bundle"), **end, **teller.values})
         return
     if end["stopped_by"]:
+        say_best(run, end)
         say(f"stopped by {end['stopped_by']} at step {end['step']}, all is saved; run the same command again to go on")
     else:
+        say_best(run, end)
+        if end["freed"] > 0:
+            say(
+                f"{megabytes(end['freed'])} of checkpoints were deleted; with a longer --minutes or --steps the "
+                "run goes on from its weights, with new optimisers"
+            )
         use = "vocode --vocoder" if model == "vocoder" else "sample"
         say(f"finished at step {end['step']}; now: audio-gen {use} {run}")
+
+
+def say_best(run: Path, end: dict[str, Any]) -> None:
+    """Say which step the bundle is, and why."""
+    if end["best"] is None or end["judged_by"] is None:
+        return
+    at = f"{end['judged_by']} {end['best']:.3g} at step {end['best_step']}"
+    if end["best_step"] == end["step"]:
+        say(f"the last step is the best ({at}), and {run / 'bundle'} holds it")
+    else:
+        last = "not measured" if end["last"] is None else f"{end['last']:.3g}"
+        say(
+            f"{run / 'bundle'} is the best step, not the last ({at}, {last} at step {end['step']}); "
+            f"{run / 'bundle-last'} holds the last"
+        )
 
 
 class TrainTeller:

@@ -42,11 +42,10 @@ def vary_command(
     """Make variations of a clip that was made before; its class and pitch are held."""
     from audio_gen.audio.io import one_line
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
-    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.errors import DataError
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.inputs import starting_point
-    from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe, read_sidecar
     from audio_gen.generation.vary import vary
 
@@ -58,7 +57,7 @@ def vary_command(
             f"{name}: is missing, so nothing tells how the clip was made; name a run with --run to encode it"
         )
     where = run or _bundle_of(clip, sidecar)
-    pipeline = Pipeline.load(where, vocoder=vocoder, device=device)
+    pipeline = open_run(where, vocoder=vocoder, device=device)
     point, notes = starting_point(pipeline, clip)
     seeds = range(seed, seed + count)
     points = vary(pipeline, point, amount, seeds, temperature)

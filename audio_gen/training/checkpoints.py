@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the newest few and the best."""
+"""The checkpoints of a run: the newest few, and when it has finished one of weights alone."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -10,11 +10,11 @@ from torch import Tensor
 from audio_gen.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.errors import CheckpointError, OutputError
 
-BEST_NAME = "best.pt"
+OLD_BEST_NAME = "best.pt"
 
 
 class CheckpointStore:
-    """`checkpoints/step-*.pt` and `best.pt` of a run's folder."""
+    """`checkpoints/step-*.pt` of a run's folder."""
 
     def __init__(self, run: Path, keep: int) -> None:
         """Keep the `keep` newest."""
@@ -45,17 +45,31 @@ class CheckpointStore:
             old.unlink(missing_ok=True)
         return path
 
-    def save_best(self, state: dict[str, Any]) -> None:
-        """Replace the best."""
-        save_checkpoint(self.folder / BEST_NAME, state)
+    def reduce(self, step: int, state: dict[str, Any]) -> int:
+        """Put a smaller state in place of that of a step, then drop all others; a kill between leaves more, not less.
 
-    def best(self) -> dict[str, Any]:
-        """The best.
+        Returns:
+            How many bytes are free by that.
 
         Raises:
-            CheckpointError: It is missing or damaged.
+            OutputError: There is no room for it.
         """
-        return load_checkpoint(self.folder / BEST_NAME)
+        before, path = self.size(), self.folder / f"step-{step:08d}.pt"
+        save_checkpoint(path, state)
+        for old in [*self.paths(), self.old_best]:
+            if old != path:
+                with suppress(OSError):
+                    old.unlink(missing_ok=True)
+        return before - self.size()
+
+    def size(self) -> int:
+        """Bytes of all checkpoints."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.pt"))
+
+    @property
+    def old_best(self) -> Path:
+        """Where earlier versions kept the best step's state."""
+        return self.folder / OLD_BEST_NAME
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest whole checkpoint, and a line for each damaged one that was passed over.

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from audio_gen.checkpoint import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.prefetch import Prefetcher
@@ -25,6 +26,7 @@ from audio_gen.training.task import Task
 from audio_gen.training.updates import Updater
 
 ELSEWHERE = "a signal to another process"
+MODEL = "model."  # where a task's modules have the one that is exported
 
 
 @dataclass
@@ -41,7 +43,8 @@ class Engine:
         fingerprint: What must not change between sessions; it is kept in checkpoints and compared.
         on_event: Told of steps, validations, evaluations, previews, checkpoints and notes, in the lead alone.
         evaluate: Measures what the averaged model makes, at each preview; None for a model that makes nothing or a
-            short run. Its first figure, lower is better, picks the best checkpoint; without it, that of `validate`.
+            short run. Its first figure, lower is better, picks the best step.
+        weights_of: Reads the averaged weights of a step that has a bundle, for a checkpoint that holds no weights.
         profile_steps: Steps to time part by part; what was found is told as an event.
         world: The processes that share the run.
     """
@@ -57,6 +60,7 @@ class Engine:
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     profile_steps: int = 0
     world: World = field(default_factory=World)
+    weights_of: Callable[[int], dict[str, Tensor]] | None = None
     step: int = field(default=0, init=False)
     stopped_by: str | None = field(default=None, init=False)
 
@@ -198,6 +202,12 @@ class Engine:
             **self.updater.state_dict(), **self.occasions.state_dict(),
         }  # fmt: skip
 
+    def reduced_state(self) -> dict[str, Any]:
+        """A state without optimisers, and without the weights that the last step's bundle has."""
+        state = self._state()
+        others = {key: value for key, value in state["modules"].items() if not key.startswith(MODEL)}
+        return {key: state[key] for key in state if key not in ("ema", "optimisers")} | {"modules": halved(others)}
+
     def _resume(self) -> None:
         state, skipped = self.store.newest()
         for line in skipped:
@@ -218,11 +228,24 @@ class Engine:
         self.budget = self.occasions.budget = Budget.of(self.settings, state["elapsed_sec"])
         if self.step:
             self._tell({"kind": "resume", "step": self.step})
+        if self.occasions.reduced and self.budget.progress(self.step) < 1:
+            self._note("the run had finished and kept its weights alone, so the optimisers start anew")
 
     def _load(self, state: dict[str, Any]) -> None:
         """Take over networks, optimisers and what was best; the time that has passed has passed."""
+        self.occasions.reduced = "ema" not in state
+        if self.occasions.reduced:
+            state = self._with_weights(state)
         self.task.modules.load_state_dict(state["modules"])
         self.ema.module.load_state_dict(state["ema"])
         self.updater.load_state_dict(state)
         self.occasions.load_state_dict(state)
         self._count(state["step"])
+
+    def _with_weights(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state as `reduced_state` gave it, with the averaged weights in place of those that went on from them."""
+        if self.weights_of is None:
+            raise CheckpointError(f"{self.run}: its checkpoint holds no weights; train into a new folder")
+        average = self.weights_of(state["step"])
+        own = {f"{MODEL}{key}": value for key, value in average.items()}
+        return {**state, "ema": average, "modules": restored(state["modules"]) | own}

@@ -1,10 +1,8 @@
 """What a run does at its marks beside updates: validation, previews, evaluations, verdicts, milestones, checkpoints."""
 
-import copy
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
 from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore
+from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
 from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.previews import write_preview
@@ -42,9 +41,11 @@ class Occasions:
         tell: Told what happens.
         evaluate: Measures what a model makes; None for one that makes nothing or a short run.
         budget: The run's length.
+        export: Writes the bundle, at previews, and where validations pick the best step at these.
         step: Steps done.
-        best: The best figure so far, of evaluations, or without these of validations.
-        best_step: Where it was.
+        figures: What steps were worth, by what picks the best one.
+        trained: Whether steps were taken in this session.
+        reduced: Whether the checkpoint that the run goes on from holds weights alone.
     """
 
     task: Task
@@ -58,9 +59,11 @@ class Occasions:
     tell: Callable[[Event], None]
     evaluate: Callable[[nn.Module], dict[str, float]] | None
     budget: Budget
+    export: Callable[[], None] = lambda: None
     step: int = 0
-    best: float = math.inf
-    best_step: int = 0
+    figures: list[Figure] = field(default_factory=list)
+    trained: bool = False
+    reduced: bool = False
     _evaluation_sec: float = field(default=0.0, init=False)
     _alarmed: set[str] = field(default_factory=set, init=False)
 
@@ -80,12 +83,12 @@ class Occasions:
         self.log.close()
 
     def first(self) -> None:
-        """Write a checkpoint before the first step.
+        """Write a checkpoint before the first step, and in place of one that holds weights alone.
 
         Raises:
             OutputError: There is no room for it.
         """
-        if not self.store.paths():
+        if not self.store.paths() or (self.reduced and self.budget.progress(self.step) < 1):
             self.store.save(self.step, self.state())
 
     def last(self) -> None:
@@ -99,6 +102,7 @@ class Occasions:
 
     def tell_step(self, values: Mapping[str, Tensor | float], step_sec: float, progress: float) -> None:
         """Tell and log a step that is done."""
+        self.trained = True
         elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
         times = {"progress": progress, "step_sec": step_sec, "left_sec": left, "elapsed_sec": elapsed}
         self.tell({"kind": "step", "step": self.step, **times})
@@ -111,7 +115,8 @@ class Occasions:
         """Validate, preview and save where the run has come to a mark between two values of its progress."""
         if self.saver.done:
             self._finish_saving()
-        if due(before, progress, self.settings.validations):
+        validated = due(before, progress, self.settings.validations)
+        if validated:
             self._validate()
         for minutes in self._reached():
             self._written(partial(self.tell, {"kind": "milestone", "step": self.step, "minutes": minutes}))
@@ -119,9 +124,13 @@ class Occasions:
             self._preview()
             self._evaluate()
             self._diagnose(progress)
+            self._written(self.export)
             self._save()
         elif before < self.budget.early <= progress and self.settings.previews:
             self._preview()
+            self._written(self.export)
+        elif validated and self.judged_by == "validation":
+            self._written(self.export)
         elif time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
             self._save()
 
@@ -130,27 +139,38 @@ class Occasions:
         if due(before, progress, self.settings.validations):
             self._validated()
 
-    def best_weights(self) -> nn.Module | None:
-        """The averaged model as it was at the best evaluation; None where that is the last, or there was none."""
-        if self._best_of() == "validation" or self.best_step in (0, self.step):
-            return None
-        best = copy.deepcopy(self.averaged)
-        best.load_state_dict(self.store.best()["ema"])
-        return best
+    @property
+    def judged_by(self) -> str:
+        """What picks the best step: evaluations; validations for a task that makes no clips; "" for nothing.
+
+        What a GAN's validation measures first, the error of guesses at inversion, tells nothing of its samples, nor
+        does the error of a VAE, which is lowest while the KL weight is still small.
+        """
+        if not self.task.makes_clips:
+            return "validation"
+        return "" if self.evaluate is None else "evaluation"
+
+    def best(self) -> Figure | None:
+        """The best step's figure; None where nothing was judged."""
+        return chosen(self.figures)
+
+    def newest_is_best(self) -> bool:
+        """Whether the weights as they are now are the best; steps that were not judged count as the last that was."""
+        best = self.best()
+        return best is None or best == self.figures[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        """What was best, and the time that evaluations took, for a checkpoint."""
-        return {
-            "best": self.best, "best_step": self.best_step, "best_of": self._best_of(),
-            "evaluation_sec": self._evaluation_sec,
-        }  # fmt: skip
+        """What steps were worth, and the time that evaluations took, for a checkpoint."""
+        return {"figures": [astuple(one) for one in self.figures], "evaluation_sec": self._evaluation_sec}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; the time that evaluations took stays what it is if that is more."""
         self.step = state["step"]
         self._evaluation_sec = max(self._evaluation_sec, state.get("evaluation_sec", 0.0))
-        if state.get("best_of") == self._best_of():
-            self.best, self.best_step = state["best"], state["best_step"]
+        if "figures" in state:
+            self.figures = [Figure(*one) for one in state["figures"]]
+        elif state.get("best_of") == self.judged_by and state["best_step"]:  # of earlier versions: the lowest alone
+            self.figures = [figure(state["best_step"], state["best"], None)]
 
     def note(self, text: str) -> None:
         """Tell a line."""
@@ -170,8 +190,8 @@ class Occasions:
         values = self._validated()
         self.log.write(self.step, {f"val/{key}": value for key, value in values.items()})
         self.tell({"kind": "val", "step": self.step, "values": values})
-        if self._best_of() == "validation":
-            self._keep_best(values)
+        if self.judged_by == "validation" and values:
+            self.figures.append(figure(self.step, next(iter(values.values())), None, VALIDATION_NOISE))
 
     def _evaluate(self) -> None:
         """Measure what the model makes, unless that would take more than its share of the time."""
@@ -186,7 +206,7 @@ class Occasions:
         times = {"time/evaluation_sec": self._evaluation_sec, "time/elapsed_sec": self.budget.elapsed_sec()}
         self.log.write(self.step, {f"eval/{key}": value for key, value in values.items()} | times)
         self.tell({"kind": "evaluation", "step": self.step, "values": values})
-        self._keep_best(values)
+        self.figures.append(figure(self.step, next(iter(values.values())), values.get("kad_se")))
 
     def _diagnose(self, progress: float) -> None:
         """Judge the run by its metrics; an alarm is told when it is new, the rest where it changes nothing else."""
@@ -196,17 +216,6 @@ class Occasions:
         self._alarmed = {verdict.name for verdict in verdicts if verdict.alarm}
         for verdict in new:
             self.tell({"kind": "health", "step": self.step, "name": verdict.name, "text": verdict.text})
-
-    def _best_of(self) -> str:
-        """Whose first figure picks the best checkpoint."""
-        return "validation" if self.evaluate is None else "evaluation"
-
-    def _keep_best(self, values: Mapping[str, float]) -> None:
-        first = next(iter(values.values()), math.inf)
-        if first < self.best:
-            before, self.best, self.best_step = (self.best, self.best_step), first, self.step
-            if not self._written(lambda: self.store.save_best(self.state())):
-                self.best, self.best_step = before
 
     def _preview(self) -> None:
         folder = self.run / "previews" / f"step-{self.step:08d}"

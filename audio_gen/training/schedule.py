@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from audio_gen.config import TrainSettings
+from audio_gen.config import EARLY_MINUTES, EARLY_SHARE, TrainSettings
 from audio_gen.errors import ConfigError
-
-EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0
 
 
 @dataclass

@@ -41,6 +41,7 @@ class Updater:
         self.phases = task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
         self.guard = Guard()
+        self.began = 0  # the step at which the optimisers were new; the rate rises from there
 
     def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Tensor | float]:
         """Update every phase.
@@ -53,7 +54,7 @@ class Updater:
         Returns:
             What to log, over all processes; `skipped`, the count so far, where an update has been left out.
         """
-        rate = self.settings.lr * self.guard.rate * lr_factor(step, progress, self.settings.warmup_steps)
+        rate = self.settings.lr * self.guard.rate * lr_factor(step - self.began, progress, self.settings.warmup_steps)
         values: dict[str, Tensor | float] = {"lr": rate}
         skipped = self.guard.skipped
         for number, phase in enumerate(self.phases):
@@ -106,12 +107,16 @@ class Updater:
     def state_dict(self) -> dict[str, Any]:
         """Optimisers and guard, for a checkpoint."""
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"optimisers": optimisers, "guard": self.guard.state_dict()}
+        return {"optimisers": optimisers, "guard": self.guard.state_dict(), "began": self.began}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        """Go on from a checkpoint; one without optimisers leaves these new."""
+        if "optimisers" in state:
+            self.began = state.get("began", 0)
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        else:
+            self.began = state["step"]
         if "guard" in state:  # not in those of earlier versions
             self.guard.load_state_dict(state["guard"])
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.models.vocoder import Vocoder
+from audio_gen.training.progress import read_progress
 
 RECIPES = Path(__file__).resolve().parents[1]
 NOISES, RATE = 100, 44100
@@ -30,7 +31,7 @@ HEALTHY = ("notes", "drums", "samples")
 
 def train(source: Path, run: Path, minutes: float, config: str | None = None, *overrides: str) -> Path:
     """Train a VAE, unless it is there."""
-    if not (run / "bundle").is_dir():
+    if (read_progress(run) or {}).get("state") != "finished":
         command = ["audio-gen", "train", str(source), "--model", "vae", "--run", str(run), "--minutes", str(minutes)]
         command += ["--config", str(RECIPES / config / "config.yaml")] if config else []
         command += [part for override in overrides for part in ("--set", override)]

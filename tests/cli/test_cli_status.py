@@ -69,7 +69,7 @@ def test_states(tmp_path: Path, capsys: pytest.CaptureFixture[str], progress: An
 
 def test_figures_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(capsys, make_run(tmp_path, ROWS, {})).splitlines()
-    figures = [" ".join(line.split()) for line in lines[1:-1]]
+    figures = [" ".join(line.split()) for line in lines[2:-2]]
     assert figures == [
         "val/mel_l1 0.2, falling, 0.25 at first",
         "val/kl 100, falling, 180 at first",
@@ -77,19 +77,24 @@ def test_figures_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "eval/kad 1.2 (floor 0.4), falling, 3.1 at first",
         "eval/coverage 0.8 (real 0.95), steady, 0.8 at first",
     ]
-    assert lines[-1].startswith("note working: samples come nearer to your sounds (KAD 3.1 -> 1.2; ")
+    assert lines[1] == "no bundle yet; the first comes at step 100"
+    assert lines[-2].startswith("note working: samples come nearer to your sounds (KAD 3.1 -> 1.2; ")
     broken = make_run(tmp_path, [*ROWS, {"step": 600, "val/mel_l1": 0.9}], {})
-    assert told(capsys, broken).splitlines()[-1].startswith("ALARM divergence: ")
+    assert told(capsys, broken).splitlines()[-2].startswith("ALARM divergence: ")
     fresh = make_run(tmp_path, [], {"step": 1, "progress": 0.001})
-    assert told(capsys, fresh).splitlines()[1:] == ["nothing was measured yet"]
+    assert told(capsys, fresh).splitlines()[2:-1] == ["nothing was measured yet"]
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value = json.loads(told(capsys, make_run(tmp_path, ROWS, {}), "--json"))
-    verdicts = value.pop("verdicts")
+    verdicts, sizes = value.pop("verdicts"), value.pop("sizes")
+    files = ("config.yaml", "metrics.jsonl", "progress.json")
+    assert {kind: size for kind, size in sizes.items() if size} == {
+        "other": sum((tmp_path / name).stat().st_size for name in files)
+    }
     assert value == {
         "run": str(tmp_path), "state": "running", "progress": 0.5, "step": 500, "elapsed_sec": 125.0, "left_sec": 130.0,
-        "error": None, "values": {**VAL, **EVALUATION, "loss/mel": 0.3},
+        "error": None, "values": {**VAL, **EVALUATION, "loss/mel": 0.3}, "bundles": {},
     }  # fmt: skip
     assert [(v["name"], v["alarm"]) for v in verdicts] == [("working", False)]
     assert verdicts[0].keys() == {"name", "text", "alarm"}

@@ -26,7 +26,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(notes: Path, run: Path, model: str, *settings: str) -> list[str]:
-    rest = ["train.previews=0", "train.validations=0", "train.log_every=1", *settings]
+    rest = ["train.previews=0", "train.validations=0", "train.log_every=1", "train.compact=false", *settings]
     overrides = [part for setting in rest for part in ("--set", setting)]
     return [
         sys.executable, "-m", "audio_gen", "train", str(notes), "--model", model, "--run", str(run), "--device", "cpu",

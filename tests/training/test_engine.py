@@ -76,7 +76,7 @@ def vae(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_four_steps_are_two_a_kill_and_two(
     notes: Path, tmp_path: Path, request: pytest.FixtureRequest, model: str, domain: str | None
 ) -> None:
-    overrides = ["train.previews=2"]
+    overrides = ["train.previews=2", "train.compact=false"]
     if domain is not None:
         overrides += [f"domain={domain}", f"vae={request.getfixturevalue('vae')}"]
     train(notes, tmp_path / "whole", model, overrides=overrides)
@@ -135,7 +135,7 @@ def test_a_run_goes_on_when_given_more_steps(notes: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_of_another_version_is_told_in_a_line(notes: Path, tmp_path: Path) -> None:
-    run = train(notes, tmp_path / "run", steps=1)
+    run = train(notes, tmp_path / "run", steps=1, overrides=["train.compact=false"])
     path = next((run / "checkpoints").glob("step-00000001.pt"))
     state = load_checkpoint(path)
     state["modules"].popitem()
@@ -177,11 +177,11 @@ def test_force_moves_the_old_run_aside(notes: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(notes: Path, tmp_path: Path) -> None:
-    train(notes, tmp_path / "run", overrides=["train.previews=2"])
+    train(notes, tmp_path / "run", overrides=["train.previews=2", "train.compact=false"])
     newest = tmp_path / "run/checkpoints/step-00000004.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
     events: list[dict] = []
-    train(notes, tmp_path / "run", overrides=["train.previews=2"], on_event=events.append)
+    train(notes, tmp_path / "run", overrides=["train.previews=2", "train.compact=false"], on_event=events.append)
     assert any("step-00000004.pt" in e["text"] for e in events if e["kind"] == "note")
     assert [e["step"] for e in events if e["kind"] == "resume"] == [2]
     for path in (tmp_path / "run/checkpoints").glob("step-*.pt"):
@@ -224,8 +224,9 @@ def test_sigterm_saves_and_says_so(notes: Path, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     train(notes, tmp_path / "run", on_event=stop)
-    assert {**events[-1], "best": None, "best_step": None} == {
-        "kind": "end", "step": 2, "stopped_by": "SIGTERM", "best": None, "best_step": None,
+    assert events[-1] == {
+        "kind": "end", "step": 2, "stopped_by": "SIGTERM", "freed": 0, "best": None, "best_step": 2, "last": None,
+        "judged_by": None,
     }  # fmt: skip
     assert (tmp_path / "run/checkpoints/step-00000002.pt").is_file()
 

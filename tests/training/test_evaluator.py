@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from audio_gen.checkpoint import best_and_last, load_bundle
 from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
@@ -69,6 +70,7 @@ def figures(cache: Cache, made: list[np.ndarray]) -> dict[str, float]:
 def test_new_plucks_are_near_varied_and_no_copies(cache: Cache) -> None:
     found = figures(cache, plucks(40, 1))
     assert next(iter(found)) == "kad" and found["kad"] < 2 * found["kad_floor"]
+    assert 0 < found["kad_se"] < 2 * found["kad_floor"]
     assert found["coverage"] > 0.7 and 0.7 < found["diversity"] < 1.4 and found["memorised"] < 0.1
     assert found["distinct_real"] > 80 and found["flatness_real"] < 0.2
 
@@ -109,5 +111,9 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
     assert [row["eval/kad"] for row in rows if "eval/kad" in row] == [1.0, 2.0]
     assert [row["step"] for row in rows if "health" in row] == [2, 4]
     assert events[-1]["best"] == 1.0 and events[-1]["best_step"] == 2
-    best, last = ((tmp_path / "run" / name / "config.json").read_text() for name in ("bundle-best", "bundle"))
-    assert '"steps": 2' in best and '"steps": 4' in last
+    assert (events[-1]["last"], events[-1]["judged_by"]) == (2.0, "KAD")
+    told = best_and_last(tmp_path / "run")
+    assert {name: (about["steps"], about["figure"]) for name, about in told.items()} == {
+        "bundle": (2, 1.0), "bundle-last": (4, 2.0),
+    }  # fmt: skip
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 2

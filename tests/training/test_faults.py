@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.skipif(os.name == "nt", reason="ha
 
 ROOT = Path(__file__).parents[2]
 STEPS, KILLS, SIGNALS = 150, 20, (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-SETTINGS = ["train.previews=3", "train.validations=5", "train.checkpoint_minutes=0.002", "train.warmup_steps=5"]
+SETTINGS = ["train.previews=3", "train.validations=5", "train.checkpoint_minutes=0.002", "train.warmup_steps=5",
+            "train.compact=false"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

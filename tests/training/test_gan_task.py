@@ -332,14 +332,15 @@ def test_a_run_on_the_same_sounds_starts_from_all_of_it(gan: Path, sounds: Path,
 
 @pytest.mark.parametrize("frozen", [["mapping"], ["linear"], ["synthesis"], FROZEN])
 def test_frozen_parts_stay_and_the_rest_learns(gan: Path, sounds: Path, tmp_path: Path, frozen: list[str]) -> None:
-    train(sounds, tmp_path / "run", f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", init=gan)
+    settings = [f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", "train.compact=false"]
+    train(sounds, tmp_path / "run", *settings, init=gan)
     theirs = load_bundle(gan).part("model")
     modules = load_checkpoint(tmp_path / "run/checkpoints/step-00000002.pt")["modules"]
     mine = {name[len("model.") :]: value for name, value in modules.items() if name.startswith("model.")}
     for part in (*FROZEN, "class_embedding"):
         names = [name for name in mine if name.startswith(f"{part}.")]
         assert all(torch.equal(mine[name], theirs[name]) for name in names) == (part in frozen)
-    train(sounds, tmp_path / "run", f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", "train.steps=3")
+    train(sounds, tmp_path / "run", *settings, "train.steps=3")
     more = load_bundle(tmp_path / "run").part("model")  # goes on as it was begun, without --init as well
     for name in mine:
         if name.split(".")[0] in frozen:

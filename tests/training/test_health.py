@@ -194,12 +194,36 @@ def test_missing_keys_never_fail() -> None:
     assert diagnose(odd) == []
 
 
+@pytest.mark.parametrize(
+    ("kads", "floor", "noise", "told"),
+    [
+        ((0.68, 2.13), 0.4, 0.1, True),
+        ((0.45, 0.57), 0.4, 0.1, False),
+        ((0.68, 1.3), 0.4, 0.1, False),  # under twice
+        ((0.68, 2.13), 0.4, 0.6, False),  # noise
+        ((0.68, 2.13), 2.5, 0.1, False),  # halves of the real sounds are as far apart
+        ((-0.02, 0.3), 0.4, 0.1, False),
+        ((2.13, 0.68), 0.4, 0.1, False),
+    ],
+)
+def test_a_kad_that_went_up_is_a_loss(kads: tuple[float, float], floor: float, noise: float, told: bool) -> None:
+    rows = [
+        {"step": 1000 * (i + 1), "eval/kad": kad, "eval/kad_floor": floor, "eval/kad_se": noise}
+        for i, kad in enumerate(kads)
+    ]
+    assert alarms(rows) == ["samples_got_worse"] * told
+    if told:
+        text = diagnose(rows)[0].text
+        assert "KAD was 0.68 at step 1000 and is 2.13 at step 2000" in text and "the better step" in text
+        assert "stop here" in diagnose(rows, progress=0.5)[0].text
+
+
 def test_texts_are_one_sentence_that_says_what_to_do() -> None:
     broken = healthy(
         eval__diversity=0.1, eval__memorised=0.9, eval__nearest_ratio=0.01, eval__silent=0.9, eval__flatness_real=0.5
     )
     broken += [{"step": STEPS, "val/kl": 0.1, "val/active_dimensions": 0.0, "loss/mel": math.inf}]
-    broken += [{"step": STEPS, "gap/logits": float(i)} for i in range(40)]
+    broken += [{"step": STEPS, "gap/logits": float(i)} for i in range(40)] + [{"step": STEPS, "eval/kad": 9.0}]
     verdicts = diagnose(broken)
     assert [verdict.name for verdict in verdicts] == list(ALARMS)
     for verdict in verdicts:

@@ -186,7 +186,7 @@ def test_a_milestone_that_finds_no_room_does_not_end_the_run(
 ) -> None:
     save, now = bundles.save_bundle, [0.0]
     monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
-    monkeypatch.setattr(bundles, "save_bundle", lambda f, *a: no_room() if "min" in f.name else save(f, *a))
+    monkeypatch.setattr(bundles, "save_bundle", lambda f, *a, **k: no_room() if "min" in f.name else save(f, *a, **k))
     events: list[dict] = []
 
     def half_a_minute(event: dict) -> None:

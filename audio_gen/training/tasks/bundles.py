@@ -1,42 +1,103 @@
-"""What a run leaves for others: its bundle, and that of its best step."""
+"""What a run leaves for others: the bundle of its best step, and that of its last where it is another."""
 
+import copy
 import math
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from audio_gen import __version__
-from audio_gen.checkpoint import save_bundle
+from audio_gen.checkpoint import (
+    BUNDLE_NAME,
+    CONFIG_NAME,
+    LAST_NAME,
+    OLD_BEST_NAME,
+    best_and_last,
+    halved,
+    load_bundle,
+    load_checkpoint,
+    save_bundle,
+)  # fmt: skip
+from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.training.engine import Engine
 
-BUNDLE_NAME, BEST_BUNDLE_NAME = "bundle", "bundle-best"
-
 
 def export(engine: Engine, run: Path) -> None:
-    """Write the run's bundle (averaged weights, config, model card), and that of its best step where it was another."""
-    write(engine, run / BUNDLE_NAME, engine.ema.module, engine.step)
-    best = engine.occasions.best_weights()
-    if best is not None:
-        write(engine, run / BEST_BUNDLE_NAME, best, engine.occasions.best_step)
-    elif (run / BEST_BUNDLE_NAME).is_dir():
-        shutil.rmtree(run / BEST_BUNDLE_NAME)  # of an earlier session; the bundle itself is the best now
+    """Write the bundle of the step that the run is at: `bundle` if it is the best so far, else `bundle-last`."""
+    best = run / BUNDLE_NAME
+    if engine.occasions.newest_is_best() or not (best / CONFIG_NAME).is_file():
+        write(engine, best, engine.ema.module, engine.step)
+        _drop(run / LAST_NAME)
+    else:
+        write(engine, run / LAST_NAME, engine.ema.module, engine.step, beside=best)
 
 
-def write(engine: Engine, folder: Path, model: nn.Module, step: int) -> None:
-    """Write the bundle of a model as it was at a step."""
+def export_last(engine: Engine, run: Path) -> None:
+    """Write the last step's bundle, unless the run had ended here before and has it."""
+    if not engine.occasions.trained and weights_of(run, engine.step) is not None:
+        return
+    export(engine, run)
+
+
+def weights_of(run: Path, step: int) -> dict[str, Tensor] | None:
+    """The averaged weights as they were at a step; None where no bundle of the run has these."""
+    names = [name for name, trained in best_and_last(run).items() if trained.get("steps") == step]
+    return load_bundle(run / names[0]).part("model") if names else None
+
+
+def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
+    """As `weights_of`.
+
+    Raises:
+        CheckpointError: No bundle has them.
+    """
+    weights = weights_of(run, step)
+    if weights is None:
+        raise CheckpointError(
+            f"{run}: had finished, and its bundle of step {step} is gone, so it cannot go on; put {BUNDLE_NAME} or "
+            f"{LAST_NAME} back, or add --force to start anew"
+        )
+    return weights
+
+
+def renew(engine: Engine, run: Path) -> None:
+    """Bring a folder of an earlier version, whose `bundle` was the last step, into the order of this one."""
+    best, old_best = run / BUNDLE_NAME, run / OLD_BEST_NAME
+    if (old_best / CONFIG_NAME).is_file():
+        if best.is_dir():
+            _drop(run / LAST_NAME)
+            best.rename(run / LAST_NAME)
+        old_best.rename(best)
+    figure = engine.occasions.best()
+    if figure is None or not engine.store.old_best.is_file() or weights_of(run, figure.step) is not None:
+        return
+    with suppress(CheckpointError):  # a damaged one is no loss to a run that goes on
+        state = load_checkpoint(engine.store.old_best)
+        if state["step"] == figure.step:
+            model = copy.deepcopy(engine.ema.module)
+            model.load_state_dict(state["ema"])
+            write(engine, best, model, figure.step)
+
+
+def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: Path | None = None) -> None:
+    """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small."""
     bundle_config, tensors = engine.task.bundle(model)
+    figures = {one.step: one for one in engine.occasions.figures}
     training = {
-        "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": finite(engine.occasions.best),
-        "best_step": engine.occasions.best_step,
+        "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2),
+        "figure": finite(figures[step].value) if step in figures else None,
     }  # fmt: skip
     extra = {"version": __version__, "training": training}
     speaks = not engine.task.makes_clips
     use = (
         "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
     )
-    digest = save_bundle(folder, {**bundle_config, **extra}, tensors)
+    if not speaks:  # differs by under 0.1 dB
+        tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith("model.")})}
+    digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
     write_text(
         folder / "README.md",
         f"# {folder.resolve().parent.name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
@@ -50,3 +111,12 @@ def write(engine: Engine, folder: Path, model: nn.Module, step: int) -> None:
 def finite(value: float) -> float | None:
     """The value, or None where it is infinite or NaN, which JSON has not."""
     return value if math.isfinite(value) else None
+
+
+def _drop(folder: Path) -> None:
+    """Delete a bundle; who reads it meanwhile finds all of it or nothing."""
+    if folder.is_dir():
+        aside = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -24,6 +24,7 @@ MIN_REFERENCE = 50  # fewer kept-out clips than this say little; all clips are t
 SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
 SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
 BATCH, FLATNESS_CLIPS = 32, 64
+ONE_ERROR = 0.683  # the share of a normal distribution within one standard error
 SEED = 1_000_000  # of the first clip made; far from those that users look at first
 
 
@@ -84,8 +85,9 @@ class LightEvaluator:
         copies = novelty.memorisation(made, real.train, real.val)
         spread = novelty.diversity(made, real.reference)
         near = near_at_equal_numbers(real.reference, made)
+        kad, *ends = distances.kad_estimate(real.reference, made, level=ONE_ERROR)
         figures = {
-            "kad": distances.kad(real.reference, made), "kad_floor": real.floor,
+            "kad": kad, "kad_se": (ends[1] - ends[0]) / 2, "kad_floor": real.floor,
             "coverage": near["coverage"], "coverage_real": real.coverage, "density": near["density"],
             "diversity": spread["ratio"], "memorised": copies.share, "memorised_real": copies.real_share,
             "nearest_ratio": copies.median_ratio, "silent": silent, "flatness_real": real.flatness,

@@ -1,23 +1,22 @@
 """A training run from a folder of sounds to a bundle."""
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from audio_gen import config, distributed
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle, shipped
+from audio_gen.checkpoint import BUNDLE_NAME, best_and_last, load_bundle, shipped
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
-from audio_gen.errors import AudioGenError, ConfigError, OutputError
+from audio_gen.errors import AudioGenError, ConfigError
 from audio_gen.files import write_json
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
@@ -26,11 +25,18 @@ from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.bundles import BUNDLE_NAME, export, finite, write
+from audio_gen.training.tasks.bundles import export, export_last, renew, weights_to_go_on, write
 from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.source import check_source, keep_source, open_source
+from audio_gen.training.tasks.source import (
+    check_not_pruned,
+    check_source,
+    keep_source,
+    move_aside,
+    open_source,
+    warn_of_few,
+)  # fmt: skip
 from audio_gen.training.tasks.start import check_preroll
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
@@ -41,10 +47,9 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "vocoder": (VocoderConfig, VocoderTask),
 }
 CONFIG_NAME = "config.yaml"
-FEW_CLIPS, SHOWN_CLASSES = 5, 10
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
-    "train.checkpoint_minutes", "train.keep", "train.micro_batches",
+    "train.checkpoint_minutes", "train.keep", "train.micro_batches", "train.compact",
 }  # fmt: skip
 
 
@@ -110,12 +115,13 @@ def train_run(
             if force and run.is_dir():
                 with locked(run):  # not while another process trains there
                     pass
-                tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
+                tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
             spec = mel_of(settings)
             check_source(source, run)
+            check_not_pruned(run)
             held.enter_context(locked(run))
             new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
@@ -171,7 +177,7 @@ def _train_on(
         write_json(run / "dataset_report.json", cache.report)
         keep_source(source, run, cache, tell)
     if task.makes_clips:
-        _warn_of_few(cache, tell)
+        warn_of_few(cache, tell)
     task.initialise(train)
     if init is not None:
         bundle = load_bundle(init if init.exists() else shipped(init) or init)
@@ -187,27 +193,37 @@ def _train_on(
         }
     )  # fmt: skip
     evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
-    engine = Engine(task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps, world)
+    engine = Engine(
+        task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps, world,
+        partial(weights_to_go_on, run),
+    )  # fmt: skip
     if not world.lead:
         engine.fit()
         return run
     progress = ProgressFile(run)
     engine.on_event = _also(engine, tell, progress)
+    engine.occasions.export = partial(export, engine, run)
+    freed = 0
     try:
+        renew(engine, run)
         engine.fit()
-        export(engine, run)
+        export_last(engine, run)
+        if settings.train.compact and not engine.stopped_by:
+            freed = engine.store.reduce(engine.step, engine.reduced_state())
     except BaseException as e:
         progress.end("failed", str(e) or type(e).__name__)
         raise
     progress.end("stopped" if engine.stopped_by else "finished")
-    best, best_step = engine.occasions.best, engine.occasions.best_step
-    tell(
-        {
-            "kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "best": finite(best),
-            "best_step": best_step,
-        }
-    )  # fmt: skip
+    tell({"kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "freed": freed, **_best(engine)})
     return run
+
+
+def _best(engine: Engine) -> dict[str, Any]:
+    """The step of the run's bundle, its figure and that of the last step, None where not judged, and what they are."""
+    told = list(best_and_last(engine.run).values()) or [{}]
+    best, last = told[0], told[-1]
+    of = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(engine.occasions.judged_by)
+    return {"best": best.get("figure"), "best_step": best.get("steps"), "last": last.get("figure"), "judged_by": of}
 
 
 def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile) -> Callable[[Event], None]:
@@ -261,21 +277,6 @@ def resolve_config(
     return settings
 
 
-def _warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Name classes with so few clips that what is made of them can only be like these."""
-    class_ids = cache.split("train").column("class_id")
-    counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
-    few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
-    if few and len(counts) > 1:
-        shown = ", ".join(few[:SHOWN_CLASSES]) + (
-            f" and {len(few) - SHOWN_CLASSES} more" if few[SHOWN_CLASSES:] else ""
-        )
-        tell(
-            {"kind": "note", "text": f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made "
-             "of them will be much like these: add sounds, or put them into another class"}
-        )  # fmt: skip
-
-
 def _evaluator(
     task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
     tell: Callable[[Event], None],
@@ -288,12 +289,3 @@ def _evaluator(
     except AudioGenError as e:
         tell({"kind": "note", "text": f"the run will not be evaluated along the way: {e}"})
         return None
-
-
-def _move_aside(run: Path) -> Path:
-    aside = run.with_name(f"{run.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
-    try:
-        run.rename(aside)
-    except OSError as e:
-        raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for --run") from e
-    return aside

@@ -1,21 +1,26 @@
 """Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from audio_gen import __version__
 from audio_gen.audio.mel import MelSpec
+from audio_gen.checkpoint import BUNDLE_NAME
 from audio_gen.config import RunConfig
 from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN
 from audio_gen.data.store import INDEX_NAME, Cache, digest_of
-from audio_gen.errors import ConfigError, DataError, MelMismatchError, OutputError
+from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import write_json
 from audio_gen.training.occasions import Event
 
 SOURCE_NAME = "run.json"
+FEW_CLIPS, SHOWN_CLASSES = 5, 10
 
 
 def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
@@ -67,6 +72,19 @@ def check_source(source: Path, run: Path) -> None:
         raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
 
 
+def check_not_pruned(run: Path) -> None:
+    """Refuse to start anew where a bundle is that training would replace.
+
+    Raises:
+        CheckpointError: The run has a bundle, and no checkpoint.
+    """
+    if (run / BUNDLE_NAME).is_dir() and not any((run / "checkpoints").glob("step-*.pt")):
+        raise CheckpointError(
+            f"{run}: its checkpoints are gone (`prune` deletes them), so it cannot go on; start from its weights in a "
+            f"new folder with --init {run}, or add --force to start anew"
+        )
+
+
 def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
     """Write down where a run's sounds are from, and say so when they have changed."""
     then, sounds = _started_on(run), cache.sounds
@@ -75,6 +93,35 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
             {"kind": "note", "text": f"{source}: has changed since the run was started; going on with what it has now"}
         )
     write_json(run / SOURCE_NAME, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
+
+
+def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
+    """Name classes with so few clips that what is made of them can only be like these."""
+    class_ids = cache.split("train").column("class_id")
+    counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
+    few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
+    if few and len(counts) > 1:
+        shown = ", ".join(few[:SHOWN_CLASSES]) + (
+            f" and {len(few) - SHOWN_CLASSES} more" if few[SHOWN_CLASSES:] else ""
+        )
+        tell(
+            {"kind": "note", "text": f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made "
+             "of them will be much like these: add sounds, or put them into another class"}
+        )  # fmt: skip
+
+
+def move_aside(run: Path) -> Path:
+    """Give a run's folder another name, which is returned.
+
+    Raises:
+        OutputError: It cannot be renamed.
+    """
+    aside = run.with_name(f"{run.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        run.rename(aside)
+    except OSError as e:
+        raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for --run") from e
+    return aside
 
 
 def _started_on(run: Path) -> dict[str, str] | None:
