@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from audio_gen.audio.clips import joined
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
@@ -37,7 +38,8 @@ class BigVGANVocoder:
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
-        return self.network(mel)
+        # A clip is the same in every batch, and large enough a task for all cores.
+        return self.network(mel) if mel.device.type != "cpu" else joined([self.network(clip) for clip in mel.split(1)])
 
 
 def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:

@@ -42,7 +42,7 @@ class Vocoder(Protocol):
         """The mel that it understands."""
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); on a CPU a clip is the same in every batch."""
 
 
 class LongMel(Protocol):
@@ -75,7 +75,7 @@ class NetworkVocoder:
     def __call__(self, mel: Tensor) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length)."""
         if self.iterations is None or not isinstance(self.network, Refined):
-            return self.network(mel)
+            return each_clip(self.network, mel)
         return each_clip(partial(self.network, iterations=self.iterations), mel)
 
 
