@@ -96,6 +96,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         CheckpointError: There is no bundle, or its files are damaged or do not belong together.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: does not exist; give a run's folder, which --run of `audio-gen train` names")
     folder = path if (path / CONFIG_NAME).is_file() else path / "bundle"
     if not (folder / CONFIG_NAME).is_file():
         hint = "its training has not got there yet; run the same `audio-gen train` again to go on"

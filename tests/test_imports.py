@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
-BOTTOM = {"errors", "files", "device", "threads"}
+BOTTOM = {"errors", "files", "device", "threads", "hints"}
 BASE = BOTTOM | {"config", "checkpoint", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "device": {"errors"},
     "threads": set(),
+    "hints": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
     "checkpoint": BOTTOM | {"config", "distributed"},

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VerboseOption, VocoderOption
+from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
@@ -31,6 +32,7 @@ def quickstart_command(
     seed: SeedOption = 0,
     vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
+    verbose: VerboseOption = False,
     force: ForceOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def quickstart_command(
     started = time.monotonic()
     source = _bundled(out) if folder is None else folder
     _inspect(source, json_output)
-    with _telling(json_output) as teller:
+    with _telling(json_output, verbose) as teller:
         train_run(
             source, run, model=model, overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
             on_event=teller,
@@ -67,7 +69,7 @@ def quickstart_command(
     if vocoder is None:
         say("now the vocoder, on the same sounds", json_output=json_output)
         cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
-        with _telling(json_output) as teller:
+        with _telling(json_output, verbose) as teller:
             vocoder, about_vocoder = chosen_vocoder(
                 cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
             )
@@ -86,7 +88,7 @@ def quickstart_command(
     for finding in (result["evaluation"] or {}).get("verdict", []):
         say(finding["text"])
     say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
-    say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
+    say(f"more clips: {command('sample', run, '-n', 16, '--seed', 100, '--out', 'more')}")
 
 
 def _check_choices(
@@ -106,12 +108,12 @@ def _check_choices(
 
 
 @contextmanager
-def _telling(json_output: bool) -> "Iterator[TrainTeller]":
+def _telling(json_output: bool, verbose: bool) -> "Iterator[TrainTeller]":
     """Show a training; one that was stopped ends the command."""
     from audio_gen.cli.common import say
     from audio_gen.cli.train import TrainTeller
 
-    teller = TrainTeller(json_output=json_output)
+    teller = TrainTeller(json_output=json_output, verbose=verbose)
     try:
         yield teller
     finally:

@@ -1,12 +1,15 @@
 """`audio-gen sample`: new clips from a trained model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audio_gen.cli.clips import ClassOption, PitchOption, RunArgument, TemperatureOption
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
+
+if TYPE_CHECKING:
+    from audio_gen.generation.latents import Latents
 
 
 def sample_command(
@@ -37,7 +40,7 @@ def sample_command(
     from audio_gen.cli.clips import command_line, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
-    from audio_gen.generation.grid import GRID_NAME, write_grid
+    from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
     from audio_gen.generation.pipeline import Pipeline
     from audio_gen.generation.sidecar import describe
 
@@ -46,10 +49,10 @@ def sample_command(
     moves = parse_moves(move or [])
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
     latents = pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
-    notes: list[str] = []
+    notes = _repeats(latents)
     if moves:
         ways = load_directions(pipeline, directions)
-        latents, notes = moved(latents, ways, moves), doubts(ways, moves)
+        latents, notes = moved(latents, ways, moves), [*notes, *doubts(ways, moves)]
     pictures = [GRID_NAME] if grid else []
     check_out(out, [*with_sidecars(stems), *pictures], force=force)
     for note in notes:
@@ -69,8 +72,19 @@ def sample_command(
             {"path": str(path), "seed": a["seed"], "class": a["class"], "pitch": a["pitch"]}
             for path, a in zip(paths, about, strict=True)
         ]
-        emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "bundle": pipeline.digest,
-                   "vocoder": pipeline.vocoder.name})  # fmt: skip
+        emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "notes": notes,
+                   "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})  # fmt: skip
     else:
-        names = [f"{stems[0]}.wav to {stems[-1]}.wav", *pictures]
+        names = [f"{stems[0]}.wav to {stems[-1]}.wav", *([grid_note(count)] if grid else [])]
         say(f"{count} clips of {pipeline.duration_sec:.2f} s in {out}: {', '.join(names)}")
+
+
+def _repeats(latents: "Latents") -> list[str]:
+    """What to say of clips that come out equal, which happens without any variety of the model."""
+    count, sounds = len(latents), latents.distinct()
+    if sounds == count:
+        return []
+    conditions = len({(int(c), str(float(p))) for c, p in zip(latents.class_id, latents.pitch, strict=True)})
+    each = ", one for each class and pitch" if sounds == conditions > 1 else ""
+    what = "one sound" if sounds == 1 else f"{sounds} sounds{each}"
+    return [f"all {count} clips are {what}, whatever the seed; --truncation 0.7 gives variety"]
