@@ -44,8 +44,7 @@ def quickstart_command(
     import math
 
     from audio_gen.cli.common import emit_json, say
-    from audio_gen.cli.tuning import chosen_vocoder
-    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.cli.tuning import chosen_vocoder, prepared_cache
     from audio_gen.errors import ConfigError
     from audio_gen.training.tasks import train_run
 
@@ -60,20 +59,24 @@ def quickstart_command(
     started = time.monotonic()
     source = _bundled(out) if folder is None else folder
     _inspect(source, json_output)
-    with _telling(json_output, verbose) as teller:
-        train_run(
-            source, run, model=model, overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
-            on_event=teller,
-        )  # fmt: skip
     about_vocoder = None
+    model_minutes = minutes
     if vocoder is None:
-        say("now the vocoder, on the same sounds", json_output=json_output)
-        cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
+        say("first the vocoder, on the same sounds", json_output=json_output)
         with _telling(json_output, verbose) as teller:
-            vocoder, about_vocoder = chosen_vocoder(
+            cache = prepared_cache(source, run, model, overrides or [], force=force, tell=teller)
+        with _telling(json_output, verbose) as teller:
+            choice = chosen_vocoder(
                 cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
             )
+        vocoder, about_vocoder, model_minutes = choice.vocoder, choice.about, minutes + choice.saved_min
         say(about_vocoder, json_output=json_output)
+        say(f"now the model, for {model_minutes:.3g} minutes", json_output=json_output)
+    with _telling(json_output, verbose) as teller:
+        train_run(
+            source, run, model=model, overrides=overrides or [], minutes=model_minutes, seed=seed, device=device,
+            force=force and about_vocoder is None, on_event=teller,
+        )  # fmt: skip
     from audio_gen.cli.showcase import make_showcase
 
     result = make_showcase(

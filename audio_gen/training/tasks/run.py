@@ -109,7 +109,7 @@ def train_run(
             if force and run.is_dir():
                 with locked(run):  # not while another process trains there
                     pass
-                tell({"kind": "note", "text": f"the old run was moved to {_move_aside(run)}"})
+                tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
@@ -285,7 +285,8 @@ def _evaluator(
         return None
 
 
-def _move_aside(run: Path) -> Path:
+def move_aside(run: Path) -> Path:
+    """Rename a run, so that a new one can have its place; returns the new name."""
     aside = run.with_name(f"{run.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         run.rename(aside)
