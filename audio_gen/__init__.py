@@ -2,8 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from audio_gen.threads import wait_asleep
+
 if TYPE_CHECKING:
     from audio_gen.generation.pipeline import Pipeline
+
+# An exception to "no side effects on import": OpenMP reads it when torch is imported, and any module may do that next.
+wait_asleep()
 
 __version__ = "0.1.0"
 __all__ = ["Pipeline", "__version__"]

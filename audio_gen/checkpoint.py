@@ -146,6 +146,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         CheckpointError: There is no bundle, or its files are damaged or do not belong together.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: does not exist; give a run's folder, which --run of `audio-gen train` names")
     folder = bundle_folder(path)
     if not (folder / CONFIG_NAME).is_file():
         raise CheckpointError(f"{path}: holds no trained model; {_why_none(path)}")

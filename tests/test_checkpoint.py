@@ -64,8 +64,11 @@ def test_damaged_bundles_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "format": 99, "digest": ""}))
     with pytest.raises(CheckpointError, match="bundle format 99"):
         load_bundle(tmp_path)
-    with pytest.raises(CheckpointError, match="holds no trained model"):
+    with pytest.raises(CheckpointError, match="nowhere: does not exist; give a run's folder"):
         load_bundle(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="holds no trained model"):
+        load_bundle(tmp_path / "empty")
 
 
 def test_a_full_disk_is_told_and_the_old_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
-BOTTOM = {"errors", "files", "device"}
+BOTTOM = {"errors", "files", "device", "threads", "hints"}
 BASE = BOTTOM | {"config", "checkpoint", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "device": {"errors"},
+    "threads": set(),
+    "hints": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
     "checkpoint": BOTTOM | {"config", "distributed"},

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,35 +50,62 @@ def joined(clips: Sequence[Tensor]) -> Tensor:
 def on_cores(function: Callable[[Item], None], items: Sequence[Item]) -> None:
     """Apply a function to each item, side by side if there are several, and without gradients.
 
-    Give it no more items than there are cores; the function finds itself with one.
+    A core takes the next item when it is done with one, so that a core which other programs use takes fewer. The
+    function finds itself with its share of the cores. The first error ends it: what has not begun is dropped.
     """
+    there = cores()
+    workers = min(there, len(items))
+    if workers < 2:
+        with torch.no_grad():
+            for item in items:
+                function(item)
+        return
     # These belong to a thread, and the others would not have them.
     inference, cast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
     precision = torch.get_autocast_dtype("cpu")
+    waiting = deque(items)
 
-    def there(item: Item) -> None:
-        shared, _share.cores = getattr(_share, "cores", None), 1
+    def work() -> None:
+        shared, _share.cores = getattr(_share, "cores", None), there // workers
         try:
-            call(item)
+            with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", precision, enabled=cast):
+                while True:
+                    try:
+                        item = waiting.popleft()
+                    except IndexError:
+                        return
+                    function(item)
+        except BaseException:
+            waiting.clear()
+            raise
         finally:
             _share.cores = shared
 
-    def call(item: Item) -> None:
-        with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", precision, enabled=cast):
-            function(item)
-
-    if len(items) > 1:
-        with one_thread():
-            # One stays here: if all threads were new ones, the system might wake two on one core.
-            others = [_pool(os.getpid()).submit(there, item) for item in items[1:]]
-            try:
-                there(items[0])
-            finally:
-                for other in others:
+    with one_thread():
+        # One stays here: if all threads were new ones, the system might wake two on one core.
+        others = [_pool(os.getpid()).submit(work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            for other in others:
+                if not other.cancel():  # what never began has nothing left to do
                     other.result()
-    else:
-        for item in items:
-            call(item)
+
+
+def side_by_side(function: Callable[[int], Tensor], count: int) -> list[Tensor]:
+    """What a function gives for 0 .. count - 1, as `on_cores` applies it, on one core each.
+
+    The result does not depend on `count` or on the number of cores: torch works with one thread even if there is but
+    one item to do, since sums may round differently in shares of another number.
+    """
+    made: list[Tensor | None] = [None] * count
+
+    def keep(i: int) -> None:
+        made[i] = function(i)
+
+    with one_thread():
+        on_cores(keep, range(count))
+    return [one for one in made if one is not None]
 
 
 @lru_cache(maxsize=1)
@@ -95,18 +123,5 @@ def each_clip(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     if batch.device.type != "cpu":
         with torch.no_grad():
             return joined([function(some) for some in batch.split(max(1, FRAMES_AT_ONCE // batch.shape[-1]))])
-    clips, there = batch.split(1), cores()
-    workers = min(there, len(clips))
-
-    def share() -> None:
-        _share.cores = there // workers
-
-    @torch.no_grad()
-    def alone(clip: Tensor) -> Tensor:
-        return function(clip)
-
-    with one_thread():
-        if workers < 2:
-            return joined([alone(clip) for clip in clips])
-        with ThreadPoolExecutor(workers, initializer=share) as pool:
-            return joined(list(pool.map(alone, clips)))
+    clips = batch.split(1)
+    return joined(side_by_side(lambda i: function(clips[i]), len(clips)))

@@ -4,6 +4,8 @@ What `refine.LowPart` does in some thirty tensor operations an iteration are her
 librosa brings along; and it goes through a sound in parts, which stay in the processor's cache and share its cores.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 
@@ -63,8 +65,8 @@ class FusedPart:
         owns = self._owns(count, turns)
         if len(owns) == 1:
             turns = iterations
-        lots = [[_Part(own, turns * self._stft.reach, count) for own in lot] for lot in self._lots(owns)]
-        rooms = [_Room(self._stft, max(part.count for part in lot)) for lot in lots]
+        parts = [_Part(own, turns * self._stft.reach, count) for own in owns]
+        rooms = self._rooms(parts)
         known: _Known = (spectrum, None)
         spare: _Known | None = None  # what was known before, as room for what is found
         for done in range(0, iterations, turns):
@@ -72,11 +74,11 @@ class FusedPart:
             room = spare or (torch.empty_like(spectrum), torch.empty_like(spectrum) if goes_on else None)
             found = room[0], room[1] if goes_on else None
 
-            def go(i: int, known: _Known = known, found: _Known = found, times: int = times) -> None:
-                for part in lots[i]:
-                    self._iterate(part, rooms[i], wanted[part.all], known, found, times, momentum, opening)
+            def go(part: _Part, known: _Known = known, found: _Known = found, times: int = times) -> None:
+                with _taken(rooms) as room:
+                    self._iterate(part, room, wanted[part.all], known, found, times, momentum, opening)
 
-            on_cores(go, range(len(lots)))
+            on_cores(go, parts)
             known, spare = found, known if done else None
         return known[0]
 
@@ -85,10 +87,11 @@ class FusedPart:
         """As `STFT.inverse`: spectrum (L, F) -> wave (L * hop_length)."""
         hop, out = self._stft.hop_length, torch.empty(len(spectrum) * self._stft.hop_length)
 
-        def go(lot: list[slice]) -> None:
-            parts = [_Part(own, self._stft.reach, len(spectrum)) for own in lot]
-            room = _Room(self._stft, max(part.count for part in parts))
-            for part in parts:
+        parts = [_Part(own, self._stft.reach, len(spectrum)) for own in self._owns(len(spectrum), 1)]
+        rooms = self._rooms(parts)
+
+        def go(part: _Part) -> None:
+            with _taken(rooms) as room:
                 frames, padded = room.frames[: part.count], room.wave(part.count)
                 torch.fft.irfft(spectrum[part.all], n=self._stft.n_fft, out=frames)
                 gain, weighed = self._gain(part.count, self._seen_from(part, opening))
@@ -100,7 +103,7 @@ class FusedPart:
                 wav = torch.from_numpy(padded[begin : begin + (part.own.stop - part.own.start) * hop])
                 out[part.own.start * hop : part.own.stop * hop] = wav
 
-        on_cores(go, self._lots(self._owns(len(spectrum), 1)))
+        on_cores(go, parts)
         return out
 
     def _new_gain(self, count: int, opening: Opening | None) -> tuple[Floats, slice]:
@@ -126,10 +129,10 @@ class FusedPart:
         edges = [count * i // parts for i in range(parts + 1)]
         return [slice(*pair) for pair in pairwise(edges)]
 
-    def _lots(self, owns: list[slice]) -> list[list[slice]]:
-        """The parts that each core takes."""
-        lots = min(cores(), len(owns))
-        return [owns[len(owns) * i // lots : len(owns) * (i + 1) // lots] for i in range(lots)]
+    def _rooms(self, parts: "list[_Part]") -> "list[_Room]":
+        """Room for as many parts at a time as there are cores."""
+        largest = max(part.count for part in parts)
+        return [_Room(self._stft, largest) for _ in range(min(cores(), len(parts)))]
 
     def _iterate(
         self, part: "_Part", room: "_Room", wanted: Floats, known: _Known, found: _Known, iterations: int,
@@ -184,6 +187,16 @@ class _Room:
     def wave(self, count: int) -> Floats:
         """The wave of so many frames, with its padding."""
         return self._wave[: count * self._stft.hop_length + 2 * self._stft.pad]
+
+
+@contextmanager
+def _taken(rooms: list[_Room]) -> Iterator[_Room]:
+    """A room that no other thread has meanwhile."""
+    room = rooms.pop()
+    try:
+        yield room
+    finally:
+        rooms.append(room)
 
 
 def _rows(filters: Floats) -> tuple[Ints, Ints, Floats]:

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
-import torch
-from torch import Tensor
 
-from audio_gen.audio.resample import resample
+from audio_gen.audio.resample import as_wav, resample
 from audio_gen.audio.wav_header import FinishedFile, read_wav_header
 from audio_gen.errors import AudioFileError
 from audio_gen.files import file_for_callbacks, write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor  # `inspect` starts without torch
 
 BLOCK_FRAMES = 1 << 16
 SAMPLE_RATES = range(1000, 1_000_001)
@@ -97,7 +98,7 @@ def read_blocks(path: Path | str, block_frames: int = BLOCK_FRAMES) -> Iterator[
         yield from _blocks(f, path, block_frames)
 
 
-def read_wav(path: Path | str, *, sample_rate: int | None = None) -> tuple[Tensor, int]:
+def read_wav(path: Path | str, *, sample_rate: int | None = None) -> "tuple[Tensor, int]":
     """Read a whole file as mono.
 
     The channels are averaged; when they cancel each other (antiphase stereo), the loudest one is taken instead. NaN and
@@ -120,10 +121,9 @@ def read_wav(path: Path | str, *, sample_rate: int | None = None) -> tuple[Tenso
         raise AudioFileError(f"{one_line(path)}: holds no samples; choose another file")
     x = np.concatenate(blocks)
     finite(x)
-    powers, mono_power = channel_powers(x)
-    mono = downmix(x, mix_channel(powers, mono_power))
+    mono = downmix(x, mix_channel(*channel_powers(x)))
     target = sample_rate or rate
-    return resample(torch.from_numpy(mono)[None], rate, target), target
+    return resample(as_wav(mono), rate, target), target
 
 
 def finite(x: np.ndarray) -> int:
@@ -156,7 +156,7 @@ def downmix(x: np.ndarray, channel: int | None) -> np.ndarray:
     return x.mean(axis=1, dtype=np.float32)
 
 
-def write_wav(path: Path | str, wav: Tensor, sample_rate: int, subtype: str = "PCM_16") -> float:
+def write_wav(path: Path | str, wav: "Tensor", sample_rate: int, subtype: str = "PCM_16") -> float:
     """Write a WAV, whole or not at all; the same samples give the same bytes.
 
     Args:
@@ -175,7 +175,7 @@ def write_wav(path: Path | str, wav: Tensor, sample_rate: int, subtype: str = "P
     return write_wav_blocks(path, [wav], sample_rate, subtype)
 
 
-def write_wav_blocks(path: Path | str, blocks: Iterable[Tensor], sample_rate: int, subtype: str = "PCM_16") -> float:
+def write_wav_blocks(path: Path | str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str = "PCM_16") -> float:
     """Write a WAV that is made block by block and need not fit into memory; nothing is left if making it fails.
 
     The gain is known only at the end, so a long sound waits as float32 in a nameless file beside `path`.
@@ -190,7 +190,7 @@ def write_wav_blocks(path: Path | str, blocks: Iterable[Tensor], sample_rate: in
     return write_atomic(path, lambda temporary: _write_kept(temporary, one_line(path), blocks, sample_rate, subtype))
 
 
-def _write_kept(path: Path, name: str, blocks: Iterable[Tensor], sample_rate: int, subtype: str) -> float:
+def _write_kept(path: Path, name: str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str) -> float:
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=str(path.parent)) as kept:
         channels, samples, peak = _keep(kept, name, blocks)
         kept.seek(0)
@@ -209,14 +209,14 @@ def _write_kept(path: Path, name: str, blocks: Iterable[Tensor], sample_rate: in
     return gain
 
 
-def _keep(file: IO[bytes], name: str, blocks: Iterable[Tensor]) -> tuple[int, int, float]:
+def _keep(file: IO[bytes], name: str, blocks: "Iterable[Tensor]") -> tuple[int, int, float]:
     """Append blocks (C, T) to a file as float32 (T, C); returns C, the sum of T, and the greatest magnitude."""
     channels, samples, peak = 0, 0, 0.0
     for wav in blocks:
-        x = wav.detach().to("cpu", torch.float32)
+        x = wav.detach().cpu().float()
         if x.ndim != 2:
             raise AudioFileError(f"{name}: not written, needs the shape (channels, samples) and has {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
+        if not bool(x.isfinite().all()):
             raise AudioFileError(f"{name}: not written, its samples hold NaN or infinity; look at what made it")
         if x.shape[1]:
             assert channels in (0, len(x)), "all blocks have the same channels"

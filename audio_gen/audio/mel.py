@@ -5,7 +5,6 @@ import difflib
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
@@ -180,15 +179,30 @@ def _has_empty_band(spec: MelSpec, n_mels: int) -> bool:
 
 
 def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
-    # Here because it is the only user; librosa's function gives the same numbers but takes a second to import.
-    from torchaudio.functional import melscale_fbanks
-
+    """Triangles of unit area (M, F) on Slaney's scale; the numbers of torchaudio and librosa, which import slowly."""
     assert spec.f_max is not None
     # A cached tensor made in inference mode could not be used in training later.
-    with warnings.catch_warnings(), torch.inference_mode(False):
-        warnings.simplefilter("ignore")  # empty bands are our own error
-        filters = melscale_fbanks(spec.n_bins, spec.f_min, spec.f_max, n_mels, spec.sample_rate, "slaney", "slaney")
+    with torch.inference_mode(False):
+        bins_hz = torch.linspace(0, spec.sample_rate // 2, spec.n_bins)
+        edges_hz = _mel_to_hz(torch.linspace(_hz_to_mel(spec.f_min), _hz_to_mel(spec.f_max), n_mels + 2))
+        widths, slopes = edges_hz.diff(), edges_hz - bins_hz[:, None]  # (M + 1), (F, M + 2)
+        falling, rising = slopes[:, 2:] / widths[1:], -slopes[:, :-2] / widths[:-1]
+        filters = torch.minimum(rising, falling).clamp(min=0) * (2 / (edges_hz[2:] - edges_hz[:-2]))
         return filters.T.contiguous()  # (F, M) -> (M, F)
+
+
+# Slaney's scale: even up to 1 kHz, then 27 mel for each factor of 6.4.
+_HZ_PER_MEL, _LOG_FROM_HZ, _NATS_PER_MEL = 200 / 3, 1000.0, math.log(6.4) / 27
+_LOG_FROM_MEL = _LOG_FROM_HZ / _HZ_PER_MEL
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / _HZ_PER_MEL if hz < _LOG_FROM_HZ else _LOG_FROM_MEL + math.log(hz / _LOG_FROM_HZ) / _NATS_PER_MEL
+
+
+def _mel_to_hz(mel: Tensor) -> Tensor:
+    upper = _LOG_FROM_HZ * torch.exp(_NATS_PER_MEL * (mel - _LOG_FROM_MEL))
+    return torch.where(mel >= _LOG_FROM_MEL, upper, _HZ_PER_MEL * mel)
 
 
 PRESETS = {

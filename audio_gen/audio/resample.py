@@ -1,11 +1,13 @@
 """Changing the sample rate with soxr (high quality)."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUALITY = "HQ"
 
@@ -16,7 +18,7 @@ def resampled_length(samples: int, from_rate: int, to_rate: int) -> int:
     return max(length, 1) if samples else 0
 
 
-def resample(wav: Tensor, from_rate: int, to_rate: int) -> Tensor:
+def resample(wav: "Tensor", from_rate: int, to_rate: int) -> "Tensor":
     """Change the sample rate.
 
     Args:
@@ -29,8 +31,17 @@ def resample(wav: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """
     if from_rate == to_rate:
         return wav
+    import torch
+
     rows = [np.concatenate(list(resample_blocks([c.numpy()], from_rate, to_rate))) for c in wav.detach().float().cpu()]
     return torch.from_numpy(np.stack(rows))
+
+
+def as_wav(mono: np.ndarray) -> "Tensor":
+    """An array (T,) as wav (1, T), in the same memory."""
+    import torch
+
+    return torch.from_numpy(mono)[None]
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:

@@ -29,6 +29,7 @@ VocoderOption = Annotated[
         "with :N for N iterations, or bigvgan:PATH.",
     ),
 ]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show losses and other figures as it trains.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]
 
 _QUIET_SEC = 1.0

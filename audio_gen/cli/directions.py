@@ -8,6 +8,7 @@ import typer
 
 from audio_gen.cli.clips import RunArgument
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption
+from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.generation.directions import Direction, Directions
@@ -50,9 +51,9 @@ def directions_command(
         return
     for fact in found.facts:
         say(_line(fact, found.spreads))
-    other = f" --directions {one_line(out)}" if out else ""
+    other = ("--directions", out) if out else ()
     say(f"sd: of the sounds of one class at one pitch. Written to {one_line(path)}; try")
-    say(f"  audio-gen sample {one_line(run)}{other} --move {_best(found)}=+1.5 --out moved")
+    say(f"  {command('sample', run, *other, '--move', f'{_best(found)}=+1.5', '--out', 'moved')}")
 
 
 def _check_place(path: Path, pipeline: "Pipeline", own: bool) -> str | None:

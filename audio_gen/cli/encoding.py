@@ -13,17 +13,28 @@ def encode_all(
     pipeline: "Pipeline", files: Sequence[Path], class_name: str | None, pitch: float | None, steps: int | None = None
 ) -> "list[EncodedFile]":
     """Encode files, and tell what happened to them; `steps` is of the search, None for as many as are usual."""
+    from threading import Lock
+
+    from audio_gen.audio.clips import on_cores, one_thread
     from audio_gen.cli.common import progress, say
-    from audio_gen.generation.inputs import encode_file
+    from audio_gen.generation.inputs import EncodedFile, encode_file
     from audio_gen.generation.inversion import STEPS
 
-    encoded = []
+    most, lock, found = STEPS if steps is None else steps, Lock(), dict[int, EncodedFile]()
     with progress("Encoding", len(files), "files") as advance:
-        for file in files:
-            encoded.append(
-                encode_file(pipeline, file, class_name=class_name, pitch=pitch, steps=STEPS if steps is None else steps)
-            )
-            advance(1)
+
+        def encode(i: int) -> None:
+            found[i] = encode_file(pipeline, files[i], class_name=class_name, pitch=pitch, steps=most)
+            with lock:
+                advance(1)
+
+        if pipeline.device.type == "cpu":
+            with one_thread():  # a network of this size is no faster on several
+                on_cores(encode, range(len(files)))
+        else:
+            for i in range(len(files)):
+                encode(i)
+    encoded = [found[i] for i in range(len(files))]
     for note in (note for e in encoded for note in e.notes):
         say(note, json_output=True)
     return encoded

@@ -1,7 +1,6 @@
 """`audio-gen inspect`: what is in a folder, and what will be done with it."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +9,7 @@ import typer
 from audio_gen.cli.common import JsonOption
 
 if TYPE_CHECKING:
-    from audio_gen.data.report import DatasetReport, FileReport
-
-MOST_ROWS = 200
+    from audio_gen.data.report import DatasetReport
 
 
 def inspect_command(
@@ -42,47 +39,30 @@ def inspect_command(
 
 
 def _show(report: "DatasetReport", json_output: bool) -> None:
+    from audio_gen.cli.overview import class_lines, note_lines, sufficiency
+    from audio_gen.data.labels import Label, read_labels
+    from audio_gen.errors import AudioGenError
+
     if json_output:
         from audio_gen.cli.common import emit_json
 
         emit_json(report.to_json())
-    elif sys.stdout.isatty():
-        _show_table(_worth_telling(report))
-        _show_summary(report)
-    else:
-        for f in _worth_telling(report):
-            typer.echo(f"{f.action}\t{_printable(f.path)}\t{'; '.join(f.reasons)}")
-        _show_summary(report)
-
-
-def _worth_telling(report: "DatasetReport") -> "list[FileReport]":
-    """What is left out first, then what is repaired, then what is used with a note."""
-    order = ("leave_out", "repair", "use")
-    return sorted((f for f in report.files if f.reasons), key=lambda f: (order.index(f.action), f.path))
-
-
-def _show_table(files: "list[FileReport]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not files:
         return
-    table = Table("file", "length", "rate", "action", "why")
-    colours = {"leave_out": "red", "repair": "yellow", "use": "green"}
-    for f in files[:MOST_ROWS]:
-        m = f.measurement
-        table.add_row(
-            Text(_printable(f.path), overflow="ellipsis", no_wrap=True),
-            f"{m.duration_sec:.2f} s" if m else "",
-            f"{m.sample_rate / 1000:g} kHz" if m else "",
-            Text(f.action.replace("_", " "), style=colours[f.action]),
-            Text("; ".join(f.reasons)),
-        )
-    console = Console()
-    console.print(table)
-    if len(files) > MOST_ROWS:
-        console.print(f"and {len(files) - MOST_ROWS} more; --json lists all", markup=False)
+    paths = [f.path for f in report.files]
+    try:
+        labels, notes = read_labels(report.folder, paths)
+    except AudioGenError as e:  # of a label file: told, and the sounds are shown without classes
+        labels, notes = {path: Label() for path in paths}, [str(e)]
+    for line in note_lines(report.files, {path: _printable(path) for path in paths}):
+        typer.echo(line)
+    _show_summary(report)
+    if report.usable:
+        for line in class_lines(report, labels):
+            typer.echo(f"  {_printable(line)}")
+        for line in [*notes, *sufficiency(report, labels)]:
+            typer.echo(line)
+    if any(f.reasons for f in report.files):
+        typer.echo("--json lists every file with what is said of it")
 
 
 def _show_summary(report: "DatasetReport") -> None:

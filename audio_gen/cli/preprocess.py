@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audio_gen.cli.common import JsonOption
+from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.data.cache import Cache
@@ -56,10 +57,10 @@ def preprocess_command(
     except NothingUsableError as e:
         typer.echo(f"error: {e}", err=True)
         raise typer.Exit(1) from e
-    _show(cache, json_output)
+    _show(cache, folder, json_output)
 
 
-def _show(cache: "Cache", json_output: bool) -> None:
+def _show(cache: "Cache", folder: Path, json_output: bool) -> None:
     summary = cache.report["summary"]
     if json_output:
         from audio_gen.cli.common import emit_json
@@ -73,4 +74,4 @@ def _show(cache: "Cache", json_output: bool) -> None:
     for note in summary["notes"]:
         typer.echo(note)
     if summary["leave_out"]:
-        typer.echo(f"why: audio-gen inspect, or {cache.path / 'dataset_report.json'}")
+        typer.echo(f"why: {command('inspect', folder)}, or {cache.path / 'dataset_report.json'}")

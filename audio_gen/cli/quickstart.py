@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VerboseOption, VocoderOption
+from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
@@ -31,6 +32,7 @@ def quickstart_command(
     seed: SeedOption = 0,
     vocoder: VocoderOption = None,
     device: DeviceOption = "auto",
+    verbose: VerboseOption = False,
     force: ForceOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -42,8 +44,7 @@ def quickstart_command(
     import math
 
     from audio_gen.cli.common import emit_json, say
-    from audio_gen.cli.tuning import chosen_vocoder
-    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.cli.tuning import chosen_vocoder, prepared_cache
     from audio_gen.errors import ConfigError
     from audio_gen.training.tasks import train_run
 
@@ -58,20 +59,24 @@ def quickstart_command(
     started = time.monotonic()
     source = _bundled(out) if folder is None else folder
     _inspect(source, json_output)
-    with _telling(json_output) as teller:
-        train_run(
-            source, run, model=model, overrides=overrides or [], minutes=minutes, seed=seed, device=device, force=force,
-            on_event=teller,
-        )  # fmt: skip
     about_vocoder = None
+    model_minutes = minutes
     if vocoder is None:
-        say("now the vocoder, on the same sounds", json_output=json_output)
-        cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
-        with _telling(json_output) as teller:
-            vocoder, about_vocoder = chosen_vocoder(
+        say("first the vocoder, on the same sounds", json_output=json_output)
+        with _telling(json_output, verbose) as teller:
+            cache = prepared_cache(source, run, model, overrides or [], force=force, tell=teller)
+        with _telling(json_output, verbose) as teller:
+            choice = chosen_vocoder(
                 cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
             )
+        vocoder, about_vocoder, model_minutes = choice.vocoder, choice.about, minutes + choice.saved_min
         say(about_vocoder, json_output=json_output)
+        say(f"now the model, for {model_minutes:.3g} minutes", json_output=json_output)
+    with _telling(json_output, verbose) as teller:
+        train_run(
+            source, run, model=model, overrides=overrides or [], minutes=model_minutes, seed=seed, device=device,
+            force=force and about_vocoder is None, on_event=teller,
+        )  # fmt: skip
     from audio_gen.cli.showcase import make_showcase
 
     result = make_showcase(
@@ -86,7 +91,7 @@ def quickstart_command(
     for finding in (result["evaluation"] or {}).get("verdict", []):
         say(finding["text"])
     say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
-    say(f"more clips: audio-gen sample {run} -n 16 --seed 100 --out more")
+    say(f"more clips: {command('sample', run, '-n', 16, '--seed', 100, '--out', 'more')}")
 
 
 def _check_choices(
@@ -106,12 +111,12 @@ def _check_choices(
 
 
 @contextmanager
-def _telling(json_output: bool) -> "Iterator[TrainTeller]":
+def _telling(json_output: bool, verbose: bool) -> "Iterator[TrainTeller]":
     """Show a training; one that was stopped ends the command."""
     from audio_gen.cli.common import say
     from audio_gen.cli.train import TrainTeller
 
-    teller = TrainTeller(json_output=json_output)
+    teller = TrainTeller(json_output=json_output, verbose=verbose)
     try:
         yield teller
     finally:

@@ -64,7 +64,7 @@ def sample_command(
     from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
-    from audio_gen.generation.grid import GRID_NAME, write_grid
+    from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.sidecar import describe
 
@@ -101,10 +101,10 @@ def sample_command(
             {"path": str(path), "seed": a["seed"], "class": a["class"], "pitch": a["pitch"]}
             for path, a in zip(paths, about, strict=True)
         ]
-        emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "bundle": pipeline.digest,
-                   "vocoder": pipeline.vocoder.name})  # fmt: skip
+        emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "notes": notes,
+                   "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})  # fmt: skip
     else:
-        names = [f"{stems[0]}.wav to {stems[-1]}.wav", *pictures]
+        names = [f"{stems[0]}.wav to {stems[-1]}.wav", *([grid_note(count)] if grid else [])]
         say(f"{count} clips in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
 
 

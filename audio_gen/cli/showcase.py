@@ -58,6 +58,7 @@ def make_showcase(
 
     from audio_gen.audio.io import one_line
     from audio_gen.cli.common import progress
+    from audio_gen.cli.next_steps import how_to_go_on
     from audio_gen.config import read_yaml
     from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.evaluation.report import write_report
@@ -89,7 +90,7 @@ def make_showcase(
         ],
         sections=[
             samples, rebuilt, *moves, _training(run, model), *judged_sections, *_dataset(cache),
-            _how_to_go_on(run, model, source, seed),
+            how_to_go_on(run, model, source, seed, [source / clip.path for clip in held_out]),
         ],
     )  # fmt: skip
     return {
@@ -255,25 +256,6 @@ def _dataset(cache: "Cache") -> "list[Section]":
     rows = [["File", "What was done", "Why"]]
     rows += [[f["path"], f["action"].replace("_", " "), "; ".join(f["reasons"])] for f in files]
     return [Section("What was in the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
-
-
-def _how_to_go_on(run: Path, model: str, source: Path, seed: int) -> "Section":
-    import shlex
-
-    from audio_gen.evaluation.report import Section
-
-    name, folder = shlex.quote(str(run)), shlex.quote(str(source))
-    first = shlex.quote(str(run.parent / "samples" / f"seed-{seed:04d}.wav"))
-    return Section(
-        "How to go on",
-        ["More clips, variations of one, the way between two of your own sounds, and a longer training:"],
-        commands=[
-            f"audio-gen sample {name} -n 64 --seed 100 --out more",
-            f"audio-gen vary {first} --amount 0.3 --out variations",
-            f"audio-gen interpolate {name} --from a.wav --to b.wav --steps 8 --morph 4s --out between",
-            f"audio-gen train {folder} --model {model} --minutes 60 --run runs/longer",
-        ],
-    )
 
 
 def _encoded(pipeline: "Pipeline", cache: "Cache", clip: "Clip") -> "tuple[Latents, Tensor]":

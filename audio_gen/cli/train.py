@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, emit_json, megabytes, say
+from audio_gen.cli.common import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    VerboseOption,
+    emit_json,
+    megabytes,
+    say,
+)
+from audio_gen.cli.next_steps import next_command
 from audio_gen.cli.stages import stage_progress
 
 LINE_EVERY_SEC = 15.0
@@ -32,13 +41,14 @@ def train_command(
     auto: Annotated[bool, typer.Option("--auto", help="Choose threads, size and batch by a short probe.")] = False,
     profile: Annotated[int, typer.Option("--profile", min=0, help="Time so many steps, part by part.")] = 0,
     device: DeviceOption = "auto",
+    verbose: VerboseOption = False,
     force: ForceOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Train a model on a folder of sounds; run it again to go on where it stopped."""
     from audio_gen.training.tasks import train_run
 
-    teller = TrainTeller(json_output=json_output)
+    teller = TrainTeller(json_output=json_output, verbose=verbose)
     try:
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
@@ -63,8 +73,7 @@ def train_command(
                 f"{megabytes(end['freed'])} of checkpoints were deleted; with a longer --minutes or --steps the "
                 "run goes on from its weights, with new optimisers"
             )
-        use = "vocode --vocoder" if model == "vocoder" else "sample"
-        say(f"finished at step {end['step']}; now: audio-gen {use} {run}")
+        say(f"finished at step {end['step']}; now: {next_command(run, folder, model)}")
 
 
 def say_best(run: Path, end: dict[str, Any]) -> None:
@@ -85,9 +94,9 @@ def say_best(run: Path, end: dict[str, Any]) -> None:
 class TrainTeller:
     """Shows a run's events: a bar on a terminal, else a line now and then; on standard error beside JSON."""
 
-    def __init__(self, *, json_output: bool = False) -> None:
-        """Lines go to standard error with `json_output`."""
-        self.json_output = json_output
+    def __init__(self, *, json_output: bool = False, verbose: bool = False) -> None:
+        """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""
+        self.json_output, self.verbose = json_output, verbose
         self.values: dict[str, float] = {}
         self.end: dict[str, Any] = {}
         self._bar: Any = None
@@ -129,9 +138,7 @@ class TrainTeller:
     def _on_step(self, event: dict[str, Any]) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
-        text = (
-            f"step {event['step']}  {1 / event['step_sec']:.2f} steps/s  {_clock(event['left_sec'])} left{self._latest}"
-        )
+        text = step_line(event) + self._latest
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(0, completed=event["progress"], description=text)
@@ -140,17 +147,25 @@ class TrainTeller:
             self._line(f"{100 * event['progress']:.0f} %  {text}")
 
     def _on_metrics(self, event: dict[str, Any]) -> None:
+        if not self.verbose:
+            return
         shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
         self._latest = "  " + " ".join(shown)
 
     def _on_val(self, event: dict[str, Any]) -> None:
         self.values = event["values"]
-        self._line(
-            f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
-        )
+        if self.verbose:
+            self._line(
+                f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
+            )
+        elif (error := self.values.get("mel_l1")) is not None:
+            self._line(f"step {event['step']:,}  error on kept-out files {error:.2f} nats (lower is better)")
 
     def _on_evaluation(self, event: dict[str, Any]) -> None:
         values = event["values"]
+        if not self.verbose:
+            self._line(f"step {event['step']:,}  what it makes: {in_words(values)}")
+            return
         told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
         beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
         self._line(f"step {event['step']}  what it makes: {told}{beside}")
@@ -192,6 +207,32 @@ class TrainTeller:
         self._bar = Progress(*columns, console=Console(stderr=True))
         self._bar.add_task("", total=1.0)
         self._bar.start()
+
+
+def step_line(event: dict[str, Any]) -> str:
+    """How far a run is: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
+    step, progress, rate = event["step"], event["progress"], 1 / max(event["step_sec"], 1e-9)
+    of = ""
+    if progress > 0:
+        total = step / progress
+        exact = abs(total - round(total)) < 1e-6 * total
+        of = f" of {round(total):,}" if exact else f" of about {float(f'{max(total, step):.2g}'):,.0f}"
+    return f"step {step:,}{of}  {_clock(event['left_sec'])} left  ({rate:.{1 if rate >= 1 else 2}f} steps/s)"
+
+
+def in_words(values: dict[str, float]) -> str:
+    """An evaluation for people who know none of its figures' names."""
+    told = []
+    if "kad" in values:
+        floor = f" (real sounds among each other: {values['kad_floor']:.3g})" if "kad_floor" in values else ""
+        told.append(f"distance from the real sounds {values['kad']:.3g}{floor}")
+    if "coverage" in values:
+        told.append(f"{100 * values['coverage']:.0f} % of the real sounds have one near them")
+    if "diversity" in values:
+        told.append(f"variety {100 * values['diversity']:.0f} % of theirs")
+    if values.get("memorised"):
+        told.append(f"{100 * values['memorised']:.0f} % are near-copies")
+    return ", ".join(told)
 
 
 def _clock(seconds: float) -> str:

@@ -1,61 +1,106 @@
 """Which vocoder suits a folder's sounds: the shipped network, the classical way, or the network trained on them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
     from audio_gen.data.store import Cache
     from audio_gen.generation.vocoders import Vocoder
 
-SHARE = 0.2  # of the time that the model was trained for
+SHARE = 0.2  # of the time that the model is trained for
+PROBE_SHARE = 0.04  # of that time: a whole short tuning, which tells whether a longer one is worth it
 SETTINGS = ("train.lr=2e-4", "loss.sizes=2", "train.validations=0", "train.previews=0")
 BETTER = 0.99  # of the default's distance; less is chance
+PROMISING = 0.995  # of the best untuned distance that a probe must reach
 HEARD, HEARD_SEC, FEWEST = 32, 2.0, 3  # kept-out files that are listened to
+
+
+class Choice(NamedTuple):
+    """A vocoder that was chosen.
+
+    Attributes:
+        vocoder: Its name or run; None for the default one.
+        about: What was found, in one sentence.
+        saved_min: Minutes of tuning that were not needed.
+    """
+
+    vocoder: str | None
+    about: str
+    saved_min: float
+
+
+def prepared_cache(
+    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[..., None]
+) -> "Cache":
+    """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
+    from audio_gen.training.lock import locked
+    from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
+    from audio_gen.training.tasks.source import check_source, open_source
+
+    if force and run.is_dir():
+        with locked(run):  # not while another process trains there
+            pass
+        tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
+    settings = resolve_config(run, model, None, overrides, {})
+    check_source(source, run)
+    with locked(run):
+        return open_source(source, run, settings, mel_of(settings), tell)
 
 
 def chosen_vocoder(
     cache: "Cache", spec: "MelSpec", run: Path, *, minutes: float, seed: int, device: str, force: bool,
     tell: Callable[..., None],
-) -> tuple[str | None, str]:  # fmt: skip
-    """Train the shipped vocoder on the clips of a cache, and listen which way is nearest on those kept out.
+) -> "Choice":  # fmt: skip
+    """Listen which vocoder is nearest on the kept-out clips of a cache, and tune the shipped one where that helps.
+
+    A short tuning comes first. Only if it comes nearer than every untuned vocoder, the long one follows.
 
     Args:
         cache: The sounds; its kept-out files decide.
         spec: The model's mel.
-        run: The vocoder's run; an unfinished one there goes on.
-        minutes: How long the model was trained.
+        run: The vocoder's run; an unfinished one there goes on. The probe's lies beside it.
+        minutes: How long the model is to be trained.
         seed: Of the training.
         device: Where to compute.
-        force: Move an earlier run aside.
+        force: Move earlier runs aside.
         tell: Told of the training's events.
 
     Returns:
-        The vocoder to use, None for the default one, and what was found in one sentence.
+        The vocoder, what was found, and the time that was not needed.
     """
     from audio_gen.generation.vocoders import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
     from audio_gen.training.tasks import train_run
 
     usual = default_vocoder(spec)
     if (kept_out := len(cache.split("val"))) < FEWEST:
-        return None, f"{kept_out} kept-out files are too few to choose a vocoder by, so {usual} is used."
+        told = f"{kept_out} kept-out files are too few to choose a vocoder by, so {usual} is used."
+        return Choice(None, told, SHARE * minutes)
     choices = {name: name for name in dict.fromkeys((usual, CLASSICAL))}
-    if speaks(NETWORK, spec) == spec:
+    distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
+    wanted, spent = PROMISING * min(distances.values()), 0.0
+    short, long = PROBE_SHARE * minutes, (SHARE - PROBE_SHARE) * minutes
+    for name, length, place in (
+        (f"{NETWORK} after a short tuning", short, run.with_name(f"{run.name}-probe")),
+        (f"{NETWORK} trained on these sounds for {long:.1f} minutes", long, run),
+    ):
+        if speaks(NETWORK, spec) != spec or (spent and min(distances.values()) > wanted):
+            break
         train_run(
-            cache.path, run, model="vocoder", init=Path(NETWORK), minutes=SHARE * minutes, seed=seed, device=device,
+            cache.path, place, model="vocoder", init=Path(NETWORK), minutes=length, seed=seed, device=device,
             overrides=[*SETTINGS, *_shape(NETWORK, spec)], force=force, on_event=tell,
         )  # fmt: skip
-        choices[f"{NETWORK} trained on these sounds for {SHARE * minutes:.1f} minutes"] = str(run)
-    distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
+        choices[name], spent = str(place), spent + length
+        distances[name] = _distance(load_vocoder(str(place), spec), cache)
     best = min(distances, key=lambda name: distances[name])
     if distances[best] > BETTER * distances[usual]:
         best = usual
     told = ", ".join(f"{name} {distance:.3f}" for name, distance in distances.items())
     heard = min(kept_out, HEARD)
     found = f"Distance of {heard} kept-out files from their copies (mrmel): {told}; so the vocoder is {best}."
-    return None if best == usual else choices[best], found
+    return Choice(None if best == usual else choices[best], found, SHARE * minutes - spent)
 
 
 def _shape(name: str, spec: "MelSpec") -> list[str]:

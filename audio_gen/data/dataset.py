@@ -14,6 +14,7 @@ from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.hints import command
 
 ONSETS_KEPT = 1 << 16
 LONG_SEGMENTS = 4  # clips longer than this many segments are no single notes: cropped at random whatever `crop` says
@@ -77,7 +78,8 @@ class ClipDataset:
         self.cache, self.segment_samples, self.seed, self.crop = cache, segment_samples, seed, crop
         self._numbers = cache.numbers(split)
         if not len(self._numbers):
-            raise DataError(f"{cache.path}: has no clips; run `audio-gen preprocess` on a folder with sounds")
+            make = command("preprocess", "FOLDER", "--out", cache.path)
+            raise DataError(f"{cache.path}: has no clips; run `{make}` with a folder of sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
         self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach into the next epoch
         self.preroll = preroll

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from audio_gen.audio.io import one_line
 from audio_gen.data.measure import Measurement
 from audio_gen.errors import DataError
+from audio_gen.hints import command
 
 
 class NothingUsableError(DataError):
@@ -122,7 +123,7 @@ class DatasetReport:
         if not self.usable:
             raise NothingUsableError(
                 f"{one_line(self.folder)}: none of its {len(self.files)} audio files can be used, most often because: "
-                f"{self.commonest_reason()}; run `audio-gen inspect` on it for the list"
+                f"{self.commonest_reason()}; run `{command('inspect', self.folder)}` for the list"
             )
 
     def commonest_reason(self) -> str | None:
@@ -211,7 +212,7 @@ def _notes(name: str, m: Measurement) -> list[str]:
     if m.silent_channels:
         notes.append(f"{m.silent_channels} of {m.channels} channels silent: the mono mix is quieter for it")
     elif m.channels > 1 and m.channel is None:
-        notes.append(f"{m.channels} channels mixed to mono")
+        notes.append("stereo mixed to mono" if m.channels == 2 else f"{m.channels} channels mixed to mono")
     if m.clip_runs:
         notes.append(f"clipped in {m.clip_runs} places")
     if m.peak < QUIET_PEAK:

@@ -11,6 +11,7 @@ import numpy as np
 from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
 from audio_gen.files import write_atomic
+from audio_gen.hints import command
 
 OPEN_SHARDS = 64  # kept open at once
 BLOCK = 2**19  # samples of a remote shard that are fetched and kept at a time
@@ -40,7 +41,8 @@ class OneFile:
         size = path.stat().st_size if path.is_file() else 0
         if size < BYTES * count:
             raise DataError(
-                f"{one_line(path)}: holds {size} of {BYTES * count} bytes; run `audio-gen preprocess` again"
+                f"{one_line(path)}: holds {size} of {BYTES * count} bytes; make it again with "
+                f"`{command('preprocess', 'FOLDER', '--out', path.parent)}`"
             )
         self._samples = np.memmap(path, dtype="<i2", mode="r", shape=(count,))
 

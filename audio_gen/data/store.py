@@ -14,6 +14,7 @@ from audio_gen.data.shards import OneFile, Samples, Shards
 from audio_gen.data.split import Split
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import DataError
+from audio_gen.hints import command
 
 __all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
 
@@ -159,16 +160,14 @@ def load_index(path: Path) -> dict[str, Any]:
     """
     file = path / INDEX_NAME
     if not file.is_file():
-        raise DataError(
-            f"{one_line(path)}: is no cache ({INDEX_NAME} is missing); run `audio-gen preprocess FOLDER --out` it"
-        )
+        raise DataError(f"{one_line(path)}: is no cache ({INDEX_NAME} is missing); make one with {_make(path)}")
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise _damaged(file, e) from e
     if version not in (VERSION, VERSION_IN_ONE):
-        raise DataError(f"{one_line(file)}: is of version {version}, not {VERSION}; run `audio-gen preprocess` again")
+        raise DataError(f"{one_line(file)}: is of version {version}, not {VERSION}; make it again with {_make(path)}")
     return index
 
 
@@ -178,4 +177,10 @@ def digest_of(content_hashes: Iterable[str]) -> str:
 
 
 def _damaged(file: Path, error: Exception) -> DataError:
-    return DataError(f"{one_line(file)}: is damaged ({type(error).__name__}); run `audio-gen preprocess` again")
+    made = _make(file.parent)
+    return DataError(f"{one_line(file)}: is damaged ({type(error).__name__}); make it again with {made}")
+
+
+def _make(path: Path) -> str:
+    """The command that makes a cache of that path."""
+    return f"`{command('preprocess', 'FOLDER', '--out', path)}`"

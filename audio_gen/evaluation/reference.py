@@ -77,7 +77,8 @@ def load_reference(
             meta = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         if meta.get("format") != FORMAT:
-            raise DataError(f"{name}: is no reference file; make one with audio-gen evaluate --save-reference")
+            make = "`audio-gen evaluate FOLDER --save-reference FILE`"
+            raise DataError(f"{name}: is no reference file; make one with {make}")
         about = json.loads(meta["clips"])
         own_mel, own_sec = json.loads(meta["mel"]), json.loads(meta["clip_sec"])
         found = _described(meta, about, tensors)

@@ -19,6 +19,7 @@ from audio_gen.files import write_atomic
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.hints import command
 
 DIRECTIONS_NAME = "directions.safetensors"
 DIRECTIONS_FORMAT = 1
@@ -134,8 +135,7 @@ def read_directions(path: Path) -> Directions:
         return Directions(vectors.float(), facts, about["spreads"], str(about["bundle"]), about["source"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise CheckpointError(
-            f"{one_line(path)}: damaged, or no directions ({one_line(str(e))}); run `audio-gen directions` again with "
-            "--force"
+            f"{one_line(path)}: damaged, or no directions ({one_line(str(e))}); run `audio-gen directions RUN --force`"
         ) from e
 
 
@@ -147,12 +147,12 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     """
     place, run = path or pipeline.path / DIRECTIONS_NAME, pipeline.conditions.model
     if not place.is_file():
-        raise CheckpointError(f"{one_line(place)}: is missing; make it with `audio-gen directions {run}`")
+        raise CheckpointError(f"{one_line(place)}: is missing; make it with `{command('directions', run)}`")
     directions = read_directions(place)
     if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.model.latent_dim:
         raise CheckpointError(
             f"{one_line(place)}: belongs to the bundle {directions.digest}, not {pipeline.digest}; run "
-            f"`audio-gen directions {run}` again"
+            f"`{command('directions', run)}` again"
         )
     return directions
 

@@ -28,6 +28,11 @@ def write_grid(path: Path, pipeline: Pipeline, points: Latents, seeds: Sequence[
     spectrogram_png(list(zip(titles, mels, strict=True)), path, spec=pipeline.spec, per_row=PER_ROW)
 
 
+def grid_note(count: int) -> str:
+    """The picture's name, and how many of so many clips it shows if not all."""
+    return GRID_NAME if count <= MAX_CLIPS else f"{GRID_NAME} (the first {MAX_CLIPS} of {count} clips)"
+
+
 def clip_title(pipeline: Pipeline, point: Latents, seed: int) -> str:
     """Such as "seed 3, bell, pitch 60" for a set of one; what it does not have is left out."""
     name, pitch = pipeline.conditions.class_name(int(point.class_id[0])), pitch_or_none(float(point.pitch[0]))

@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from audio_gen.audio.clips import joined
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
@@ -38,7 +39,11 @@ class BigVGANVocoder:
     @torch.no_grad()
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); it has no use for the onset."""
-        return between_silence(lambda padded, _: self.network(padded), mel, self.spec, onset)
+        return between_silence(lambda padded, _: self._speak(padded), mel, self.spec, onset)
+
+    def _speak(self, mel: Tensor) -> Tensor:
+        # A clip is the same in every batch, and large enough a task for all cores.
+        return self.network(mel) if mel.device.type != "cpu" else joined([self.network(clip) for clip in mel.split(1)])
 
 
 def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:

@@ -1,7 +1,7 @@
 """A trained model, loaded once: seeds or sounds to latents, latents to log-mels, log-mels to sound."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio_gen.audio.clips import side_by_side
 from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
@@ -36,8 +37,9 @@ class Pipeline:
     """A model that makes clips, what its latents are drawn from, and a vocoder.
 
     The same seed gives the same clip, whatever else is made with it: clip i draws from its own generator, seeded with
-    `seed + i`, and on the CPU the networks work on one clip at a time, because batched kernels may differ in the last
-    bit. On a GPU they work on `batch` clips at a time, and clips are equal to within rounding.
+    `seed + i`, and on the CPU the networks work on one clip at a time, each on one core, because kernels may differ in
+    the last bit for another batch or number of threads. On a GPU they work on `batch` clips at a time, and clips are
+    equal to within rounding.
 
     Attributes:
         kind: What the model is called in the table of models.
@@ -194,17 +196,23 @@ class Pipeline:
             part = latents[first:stop]
             return self.model.decode(*(x.to(self.device) for x in (part.z, part.class_id, part.pitch)))
 
-        return self._finite(self._in_batches(decode, len(latents), batch), "mel")
+        if self.device.type == "cpu":
+            mels = side_by_side(lambda i: decode(i, i + 1).float(), len(latents))
+        else:
+            mels = [decode(i, i + batch).float().cpu() for i in range(0, len(latents), batch)]
+        return self._finite(torch.cat(mels), "mel")
 
     @torch.no_grad()
     def vocode(self, mel: Tensor, batch: int = 16) -> Tensor:
         """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length - preroll) on the CPU; `batch` is for a GPU."""
         mel = subtract_floor(mel, self.model.mel_floor)
 
-        def speak(first: int, stop: int) -> Tensor:
-            return self.vocoder(mel[first:stop].to(self.device), self.onset)[..., self.preroll :]
+        def speak(some: Tensor) -> Tensor:
+            return self.vocoder(some.to(self.device), self.onset)[..., self.preroll :].float().cpu()
 
-        return self._finite(self._in_batches(speak, len(mel), batch), "sound")
+        # On a CPU the vocoder itself takes clips one by one, as many side by side as suits it.
+        size = len(mel) if self.device.type == "cpu" else batch
+        return self._finite(torch.cat([speak(some) for some in mel.split(size)]), "sound")
 
     @torch.no_grad()
     def mel(self, wav: Tensor) -> Tensor:
@@ -232,10 +240,6 @@ class Pipeline:
         if samples > self.samples:
             return f"{name}: {have:.2f} s long, only its first {want:.2f} s are used"
         return f"{name}: {have:.2f} s long, silence is added up to {want:.2f} s"
-
-    def _in_batches(self, work: Callable[[int, int], Tensor], count: int, batch: int) -> Tensor:
-        size = 1 if self.device.type == "cpu" else batch
-        return torch.cat([work(i, min(i + size, count)).float().cpu() for i in range(0, count, size)])
 
     def _finite(self, x: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(x).all()):

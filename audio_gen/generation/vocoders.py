@@ -45,7 +45,7 @@ class Vocoder(Protocol):
         """The mel that it understands."""
 
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length).
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); on a CPU a clip is the same in every batch.
 
         Beyond both ends there is silence. `onset` is the sample before which all clips are silent, where that is
         known: attacks come out sharper.
@@ -85,9 +85,7 @@ class NetworkVocoder:
 
     def _speak(self, mel: Tensor, opening: Opening | None) -> Tensor:
         if not isinstance(self.network, Refined):
-            return self.network(mel)
-        if self.iterations is None:
-            return self.network(mel, opening=opening)
+            return each_clip(self.network, mel)
         return each_clip(partial(self.network, iterations=self.iterations, opening=opening), mel)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.clips import on_cores
+from audio_gen.audio.clips import cores, on_cores
 from audio_gen.audio.inversion import advanced_cycles, initial_phasors, nnls_amplitude, partial_bins
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.refine import (
@@ -148,7 +148,7 @@ class Vocoder(nn.Module):
             opening: Where all sounds begin, if that is known.
         """
         if iterations is None and start is None and _fuses(mel):
-            parts = min(torch.get_num_threads(), mel.shape[-1] // (2 * self.context_frames))
+            parts = min(cores(), mel.shape[-1] // (2 * self.context_frames))
             if parts > 1:
                 return self._in_parts(mel, parts, opening)
         return refine(self.spectrum(mel, start), mel, self.spec, *self.stages(iterations, self.spec), opening)

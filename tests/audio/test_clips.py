@@ -1,9 +1,10 @@
 import threading
+import time
 
 import pytest
 import torch
 
-from audio_gen.audio.clips import cores, each_clip, on_cores, one_thread
+from audio_gen.audio.clips import cores, each_clip, on_cores, one_thread, side_by_side
 
 
 @pytest.fixture
@@ -59,6 +60,46 @@ def test_parts_go_side_by_side_under_the_modes_of_whoever_asks(two_threads: None
 def test_what_fails_in_a_part_is_told(two_threads: None):
     with pytest.raises(ZeroDivisionError):
         on_cores(lambda x: 1 // x, [1, 0])
+
+
+def test_a_free_core_takes_what_a_slow_one_does_not_get_to(two_threads: None):
+    by_thread: dict[int, int] = {}
+    rest_done = threading.Event()
+
+    def item(i: int) -> None:
+        if i == 0:  # as long as all the others together
+            assert rest_done.wait(20)
+        else:
+            me = threading.get_ident()
+            by_thread[me] = by_thread.get(me, 0) + 1
+            if i == 5:
+                rest_done.set()
+
+    on_cores(item, range(6))
+    assert list(by_thread.values()) == [5]
+
+
+def test_after_an_error_no_item_begins(two_threads: None):
+    begun = []
+
+    def item(i: int) -> None:
+        begun.append(i)
+        if i == 0:
+            raise ValueError("bad")
+        time.sleep(0.05)
+
+    with pytest.raises(ValueError, match="bad"):
+        on_cores(item, range(50))
+    assert len(begun) < 5
+
+
+def test_results_come_in_order_whichever_core_is_first(two_threads: None):
+    def made(i: int) -> torch.Tensor:
+        time.sleep(0.01 * (i % 2))
+        return torch.tensor([i])
+
+    assert torch.cat(side_by_side(made, 6)).tolist() == list(range(6))
+    assert side_by_side(lambda i: torch.tensor(torch.get_num_threads()), 1) == [1]
 
 
 def test_clips_share_the_cores(two_threads: None):

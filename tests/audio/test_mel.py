@@ -24,6 +24,15 @@ def test_filters_are_those_of_librosa(name: str):
     np.testing.assert_allclose(mel_filters(spec).numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "spec", [*PRESETS.values(), MelSpec(16001, 512, 128, 20, 0, 900), MelSpec(48000, 1024, 256, 40, 50, 9000)]
+)
+def test_filters_are_those_of_torchaudio_to_the_bit(spec: MelSpec):
+    melscale_fbanks = pytest.importorskip("torchaudio.functional").melscale_fbanks
+    known = melscale_fbanks(spec.n_bins, spec.f_min, spec.f_max, spec.n_mels, spec.sample_rate, "slaney", "slaney")
+    assert torch.equal(mel_filters(spec), known.T)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_mel_is_that_of_bigvgan(name: str):
     meldataset = pytest.importorskip("bigvgan.meldataset")

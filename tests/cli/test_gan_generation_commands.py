@@ -152,3 +152,12 @@ def test_clips_of_a_gan_have_its_length(run: Run, gan: Path) -> None:
     assert soundfile.info("s/seed-0000.wav").frames == FRAMES * SPEC.hop_length
     assert "--steps" in fails(run, "encode", gan, "s/seed-0000.wav", "--steps", "-1", "--out", "e", *FAST)
     assert "none.wav" in fails(run, "encode", gan, "none.wav", "--out", "e", *FAST)
+
+
+def test_no_variety_is_told(run: Run, gan: Path) -> None:
+    _, told = run(
+        "sample", gan, "-n", "3", "--truncation", "0", "--class", "drum", "--pitch", "60", "--out", "a", *FAST
+    )
+    assert "all 3 clips are one sound, whatever the seed" in told
+    _, told = run("sample", gan, "-n", "3", "--out", "b", *FAST)
+    assert "one sound" not in told

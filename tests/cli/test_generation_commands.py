@@ -45,6 +45,16 @@ def test_sample_gives_the_same_bytes_in_any_batch(run: Run, bundle: Path) -> Non
     assert len(samples_of(Path("c/seed-0004.wav"))) == FRAMES * SPEC.hop_length
 
 
+@pytest.mark.parametrize("command", ["sample", "interpolate", "encode", "reconstruct", "directions", "status"])
+def test_a_run_that_is_not_there(run: Run, tmp_path: Path, command: str) -> None:
+    sf.write("a.wav", np.full(4410, 0.1, np.float32), 44100)
+    rest = {"sample": [], "interpolate": ["--from", "a.wav", "--to", "a.wav"], "directions": [], "status": []}
+    out = [] if command in ("status", "directions") else ["--out", "o"]
+    error = fails(run, command, "nope", *rest.get(command, ["a.wav"]), *out)
+    assert error.startswith("error: nope: ") and ("does not exist" in error or "there is no such folder" in error)
+    assert not Path("o").exists()
+
+
 def test_sidecar_of_a_sample(run: Run, bundle: Path) -> None:
     out, _ = run("sample", bundle, "-n", "1", "--class", "bell", "--pitch", "60", "--out", "a", "--json", *FAST)
     about = json.loads(Path("a/seed-0000.json").read_text())

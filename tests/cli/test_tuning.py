@@ -10,7 +10,7 @@ from audio_gen import checkpoint
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.cli import tuning
-from audio_gen.cli.tuning import chosen_vocoder
+from audio_gen.cli.tuning import Choice, chosen_vocoder
 from audio_gen.data.store import Cache
 from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.tasks.run import resolve_config
@@ -41,7 +41,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "vocoders" / "small"
 
 
-def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> tuple[str | None, str]:
+def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> Choice:
     return chosen_vocoder(
         cache, spec, run, minutes=0.05, seed=0, device="cpu", force=False, tell=lambda event: None
     )  # fmt: skip
@@ -49,7 +49,13 @@ def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> tuple[str | None, s
 
 @pytest.mark.parametrize(
     ("distances", "best"),
-    [((0.5, 0.5, 0.45), "run"), ((0.5, 0.45, 0.46), "griffinlim"), ((0.5, 0.6, 0.498), None), ((0.5, 0.6, 0.7), None)],
+    [
+        ((0.5, 0.5, 0.48, 0.45), "run"),
+        ((0.5, 0.5, 0.48, 0.49), "probe"),
+        ((0.5, 0.45, 0.46), "griffinlim"),
+        ((0.5, 0.6, 0.498), None),
+        ((0.5, 0.6, 0.7), None),
+    ],
 )
 def test_what_is_nearest_on_kept_out_files_is_used(
     cache: Cache, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distances: tuple[float, ...],
@@ -57,12 +63,17 @@ def test_what_is_nearest_on_kept_out_files_is_used(
 ) -> None:  # fmt: skip
     given = iter(distances)
     monkeypatch.setattr(tuning, "_distance", lambda vocoder, cache: next(given))
-    choice, told = chosen(cache, tmp_path / "v")
-    assert choice == {"run": str(tmp_path / "v"), "griffinlim": "griffinlim", None: None}[best]
+    choice, told, saved_min = chosen(cache, tmp_path / "v")
+    places = {"run": str(tmp_path / "v"), "probe": str(tmp_path / "v-probe")}
+    assert choice == {**places, "griffinlim": "griffinlim", None: None}[best]
     assert all(f"{distance:.3f}" in told for distance in distances)
-    name = {"run": "small trained on these sounds for 0.0 minutes", "griffinlim": best, None: "small"}[best]
+    tuned = "small trained on these sounds for 0.0 minutes"
+    name = {"run": tuned, "probe": "small after a short tuning", "griffinlim": best, None: "small"}[best]
     assert told.endswith(f"so the vocoder is {name}.")
-    began, ended = (load_bundle(path) for path in (shipped, tmp_path / "v"))
+    long = best in ("run", "probe")
+    assert (tmp_path / "v").exists() == long  # only where the probe came nearer
+    assert saved_min == pytest.approx(0 if long else 0.8 * 0.2 * 0.05)
+    began, ended = (load_bundle(path) for path in (shipped, tmp_path / ("v" if long else "v-probe")))
     assert ended.config["args"] == began.config["args"] and ended.digest != began.digest
 
 
@@ -83,18 +94,18 @@ def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:
 
 
 def test_a_mel_that_the_shipped_one_does_not_speak(cache: Cache, shipped: Path, tmp_path: Path) -> None:
-    choice, told = chosen(cache, tmp_path / "v", MelSpec.preset("22khz_80band_256x"))
+    choice, told, _ = chosen(cache, tmp_path / "v", MelSpec.preset("22khz_80band_256x"))
     assert choice is None and "griffinlim" in told and "small" not in told
     assert not (tmp_path / "v").exists()
 
 
 def test_half_its_rate_is_heard_but_not_tuned(cache: Cache, shipped: Path, tmp_path: Path) -> None:
-    _, told = chosen(cache, tmp_path / "v", MelSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=20))
+    _, told, _ = chosen(cache, tmp_path / "v", MelSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=20))
     assert "small 1." in told and "trained" not in told
 
 
 def test_too_few_kept_out_files(cache: Cache, shipped: Path, tmp_path: Path) -> None:
     cache.clips.on_side = lambda split: torch.arange(2).numpy()  # type: ignore[method-assign]
-    choice, told = chosen(cache, tmp_path / "v")
+    choice, told, _ = chosen(cache, tmp_path / "v")
     assert choice is None and "2 kept-out files are too few" in told
     assert not (tmp_path / "v").exists()

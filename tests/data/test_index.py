@@ -72,7 +72,7 @@ NOTES = [
     ("clipped", lambda x: (20 * x).clip(-1, 1), "clipped in"),
     ("quiet", lambda x: 1e-3 * x, "very quiet"),
     ("one side", lambda x: np.stack([x, 0 * x], axis=1), "1 of 2 channels silent"),
-    ("stereo", lambda x: np.stack([x, 0.5 * x], axis=1), "2 channels mixed"),
+    ("stereo", lambda x: np.stack([x, 0.5 * x], axis=1), "stereo mixed to mono"),
     ("long", lambda x: np.tile(x, 80), "crops of it at random"),
 ]
 

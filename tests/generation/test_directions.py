@@ -190,7 +190,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, damage: str) -> None:
     save_file({"directions": torch.zeros(1, 2)}, path, metadata)
     if damage == "text":
         path.write_text("no tensors")
-    with pytest.raises(CheckpointError, match=r"run `audio-gen directions` again") as caught:
+    with pytest.raises(CheckpointError, match=r"run `audio-gen directions RUN --force`") as caught:
         read_directions(path)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from audio_gen.generation.inversion import invert, log_mel_l1
+from audio_gen.generation.inversion import Adam, invert, log_mel_l1
 from audio_gen.generation.pipeline import Pipeline
 from tests.generation.models import GAN_LAYERS, LATENT_DIM
 
@@ -48,3 +48,23 @@ def test_silence_and_what_no_clip_is_like(gan: Pipeline) -> None:
 def test_l1_counts_frames_of_sound_only() -> None:
     made = torch.cat([torch.ones(3, 2), torch.full((3, 2), 9.0)], dim=1)
     assert log_mel_l1(torch.zeros(3, 4), made, 2) == 1
+
+
+def test_adam_takes_the_steps_of_torch() -> None:
+    ours, theirs = torch.zeros(3, 5), torch.zeros(3, 5, requires_grad=True)
+    adam, known = Adam(ours), torch.optim.Adam([theirs], lr=1.0)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(20):
+        gradient = torch.randn(3, 5, generator=generator)
+        theirs.grad, known.param_groups[0]["lr"] = gradient, 0.1 / (step + 1)
+        adam.step(gradient, 0.1 / (step + 1))
+        known.step()
+        assert torch.equal(ours, theirs.detach())
+
+
+def test_the_search_does_not_mind_that_gradients_are_off(gan: Pipeline) -> None:
+    mel = gan.decode(gan.latents([3]))[0]
+    on = invert(gan, mel, -1, math.nan, steps=3)
+    with torch.no_grad():
+        off = invert(gan, mel, -1, math.nan, steps=3)
+    assert torch.equal(on.latents.z, off.latents.z) and off.steps == 3

@@ -29,6 +29,18 @@ def test_a_seed_gives_the_same_clip_in_any_batch(pipeline: Pipeline) -> None:
     assert not torch.allclose(together[0], together[1])
 
 
+def test_a_clip_is_the_same_on_any_number_of_cores(pipeline: Pipeline) -> None:
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            made += [pipeline.sample(1, seed=4), pipeline.sample(3, seed=4)[:1]]
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    assert all(torch.equal(one, made[0]) for one in made)
+
+
 def test_asked_for_class_and_pitch_are_used(pipeline: Pipeline) -> None:
     latents = pipeline.latents(range(4), class_name="drum", pitch=60)
     assert latents.class_id.tolist() == [1] * 4 and latents.pitch.tolist() == [60.0] * 4

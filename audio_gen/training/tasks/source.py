@@ -17,6 +17,7 @@ from audio_gen.data.labels import DEFAULT_PATTERN
 from audio_gen.data.store import INDEX_NAME, Cache, digest_of
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import write_json
+from audio_gen.hints import command
 from audio_gen.training.occasions import Event
 
 SOURCE_NAME = "run.json"
@@ -35,7 +36,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
         if cache.sample_rate != spec.sample_rate:
             raise MelMismatchError(
                 f"{source}: stored at {cache.sample_rate} Hz, the mel wants {spec.sample_rate}; "
-                "run `audio-gen preprocess` with the same --mel"
+                f"run `{command('preprocess', 'FOLDER', '--mel', str(settings.mel), '--out', 'CACHE')}`"
             )
         return cache
     if not source.is_dir():

@@ -1,0 +1,123 @@
+"""What `inspect` shows of a folder: equal notes as one line, classes as a table, and whether the sounds suffice."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from audio_gen.data.labels import Label
+    from audio_gen.data.report import DatasetReport, FileReport
+
+ACTIONS = {"leave_out": "left out", "repair": "repaired", "use": "used"}
+NAMED = 3  # files that are named in a line
+FEW, ENOUGH, MANY = 20, 100, 500  # clips to learn from
+FEW_OF_CLASS = 10
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+OF_FILE = re.compile(r"^(same sound as|a link to) .*?(?=: |, which )")  # a name within a note
+MOST_CLASSES = 40
+
+
+def note_lines(files: "Sequence[FileReport]", name: "Mapping[str, str]") -> list[str]:
+    """A line for each kind of note: what was done, with how many files, why, and the first of them.
+
+    Args:
+        files: All files.
+        name: Each path as it can be printed.
+    """
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for f in files:
+        for reason in f.reasons:
+            reason = OF_FILE.sub(r"\1 another file", reason)
+            groups.setdefault((f.action, NUMBER.sub("#", reason)), []).append((reason, name[f.path]))
+    order = list(ACTIONS)
+    ranked = sorted(groups.items(), key=lambda group: (order.index(group[0][0]), -len(group[1]), group[0][1]))
+    rows = []
+    for (action, _), notes in ranked:
+        count = len(notes)
+        shown = ", ".join(file for _, file in notes[:NAMED]) + (", .." if count > NAMED else "")
+        rows.append((ACTIONS[action], f"{count} file{'s' * (count > 1)}:", one_of([r for r, _ in notes]), shown))
+    return aligned(rows)
+
+
+def one_of(reasons: Sequence[str]) -> str:
+    """Notes that differ in their numbers alone as one, with ranges: clipped in 3 to 12 places."""
+    columns = list(zip(*(NUMBER.findall(reason) for reason in reasons), strict=True))
+    ranges = iter(_range(column) for column in columns)
+    return NUMBER.sub(lambda found: next(ranges), reasons[0])
+
+
+def _range(numbers: Sequence[str]) -> str:
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    return low if float(low) == float(high) else f"{low} to {high}"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows of text with their columns below each other; those in `right` end, rather than begin, together."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    cells = (
+        [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))] for r in rows
+    )
+    return ["  ".join(row).rstrip() for row in cells]
+
+
+def class_lines(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[str]:
+    """A table of the files to learn from, by class: clips, seconds, lengths and peaks."""
+    by_class: dict[str, list[FileReport]] = {}
+    for f in report.usable:
+        by_class.setdefault(labels[f.path].class_name or "(no class)", []).append(f)
+    rows = [("class", "clips", "seconds", "each, s", "peak, dBFS")]
+    largest = sorted(by_class.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    for name, files in largest[:MOST_CLASSES]:
+        rows.append((name, str(len(files)), *_lengths(files)))
+    if len(largest) > MOST_CLASSES:
+        rest = [f for _, files in largest[MOST_CLASSES:] for f in files]
+        rows.append((f"({len(largest) - MOST_CLASSES} more)", str(len(rest)), *_lengths(rest)))
+    if len(by_class) > 1:
+        rows.append(("all", str(len(report.usable)), *_lengths(report.usable)))
+    return aligned(rows, right=frozenset({1, 2}))
+
+
+def _lengths(files: "Sequence[FileReport]") -> tuple[str, str, str]:
+    measured = [f.measurement for f in files if f.measurement]
+    if not measured:
+        return "", "", ""
+    lengths = [m.duration_sec for m in measured]
+    peaks = [dbfs(m.peak) for m in measured]
+    spread = f"{min(lengths):.2f} to {max(lengths):.2f}" if len(lengths) > 1 else f"{lengths[0]:.2f}"
+    level = f"{min(peaks):.1f} to {max(peaks):.1f}, median {median(peaks):.1f}" if len(peaks) > 1 else f"{peaks[0]:.1f}"
+    return f"{sum(lengths):.1f}", spread, level
+
+
+def dbfs(peak: float) -> float:
+    """A peak of 0 to 1 in dB below full scale; -120 for silence."""
+    return max(round(20 * math.log10(peak), 1), -120.0) + 0.0 if peak > 0 else -120.0  # + 0.0: no -0.0
+
+
+def sufficiency(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[str]:
+    """Whether there are enough sounds, and what to expect of so many, in plain words."""
+    hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
+    clips = len(hashes)
+    if clips < FEW:
+        told = f"{clips} different sounds are too few: expect near-copies of them; {ENOUGH} or more give new sounds"
+    elif clips < ENOUGH:
+        told = f"{clips} different sounds are few: expect variations close to them; {ENOUGH} or more give more variety"
+    elif clips < MANY:
+        told = f"{clips} different sounds are enough for new ones of the same kinds; {MANY} or more give more variety"
+    else:
+        told = f"{clips} different sounds are plenty"
+    counts: dict[str, int] = {}
+    for f in report.usable:
+        if (class_name := labels[f.path].class_name) is not None:
+            counts[class_name] = counts.get(class_name, 0) + 1
+    few = sorted(
+        (name for name, count in counts.items() if count < FEW_OF_CLASS), key=lambda name: (counts[name], name)
+    )
+    if not few or len(counts) < 2:
+        return [told]
+    shown = ", ".join(f"{name} ({counts[name]})" for name in few[:8]) + (", .." if len(few) > 8 else "")
+    which = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+    return [told, f"{which} fewer than {FEW_OF_CLASS} clips, so expect little variety there: {shown}"]

@@ -1,0 +1,13 @@
+"""Commands that messages tell people to run: they can be pasted into a shell as they stand."""
+
+import shlex
+from pathlib import Path
+
+
+def command(*words: str | Path | float) -> str:
+    """A command line of this program, quoted where a name needs it: audio-gen sample 'my run' --out clips.
+
+    Args:
+        words: What follows the program's name. A word in capitals stands for what is not known here.
+    """
+    return shlex.join(["audio-gen", *map(str, words)])
