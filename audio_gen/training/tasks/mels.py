@@ -13,7 +13,7 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
-from audio_gen.data.store import Cache
+from audio_gen.data.store import Cache, first_of_each
 from audio_gen.models.density import MAX_COMPONENTS
 from audio_gen.training.task import Preview
 
@@ -67,6 +67,8 @@ class MelData:
     def learn_from(self, train: ClipDataset) -> None:
         """Take the training clips; few of them are changed more."""
         self.train = train
+        numbers = train.cache.numbers("train")
+        self.sounds = torch.from_numpy(numbers[first_of_each(train.clips, ["offset"])])  # one clip for each
         self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
 
     def conditions(self, batch: Batch) -> Conditions:
@@ -95,9 +97,12 @@ class MelData:
         return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
 
     def basis(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-mels (N, M, L) to start a model from, with class numbers (N,) and pitches (N,)."""
+        """Log-mels (N, M, L) of distinct sounds to start a model from, with class numbers (N,) and pitches (N,)."""
         count = self.draw_count(BASIS_CLIPS)
-        parts = [(mel, *self.conditions(batch)) for mel, batch in self.draws(count, torch.device("cpu"))]
+        parts = [
+            tuple(part[torch.isin(batch.index, self.sounds)] for part in (mel, *self.conditions(batch)))
+            for mel, batch in self.draws(count, torch.device("cpu"))
+        ]
         mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
         return mel, class_id, pitch
 

@@ -169,6 +169,8 @@ def _train_on(
         config.save(settings, run / CONFIG_NAME)
         write_json(run / "dataset_report.json", cache.report)
         keep_source(source, run, cache, tell)
+        for note in cache.notes:
+            tell({"kind": "note", "text": note})
     if task.makes_clips:
         _warn_of_few(cache, tell)
     task.initialise(train)
