@@ -8,6 +8,7 @@ from torch import Tensor
 MIN_SCALE = 1e-3
 MIN_SHARE = 1e-6  # of the largest eigenvalue; what is smaller is rounding, or the difference between two copies
 MIN_DEVIATION = 1e-6  # of a number, in the units of the rows: rounding where all rows are equal
+FARTHEST = 8.0  # no row lies farther out along a component: one that few rows differ in has less variance than 1
 CHUNK = 4096  # columns in float64 at a time
 
 
@@ -18,7 +19,7 @@ class Basis:
     Attributes:
         mean: (F,).
         scale: Deviation of all numbers from their mean, a scalar.
-        analysis: (R, F): (row - mean) / scale -> components of unit variance.
+        analysis: (R, F): (row - mean) / scale -> components of unit variance, or less.
         synthesis: (F, R): its inverse on the span of the components.
     """
 
@@ -50,5 +51,5 @@ def principal_components(rows: Tensor, rank: int) -> Basis:
     rank = min(rank, len(flat) - 1, int((values > least).sum()))
     values, vectors = values[:rank].to(flat), vectors[:, :rank].to(flat)
     basis = (flat.T @ vectors) / values.sqrt()  # (F, rank), orthonormal
-    deviation = (values / len(flat)).sqrt() / scale
+    deviation = torch.maximum((values / len(flat)).sqrt(), values.sqrt() * vectors.abs().amax(0) / FARTHEST) / scale
     return Basis(mean, scale, (basis / deviation).T, basis * deviation)

@@ -97,3 +97,14 @@ def test_the_smallest_component_kept_is_a_millionth_of_the_largest() -> None:
     rows = torch.linalg.qr(torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
     rows = torch.linalg.qr(rows - rows.mean(0))[0] * sizes
     assert len(principal_components((100 * rows).float(), 5).analysis) == 3
+
+
+def test_a_row_unlike_all_others_is_not_far_in_whitened_units() -> None:
+    """It alone makes a component, along which it would be at the square root of their number."""
+    rows = varied(400)
+    rows[7] = 3
+    basis = principal_components(rows, 100)
+    components = analysed(basis, rows)
+    assert components.abs().max() == pytest.approx(8, abs=1e-3)
+    assert float(components[:, 1:].std(0, unbiased=False).min()) == pytest.approx(1, abs=1e-3)
+    assert torch.allclose(basis.analysis @ basis.synthesis, torch.eye(100), atol=1e-4)
