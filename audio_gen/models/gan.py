@@ -125,6 +125,12 @@ class GAN(nn.Module):
         self.linear.bias.zero_()
         self.linear.weight[:, : len(basis.analysis)] = basis.synthesis
 
+    @torch.no_grad()
+    def drop_components(self, which: Tensor) -> None:
+        """Take components (D,) bool out of the linear path; w is 0 there from now on."""
+        self.analysis[which] = 0
+        self.linear.weight[:, which] = 0
+
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
         return self.axis.fit_rows(mel, pitch) if self.axis else mel
 

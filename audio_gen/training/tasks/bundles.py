@@ -10,6 +10,7 @@ from audio_gen import __version__
 from audio_gen.checkpoint import save_bundle
 from audio_gen.files import write_text
 from audio_gen.training.engine import Engine
+from audio_gen.training.tasks.outliers import check_reach
 
 BUNDLE_NAME, BEST_BUNDLE_NAME = "bundle", "bundle-best"
 
@@ -25,8 +26,13 @@ def export(engine: Engine, run: Path) -> None:
 
 
 def write(engine: Engine, folder: Path, model: nn.Module, step: int) -> None:
-    """Write the bundle of a model as it was at a step."""
+    """Write the bundle of a model as it was at a step.
+
+    Raises:
+        OutputError: It cannot be written, or its latents are broken; what was there before is kept.
+    """
     bundle_config, tensors = engine.task.bundle(model)
+    check_reach(tensors, folder)
     training = {
         "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2), "best": finite(engine.occasions.best),
         "best_step": engine.occasions.best_step,

@@ -19,6 +19,7 @@ from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mapped import MappedTask
 from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
 
@@ -66,10 +67,15 @@ class GANTask(MappedTask):
         start_mapping(self.gan.mapping, self.mels, self.gan)
         self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
 
-    def start_from(self, bundle: Bundle, run: Path) -> None:
-        """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them."""
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
+        """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them.
+
+        Components in which latents are far out are dropped.
+        """
         load_some(self.gan, bundle, run, kind="gan", classes=self.mels.classes)
+        told = drop_outliers(self.gan, bundle, self.mels, run)
         self._encode_clips()
+        return told
 
     def phases(self) -> list[Phase]:
         """The discriminators, then the generator; its linear path moves slowly, since it starts where it should be."""
