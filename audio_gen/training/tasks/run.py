@@ -14,7 +14,7 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import load_bundle, shipped
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.store import Cache
+from audio_gen.data.store import Cache, first_of_each
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError, OutputError
@@ -260,8 +260,11 @@ def resolve_config(
 
 
 def _warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Name classes with so few clips that what is made of them can only be like these."""
+    """Name classes with so few clips, copies left out, that what is made of them can only be like these."""
     class_ids = cache.split("train").column("class_id")
+    if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
+        told = f"{sounds} different sounds to learn from: what is made will be much like these; add sounds"
+        tell({"kind": "note", "text": told})
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:
