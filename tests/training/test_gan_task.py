@@ -466,3 +466,40 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
         for batch in data.fixed_batches(64):
             z = task.model.encode(task.mels.front_end(batch.wav), *task.mels.conditions(batch))[0]
             assert z.abs().max() < 8
+
+
+def test_a_gan_of_few_sounds_starts_with_ways_in_which_each_varies(sounds: Path, tmp_path: Path) -> None:
+    """Its basis has components for them, and pitched sounds vary too."""
+    task, data = ready(sounds, tmp_path / "run", "net.latent_dim=32")
+    assert task.args["own_directions"] == 4
+    assert int((task.gan.analysis.norm(dim=1) > 0).sum()) > len(data)
+    own = task.gan.mapping.own
+    assert own is not None
+    assert (own.norm(dim=(1, 2)) > 0).all()
+    z = torch.randn(200, task.gan.noise_dim, generator=generator())
+    w = task.gan.map(z, torch.arange(200) % 2, torch.full((200,), 60.0))
+    assert w.abs().max() <= 8
+
+
+def test_noise_too_short_for_own_directions_has_fewer(sounds: Path, tmp_path: Path) -> None:
+    task, _ = ready(sounds, tmp_path / "run", "net.noise_dim=4")
+    assert task.args["own_directions"] == 1
+    assert task.gan.mapping.own.shape[2] == 1
+    task, _ = ready(sounds, tmp_path / "none", "net.noise_dim=3")
+    assert task.gan.mapping.own is None
+
+
+def test_a_run_can_start_from_a_bundle_without_own_directions(gan: Path, sounds: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(gan)
+    args = {key: value for key, value in bundle.config["args"].items() if key != "own_directions"}
+    old = {key: value for key, value in bundle.tensors.items() if not key.endswith("mapping.own")}
+    save_bundle(
+        tmp_path / "old",
+        {**{k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, "args": args},
+        old,
+    )
+    loaded = load_bundle(tmp_path / "old")
+    build_model(loaded.config, loaded.tensors)
+    task, _ = ready(sounds, tmp_path / "run")
+    task.start_from(loaded, tmp_path / "old")
+    assert same(task.model.state_dict(), bundle.part("model"))

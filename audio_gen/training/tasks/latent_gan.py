@@ -48,6 +48,7 @@ class LatentGANTask(MappedTask):
         self.args = {
             "vae": vae.config["args"], "noise_dim": net.noise_dim, "anchors": self.mels.anchors,
             "width": size.latent_width, "blocks": 3,
+            "own_directions": net.own_directions,
         }  # fmt: skip
         self.gan = LatentGAN(**self.args)
         self.gan.vae.load_state_dict(vae.part("model"))
