@@ -23,6 +23,7 @@ from audio_gen.files import write_json
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
 
 TABLES = ("clips", "clips-2")  # a table that is written anew takes the name that is not in use
+SHOWN_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,26 @@ def _make_index(
         "pcm": stored.name,
         "pcm_samples": stored.end,
         "sounds": digest_of(m.content_hash for _, m in used),
-        "notes": [*notes, *([note] if note else [])],
+        "notes": [*notes, *([note] if note else []), *_note_conflicts(clips)],
     }
     return index, clips
+
+
+def _note_conflicts(clips: list[Clip]) -> list[str]:
+    """A note of copies of a sound that have different classes or pitches, if there are any."""
+    first: dict[str, Clip] = {}
+    pairs = []
+    for clip in clips:
+        other = first.setdefault(clip.content_hash, clip)
+        if (clip.class_name, clip.pitch) != (other.class_name, other.pitch):
+            pairs.append(f"{other.path} = {clip.path}")
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - SHOWN_PAIRS} more" if pairs[SHOWN_PAIRS:] else ""
+    return [
+        f"copies of a sound have different classes or pitches ({', '.join(pairs[:SHOWN_PAIRS])}{more}): each label is "
+        "learned; delete the copies whose label is wrong"
+    ]
 
 
 def _add_pitches(

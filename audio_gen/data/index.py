@@ -105,7 +105,7 @@ def _note_copies(files: list[FileReport]) -> list[FileReport]:
         elif f.measurement is not None and f.action != "leave_out":
             original = first.setdefault(f.measurement.content_hash, f.path)
             if original != f.path:
-                note = f"same sound as {original}: both kept, on the same side of the split"
+                note = f"same sound as {original}: they count once, unless their class or pitch differs"
                 f = replace(f, reasons=[*f.reasons, note])
         noted.append(f)
     return noted

@@ -28,8 +28,9 @@ def assign_splits(
     """
     keys = _group_keys(paths, content_hashes, group_pattern)
     ranked = sorted(set(keys), key=_position)
-    if len(keys) < MIN_CLIPS or len(ranked) < 2 or val_fraction == 0:
-        why = f"all {len(keys)} clips are trained on and validated on: too few to keep any back"
+    distinct = len(set(content_hashes))
+    if distinct < MIN_CLIPS or len(ranked) < 2 or val_fraction == 0:
+        why = f"all {distinct} clips are trained on and validated on: too few to keep any back"
         return ["train"] * len(keys), why if val_fraction else None
     kept_back = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
     kept_back.discard(ranked[-1])  # never everything

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,9 +125,13 @@ class Cache:
         return self.stored_samples.read(clip.offset, clip.samples)
 
     def numbers(self, split: Split) -> np.ndarray:
-        """The numbers of the clips of one side (K,); with too few clips to keep any back, both sides are all clips."""
+        """The numbers of the clips of one side (K,); with too few clips to keep any back, both sides are all clips.
+
+        Copies of a sound with the same class and pitch are one clip, the first of them.
+        """
         rows = self.clips.on_side(split)
-        return rows if len(rows) else np.arange(len(self.clips), dtype=np.int32)
+        rows = rows if len(rows) else np.arange(len(self.clips), dtype=np.int32)
+        return rows[first_of_each(self.clips.only(rows), ("offset", "class_id", "pitch"))]
 
     def split(self, split: Split) -> ClipTable:
         """The clips of one side, see `numbers`."""
@@ -150,6 +154,20 @@ class Cache:
         stored = self.stored_samples.read(clip.offset + start, there)
         np.multiply(stored, np.float32(1 / clip.scale), out=out[:there])
         return out
+
+
+def first_of_each(clips: ClipTable, columns: Sequence[str]) -> np.ndarray:
+    """Places (K,), ascending, of the first clip with each combination of numbers; equal sounds have one `offset`."""
+    offsets = clips.column("offset")
+    order = offsets.argsort(kind="stable")  # quick, since sounds are stored in order
+    equal = offsets[order][1:] == offsets[order][:-1]
+    once = np.ones(len(offsets), dtype=bool)
+    shared = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
+    if len(shared):
+        keys = [np.nan_to_num(clips.column(name)[shared].astype(np.float64), nan=-1) for name in columns]
+        once[shared] = False
+        once[shared[np.unique(np.stack(keys, axis=1), axis=0, return_index=True)[1]]] = True
+    return np.flatnonzero(once)
 
 
 def load_index(path: Path) -> dict[str, Any]:

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 MIN_SCALE = 1e-3
+MIN_SHARE = 1e-6  # of the largest eigenvalue; what is smaller is rounding, or the difference between two copies
+MIN_DEVIATION = 1e-6  # of a number, in the units of the rows: rounding where all rows are equal
+FARTHEST = 8.0  # no row lies farther out along a component: one that few rows differ in has less variance than 1
+CHUNK = 4096  # columns in float64 at a time
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Basis:
     Attributes:
         mean: (F,).
         scale: Deviation of all numbers from their mean, a scalar.
-        analysis: (R, F): (row - mean) / scale -> components of unit variance.
+        analysis: (R, F): (row - mean) / scale -> components of unit variance, or less.
         synthesis: (F, R): its inverse on the span of the components.
     """
 
@@ -27,15 +31,25 @@ class Basis:
 
 @torch.no_grad()
 def principal_components(rows: Tensor, rank: int) -> Basis:
-    """The first `rank` components of rows (N, F), N >= 1; fewer where N - 1 is smaller."""
+    """The first principal components of rows.
+
+    Components below MIN_SHARE of the largest eigenvalue are dropped: whitening would blow up rounding errors.
+
+    Args:
+        rows: (N, F), N >= 1.
+        rank: Components at most; there are fewer where the rows span fewer.
+    """
     mean = rows.mean(0)
     flat = rows - mean
     scale = flat.std(unbiased=flat.numel() > 1).clamp(min=MIN_SCALE)
-    rank = min(rank, len(flat) - 1)
-    if rank < 1:
-        return Basis(mean, scale, flat.new_zeros(0, flat.shape[1]), flat.new_zeros(flat.shape[1], 0))
-    values, vectors = torch.linalg.eigh(flat @ flat.T)  # Gram matrix: N is far below F
-    values, vectors = values.flip(0)[:rank].clamp(min=1e-6), vectors.flip(1)[:, :rank]
+    gram = flat.new_zeros(len(flat), len(flat), dtype=torch.float64)  # N is far below F
+    for part in flat.split(CHUNK, dim=1):
+        gram += part.double() @ part.double().T
+    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = values.flip(0), vectors.flip(1)  # largest first
+    least = max(MIN_SHARE * float(values[0]), flat.numel() * MIN_DEVIATION**2)
+    rank = min(rank, len(flat) - 1, int((values > least).sum()))
+    values, vectors = values[:rank].to(flat), vectors[:, :rank].to(flat)
     basis = (flat.T @ vectors) / values.sqrt()  # (F, rank), orthonormal
-    deviation = (values / len(flat)).sqrt() / scale
+    deviation = torch.maximum((values / len(flat)).sqrt(), values.sqrt() * vectors.abs().amax(0) / FARTHEST) / scale
     return Basis(mean, scale, (basis / deviation).T, basis * deviation)

@@ -46,7 +46,9 @@ class LatentDensity:
         return dict(self.values)
 
     @classmethod
-    def fit(cls, z: Tensor, class_id: Tensor, pitch: Tensor, clip: Tensor) -> "LatentDensity":
+    def fit(
+        cls, z: Tensor, class_id: Tensor, pitch: Tensor, clip: Tensor, own: Tensor | None = None
+    ) -> "LatentDensity":
         """Fit to encoded clips.
 
         Args:
@@ -54,18 +56,22 @@ class LatentDensity:
             class_id: Class numbers (N,), -1 for none.
             pitch: MIDI pitches (N,), NaN for none.
             clip: Which clip each was made from (N,); a clip may come several times, augmented.
+            own: Factors (K, D, R) of how each of the `components` clips varies; None: as its augmented points do.
         """
         joint = torch.cat([z, pitch.nan_to_num(0)[:, None] / PITCH_SCALE], dim=1)  # (N, D + 1)
         numbers, first = _unique(clip)
         centres = torch.stack([joint[clip == number].mean(0) for number in numbers])
-        own = [_directions(joint[clip == number]) for number in numbers]
+        chosen = components(len(numbers))
+        if own is None:
+            factors = torch.stack([own_directions(joint[clip == numbers[i]], OWN_SPREAD) for i in chosen])
+        else:
+            factors = torch.cat([own, own.new_zeros(len(own), 1, own.shape[2])], dim=1)  # the pitch stays
         classes = class_id[first]
-        chosen = torch.linspace(0, len(numbers) - 1, min(MAX_COMPONENTS, len(numbers))).round().long().tolist()
         parts = [_corners(i, centres, classes) for i in chosen]
         return cls(
             {
                 "corners": torch.stack(parts),
-                "factors": torch.stack([own[i] for i in chosen]),
+                "factors": factors,
                 "class_id": classes[chosen],
                 "classes": classes,
                 "pitches": pitch[first].float(),
@@ -107,6 +113,11 @@ class LatentDensity:
         return point[:-1]
 
 
+def components(clips: int) -> list[int]:
+    """Which of so many clips have a component of their own: all, or MAX_COMPONENTS evenly among them."""
+    return torch.linspace(0, clips - 1, min(MAX_COMPONENTS, clips)).round().long().tolist()
+
+
 def spread_of(corners: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     """How components vary.
 
@@ -130,13 +141,13 @@ def _unique(clip: Tensor) -> tuple[list[int], Tensor]:
     return list(where), torch.tensor(list(where.values()))
 
 
-def _directions(points: Tensor) -> Tensor:
-    """Factors (D + 1, OWN_DIRECTIONS) of how one clip's augmented points (n, D + 1) vary."""
+def own_directions(points: Tensor, spread: float = 1.0) -> Tensor:
+    """Factors (D, OWN_DIRECTIONS) of how one clip's augmented points (n, D) vary, times `spread`."""
     factor = points.new_zeros(points.shape[1], OWN_DIRECTIONS)
     if len(points) > 1:
         _, values, vectors = torch.linalg.svd(points - points.mean(0), full_matrices=False)
         count = min(OWN_DIRECTIONS, len(values))
-        factor[:, :count] = OWN_SPREAD * (vectors[:count] * (values[:count, None] / math.sqrt(len(points)))).T
+        factor[:, :count] = spread * (vectors[:count] * (values[:count, None] / math.sqrt(len(points)))).T
     return factor
 
 

@@ -35,7 +35,7 @@ class GAN(nn.Module):
         self, *, n_mels: int, frames: int, f_min: float, f_max: float, noise_dim: int = 128, latent_dim: int = 128,
         channels: tuple[int, ...] = (32, 64, 96, 128), blocks: int = 1, mapping_width: int = 256, anchors: int = 1,
         n_classes: int = 0, pitch_low: float | None = None, pitch_high: float | None = None, mel_floor: float = -9.0,
-        condition_dim: int = 32,
+        condition_dim: int = 32, own_directions: int = 0,
     ) -> None:  # fmt: skip
         """A model of log-mel (B, n_mels, frames); `f_min` and `f_max` in Hz, pitches in MIDI, `mel_floor` in nats."""
         super().__init__()
@@ -53,7 +53,7 @@ class GAN(nn.Module):
         self.register_buffer("analysis", torch.zeros(latent_dim, rows * frames))
         self.mapping = Mapping(
             noise_dim=noise_dim, latent_dim=latent_dim, anchors=anchors, n_classes=n_classes, width=mapping_width,
-            condition_dim=condition_dim,
+            condition_dim=condition_dim, own_directions=own_directions,
         )  # fmt: skip
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim)
         self.linear = nn.Linear(latent_dim, rows * frames)
@@ -124,6 +124,12 @@ class GAN(nn.Module):
         self.linear.weight.zero_()
         self.linear.bias.zero_()
         self.linear.weight[:, : len(basis.analysis)] = basis.synthesis
+
+    @torch.no_grad()
+    def drop_components(self, which: Tensor) -> None:
+        """Take components (D,) bool out of the linear path; w is 0 there from now on."""
+        self.analysis[which] = 0
+        self.linear.weight[:, which] = 0
 
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
         return self.axis.fit_rows(mel, pitch) if self.axis else mel

@@ -13,8 +13,9 @@ class LatentGAN(nn.Module):
     """A mapping network from noise to a VAE's latents; encoder and decoder are the VAE's, and stay as they are."""
 
     def __init__(
-        self, *, vae: dict[str, Any], noise_dim: int = 128, anchors: int = 1, width: int = 384, blocks: int = 3
-    ) -> None:
+        self, *, vae: dict[str, Any], noise_dim: int = 128, anchors: int = 1, width: int = 384, blocks: int = 3,
+        own_directions: int = 0,
+    ) -> None:  # fmt: skip
         """`vae` holds the arguments of the VAE."""
         super().__init__()
         self.vae = VAE(**vae).requires_grad_(False)
@@ -27,6 +28,7 @@ class LatentGAN(nn.Module):
             n_classes=vae["n_classes"],
             width=width,
             blocks=blocks,
+            own_directions=own_directions,
         )
 
     def map(self, z: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:

@@ -27,13 +27,13 @@ class MappedPrior:
     """
 
     def __init__(self, model: Mapped, tensors: Table[str, Tensor]) -> None:
-        """With what `fit` gave: classes (N,) and pitches (N,) of training clips, centres (C + 1, D)."""
+        """With what `fit` gave: classes (N,) and pitches (N,) of training clips, centres (C + 1, D), reach (D,)."""
         self.model, self.values = model, dict(tensors)
 
     @classmethod
     @torch.no_grad()
     def fit(cls, model: Mapped, classes: Tensor, pitches: Tensor, n_classes: int) -> "MappedPrior":
-        """Measure the centre of each class.
+        """Measure the centre of each class, and how far draws reach along each component.
 
         Args:
             model: The network.
@@ -43,14 +43,25 @@ class MappedPrior:
         """
         generator = torch.Generator().manual_seed(0)
         centres: list[Tensor] = []
+        reach: list[Tensor] = []
         for number in [*range(n_classes), -1]:
             own = torch.nonzero(classes == number)[:, 0] if number >= 0 else torch.arange(len(classes))
             own = own if len(own) else torch.arange(len(classes))
             rows = own[torch.randint(len(own), (CENTRE_DRAWS,), generator=generator)]
             asked = torch.full((CENTRE_DRAWS,), number) if number >= 0 else classes[rows]
             z = torch.randn(CENTRE_DRAWS, model.noise_dim, generator=generator)
-            centres.append(_map(model, z, asked, pitches[rows]).mean(0))
-        return cls(model, {"classes": classes, "pitches": pitches.float(), "centres": torch.stack(centres)})
+            w = _map(model, z, asked, pitches[rows])
+            centres.append(w.mean(0))
+            reach.append(w.abs().amax(0))
+        return cls(
+            model,
+            {
+                "classes": classes,
+                "pitches": pitches.float(),
+                "centres": torch.stack(centres),
+                "reach": torch.stack(reach).amax(0),
+            },
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """What to save."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio_gen.models.basis import FARTHEST as FARTHEST_ROW
 from audio_gen.models.density import CORNERS, PITCH_SCALE, LatentDensity, spread_of
 
 PITCH_OFFSET, PITCH_UNIT = 60.0, 24.0  # MIDI; what networks see of a pitch is about -2 to 2
@@ -17,9 +18,11 @@ class Mapping(nn.Module):
     """z and conditions -> w; it starts on the lines between neighbouring clips, and learns the rest.
 
     The first number of z picks a clip of the class (and near the pitch), the second one of its neighbours, the third
-    how far w lies from the one to the other (never at the clip itself, where these are few); a network that starts at
-    zero, and sees all of z, moves w from there. A mapping that starts as a Gaussian of each class takes many more steps
-    to leave what lies between a small folder's sounds, and blends of many clips are blurred.
+    how far w lies from the one to the other (never at the clip itself, where these are few). The next ones move w in
+    the directions in which that clip varies as its tilt, speed and bands do: few clips have few lines between them, and
+    points on one line sound alike. A network that starts at zero, and sees all of z, moves w from there. A mapping that
+    starts as a Gaussian of each class takes many more steps to leave what lies between a small folder's sounds, and
+    blends of many clips are blurred.
     Source: Karras 2019 (mapping); Chawla 2002 (SMOTE).
     """
 
@@ -29,14 +32,16 @@ class Mapping(nn.Module):
     pitch_variance: Tensor
     anchor_class: Tensor
     spread: Tensor
+    own: Tensor | None
 
     def __init__(
         self, *, noise_dim: int, latent_dim: int, anchors: int = 1, n_classes: int = 0, width: int = 256,
-        blocks: int = 3, condition_dim: int = 32,
+        blocks: int = 3, condition_dim: int = 32, own_directions: int = 0,
     ) -> None:  # fmt: skip
-        """From z (B, noise_dim) to w (B, latent_dim), around `anchors` clips."""
+        """From z (B, noise_dim) to w (B, latent_dim), around `anchors` clips; old bundles have no own directions."""
         super().__init__()
-        assert noise_dim >= MIN_NOISE, f"noise_dim ({noise_dim}) must be at least {MIN_NOISE}"
+        least = MIN_NOISE + own_directions
+        assert noise_dim >= least, f"noise_dim ({noise_dim}) must be at least {least}"
         self.noise_dim, self.latent_dim = noise_dim, latent_dim
         self.register_buffer("corners", torch.zeros(anchors, CORNERS, latent_dim + 1))
         self.register_buffer("slope", torch.zeros(anchors, latent_dim))
@@ -44,6 +49,10 @@ class Mapping(nn.Module):
         self.register_buffer("pitch_variance", torch.ones(anchors))
         self.register_buffer("anchor_class", torch.full((anchors,), -1))
         self.register_buffer("spread", torch.ones(latent_dim))
+        if own_directions:
+            self.register_buffer("own", torch.zeros(anchors, latent_dim, own_directions))
+        else:
+            self.own = None
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim)
         self.stem = nn.Linear(noise_dim + latent_dim + condition_dim + 2, width)
         self.blocks = nn.ModuleList(
@@ -79,7 +88,12 @@ class Mapping(nn.Module):
         share = nearest + (FARTHEST - nearest) * uniform[:, 2:]
         point = torch.lerp(self.corners[chosen, 0], self.corners[chosen, neighbour], share)
         off = torch.where(torch.isfinite(pitch), pitch / PITCH_SCALE - point[:, -1], 0.0)
-        return point[:, :-1] + self.slope[chosen] * off[:, None]
+        w = point[:, :-1] + self.slope[chosen] * off[:, None]
+        if self.own is None:
+            return w
+        own = torch.einsum("bdr,br->bd", self.own[chosen], z[:, MIN_NOISE : MIN_NOISE + self.own.shape[2]].float())
+        most = self.corners[..., :-1].abs().amax().clamp(min=FARTHEST_ROW)  # as far out as clips may be
+        return (w + own).clamp(-most, most)
 
     def _choose(self, uniform: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
         """Numbers of anchors (B,) of the classes, more likely the nearer they are to the pitches."""
@@ -92,7 +106,7 @@ class Mapping(nn.Module):
         return below.sum(1).clamp(max=len(self.anchor_class) - 1)
 
     @torch.no_grad()
-    def initialise(self, w: Tensor, class_id: Tensor, pitch: Tensor, clip: Tensor) -> None:
+    def initialise(self, w: Tensor, class_id: Tensor, pitch: Tensor, clip: Tensor, own: Tensor | None = None) -> None:
         """Start from real latents.
 
         Args:
@@ -100,14 +114,17 @@ class Mapping(nn.Module):
             class_id: Class numbers (N,), -1 for none.
             pitch: MIDI pitches (N,), NaN for none.
             clip: Which clip each was made from (N,); as many as there are anchors, if these are not at their most.
+            own: How clips vary, see `LatentDensity.fit`.
         """
-        values = LatentDensity.fit(w, class_id, pitch, clip).values
+        values = LatentDensity.fit(w, class_id, pitch, clip, own).values
         # Neighbours in the first component come one after another, so that z moves through similar sounds.
         order = values["corners"][:, 0, 0].argsort()[: len(self.anchor_class)]
         order = order[torch.arange(len(self.anchor_class)) % len(order)]
         corners = values["corners"][order]
         spread, variance = spread_of(corners, values["factors"][order])
         self.corners.copy_(corners)
+        if self.own is not None:
+            self.own.copy_(values["factors"][order][:, :-1, : self.own.shape[2]])
         self.anchor_class.copy_(values["class_id"][order])
         self.pitch_mean.copy_(corners.mean(1)[:, -1])
         self.pitch_variance.copy_(variance)

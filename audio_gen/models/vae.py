@@ -119,6 +119,14 @@ class VAE(nn.Module):
         self.linear_in.weight[: len(basis.analysis)] = basis.analysis
         self.linear_out.weight[:, : len(basis.analysis)] = basis.synthesis
 
+    @torch.no_grad()
+    def drop_components(self, which: Tensor) -> None:
+        """Take components (D,) bool out of the linear path; mu is 0 there from now on."""
+        for layer in (self.linear_in, self.encoder.head):
+            layer.weight[: len(which)][which] = 0  # the head's other rows are for logvar
+            layer.bias[: len(which)][which] = 0
+        self.linear_out.weight[:, which] = 0
+
     def _to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
         return self.axis.to_rows(mel, pitch) if self.axis else mel
 

@@ -69,8 +69,11 @@ class Task(Protocol):
     def initialise(self, train: ClipDataset) -> None:
         """Get ready to learn from clips, before the first step and when a run goes on."""
 
-    def start_from(self, bundle: Bundle, run: Path) -> None:
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Begin with the weights of a trained model (`--init`); `run` is the path that was given.
+
+        Returns:
+            What to tell of it, if anything.
 
         Raises:
             CheckpointError: They do not fit.

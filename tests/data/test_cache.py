@@ -323,3 +323,40 @@ def test_a_table_gives_back_what_went_in(tmp_path: Path) -> None:
         with pytest.raises(IndexError):
             table[2]
     assert list(ClipTable.of([])) == []
+
+
+def folder_with_copies(folder: Path) -> Path:
+    """Seven sounds; of one there are two more copies of the same class, of another one of another class."""
+    for i in range(7):
+        sounds.write(folder / ("kick" if i < 4 else "snare") / f"{i}.wav", sounds.pluck(100.0 + 30 * i))
+    shutil.copy(folder / "kick" / "0.wav", folder / "kick" / "0 (copy).wav")
+    shutil.copy(folder / "kick" / "0.wav", folder / "kick" / "0 (another copy).wav")
+    shutil.copy(folder / "kick" / "1.wav", folder / "snare" / "1.wav")
+    return folder
+
+
+def test_copies_count_once_for_each_label(tmp_path: Path) -> None:
+    cache = build_cache(folder_with_copies(tmp_path / "in"), tmp_path / "cache", sample_rate=RATE)
+    assert len(cache.clips) == 10
+    counted = [*cache.split("train"), *cache.split("val")]
+    assert len(counted) == 8
+    assert len({(clip.content_hash, clip.class_name) for clip in counted}) == 8
+    assert sum(clip.content_hash == clips_by_path(cache)["kick/0.wav"].content_hash for clip in counted) == 1
+
+
+def test_a_copy_with_another_label_is_told(tmp_path: Path) -> None:
+    cache = build_cache(folder_with_copies(tmp_path / "in"), tmp_path / "cache", sample_rate=RATE)
+    notes = [note for note in cache.notes if "different classes" in note]
+    assert len(notes) == 1
+    assert "kick/1.wav = snare/1.wav" in notes[0]
+    (tmp_path / "in" / "snare" / "1.wav").unlink()
+    cache = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
+    assert not [note for note in cache.notes if "different" in note]
+
+
+def test_clips_without_copies_keep_their_numbers(tmp_path: Path) -> None:
+    sounds.write_notes(tmp_path / "in", 8)
+    cache = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
+    for side in ("train", "val"):
+        assert cache.numbers(side).tolist() == cache.clips.on_side(side).tolist()
+        assert cache.numbers(side).dtype == np.int32

@@ -45,3 +45,11 @@ def test_groups_are_on_one_side_and_shared_sounds_join_them() -> None:
     hashes[a] = hashes[b]
     joined, _ = assign_splits(paths, hashes, val_fraction=0.3, group_pattern=pattern)
     assert joined[a] == joined[b]
+
+
+def test_copies_are_too_few_to_keep_any_back() -> None:
+    """Nine files of four sounds."""
+    sides, note = assign_splits(list("abcdefghi"), list("abcdabcda"), val_fraction=0.5)
+    assert set(sides) == {"train"}
+    assert note is not None
+    assert "all 4 clips" in note

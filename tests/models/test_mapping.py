@@ -236,3 +236,53 @@ def test_a_saved_mapping_starts_as_it_was(labelled: tuple[Tensor, Tensor, Tensor
     again.load_state_dict(mapping.state_dict())
     given = torch.arange(20) % 2, torch.linspace(40, 79, 20)
     assert torch.equal(again(noise(20), *given), mapping(noise(20), *given))
+
+
+def with_own(clips: int = 7, directions: int = 4, size: float = 0.5) -> tuple[Mapping, Mapping, Tensor]:
+    """A mapping without own directions, one with, and these (K, D, R), of clips of one class in any order."""
+    torch.manual_seed(0)
+    found = made(torch.zeros(clips, dtype=torch.long), torch.full((clips,), NAN))
+    own = size * torch.randn(clips, DIM, directions)
+    without, with_them = (
+        Mapping(noise_dim=8, latent_dim=DIM, anchors=clips, n_classes=1, width=16, condition_dim=4, own_directions=r)
+        for r in (0, directions)
+    )
+    without.initialise(*found)
+    with_them.initialise(*found, own)
+    return without, with_them, own
+
+
+def test_own_directions_move_a_draw_as_its_clip_varies() -> None:
+    """From where the line is, by the clip's factors times the numbers of z after the third."""
+    without, with_them, own = with_own(size=0.1)
+    z = noise(200, 8)
+    moved = start(with_them, z) - start(without, z)
+    fits = torch.einsum("kdr,br->bkd", own, z[:, MIN_NOISE : MIN_NOISE + 4])
+    assert (fits - moved[:, None]).norm(dim=2).amin(1).max() < 1e-4
+    assert torch.equal(with_them.corners, without.corners)
+    z[:, MIN_NOISE : MIN_NOISE + 4] = 0
+    assert torch.allclose(start(with_them, z), start(without, z))
+
+
+def test_draws_of_few_clips_lie_farther_apart_with_own_directions() -> None:
+    without, with_them, _ = with_own()
+    nearest = [
+        torch.cdist(x, x).fill_diagonal_(9).amin(1).median()
+        for x in (start(m, noise(60, 8)) for m in (without, with_them))
+    ]
+    assert nearest[1] > 2 * nearest[0]
+
+
+def test_own_directions_leave_no_draw_far_out() -> None:
+    _, with_them, _ = with_own(size=50)
+    drawn = start(with_them, noise(500, 8))
+    assert drawn.abs().max() <= max(8.0, float(with_them.corners[..., :-1].abs().max()))
+
+
+def test_a_mapping_of_an_earlier_bundle_loads_and_has_none() -> None:
+    without, with_them, _ = with_own()
+    assert "own" not in without.state_dict()
+    assert with_them.state_dict()["own"].shape == (7, DIM, 4)
+    again = Mapping(noise_dim=8, latent_dim=DIM, anchors=7, n_classes=1, width=16, condition_dim=4)
+    again.load_state_dict(without.state_dict())
+    assert torch.equal(start(again, noise(20, 8)), start(without, noise(20, 8)))

@@ -1,9 +1,11 @@
 """The GAN's tasks on mel images and on a VAE's latents: what holds in every step, and how runs start."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile as sf
 import torch
 from torch import Tensor
 
@@ -431,3 +433,76 @@ def test_metrics_show_losses_gaps_and_augmentation(gan: Path) -> None:
     found = set().union(*read_metrics(gan))
     losses = {f"loss/adv_{side}{part}" for side in "dg" for part in ("", "_local", "_latent")}
     assert losses | {"grad_norm/d", "grad_norm/g", "adaptive/p", "gap/logits"} <= found
+
+
+def test_copies_change_nothing_that_training_starts_from(tmp_path: Path) -> None:
+    """The same basis, the same anchors, the same first batch as without the copies, and latents of the same size."""
+    alone, data = ready(write_sounds(tmp_path / "alone"), tmp_path / "one")
+    folder = write_sounds(tmp_path / "copied")
+    for i, path in enumerate(sorted(folder.iterdir())[:3]):
+        shutil.copy(path, folder / f"{path.stem.rsplit('-', 1)[0]}-{101 + i}.wav")  # another velocity
+    copied, with_copies = ready(folder, tmp_path / "two")
+    assert len(with_copies) == len(data)
+    for name in ("analysis", "mean", "mapping.corners", "mapping.anchor_class"):
+        assert torch.equal(alone.gan.get_buffer(name), copied.gan.get_buffer(name))
+    assert torch.equal(data.batch(0, 8).wav, with_copies.batch(0, 8).wav)
+
+
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
+    """A copy under another label, one a little softer, and one that begins a few samples later."""
+    folder = write_sounds(tmp_path / "sounds", count=10)
+    first = sorted(folder.iterdir())[0]
+    wav, rate = sf.read(first, dtype="float32")
+    write(folder / "drum-050-100.wav", wav, rate)
+    write(folder / "bell-050-101.wav", 0.9999 * wav, rate)
+    write(folder / "bell-050-102.wav", wav[7:], rate)
+    settings = resolve_config(tmp_path / "run", model, CONFIGS / model / "tiny.yaml", QUICK, {})
+    assert isinstance(settings.mel, dict)
+    spec = MelSpec.from_dict(settings.mel)
+    cache = open_source(folder, tmp_path / "run", settings, spec, lambda event: None)
+    task = TASKS[model][1](settings, spec, cache)
+    for side in ("train", "val"):
+        data = ClipDataset(cache, split=side, segment_samples=task.segments()[0], seed=0, crop="start")
+        if side == "train":
+            task.initialise(data)
+        for batch in data.fixed_batches(64):
+            z = task.model.encode(task.mels.front_end(batch.wav), *task.mels.conditions(batch))[0]
+            assert z.abs().max() < 8
+
+
+def test_a_gan_of_few_sounds_starts_with_ways_in_which_each_varies(sounds: Path, tmp_path: Path) -> None:
+    """Its basis has components for them, and pitched sounds vary too."""
+    task, data = ready(sounds, tmp_path / "run", "net.latent_dim=32")
+    assert task.args["own_directions"] == 4
+    assert int((task.gan.analysis.norm(dim=1) > 0).sum()) > len(data)
+    own = task.gan.mapping.own
+    assert own is not None
+    assert (own.norm(dim=(1, 2)) > 0).all()
+    z = torch.randn(200, task.gan.noise_dim, generator=generator())
+    w = task.gan.map(z, torch.arange(200) % 2, torch.full((200,), 60.0))
+    assert w.abs().max() <= 8
+
+
+def test_noise_too_short_for_own_directions_has_fewer(sounds: Path, tmp_path: Path) -> None:
+    task, _ = ready(sounds, tmp_path / "run", "net.noise_dim=4")
+    assert task.args["own_directions"] == 1
+    assert task.gan.mapping.own.shape[2] == 1
+    task, _ = ready(sounds, tmp_path / "none", "net.noise_dim=3")
+    assert task.gan.mapping.own is None
+
+
+def test_a_run_can_start_from_a_bundle_without_own_directions(gan: Path, sounds: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(gan)
+    args = {key: value for key, value in bundle.config["args"].items() if key != "own_directions"}
+    old = {key: value for key, value in bundle.tensors.items() if not key.endswith("mapping.own")}
+    save_bundle(
+        tmp_path / "old",
+        {**{k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, "args": args},
+        old,
+    )
+    loaded = load_bundle(tmp_path / "old")
+    build_model(loaded.config, loaded.tensors)
+    task, _ = ready(sounds, tmp_path / "run")
+    task.start_from(loaded, tmp_path / "old")
+    assert same(task.model.state_dict(), bundle.part("model"))

@@ -23,6 +23,7 @@ from audio_gen.checkpoint import (
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.training.engine import Engine
+from audio_gen.training.tasks.outliers import check_reach
 
 
 def export(engine: Engine, run: Path) -> None:
@@ -83,8 +84,13 @@ def renew(engine: Engine, run: Path) -> None:
 
 
 def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: Path | None = None) -> None:
-    """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small."""
+    """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small.
+
+    Raises:
+        OutputError: It cannot be written, or its latents are broken; what was there before is kept.
+    """
     bundle_config, tensors = engine.task.bundle(model)
+    check_reach(tensors, folder)
     figures = {one.step: one for one in engine.occasions.figures}
     training = {
         "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2),

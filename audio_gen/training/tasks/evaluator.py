@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from audio_gen.audio.resample import resample
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
+from audio_gen.errors import DataError
 from audio_gen.evaluation import distances, novelty, signal
 from audio_gen.evaluation.compare import near_at_equal_numbers
 from audio_gen.evaluation.embeddings import load_embedding
@@ -138,9 +139,12 @@ def make_evaluator(
     """The evaluator of a run; None where the run is too short for one.
 
     Raises:
+        DataError: There are too few sounds to compare with.
         AudioGenError: The default embedding is not installed.
     """
     count = clips_to_make(settings, train.segment_samples / sample_rate)
     if not count:
         return None
+    if len(train) < distances.MIN_FLOOR_CLIPS:
+        raise DataError(f"clips to learn from ({len(train)}) must be at least {distances.MIN_FLOOR_CLIPS}; add sounds")
     return LightEvaluator(task, train, val, count, sample_rate, device, load_embedding())

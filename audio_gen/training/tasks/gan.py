@@ -14,11 +14,12 @@ from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
 from audio_gen.training.task import Phase
-from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.training.tasks.bank import START_STRENGTH, LatentBank, start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mapped import MappedTask
 from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
 
@@ -42,7 +43,7 @@ class GANTask(MappedTask):
             "noise_dim": net.noise_dim, "latent_dim": net.latent_dim, "channels": list(size.channels),
             "blocks": size.blocks, "mapping_width": size.mapping_width,
             "anchors": self.mels.anchors, "n_classes": classes, "pitch_low": low,
-            "pitch_high": high, "mel_floor": net.mel_floor,
+            "pitch_high": high, "mel_floor": net.mel_floor, "own_directions": net.own_directions,
         }  # fmt: skip
         self.gan = GAN(**self.args)
         for name in net.freeze:
@@ -57,6 +58,9 @@ class GANTask(MappedTask):
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
         self.mels.learn_from(train)
         mel, _, pitch = self.mels.basis()
+        if not self.mels.strength and len(mel) <= self.gan.latent_dim:  # few clips leave components for how they vary
+            changed, _, changed_pitch = self.mels.basis(START_STRENGTH)
+            mel, pitch = torch.cat([mel, changed]), torch.cat([pitch, changed_pitch])
         self.gan.initialise(mel, pitch)
         self._encode_clips()
 
@@ -66,10 +70,15 @@ class GANTask(MappedTask):
         start_mapping(self.gan.mapping, self.mels, self.gan)
         self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
 
-    def start_from(self, bundle: Bundle, run: Path) -> None:
-        """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them."""
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
+        """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them.
+
+        Components in which latents are far out are dropped.
+        """
         load_some(self.gan, bundle, run, kind="gan", classes=self.mels.classes)
+        told = drop_outliers(self.gan, bundle, self.mels, run)
         self._encode_clips()
+        return told
 
     def phases(self) -> list[Phase]:
         """The discriminators, then the generator; its linear path moves slowly, since it starts where it should be."""

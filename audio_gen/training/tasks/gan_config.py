@@ -5,6 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from audio_gen.config import Count, NotNegative, Positive, RunConfig, Settings, Share, TrainSettings
+from audio_gen.models.density import OWN_DIRECTIONS
 from audio_gen.models.mapping import MIN_NOISE
 
 
@@ -53,6 +54,11 @@ class GANNet(Settings):
     """Condition on the pitch where most clips have one."""
     freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
     """Parts that stay as they are in a run with --init."""
+
+    @property
+    def own_directions(self) -> int:
+        """Directions in which each clip varies, as many as the noise has numbers for."""
+        return min(OWN_DIRECTIONS, self.noise_dim - MIN_NOISE)
 
     def sized(self) -> Size:
         """The sizes with what is set apart from them."""

@@ -19,6 +19,7 @@ from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mapped import MappedTask
 from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.outliers import MOST_DEVIATIONS, reach
 from audio_gen.training.tasks.start import load_some
 
 HOW = "train one with `audio-gen train FOLDER --model vae --run VAE_RUN` and give it with --set vae=VAE_RUN"
@@ -47,6 +48,7 @@ class LatentGANTask(MappedTask):
         self.args = {
             "vae": vae.config["args"], "noise_dim": net.noise_dim, "anchors": self.mels.anchors,
             "width": size.latent_width, "blocks": 3,
+            "own_directions": net.own_directions,
         }  # fmt: skip
         self.gan = LatentGAN(**self.args)
         self.gan.vae.load_state_dict(vae.part("model"))
@@ -74,12 +76,13 @@ class LatentGANTask(MappedTask):
         self.bank = LatentBank(self.mels, self.gan)
         start_mapping(self.gan.mapping, self.mels, self.gan)
 
-    def start_from(self, bundle: Bundle, run: Path) -> None:
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take the mapping network of another GAN over the same VAE."""
         own = {name: value.clone() for name, value in self.gan.vae.state_dict().items()}
         load_some(self.gan, bundle, run, kind="latent_gan", classes=self.mels.classes)
         if any(not torch.equal(value, own[name]) for name, value in self.gan.vae.state_dict().items()):
             raise CheckpointError(f"--init {run}: is over another VAE than vae ({self.config.vae}); give the same one")
+        return None
 
     def phases(self) -> list[Phase]:
         """The discriminator, then the generator."""
@@ -160,4 +163,10 @@ def _trained_vae(place: str | None) -> Bundle:
         raise ConfigError(f"vae ({place}): {e}; {HOW}") from e
     if bundle.config["model"] != "vae":
         raise ConfigError(f"vae ({place}): holds a {bundle.config['model']}; {HOW}")
+    far = reach(bundle.tensors)
+    if far is not None and not bool((far <= MOST_DEVIATIONS).all()):
+        raise ConfigError(
+            f"vae ({place}): its latents reach {float(far.max()):.3g} standard deviations ({MOST_DEVIATIONS:g} at "
+            f"most); train it again with --init {place}, which drops such components"
+        )
     return bundle

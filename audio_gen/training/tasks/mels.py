@@ -15,7 +15,7 @@ from audio_gen.audio.support import silent_frames
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
-from audio_gen.data.store import Cache
+from audio_gen.data.store import Cache, first_of_each
 from audio_gen.models.density import MAX_COMPONENTS
 from audio_gen.training.task import Preview
 
@@ -72,6 +72,8 @@ class MelData:
     def learn_from(self, train: ClipDataset) -> None:
         """Take the training clips; few of them are changed more."""
         self.train = train
+        numbers = train.cache.numbers("train")
+        self.sounds = torch.from_numpy(numbers[first_of_each(train.clips, ["offset"])])  # one clip for each
         self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
 
     def conditions(self, batch: Batch) -> Conditions:
@@ -80,32 +82,47 @@ class MelData:
         pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, torch.nan)
         return class_id, pitch
 
-    def augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
+    def augmented(
+        self, batch: Batch, generator: torch.Generator, strength: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,).
+
+        Another `strength` than training's may be given.
+        """
         mel, frames = self.front_end(batch.wav), self.used_frames(batch)
-        if not self.strength:
+        return self.changed(mel, frames, generator, self.strength if strength is None else strength)
+
+    def changed(
+        self, mel: Tensor, frames: Tensor, generator: torch.Generator, strength: float
+    ) -> tuple[Tensor, Tensor]:
+        """Log-mels (B, M, L) and their frames before the padding (B,), changed; bands stay where a pitch is known."""
+        if not strength:
             return mel, frames
         shift = self.pitch_range is None
         return augment_mel(
-            mel, frames, generator, strength=self.strength, floor=self.floor, shift_bands=shift,
+            mel, frames, generator, strength=strength, floor=self.floor, shift_bands=shift,
             onset=(self.onset or 0) / self.spec.hop_length,
         )  # fmt: skip
 
-    def draws(self, count: int, device: torch.device) -> Iterator[tuple[Tensor, Batch]]:
+    def draws(self, count: int, device: torch.device, strength: float | None = None) -> Iterator[tuple[Tensor, Batch]]:
         """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
         generator = torch.Generator(device).manual_seed(self.seed)
         for i in range(-(-count // ENCODE_BATCH)):
             batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
-            yield self.augmented(batch, generator)[0], batch
+            yield self.augmented(batch, generator, strength)[0], batch
 
-    def draw_count(self, most: int) -> int:
+    def draw_count(self, most: int, strength: float | None = None) -> int:
         """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
-        return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
+        strength = self.strength if strength is None else strength
+        return min(most, max(MIN_BASIS_CLIPS if strength else 1, len(self.train)))
 
-    def basis(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-mels (N, M, L) to start a model from, with class numbers (N,) and pitches (N,)."""
-        count = self.draw_count(BASIS_CLIPS)
-        parts = [(mel, *self.conditions(batch)) for mel, batch in self.draws(count, torch.device("cpu"))]
+    def basis(self, strength: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-mels (N, M, L) of distinct sounds to start a model from, with class numbers (N,) and pitches (N,)."""
+        count = self.draw_count(BASIS_CLIPS, strength)
+        parts = [
+            tuple(part[torch.isin(batch.index, self.sounds)] for part in (mel, *self.conditions(batch)))
+            for mel, batch in self.draws(count, torch.device("cpu"), strength)
+        ]
         mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
         return mel, class_id, pitch
 

@@ -176,6 +176,8 @@ def _train_on(
         config.save(settings, run / CONFIG_NAME)
         write_json(run / "dataset_report.json", cache.report)
         keep_source(source, run, cache, tell)
+        for note in cache.notes:
+            tell({"kind": "note", "text": note})
     if task.makes_clips:
         warn_of_few(cache, tell)
     task.initialise(train)
@@ -184,7 +186,8 @@ def _train_on(
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
         if task.makes_clips:
             check_preroll(bundle, task.preroll, init)
-        task.start_from(bundle, init)
+        if told := task.start_from(bundle, init):
+            tell({"kind": "note", "text": told})
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
         {

@@ -14,7 +14,7 @@ from audio_gen.config import RunConfig
 from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN
-from audio_gen.data.store import INDEX_NAME, Cache, digest_of
+from audio_gen.data.store import INDEX_NAME, Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import write_json
 from audio_gen.hints import command
@@ -97,8 +97,11 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
 
 
 def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Name classes with so few clips that what is made of them can only be like these."""
+    """Name classes with so few clips, copies left out, that what is made of them can only be like these."""
     class_ids = cache.split("train").column("class_id")
+    if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
+        told = f"{sounds} different sounds to learn from: what is made will be much like these; add sounds"
+        tell({"kind": "note", "text": told})
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:

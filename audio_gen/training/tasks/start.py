@@ -10,7 +10,7 @@ from audio_gen.checkpoint import Bundle
 from audio_gen.errors import CheckpointError
 
 CLIP_TENSORS = tuple(
-    f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread")
+    f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
 )
 
 

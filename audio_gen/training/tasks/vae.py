@@ -19,6 +19,7 @@ from audio_gen.models.density import LatentDensity
 from audio_gen.models.vae import VAE
 from audio_gen.training.task import Phase, Preview
 from audio_gen.training.tasks.mels import MelData, MelTask
+from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_same
 
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
@@ -103,9 +104,10 @@ class VAETask(MelTask):
         mel, _, pitch = self.mels.basis()
         self.vae.initialise(mel, pitch)
 
-    def start_from(self, bundle: Bundle, run: Path) -> None:
-        """Take the weights of another VAE of the same shape."""
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
+        """Take the weights of another VAE of the same shape, without components in which latents are far out."""
         load_same(self.vae, bundle, run)
+        return drop_outliers(self.vae, bundle, self.mels, run)
 
     def phases(self) -> list[Phase]:
         """One phase; the linear path moves slowly, since it starts where it should be."""

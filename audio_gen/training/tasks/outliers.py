@@ -1,0 +1,83 @@
+"""Latents so far out that a model is broken: found in bundles, and dropped where a run starts from one."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audio_gen.checkpoint import Bundle
+from audio_gen.errors import OutputError
+from audio_gen.models.gan import GAN
+from audio_gen.models.vae import VAE
+from audio_gen.training.tasks.mels import ENCODE_BATCH, MelData
+
+MOST_DEVIATIONS = 20.0
+ENCODED_CLIPS = 1024
+
+
+def reach(tensors: dict[str, Tensor]) -> Tensor | None:
+    """How far a bundle's latents lie from 0.
+
+    Args:
+        tensors: Of the bundle.
+
+    Returns:
+        The largest magnitude in each component (D,), in standard deviations, of the clips that samples are blends of,
+        and of samples; None for a model without latents.
+    """
+    known = []
+    for name, with_pitch in (
+        ("density.corners", True), ("model.mapping.corners", True), ("prior.centres", False), ("prior.reach", False)
+    ):  # fmt: skip
+        if name in tensors:
+            values = tensors[name].float()
+            known.append(values[..., : -1 if with_pitch else None].reshape(-1, values.shape[-1] - with_pitch))
+    return torch.cat(known).abs().amax(0).cpu() if known else None
+
+
+def check_reach(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Refuse a bundle with a latent that is broken.
+
+    Raises:
+        OutputError: A component is not finite or beyond MOST_DEVIATIONS.
+    """
+    found = reach(tensors)
+    if found is None or bool((found <= MOST_DEVIATIONS).all()):
+        return
+    worst = int(found.nan_to_num(torch.inf).argmax())
+    raise OutputError(
+        f"{folder}: not written, since component {worst} of the latent reaches {found[worst]:.3g} standard deviations "
+        f"({MOST_DEVIATIONS:g} at most){'; the earlier one is kept' if folder.is_dir() else ''}; train a new run, with "
+        "a lower train.lr or with --init of this one, which drops such components"
+    )
+
+
+@torch.no_grad()
+def drop_outliers(model: GAN | VAE, bundle: Bundle, mels: MelData, run: Path) -> str | None:
+    """Drop the components of a loaded model in which its latents, or those of this run's clips, are far out.
+
+    Args:
+        model: Has the weights of the bundle.
+        bundle: What they are from.
+        mels: The clips of this run.
+        run: What the user calls the bundle.
+
+    Returns:
+        What to tell, if some were dropped.
+    """
+    device = next(model.parameters()).device
+    far = torch.zeros(model.latent_dim)
+    for batch in mels.train.fixed_batches(ENCODE_BATCH, ENCODED_CLIPS):
+        batch = batch.to(device)
+        w = model.encode(mels.front_end(batch.wav), *mels.conditions(batch))[0]
+        far = torch.maximum(far, w.abs().amax(0).cpu())
+    theirs = reach(bundle.tensors)
+    far = far if theirs is None else torch.maximum(far, theirs)
+    which = ~(far <= MOST_DEVIATIONS)
+    if not which.any():
+        return None
+    model.drop_components(which.to(device))
+    return (
+        f"--init {run}: {int(which.sum())} of its {len(which)} components of the latent reach up to "
+        f"{float(far.max()):.3g} standard deviations ({MOST_DEVIATIONS:g} at most) and are dropped"
+    )
