@@ -7,8 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import nearest
+from audio_gen.audio.likeness import nearest, shortened
 from audio_gen.audio.onset import onset
+from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.pairs import median_distance
 
 # Chosen on the drum kits of recipes/drums_gan, each kit against the other ones: see recipes/sampler_check.
@@ -18,6 +19,8 @@ CLOSE_DB = 4.5  # a tenth of the sounds of another kit are nearer to one of your
 CANDIDATES = 3  # that the embedding is asked about
 SAME_DB = 0.1  # the same sound twice
 TWIN_DB = 1.0
+HEARD = 0.9  # of the longest sample: real clips go on where a model stops
+CLOSEST = 10
 MIN_CLASS = 10
 LEAD_SEC, EMBEDDED_SEC, EMBEDDED_PEAK = 0.001, 3.0, 0.5
 
@@ -165,6 +168,46 @@ def twins(views: Tensor, classes: Sequence[str | None] | None = None) -> dict[st
             shares[name] = {"n": len(own), "share": float(alike[own].double().mean())}
     share = float(alike.double().mean()) if len(views) else None
     return {"share": share, "count": int(alike.sum()), "per_class": shares}
+
+
+def copies_and_twins(
+    real: Described,
+    made: Described,
+    train: Described,
+    held_out: Described | None,
+    embedding_distance: Callable[[int, int], float] | None = None,
+) -> dict[str, Any]:
+    """What an evaluation tells of copies and twins; None where a side has no views.
+
+    Args:
+        real: The user's clips.
+        made: The clips to judge.
+        train: Clips that the model learned from.
+        held_out: Clips that were kept out of training, if any.
+        embedding_distance: See `find_copies`.
+
+    Returns:
+        "copies": counts, shares, the match of every sample and the ten closest; "twins": those of both sides.
+    """
+    if made.views is None:
+        return {"copies": None, "twins": None}
+    heard_sec = HEARD * float(made.signal["length_sec"].max())
+    own, others, kept = (
+        None if one is None or one.views is None else shortened(one.views, heard_sec) for one in (real, train, held_out)
+    )
+    views = shortened(made.views, heard_sec)
+    found = {"generated": twins(views, made.classes), "real": None if own is None else twins(own, real.classes)}
+    if others is None:
+        return {"copies": None, "twins": found}
+    matches = find_copies(views, others, train.titles, embedding_distance)
+    told = [{"generated": title, **m.to_json()} for title, m in zip(made.titles, matches, strict=True)]
+    counts = {verdict: sum(match.verdict == verdict for match in matches) for verdict in ("copy", "close", "new")}
+    order = sorted(told, key=lambda one: (one["verdict"] != "copy", one["distance_db"]))
+    copied = {
+        "count": counts["copy"], "close": counts["close"], "share": counts["copy"] / len(matches),
+        "real_share": real_share(others, kept), "of": train.name, "closest": order[:CLOSEST], "samples": told,
+    }  # fmt: skip
+    return {"copies": copied, "twins": found}
 
 
 def _verdict(distance_db: float, embedding_distance: float | None) -> Verdict:
