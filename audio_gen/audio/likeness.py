@@ -46,9 +46,14 @@ def view(wav: Tensor, sample_rate: int, heard_sec: float = VIEW_SEC) -> Tensor:
     spectrum = torch.view_as_real(torch.fft.rfft(frames)).square().sum(-1)  # (L, F)
     filters, whole = _filters(sample_rate)
     power = filters @ spectrum.T  # (M, L)
-    power[:, LEAD + max(1, round(heard_sec / HOP_SEC)) :] = 0
     level = 10 * torch.log10((power / power[whole].max().clamp(min=1e-20)).clamp(min=1e-20))
-    return torch.where(whole[:, None], level.clamp(min=FLOOR_DB), math.nan)
+    return shortened(torch.where(whole[:, None], level.clamp(min=FLOOR_DB), math.nan), heard_sec)
+
+
+def shortened(views: Tensor, heard_sec: float) -> Tensor:
+    """Views (.., M, L) in which all that comes later than `heard_sec` after the onset is silence."""
+    later = torch.arange(views.shape[-1]) >= LEAD + max(1, round(heard_sec / HOP_SEC))
+    return torch.where(later, views.clamp(max=FLOOR_DB), views)  # a clamp keeps NaN
 
 
 def distances(views_a: Tensor, views_b: Tensor) -> Tensor:

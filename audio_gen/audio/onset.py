@@ -44,10 +44,11 @@ def onset(wav: Floats, sample_rate: int) -> int:
     return int(np.argmax(level > peak * amplitude(SILENCE_DB)))
 
 
-def silent_until(wav: Floats) -> int:
-    """The sample up to which a sound stays 50 dB below its peak: nothing that is heard lies before it."""
+def silent_until(wav: Floats, sample_rate: int) -> int:
+    """The sample up to which a sound stays 50 dB below its peak, its onset at most: nothing that is heard lies before."""
     level = np.abs(wav)
-    return int(np.argmax(level > level.max(initial=0) * amplitude(QUIET_DB))) if len(wav) else 0
+    audible = int(np.argmax(level > level.max(initial=0) * amplitude(QUIET_DB))) if len(wav) else 0
+    return min(audible, onset(wav, sample_rate))
 
 
 def sound_end(wav: Floats, below_peak_db: float = -SILENCE_DB) -> int:

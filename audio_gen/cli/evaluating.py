@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from audio_gen.data.store import Cache
     from audio_gen.evaluation.clips import SoundClip
+    from audio_gen.evaluation.copies import EmbeddingDistance
     from audio_gen.evaluation.described import Described
     from audio_gen.evaluation.embeddings.base import Embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
@@ -64,7 +66,7 @@ class Evaluation:
         with progress(f"Listening to {name}", len(clips), "clips") as advance:
             return describe_clips(
                 name, clips, self.embedding, self.embed if stored else None, left_out=left_out, advance=advance,
-                workers=workers,
+                workers=workers, views=stored,
             )  # fmt: skip
 
     def real(self, place: Path, labels: str) -> "Described":
@@ -132,6 +134,22 @@ class Evaluation:
             return real.pick([i for i, known in enumerate(learned) if known], "training clips")
         clips = [part for clip in self.cache.split("train") for part in cache_clips(self.cache, clip, self.clip_sec)]
         return self.describe("training clips", clips)
+
+    def embedding_distance(self, made: "Described", train: "Described") -> "EmbeddingDistance | None":
+        """Embedding distance of a made clip and one that was learned from; None where audio is missing."""
+        from audio_gen.audio.resample import resample
+        from audio_gen.evaluation.copies import EmbeddingDistance
+
+        sides = [self.clips.get(one.name) or self.clips.get("real", {}) for one in (made, train)]
+        if not all(title in clips for one, clips in zip((made, train), sides, strict=True) for title in one.titles):
+            return None
+        rate = self.embedding.sample_rate
+
+        def load(side: int, one: "Described", row: int) -> "Tensor":
+            wav, own_rate = sides[side][one.titles[row]].load()
+            return resample(wav[None], own_rate, rate)[0]
+
+        return EmbeddingDistance(self.embed, partial(load, 0, made), partial(load, 1, train), rate, train.vectors)
 
     def copies(self, second: "Described") -> "Described | None":
         """Real clips through mel and vocoder."""

@@ -61,7 +61,7 @@ def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | N
     from audio_gen.training.metrics import read_metrics
 
     heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
-    result = compare(sets, heard, seed)
+    result = compare(sets, heard, seed, job.embedding_distance(sets.made, sets.train or sets.real))
     if pitch != "none" and "generated" not in heard:
         result["warnings"].append("pitch was not measured: neither names nor sidecars tell the samples' pitches")
     if sets.copies is None and run is not None:

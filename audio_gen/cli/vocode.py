@@ -144,7 +144,7 @@ class _MelOfSound:
             raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
         self._front_end, self._device = MelFrontEnd(spec), device
         self.lead, self.length = spec.samples(silent_frames(spec)), self._wav.shape[-1]
-        self.onset = self.lead + silent_until(self._wav[0].numpy())
+        self.onset = self.lead + silent_until(self._wav[0].numpy(), spec.sample_rate)
         self._wav = F.pad(self._wav, (self.lead, self.lead))
         self.shape = (spec.n_mels, -(-self._wav.shape[-1] // spec.hop_length))
 

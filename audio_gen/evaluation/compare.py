@@ -1,7 +1,7 @@
 """One set of clips against another: every figure, and the same figures of sets that show the scale."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from audio_gen.errors import DataError
 from audio_gen.evaluation import distances, neighbours, novelty, probe, signal
 from audio_gen.evaluation.clips import SoundClip
+from audio_gen.evaluation.copies import copies_and_twins
 from audio_gen.evaluation.described import Described
 
 FEW, FEW_FOR_FAD, NEIGHBOURS = 10, 2000, 5
@@ -82,13 +83,19 @@ def noise_clips(count: int, duration_sec: float, sample_rate: int, seed: int = 0
     return [clip(i) for i in range(count)]
 
 
-def compare(sets: Sets, pitch: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Any]:
+def compare(
+    sets: Sets,
+    pitch: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    embedding_distance: Callable[[int, int], float] | None = None,
+) -> dict[str, Any]:
     """Every figure; None where there are too few clips for one.
 
     Args:
         sets: The clips as numbers.
         pitch: What `measure_pitch` found of each set, by name.
         seed: Of resampling and splits.
+        embedding_distance: Of a made row and a training row, see `find_copies`.
 
     Raises:
         DataError: The sets were embedded in different ways, or one is empty.
@@ -109,6 +116,7 @@ def compare(sets: Sets, pitch: Mapping[str, Any] | None = None, seed: int = 0) -
         **{key: row[key] for key in ("precision", "recall", "density", "coverage")},
         "ndb": neighbours.ndb(real.vectors, made.vectors, seed=seed) if min(len(real), len(made)) >= FEW else None,
         "memorised": _memorised(copied, made, train),
+        **copies_and_twins(real, made, train, held_out, embedding_distance),
         "diversity": novelty.diversity(made.vectors, real.vectors, made.classes, real.classes),
         "pitch": dict(pitch) if pitch else None,
         "classes": _classes(sets, seed),

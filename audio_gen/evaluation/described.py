@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.audio.likeness import view
 from audio_gen.audio.resample import resample
 from audio_gen.data.index import in_threads
 from audio_gen.evaluation import signal
@@ -15,6 +16,7 @@ from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.embeddings.base import Embedding
 
 AT_ONCE = 64
+Looked = tuple[Tensor, dict[str, float], Tensor | None]
 SILENT = "silent (softer than -70 LUFS)"  # what embeddings make of it would outweigh all other clips
 
 
@@ -33,6 +35,7 @@ class Described:
         hashes: Of each file's content, or None.
         signal: (N,) of each of `signal.FIELDS`.
         left_out: Clips that could not be described, each with the reason.
+        views: (N, M, L) float16 by `likeness.view`, if they were asked for; a reference file has none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Described:
     hashes: list[str | None]
     signal: dict[str, np.ndarray]
     left_out: list[tuple[str, str]]
+    views: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of clips, N."""
@@ -58,6 +62,7 @@ class Described:
         return Described(
             name or self.name, self.embedding, self.vectors[some], titles, groups, classes, pitches, hashes,  # type: ignore[arg-type]
             {key: values[some.numpy()] for key, values in self.signal.items()}, self.left_out,
+            None if self.views is None else self.views[some],
         )  # fmt: skip
 
 
@@ -70,6 +75,7 @@ def describe_clips(
     left_out: Sequence[tuple[str, str]] = (),
     advance: Callable[[float], object] = lambda amount: None,
     workers: int = 2,
+    views: bool = False,
 ) -> Described:
     """Load clips a few at a time, embed and describe them; silent and broken ones are left out and listed.
 
@@ -81,37 +87,38 @@ def describe_clips(
         left_out: What was left out before.
         advance: Told how many clips were done.
         workers: Threads that decode.
+        views: Draw each clip's view, too.
     """
     embed = embed or embedding
     kept: list[SoundClip] = []
-    vectors, figures, bad = [torch.zeros(0, embedding.dimensions)], [], list(left_out)
+    vectors, figures, bad, drawn = [torch.zeros(0, embedding.dimensions)], [], list(left_out), []
     for some in _chunks(clips, AT_ONCE):
-        loaded = _all_looked_at(some, embedding.sample_rate, workers)
+        loaded = _all_looked_at(some, embedding.sample_rate, workers, views)
         good = [(clip, found) for clip, found in zip(some, loaded, strict=True) if not isinstance(found, str)]
         bad += [(clip.title, found) for clip, found in zip(some, loaded, strict=True) if isinstance(found, str)]
         if good:
-            vectors.append(embed([wav for _, (wav, _) in good]))
-            figures += [about for _, (_, about) in good]
+            vectors.append(embed([wav for _, (wav, _, _) in good]))
+            figures += [about for _, (_, about, _) in good]
+            drawn += [picture for _, (_, _, picture) in good if picture is not None]
             kept += [clip for clip, _ in good]
         advance(len(some))
     return Described(
         name, (embedding.name, embedding.digest), torch.cat(vectors), [c.title for c in kept],
         [c.group for c in kept], [c.class_name for c in kept], [c.pitch for c in kept], [c.content_hash for c in kept],
         {key: np.array([about[key] for about in figures], dtype=float) for key in signal.FIELDS}, bad,
+        torch.stack(drawn) if drawn else None,
     )  # fmt: skip
 
 
-def _all_looked_at(
-    clips: Sequence[SoundClip], sample_rate: int, workers: int
-) -> list[tuple[Tensor, dict[str, float]] | str]:
+def _all_looked_at(clips: Sequence[SoundClip], sample_rate: int, workers: int, views: bool) -> list[Looked | str]:
     """`_look` at each; one worker is this thread, where networks that clips come from run fastest."""
     if workers == 1:
-        return [_look(clip, sample_rate) for clip in clips]
-    return list(in_threads(lambda clip: _look(clip, sample_rate), clips, workers, ""))
+        return [_look(clip, sample_rate, views) for clip in clips]
+    return list(in_threads(lambda clip: _look(clip, sample_rate, views), clips, workers, ""))
 
 
-def _look(clip: SoundClip, sample_rate: int) -> tuple[Tensor, dict[str, float]] | str:
-    """A clip at the embedding's rate (T,) and its descriptors; or why there are none."""
+def _look(clip: SoundClip, sample_rate: int, views: bool) -> Looked | str:
+    """A clip at the embedding's rate (T,), its descriptors and its view; or why there are none."""
     wav, own_rate = clip.load()
     if not wav.numel():
         return "holds no samples"
@@ -119,7 +126,8 @@ def _look(clip: SoundClip, sample_rate: int) -> tuple[Tensor, dict[str, float]] 
         return "holds NaN or infinite samples"
     if signal.is_silent(wav, own_rate):
         return SILENT
-    return resample(wav[None], own_rate, sample_rate)[0], signal.describe(wav, own_rate)
+    picture = view(wav, own_rate).half() if views else None
+    return resample(wav[None], own_rate, sample_rate)[0], signal.describe(wav, own_rate), picture
 
 
 def _chunks(clips: Iterable[SoundClip], size: int) -> Iterator[list[SoundClip]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from audio_gen.evaluation import plots
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
+from audio_gen.evaluation.copies import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING, TWIN_DB
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.report import Section, Sound, write_report
 
@@ -18,7 +19,7 @@ ROWS = {
 }  # fmt: skip
 SHOWN_FIELDS = {
     "loudness_lufs": "loudness, LUFS", "centroid_hz": "spectral centroid, Hz", "attack_sec": "attack, s",
-    "flatness": "spectral flatness",
+    "flatness": "spectral flatness", "rise_sec": "rise, s", "first_sample": "first sample over peak",
 }  # fmt: skip
 MAP_TEXT = (
     "Each point is a clip; near points sound alike to the embedding. The axes are the two directions in which the real "
@@ -141,6 +142,8 @@ def _pitch_section(result: Mapping[str, Any]) -> list[Section]:
 
 
 def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    if result.get("copies"):
+        return _copies(sets, result, clips)
     copied = result["memorised"]
     rows = [["generated", "nearest that was learned from", "distance"]]
     rows += [[p["generated"], p["training"], number(p["distance"])] for p in copied["closest"]]
@@ -153,6 +156,30 @@ def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[
         sounds += _sounds(sets.made, clips, pair["generated"], "generated")
         sounds += _sounds(sets.train or sets.real, clips, pair["training"], "learned from")
     return Section("Nearest pairs", [text], sounds=sounds, table=rows)
+
+
+def _copies(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    found = result["copies"]
+    rows = [["generated", "verdict", "nearest that was learned from", "dB", "embedding"]]
+    rows += [
+        [p["generated"], p["verdict"], p["file"], number(p["distance_db"]), number(p["embedding_distance"])]
+        for p in found["closest"]
+    ]
+    real = "" if found["real_share"] is None else f" Of real sounds, {found['real_share']:.0%} would count as copies."
+    text = (
+        f"The ten samples nearest to a sound of {found['of']}, at one level and from the onset on. Within {COPY_DB:g} "
+        f"dB is a copy, within {CLOSE_DB:g} dB close; up to {MAYBE_DB:g} dB the embedding can make it a copy, if the "
+        f"two are within {MAYBE_EMBEDDING:g} of the median distance of training sounds.{real}"
+    )
+    twins = result["twins"]
+    shares = [number(100 * twins[side]["share"]) for side in ("generated", "real") if twins[side]]
+    beside = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
+    alike = f"Twins: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
+    sounds: list[Sound] = []
+    for pair in found["closest"][:5]:
+        sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
+        sounds += _sounds(sets.train or sets.real, clips, pair["file"], "learned from")
+    return Section("Nearest pairs", [text, alike], sounds=sounds, table=rows)
 
 
 def _sounds(one: Described, clips: Mapping[str, Mapping[str, SoundClip]], title: str, kind: str) -> Sequence[Sound]:

@@ -19,7 +19,8 @@ from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.files import write_atomic
 
-SUFFIX, FORMAT = ".safetensors", "audio_gen reference 1"
+# 2: with how clips begin and end
+SUFFIX, FORMAT, EARLIER = ".safetensors", "audio_gen reference 2", {"audio_gen reference 1"}
 
 
 def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: MelSpec | None) -> None:
@@ -76,6 +77,11 @@ def load_reference(
         with safe_open(path, framework="pt") as file:
             meta = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        if meta.get("format") in EARLIER:
+            raise DataError(
+                f"{name}: an earlier version wrote it, without figures that are compared now; make it anew with "
+                "audio-gen evaluate --save-reference"
+            )
         if meta.get("format") != FORMAT:
             make = "`audio-gen evaluate FOLDER --save-reference FILE`"
             raise DataError(f"{name}: is no reference file; make one with {make}")

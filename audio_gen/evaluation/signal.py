@@ -12,22 +12,26 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.loudness import loudness_lufs
+from audio_gen.audio.onset import onset, rise_sec, sound_end
 
 FIELDS = (
     "loudness_lufs", "peak_db", "crest_db", "clipped_share", "dc", "silent_share",
     "centroid_hz", "rolloff_hz", "flatness", "attack_sec", "length_sec",
+    "first_sample", "last_sample", "padding_share", "rise_sec", "before_onset_db",
 )  # fmt: skip
 
 # The least difference worth telling, per field: what real clips spread over less than this is not magnified by it.
 SMALLEST_SPREAD = {
     "loudness_lufs": 1.0, "peak_db": 1.0, "crest_db": 1.0, "clipped_share": 1e-3, "dc": 1e-3, "silent_share": 0.02,
     "centroid_hz": 25.0, "rolloff_hz": 50.0, "flatness": 0.01, "attack_sec": 0.005, "length_sec": 0.01,
+    "first_sample": 0.01, "last_sample": 0.01, "padding_share": 0.02, "rise_sec": 0.005, "before_onset_db": 3.0,
 }  # fmt: skip
 
 SILENT_PEAK = 1e-4  # -80 dBFS
 SILENCE_BELOW_LOUDEST = 1e-3  # -60 dB
 LEVEL_SEC = 0.01
 ENVELOPE_SEC, ENVELOPE_STEP_SEC = 0.01, 0.001
+AFTER_ONSET_SEC, NOTHING_DB = 0.05, -100.0
 SPECTRUM_SEC = 0.046  # the nearest power of two is 2048 samples at 44.1 kHz
 ROLLOFF_SHARE = 0.95
 FULL_SCALE, CLIP_RUN, CLIP_TOLERANCE = 0.99, 3, 2**-16  # half a step of 16 bits
@@ -45,7 +49,9 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
         frames in dB; share of samples in runs of three or more at the clip's own extreme of 0.99 or more; mean; share
         of 10-ms frames that do not sound; centroid and 95 % roll-off of the power spectrum summed over the sounding
         frames; median flatness of those frames (white noise .56, a sine 0); time from 10 to 90 % of the peak of the
-        RMS over 10 ms (8 ms at least, the smoothing's own); length. NaN where a figure is not defined.
+        RMS over 10 ms (8 ms at least, the smoothing's own); length; first and last sample over the peak; share of the
+        clip before its onset and after its end at -60 dB; time from 10 to 90 % of the first peak of the RMS over 1 ms;
+        energy before the onset in dB over that of the 50 ms after it, -100 at least. NaN where a figure is not defined.
     """
     assert wav.dim() == 1
     x = wav.detach().cpu().float()
@@ -65,7 +71,7 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
     told |= {"loudness_lufs": loudness, "peak_db": _db(peak**2)}
     told |= {"crest_db": _db(peak**2 / float(powers[sounding].mean()))}
     told |= {"silent_share": 1 - float(sounding.float().mean()), "attack_sec": _attack_sec(x, sample_rate)}
-    return told | _spectral(x, sample_rate)
+    return told | _edges(x, peak, sample_rate) | _spectral(x, sample_rate)
 
 
 def is_silent(wav: Tensor, sample_rate: int) -> bool:
@@ -148,6 +154,21 @@ def _attack_sec(x: Tensor, sample_rate: int) -> float:
     top = int((envelope >= 0.9 * envelope.max()).nonzero()[0])
     below = (envelope[:top] < 0.1 * envelope.max()).nonzero()
     return (top - (int(below[-1]) + 1 if len(below) else 0)) * step / sample_rate
+
+
+def _edges(x: Tensor, peak: float, sample_rate: int) -> dict[str, float]:
+    """How a clip begins and ends, which a sampler plays as it is."""
+    samples = x.numpy()
+    start, end = onset(samples, sample_rate), sound_end(samples)
+    after = float(x[start : start + round(AFTER_ONSET_SEC * sample_rate)].square().sum())
+    before = float(x[:start].square().sum())
+    return {
+        "first_sample": abs(float(x[0])) / peak,
+        "last_sample": abs(float(x[-1])) / peak,
+        "padding_share": (start + len(x) - end) / len(x),
+        "rise_sec": rise_sec(samples, sample_rate),
+        "before_onset_db": max(NOTHING_DB, _db(max(before / after, 1e-30))),
+    }
 
 
 def _spectral(x: Tensor, sample_rate: int) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """What the figures mean, in plain words: is it good, is it new, is anything broken?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from audio_gen.evaluation.finding import Finding
+from audio_gen.evaluation.playability import playability
 
 # Alarms are for what is plainly broken: each threshold lies well beyond what healthy runs of the recipes reach.
 FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # beyond 20 floors, and nearer to white noise than this share of the way
@@ -13,25 +15,6 @@ NOISY = 0.4  # median spectral flatness; white noise has 0.56, cymbals 0.1 to 0.
 SILENT = 0.5
 FEW = 100  # sounds; with fewer the 1st percentile of their distances is all but the smallest of them
 FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel tells one noise from another
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the verdict.
-
-    Attributes:
-        name: Short and stable, for programs: "mode_collapse", "distance", ..
-        text: The sentence.
-        alarm: Whether something is broken.
-    """
-
-    name: str
-    text: str
-    alarm: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in JSON."""
-        return {"name": self.name, "text": self.text, "alarm": self.alarm}
 
 
 def judge(result: Mapping[str, Any]) -> list[Finding]:
@@ -47,6 +30,7 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
     found = [finding for check in checks if (finding := check(result)) is not None]
     if any(finding.name == "noise_data" for finding in found):
         found = [finding for finding in found if finding.name not in FOLLOW_FROM_NOISE]
+    found += playability(result)
     return sorted(found, key=lambda finding: not finding.alarm)
 
 
@@ -56,6 +40,8 @@ def _distance(result: Mapping[str, Any]) -> Finding | None:
         return Finding("distance", "There are too few clips to say how far the samples are from your sounds.")
     if not floor:
         return Finding("distance", f"Samples are at KAD {value:.3g} from your sounds.")
+    if result["n"]["real"] < FEW:
+        return Finding("distance", _too_few(result, value, floor))
     told = f"(KAD {value:.3g}, floor {floor:.3g})"
     if value <= floor:
         return Finding("distance", f"Samples are as near to your sounds as your sounds are to each other {told}.")
@@ -64,6 +50,16 @@ def _distance(result: Mapping[str, Any]) -> Finding | None:
     if copies and copies["kad"] is not None and copies["kad"] > 0:
         text += f"; the vocoder alone is at {copies['kad']:.3g}"
     return Finding("distance", f"{text}.")
+
+
+def _too_few(result: Mapping[str, Any], value: float, floor: float) -> str:
+    interval = result["kad"]["ci"]
+    between = "" if interval is None else f", 95 % of repetitions between {interval[0]:.2g} and {interval[1]:.2g}"
+    return (
+        f"{result['n']['real']} sounds are too few to tell how near the samples are to them: they are at KAD "
+        f"{value:.3g}{between}, and two halves of your own sounds can be {floor:.3g} apart. Listen, or "
+        f"compare with {FEW} sounds or more."
+    )
 
 
 def _far(result: Mapping[str, Any]) -> Finding | None:
@@ -89,10 +85,29 @@ def _copies(result: Mapping[str, Any]) -> Finding | None:
     new = "" if real_share is None else f"; of new real sounds, {real_share:.0%} are as near"
     told = f"{found['count']} of {count} samples are copies, nearer to a sound learned from than 99 % of real sounds"
     near = found["median_ratio"] is not None and found["median_ratio"] < VERY_NEAR
+    if copied := result.get("copies"):
+        return _named_copies(copied, count, alarm=share >= COPIED and near)
     if share >= COPIED and share >= COPIED_OVER_REAL * (real_share or 0.01) and near:
         return Finding("memorisation", f"{told}{new}; train for less time or on more sounds.", alarm=True)
     rough = " (a rough count: of so few sounds, the nearest two set the scale)" if found["learned_from"] < FEW else ""
     return Finding("copies", f"{told}{new}{rough}." if found["count"] else f"None of {count} samples is a copy{new}.")
+
+
+def _named_copies(found: Mapping[str, Any], count: int, *, alarm: bool) -> Finding:
+    real = found["real_share"]
+    beside = "" if real is None else f"; of real sounds, {real:.0%} are as near to another one that was learned from"
+    alarm = (alarm or found["share"] >= COPIED) and found["share"] >= COPIED_OVER_REAL * (real or 0.01)
+    if not found["count"]:
+        return Finding(
+            "copies", f"None of {count} samples is a copy of a sound learned from, {found['close']} are close."
+        )
+    first = found["closest"][0]
+    text = (
+        f"{found['count']} of {count} samples are copies of a sound learned from (such as {first['generated']} of "
+        f"{first['file']}), {found['close']} more are close{beside}"
+    )
+    fix = "; train for less time or on more sounds" if alarm else ""
+    return Finding("memorisation" if alarm else "copies", f"{text}{fix}.", alarm)
 
 
 def _collapse(result: Mapping[str, Any]) -> Finding | None:

@@ -62,10 +62,6 @@ class Finish:
         return SUBTYPES[self.bits]
 
 
-AS_MODELLED = Finish(normalize="none", bits="float")  # levels as the model makes them, for evaluation
-AS_IT_IS = Finish(normalize="none", length="model")  # what stands for a user's own sound
-
-
 @dataclass(frozen=True)
 class Finished:
     """A clip that is ready to be written.
@@ -142,3 +138,7 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         near = difflib.get_close_matches(value, known, n=1)
         raise ConfigError(f"{option} {value}: unknown; use {near[0] if near else ', '.join(known)}")
+
+
+AS_MODELLED = Finish(normalize="none", bits="float")  # levels as the model makes them, for evaluation
+AS_IT_IS = Finish(normalize="none", length="model")  # what stands for a user's own sound

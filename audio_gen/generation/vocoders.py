@@ -267,5 +267,5 @@ def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:
     spec, device = vocoder.spec, wav.device
     lead = spec.samples(silent_frames(spec))
     mel = MelFrontEnd(spec).to(device)(F.pad(wav, (lead, lead))[None])[0]
-    made = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy()))
+    made = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy(), spec.sample_rate))
     return made[:, lead : lead + wav.shape[-1]]

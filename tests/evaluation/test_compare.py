@@ -214,3 +214,36 @@ def test_the_measures_are_one_import_away() -> None:
     assert evaluation.kad(x[:30], x[30:]) < 5 and evaluation.fad(x, x) == pytest.approx(0, abs=1e-9)
     with pytest.raises(AttributeError):
         _ = evaluation.nothing
+
+
+def test_so_few_sounds_cannot_say_how_near_samples_are(real: Described) -> None:
+    made = described("generated", plucks(30, 2))
+    few, many = (evaluated(some, made) for some in (real.pick(range(40)), real))
+    texts = [next(f.text for f in judge(result) if f.name == "distance") for result in (few, many)]
+    assert texts[0].startswith("40 sounds are too few to tell") and "95 % of repetitions between" in texts[0]
+    assert "too few" not in texts[1]
+
+
+def test_copies_are_named_with_their_file_and_reach_the_report(tmp_path: Path) -> None:
+    known = plucks(20, 1)
+    sets = [
+        describe_clips(name, clips, Bands(), views=True) for name, clips in (("real", known), ("generated", known[:6]))
+    ]
+    halves, held_out = halve(sets[0], [None] * 20)
+    result = compare(Sets(*sets, halves, held_out))
+    assert result["copies"]["count"] == 6 and result["copies"]["real_share"] is not None
+    assert all(one["file"] == one["generated"] for one in result["copies"]["samples"])
+    found = next(finding for finding in judge(result) if finding.name in ("copies", "memorisation"))
+    assert found.text.startswith("6 of 6 samples are copies of a sound learned from (such as pluck-1-")
+    result["verdict"] = []
+    write_page(tmp_path / "report.html", Sets(*sets, halves, held_out), result, {})
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<td>copy</td><td>pluck-1-" in page and "Twins: " in page
+
+
+def test_a_reference_of_an_earlier_version_is_refused(real: Described, tmp_path: Path) -> None:
+    path = tmp_path / "real.safetensors"
+    save_reference(path, real, clip_sec=None, mel=None)
+    path.write_bytes(path.read_bytes().replace(b"audio_gen reference 2", b"audio_gen reference 1"))
+    with pytest.raises(DataError, match="earlier version"):
+        load_reference(path, Bands())

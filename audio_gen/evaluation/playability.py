@@ -1,0 +1,131 @@
+"""Findings about clips that go straight into a sampler: clicks, silence, slow attacks, twins and levels."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audio_gen.evaluation.finding import Finding
+
+# Real against real stays below each: halves of the drums, the notes and the bundled samples.
+CLICK, CLICK_OVER_REAL = 0.02, 5.0  # of the peak
+PADDING_OVER_REAL = 0.3
+RISE_OVER_REAL, RISE_SEC = 2.0, 0.005
+BEFORE_DB, BEFORE_OVER_REAL_DB = -40.0, 12.0
+WIDER, NARROWER, LEVEL_DB = 1.5, 0.4, 3.0
+TWINS, TWINS_OVER_REAL, SHOWN_CLASSES = 0.2, 2.0, 3
+
+Medians = Callable[[str], tuple[float, float] | None]
+
+
+def playability(result: Mapping[str, Any]) -> list[Finding]:
+    """Judge the edges, the levels and the twins of samples beside those of real sounds.
+
+    Args:
+        result: The figures of `compare`.
+
+    Returns:
+        What is wrong, each with a fix; nothing where samples are like real sounds.
+    """
+
+    def medians(field: str) -> tuple[float, float] | None:
+        found = result["signal"].get(field)
+        if not found or found["real"]["median"] is None or found["generated"]["median"] is None:
+            return None
+        return found["real"]["median"], found["generated"]["median"]
+
+    checks = (_first_sample, _last_sample, _padding, _rise, _before_onset)
+    found = [check(medians) for check in checks] + [_levels(result), _twins(result)]
+    return [finding for finding in found if finding is not None]
+
+
+def _clicks(pair: tuple[float, float] | None) -> bool:
+    return pair is not None and pair[1] >= max(CLICK, CLICK_OVER_REAL * pair[0])
+
+
+def _first_sample(medians: Medians) -> Finding | None:
+    pair = medians("first_sample")
+    if pair is None or not _clicks(pair):
+        return None
+    return Finding(
+        "click_at_start",
+        f"Samples begin with a click: the first sample is at {pair[1]:.0%} of the peak in the median (your sounds: "
+        f"{pair[0]:.1%}); samples of this version fade in: make them again with `audio-gen sample`.",
+        alarm=True,
+    )
+
+
+def _last_sample(medians: Medians) -> Finding | None:
+    pair = medians("last_sample")
+    if pair is None or not _clicks(pair):
+        return None
+    return Finding(
+        "click_at_end",
+        f"Samples end with a click: the last sample is at {pair[1]:.0%} of the peak in the median (your sounds: "
+        f"{pair[0]:.1%}); fade them out, or train with a longer clip.",
+        alarm=True,
+    )
+
+
+def _padding(medians: Medians) -> Finding | None:
+    pair = medians("padding_share")
+    if pair is None or pair[1] < pair[0] + PADDING_OVER_REAL:
+        return None
+    return Finding(
+        "padding",
+        f"Silence before and after the sound takes {pair[1]:.0%} of a sample in the median (your sounds: "
+        f"{pair[0]:.0%}); trim the samples.",
+    )
+
+
+def _rise(medians: Medians) -> Finding | None:
+    pair = medians("rise_sec")
+    if pair is None or pair[1] < RISE_OVER_REAL * pair[0] + RISE_SEC:
+        return None
+    return Finding(
+        "slow_attack",
+        f"Attacks are soft: samples rise in {1000 * pair[1]:.0f} ms in the median, your sounds in "
+        f"{1000 * pair[0]:.1f} ms; try another --vocoder, or train longer.",
+    )
+
+
+def _before_onset(medians: Medians) -> Finding | None:
+    pair = medians("before_onset_db")
+    if pair is None or pair[1] < max(BEFORE_DB, pair[0] + BEFORE_OVER_REAL_DB):
+        return None
+    return Finding(
+        "before_onset",
+        f"Something sounds before the onset: in the median at {pair[1]:.0f} dB of the 50 ms after it (your sounds: "
+        f"{pair[0]:.0f} dB); cut the samples at the onset, or try another --vocoder.",
+    )
+
+
+def _levels(result: Mapping[str, Any]) -> Finding | None:
+    found = result["signal"].get("loudness_lufs")
+    if not found or any(found[side][p] is None for side in ("real", "generated") for p in ("p10", "p90")):
+        return None
+    real, made = (found[side]["p90"] - found[side]["p10"] for side in ("real", "generated"))
+    wider, narrower = made >= WIDER * real + LEVEL_DB, made <= NARROWER * real - LEVEL_DB
+    if not (wider or narrower):
+        return None
+    fix = "normalise the samples" if wider else "play some of them softer if you want velocities"
+    return Finding(
+        "level_spread",
+        f"Levels of samples differ {'more' if wider else 'less'} than those of your sounds: eight in ten lie within "
+        f"{made:.0f} dB, of your sounds within {real:.0f} dB; {fix}.",
+    )
+
+
+def _twins(result: Mapping[str, Any]) -> Finding | None:
+    found = result.get("twins")
+    if not found or found["generated"]["share"] is None:
+        return None
+    made, real = found["generated"], (found["real"] or {}).get("share")
+    if made["share"] < max(TWINS, TWINS_OVER_REAL * (real or 0.0)):
+        return None
+    worst = sorted(made["per_class"].items(), key=lambda item: -item[1]["share"])[:SHOWN_CLASSES]
+    where = ", ".join(f"{name} {one['share']:.0%}" for name, one in worst if one["share"] >= TWINS)
+    beside = "" if real is None else f" (your sounds: {real:.0%})"
+    return Finding(
+        "twins",
+        f"{made['share']:.0%} of samples cannot be told from another sample{beside}{': ' if where else ''}{where}; "
+        "delete the twins, or sample at a higher --temperature.",
+    )
