@@ -45,7 +45,7 @@ def onset(wav: Floats, sample_rate: int) -> int:
 
 
 def silent_until(wav: Floats, sample_rate: int) -> int:
-    """The sample up to which a sound stays 50 dB below its peak, its onset at most: nothing that is heard lies before."""
+    """The sample up to which a sound stays 50 dB below its peak, its onset at most: nothing before it is heard."""
     level = np.abs(wav)
     audible = int(np.argmax(level > level.max(initial=0) * amplitude(QUIET_DB))) if len(wav) else 0
     return min(audible, onset(wav, sample_rate))

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from audio_gen.evaluation.copies import Match
     from audio_gen.generation.finish import Finish, Finished
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.pipeline import Pipeline
@@ -78,7 +81,8 @@ def write_clips(
     advance: Callable[[float], object],
     batch: int = STEPS_AT_ONCE,
     how: "Finish | None" = None,
-) -> "list[Finished]":
+    compare: "Callable[[Tensor], list[Match]] | None" = None,
+) -> "tuple[list[Finished], list[Match]]":
     """Decode points and write each as a WAV with its sidecar, so many at a time that memory stays small.
 
     Args:
@@ -89,18 +93,24 @@ def write_clips(
         advance: Told how many clips were written.
         batch: Clips at a time.
         how: Their levels and ends, see `write_clip`.
+        compare: Compares clips with training sounds, for their sidecars.
 
     Returns:
-        What was written.
+        What was written, and what `compare` found.
     """
     from audio_gen.generation.sidecar import write_clip
 
-    done = []
+    done: list[Finished] = []
+    matches: list[Match] = []
     for first in range(0, len(points), batch):
         wav = pipeline.vocode(pipeline.decode(points[first : first + batch], batch), batch)
-        done += [write_clip(paths[i], clip, about(i), how) for i, clip in enumerate(wav, first)]
+        found = compare(wav) if compare else []
+        for i, clip in enumerate(wav):
+            more = {"original": found[i].to_json()} if found else {}
+            done.append(write_clip(paths[first + i], clip, {**about(first + i), **more}, how))
+        matches += found
         advance(len(wav))
-    return done
+    return done, matches
 
 
 def clip_stems(pipeline: "Pipeline", points: "Latents", seeds: Sequence[int], folders: bool = False) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
 MADE_PITCHES = 256  # a share of so many is known to 3 %
+LARGEST_GAIN_DB = 120.0
 SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
@@ -85,24 +86,30 @@ class Evaluation:
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
     def made(self, folder: Path) -> "Described":
-        """The clips to judge; class and pitch are those that their sidecars say were asked for."""
+        """The clips to judge, as loud as the model made them.
+
+        Their class, their pitch and the gain that was put on them are those that their sidecars say.
+        """
         from audio_gen.cli.stages import stage_progress
         from audio_gen.data.labels import Label
         from audio_gen.evaluation.clips import find_clips
 
-        known = {}
+        known, gains = {}, {}
         for wav in folder.rglob("*.wav"):
             about = _sidecar(wav)
             if about is not None:
-                known[wav.relative_to(folder).as_posix()] = Label(about.get("class"), about.get("pitch"))
+                name = wav.relative_to(folder).as_posix()
+                known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
         with stage_progress() as tell:
             found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, made=True)
-        return self.describe("generated", found.clips, found.left_out)
+        clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
+        return self.describe("generated", clips, found.left_out)
 
     def sample(self, folder: Path, count: int, seed: int) -> None:
         """Make clips with the run."""
         from audio_gen.cli.clips import command_line, write_clips
         from audio_gen.cli.common import progress
+        from audio_gen.generation.finish import AS_MODELLED
         from audio_gen.generation.sidecar import describe
 
         assert self.pipeline is not None
@@ -114,7 +121,7 @@ class Evaluation:
             return describe(pipeline, points[i], command=command_line(), seed=seeds[i], temperature=1.0)
 
         with progress("Sampling", count, "clips") as advance:
-            write_clips(pipeline, points, paths, about, advance)
+            write_clips(pipeline, points, paths, about, advance, how=AS_MODELLED)
 
     def learned(self, real: "Described") -> list[bool | None]:
         """Whether the run learned from each real clip; None where nothing tells."""
@@ -203,14 +210,13 @@ class Evaluation:
         return [sent(self.clips["real"][title]) for title in titles]
 
     def _copy(self, clip: "SoundClip") -> "Tensor":
-        from audio_gen.audio.mel import MelFrontEnd
-        from audio_gen.generation.vocoders import vocode_long
+        from audio_gen.generation.vocoders import copy_synthesis
 
         assert self.vocoder is not None
         wav = _at_rate(clip, self.vocoder.spec.sample_rate)
         if self.pipeline is not None:
             return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0, 0]
-        return vocode_long(self.vocoder, MelFrontEnd(self.vocoder.spec)(wav[None])[0])[0]
+        return copy_synthesis(self.vocoder, wav)[0]
 
     def _rebuild(self, clip: "SoundClip") -> "Tensor":
         from audio_gen.generation.inversion import invert
@@ -222,6 +228,17 @@ class Evaluation:
         encoder = pipeline.kind == "vae"  # others have a first guess only, and search from there
         found = pipeline.encode(mel, *condition) if encoder else invert(pipeline, mel, *condition, SEARCH_STEPS).latents
         return pipeline.vocode(pipeline.decode(found))[0, 0]
+
+
+def _levelled(clip: "SoundClip", gain_db: float) -> "SoundClip":
+    """The clip with a gain."""
+    from audio_gen.audio.onset import amplitude
+
+    def load() -> "tuple[Tensor, int]":
+        wav, sample_rate = clip.load()
+        return wav * amplitude(gain_db), sample_rate
+
+    return replace(clip, load=load)
 
 
 def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":
@@ -240,8 +257,9 @@ def _sidecar(wav: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(about, dict):
         return None
-    name, pitch = about.get("class"), about.get("pitch")
+    name, pitch, gain = about.get("class"), about.get("pitch"), about.get("gain_db")
     return {
+        "gain_db": gain if isinstance(gain, int | float) and abs(gain) <= LARGEST_GAIN_DB else 0.0,
         "class": name if isinstance(name, str) else None,
         "pitch": pitch if isinstance(pitch, int | float) and 0 <= pitch <= 127 else None,
     }

@@ -18,19 +18,18 @@ def next_command(run: Path, folder: Path, model: str) -> str:
     return command("sample", run, "-n", 16, "--out", "clips")
 
 
-def how_to_go_on(run: Path, model: str, source: Path, seed: int, sounds: Sequence[Path]) -> "Section":
+def how_to_go_on(run: Path, model: str, source: Path, made: Path, sounds: Sequence[Path]) -> "Section":
     """The last part of a quickstart's report.
 
     Args:
         run: The run.
         model: Its kind.
         source: What it was trained on.
-        seed: Of the first clip that was made.
+        made: A clip that was made.
         sounds: Some of the user's own.
     """
     from audio_gen.evaluation.report import Section
 
-    made = run.parent / "samples" / f"seed-{seed:04d}.wav"
     first, second = [*(path for path in sounds if path.is_file()), made, made][:2]
     ends = ("--from", first, "--to", second)
     return Section(

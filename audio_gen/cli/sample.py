@@ -62,6 +62,7 @@ def sample_command(
     """
     from audio_gen.cli.clips import clip_stems, command_line, ends_note, rate_note, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
+    from audio_gen.cli.originals import newness, originals_of
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
@@ -93,7 +94,8 @@ def sample_command(
     ]
     paths = [out / f"{stem}.wav" for stem in stems]
     with progress("Sampling", count, "clips") as advance:
-        done = write_clips(pipeline, latents, paths, about.__getitem__, advance, batch, how)
+        compare = originals_of(run, pipeline)
+        done, matches = write_clips(pipeline, latents, paths, about.__getitem__, advance, batch, how, compare)
     if grid:
         write_grid(out / GRID_NAME, pipeline, latents, seeds)
     if json_output:
@@ -101,11 +103,15 @@ def sample_command(
             {"path": str(path), "seed": a["seed"], "class": a["class"], "pitch": a["pitch"]}
             for path, a in zip(paths, about, strict=True)
         ]
+        for file, match in zip(files, matches, strict=False):
+            file["original"] = match.to_json()
         emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "notes": notes,
                    "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})  # fmt: skip
     else:
         names = [f"{stems[0]}.wav to {stems[-1]}.wav", *([grid_note(count)] if grid else [])]
         say(f"{count} clips in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
+        if matches:
+            say(newness(matches, [path.name for path in paths]))
 
 
 def _classes(pipeline: "Pipeline", class_name: str | None, per_class: int | None) -> list[str | None]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
 JUDGED = 64  # samples that are made to be judged, and not kept
+NEARNESS = {"close": "to", "copy": "of"}
 STEPS_HEARD = (0, 2, 5, 7)
 # Of the report's curves: the axis, what to know of it, and metrics by name.
 CURVES = {
@@ -68,9 +69,9 @@ def make_showcase(
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
     held_out = _varied(cache.split("val"), RECONSTRUCTIONS)
     with progress("Making clips", SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out), "clips") as advance:
-        samples, latents = _samples(pipeline, out / "samples", seed, advance)
+        samples, latents, paths = _samples(pipeline, run, out / "samples", seed, advance)
         rebuilt, score = _reconstructions(pipeline, cache, held_out, out / "reconstructions", advance)
-        moves = [_between_seeds(pipeline, latents, seed, out / "between-seeds", advance)]
+        moves = [_between_samples(pipeline, latents, paths, out / "between-samples", advance)]
         if len(held_out) > 1:
             moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
     sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES)
@@ -90,11 +91,11 @@ def make_showcase(
         ],
         sections=[
             samples, rebuilt, *moves, _training(run, model), *judged_sections, *_dataset(cache),
-            how_to_go_on(run, model, source, seed, [source / clip.path for clip in held_out]),
+            how_to_go_on(run, model, source, paths[0], [source / clip.path for clip in held_out]),
         ],
     )  # fmt: skip
     return {
-        "samples": SAMPLES,
+        "samples": len(paths),
         "held_out": [one_line(clip.path) for clip in held_out],
         "mel_l1": score,
         "vocoder": pipeline.vocoder.name,
@@ -113,24 +114,38 @@ def _varied(clips: "Sequence[Clip]", count: int) -> "list[Clip]":
     return [clip for _, _, clip in sorted(ranked, key=lambda rank: rank[:2])[:count]]
 
 
-def _samples(pipeline: "Pipeline", out: Path, seed: int, advance: Any) -> "tuple[Section, Latents]":
-    """New clips, spread over the classes."""
-    from audio_gen.cli.clips import command_line, write_clips
+def _samples(
+    pipeline: "Pipeline", run: Path, out: Path, seed: int, advance: Any
+) -> "tuple[Section, Latents, list[Path]]":
+    """New clips that differ, spread over the classes; their points and their files."""
+    from audio_gen.cli.clips import clip_stems, command_line, write_clips
+    from audio_gen.cli.originals import newness, originals_of
     from audio_gen.evaluation.report import Section
+    from audio_gen.generation.distinct import draw_distinct
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.sidecar import describe
 
-    names = pipeline.conditions.classes or (None,)
-    seeds = range(seed, seed + SAMPLES)
-    points = Latents.join([pipeline.latents([s], class_name=names[i % len(names)]) for i, s in enumerate(seeds)])
+    names = (pipeline.conditions.classes or (None,))[:SAMPLES]
+    counts = [len(range(i, SAMPLES, len(names))) for i in range(len(names))]
+    drawn = [draw_distinct(pipeline, n, seed, class_name=name) for name, n in zip(names, counts, strict=True)]
+    # One of each class after the other.
+    turns = sorted((turn, i) for i, some in enumerate(drawn) for turn in range(len(some.seeds)))
+    points = Latents.join([drawn[i].latents[turn] for turn, i in turns])
+    seeds = [drawn[i].seeds[turn] for turn, i in turns]
     about = [
         describe(pipeline, points[i], command=command_line(), seed=s, temperature=1.0) for i, s in enumerate(seeds)
     ]
-    paths = [out / f"seed-{s:04d}.wav" for s in seeds]
-    write_clips(pipeline, points, paths, about.__getitem__, advance)
-    titles = [", ".join([f"seed {a['seed']}", *([a["class"]] if a["class"] else [])]) for a in about]
-    return Section("New sounds", [f"None of these was in the folder. They are in {out.name}/."],
-                   _heard(titles, paths)), points  # fmt: skip
+    paths = [out / f"{stem}.wav" for stem in clip_stems(pipeline, points, seeds)]
+    _, matches = write_clips(pipeline, points, paths, about.__getitem__, advance, compare=originals_of(run, pipeline))
+    advance(SAMPLES - len(paths))
+    told = [
+        f"They are in {out.name}/.",
+        *([f"Of these, {newness(matches, [p.name for p in paths])}."] if matches else []),
+    ]
+    titles = [path.stem for path in paths]
+    for i, match in enumerate(matches):
+        titles[i] += ": new" if match.verdict == "new" else f": {match.verdict} {NEARNESS[match.verdict]} {match.file}"
+    return Section("New sounds", told, _heard(titles, paths)), points, paths
 
 
 def _reconstructions(
@@ -201,8 +216,11 @@ def _between_sounds(
     return _move(pipeline, "From one real sound to another", ends, (clips[0].path, clips[1].path), out, advance)
 
 
-def _between_seeds(pipeline: "Pipeline", latents: "Latents", seed: int, out: Path, advance: Any) -> "Section":
-    ends, names = (latents[0], latents[1]), (f"seed:{seed}", f"seed:{seed + 1}")
+def _between_samples(
+    pipeline: "Pipeline", latents: "Latents", paths: Sequence[Path], out: Path, advance: Any
+) -> "Section":
+    last = min(1, len(paths) - 1)
+    ends, names = (latents[0], latents[last]), (paths[0].stem, paths[last].stem)
     return _move(pipeline, "From one new sound to another", ends, names, out, advance)
 
 

@@ -24,21 +24,22 @@ class Distinct:
         latents: B points, in the order of their seeds.
         seeds: Theirs, B.
         wanted: How many were asked for.
+        temperature: They were drawn with.
     """
 
     latents: Latents
     seeds: list[int]
     wanted: int
+    temperature: float = 1.0
 
     @property
     def shortage(self) -> str | None:
         """What to tell where the model has too few; None where it has enough."""
         if len(self.seeds) >= self.wanted:
             return None
-        return (
-            f"the model has only {len(self.seeds)} sounds of the {self.wanted} asked for that differ to the ear (by "
-            f"{CLEAR_DB:g} dB); --every-seed makes the others too"
-        )
+        sounds = "1 sound" if len(self.seeds) == 1 else f"{len(self.seeds)} sounds"
+        fix = "--every-seed makes the others too" if self.temperature else "--truncation 0.7 gives variety"
+        return f"of {self.wanted} asked for, the model has {sounds} that differ to the ear; {fix}"
 
 
 def draw_distinct(
@@ -82,16 +83,13 @@ def draw_distinct(
         points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
         kept, enough = [], True
         for class_id, quota in quotas.items():
-            rows = torch.nonzero(points.class_id == class_id)[:, 0]
-            some = [int(rows[i]) for i in spread_out(between_mels(mels[rows]), quota, CLEAR_DB)]
+            own = torch.nonzero(points.class_id == class_id)[:, 0]
+            some = [int(own[i]) for i in spread_out(between_mels(mels[own]), quota, CLEAR_DB)]
             kept, enough = kept + some, enough and len(some) == quota
         if enough:
             break
-    return _chosen(points, sorted(kept), seed, count)
-
-
-def _chosen(points: Latents, kept: list[int], seed: int, count: int) -> Distinct:
-    return Distinct(Latents.join([points[i] for i in kept]), [seed + i for i in kept], count)
+    rows = sorted(kept)
+    return Distinct(Latents.join([points[i] for i in rows]), [seed + i for i in rows], count, temperature)
 
 
 def spread_out(apart: Tensor, count: int, least: float) -> list[int]:

@@ -4,10 +4,12 @@
     audio-gen vocode HITS/* --out COPIES
     python recipes/sampler_check/hits.py measure HITS COPIES
 
-`collect` copies hits, evenly from each folder: mono, at most 2 s, the start of the file as it is. `measure` prints, over all
-hits: the share whose first peak rises within 1 ms of the original's time; the error of the energy of the first 5 ms after the
-onset against that of the first 50; the energy before the onset (up to 1 ms before it) against that of the first 50 ms, where the
-original has anything there; the share whose onset lies within 1 ms; the first sample over the peak; `mrmel`.
+`collect` copies hits, evenly from each folder: mono, at most 2 s, the start of the file as it is.
+
+`measure` prints, over all hits: the share whose first peak rises within 1 ms of the original's time; the error of the
+energy of the first 5 ms after the onset against that of the first 50; the energy before the onset (up to 1 ms before it)
+against that of the first 50 ms, where the original has anything there; the share whose onset lies within 1 ms; the first
+sample over the peak.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.onset import lead_samples, onset, rise_sec
 from audio_gen.errors import AudioGenError
 
-RATE, LONGEST_SEC, SHORTEST_SEC, QUIET = 44100, 2.0, 0.05, 0.01
+RATE, LONGEST_SEC, SHORTEST_SEC, QUIET, FIRST_SAMPLE = 44100, 2.0, 0.05, 0.01, 0.005
 SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 
 
@@ -76,6 +78,7 @@ def compared(original: np.ndarray, made: np.ndarray) -> dict[str, float]:
         "rise": abs(rise[0] - rise[1]) <= 0.001, "opening": abs(opening_db(original) - opening_db(made)),
         "before": before_db(made), "before_original": before_db(original),
         "onset": abs(onset(made, RATE) - at) <= 0.001 * RATE, "first": abs(made[0]) / max(1e-9, np.abs(made).max()),
+        "first_original": abs(original[0]) / np.abs(original).max(),
         "mrmel": mrmel(torch.from_numpy(original), torch.from_numpy(made), RATE),
     }  # fmt: skip
 
@@ -89,13 +92,20 @@ def measure(originals: Path, copies: Path) -> None:
         length = min(map(len, pair))
         rows.append(compared(pair[0][:length], np.pad(pair[1][:length], (0, length - len(pair[1][:length])))))
     found = {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
-    print(
-        f"{len(rows)} hits: rise of the first peak within 1 ms {found['rise'].mean():.0%}; energy of the first 5 ms off by "
-        f"{found['opening'].mean():.2f} dB (median {np.median(found['opening']):.2f}); energy before the onset "
-        f"{np.nanmedian(found['before']):.0f} dB in the median (originals {np.nanmedian(found['before_original']):.0f}); "
-        f"onset within 1 ms {found['onset'].mean():.0%}; first sample over peak {np.median(found['first']):.4f} in the "
-        f"median, {(found['first'] > 0.005).mean():.0%} above 0.005; mrmel {found['mrmel'].mean():.3f}"
-    )
+    middle = np.median(found["opening"])
+    lines = {
+        "rise of the first peak within 1 ms": f"{found['rise'].mean():.0%}",
+        "energy of the first 5 ms off by": f"{found['opening'].mean():.2f} dB (median {middle:.2f})",
+        "energy before the onset, median": f"{np.nanmedian(found['before']):.0f} dB"
+        f" (originals {np.nanmedian(found['before_original']):.0f})",
+        "onset within 1 ms": f"{found['onset'].mean():.0%}",
+        "first sample above 0.005 of the peak": f"{(found['first'] > FIRST_SAMPLE).mean():.0%}"
+        f" (originals {(found['first_original'] > FIRST_SAMPLE).mean():.0%})",
+        "mrmel": f"{found['mrmel'].mean():.3f}",
+    }
+    print(f"{len(rows)} hits")
+    for name, value in lines.items():
+        print(f"{name:38s} {value}")
 
 
 def main() -> None:
