@@ -5,7 +5,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,13 @@ from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from audio_gen.bundle_folders import CONFIG_NAME, bundle_folder
 from audio_gen.config import first_preview_due
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_atomic, write_json
 
 BUNDLE_FORMAT = 1
-CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
-BUNDLE_NAME, LAST_NAME = "bundle", "bundle-last"  # in a run's folder: the best step, and the last where it is another
-OLD_BEST_NAME = "bundle-best"  # of earlier versions, whose `bundle` was always the last step
+WEIGHTS_NAME = "model.safetensors"
 INSIDE = "audio_gen"  # the key of the config in a weights file
 LARGE = 1 << 16  # numbers of a tensor; smaller ones are always written, and in full precision
 SHIPPED = Path(__file__).parent / "vocoders"  # bundles that come with the package, by name
@@ -107,23 +105,6 @@ def save_bundle(
     write_atomic(folder / WEIGHTS_NAME, lambda p: p.write_bytes(data))
     write_json(folder / CONFIG_NAME, config)
     return digest
-
-
-def bundle_folder(path: Path) -> Path:
-    """The folder of a bundle: `path` itself, or the bundle of the run there, which is that of its best step."""
-    if (path / CONFIG_NAME).is_file():
-        return path
-    return path / (OLD_BEST_NAME if (path / OLD_BEST_NAME / CONFIG_NAME).is_file() else BUNDLE_NAME)
-
-
-def best_and_last(run: Path) -> dict[str, dict[str, Any]]:
-    """What a run's bundles tell of their training, by their names: the best step, then the last if it is another."""
-    old = (run / OLD_BEST_NAME / CONFIG_NAME).is_file()
-    found = {}
-    for name in (OLD_BEST_NAME, BUNDLE_NAME) if old else (BUNDLE_NAME, LAST_NAME):
-        with suppress(OSError, ValueError, AttributeError):
-            found[name] = json.loads((run / name / CONFIG_NAME).read_text(encoding="utf-8")).get("training") or {}
-    return found
 
 
 def shipped(name: str | Path) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
 BOTTOM = {"errors", "files", "device", "threads", "hints"}
-BASE = BOTTOM | {"config", "checkpoint", "distributed"}
+BASE = BOTTOM | {"bundle_folders", "config", "checkpoint", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
 APPLICATIONS = PARTS | {"training", "training.tasks", "generation", "evaluation", "export"}
@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "hints": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
-    "checkpoint": BOTTOM | {"config", "distributed"},
+    "bundle_folders": set(),
+    "checkpoint": BOTTOM | {"bundle_folders", "config", "distributed"},
     "audio": BASE,
     "models": SOUND,
     "losses": SOUND,

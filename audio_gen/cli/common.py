@@ -86,7 +86,7 @@ def megabytes(size: float) -> str:
 
 def open_run(path: Path, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
     """Load a run or a bundle; of a run that an earlier version made, say which of its bundles that is."""
-    from audio_gen.checkpoint import OLD_BEST_NAME, best_and_last, bundle_folder
+    from audio_gen.bundle_folders import OLD_BEST_NAME, best_and_last, bundle_folder
     from audio_gen.generation.pipeline import Pipeline
 
     pipeline = Pipeline.load(path, vocoder=vocoder, device=device)

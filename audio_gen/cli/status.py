@@ -26,7 +26,7 @@ def status_command(
     """Say how far a run is, whether it works, and what to do."""
     from dataclasses import asdict
 
-    from audio_gen.checkpoint import best_and_last
+    from audio_gen.bundle_folders import best_and_last
     from audio_gen.training.disk import sizes
     from audio_gen.training.health import diagnose
     from audio_gen.training.metrics import read_metrics
@@ -125,7 +125,7 @@ def _state_line(run: Path, entry: dict[str, Any]) -> str:
 
 def _bundle_line(run: Path) -> str:
     """Which step the commands use."""
-    from audio_gen.checkpoint import best_and_last
+    from audio_gen.bundle_folders import best_and_last
     from audio_gen.config import first_preview_due
 
     told = [

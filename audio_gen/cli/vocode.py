@@ -64,7 +64,7 @@ def _sound(vocoder: "Vocoder", mel: "_MelFile | _MelOfSound", name: str, advance
     from audio_gen.errors import CheckpointError
     from audio_gen.generation.vocoders import vocode_blocks
 
-    samples, made, told = vocoder.spec.samples(mel.shape[-1]), 0, 0.0
+    samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
         if not bool(wav.isfinite().all()):
             raise CheckpointError(f"{name}: the vocoder {vocoder.name} made NaN of it; use griffinlim")

@@ -1,6 +1,7 @@
 """New clips of which no two are twins: more are drawn than are wanted, and those too near to another are left out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,9 +38,9 @@ class Distinct:
         """What to tell where the model has too few; None where it has enough."""
         if len(self.seeds) >= self.wanted:
             return None
-        sounds = "1 sound" if len(self.seeds) == 1 else f"{len(self.seeds)} sounds"
+        sounds = "1 sound" if len(self.seeds) == 1 else f"{len(self.seeds)} sounds that differ to the ear"
         fix = "--every-seed makes the others too" if self.temperature else "--truncation 0.7 gives variety"
-        return f"of {self.wanted} asked for, the model has {sounds} that differ to the ear; {fix}"
+        return f"of {self.wanted} asked for, the model has {sounds}; {fix}"
 
 
 def draw_distinct(
@@ -69,18 +70,17 @@ def draw_distinct(
     if count < 1:
         raise ConfigError(f"n ({count}) must be at least 1 clip; try 16")
 
-    def draw(first: int, stop: int) -> Latents:
-        seeds = range(first, min(stop, MAX_SEED + 1))
-        return pipeline.latents(seeds, class_name=class_name, pitch=pitch, temperature=temperature)
-
-    points = draw(seed, seed + count)
+    asked: dict[str, Any] = {"class_name": class_name, "pitch": pitch, "temperature": temperature}
+    points = pipeline.latents(range(seed, seed + count), **asked)
     quotas = {int(c): int((points.class_id == c).sum()) for c in points.class_id.unique()}
     mels = pipeline.decode(points, batch)
     kept: list[int] = []
     for factor in DRAWN:
         extra = count * (factor - 1)
-        more = draw(seed + len(points), seed + count + (min(extra, MOST_AT_FIRST) if factor == DRAWN[0] else extra))
-        points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
+        stop = seed + count + (min(extra, MOST_AT_FIRST) if factor == DRAWN[0] else extra)
+        if seeds := range(seed + len(points), min(stop, MAX_SEED + 1)):
+            more = pipeline.latents(seeds, **asked)
+            points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
         kept, enough = [], True
         for class_id, quota in quotas.items():
             own = torch.nonzero(points.class_id == class_id)[:, 0]

@@ -42,11 +42,6 @@ class Latents:
         rows = slice(key, key + 1 or None) if isinstance(key, int) else key
         return Latents(self.z[rows], self.class_id[rows], self.pitch[rows])
 
-    def distinct(self) -> int:
-        """How many of the points differ from all before them, in latent, class or pitch."""
-        rows = torch.cat([self.z.flatten(1), self.class_id[:, None], self.pitch.nan_to_num(-1)[:, None]], dim=1)
-        return len(rows.unique(dim=0))
-
     def per_layer(self, count: int) -> "Latents":
         """The same points with a latent for each of `count` layers: z (B, D) -> (B, K, D)."""
         z = self.z if self.z.ndim == 3 else self.z[:, None].expand(-1, count, -1)

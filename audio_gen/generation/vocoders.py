@@ -17,7 +17,8 @@ from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.audio.onset import silent_until
 from audio_gen.audio.support import Opening, between_silence, silent_frames
-from audio_gen.checkpoint import CONFIG_NAME, SHIPPED, load_bundle, shipped, shipped_mel
+from audio_gen.bundle_folders import CONFIG_NAME
+from audio_gen.checkpoint import SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from audio_gen.checkpoint import best_and_last
+from audio_gen.bundle_folders import best_and_last
 from audio_gen.errors import CheckpointError
 from audio_gen.training.lock import locked
 from audio_gen.training.progress import read_progress

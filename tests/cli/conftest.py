@@ -9,6 +9,13 @@ import torch
 from audio_gen.cli import app
 
 Run = Callable[..., tuple[str, str]]
+WHOLE = ["--length", "model", "--normalize", "none"]  # clips as long and as loud as the model makes them
+
+
+def clip_of(folder: str, seed: int) -> Path:
+    """The WAV that `sample` made of a seed, whatever its class and note."""
+    (path,) = Path(folder).rglob(f"*-{seed:04d}.wav")
+    return path
 
 
 @pytest.fixture

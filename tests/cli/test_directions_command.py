@@ -10,7 +10,7 @@ import soundfile as sf
 
 from audio_gen.generation import direction_search
 from audio_gen.generation.directions import DIRECTIONS_NAME, read_directions
-from tests.cli.conftest import Run
+from tests.cli.conftest import WHOLE, Run, clip_of
 from tests.generation.models import write_bundle, write_gan_bundle
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
@@ -68,22 +68,23 @@ def test_text_has_a_line_for_each_and_what_to_try(run: Run, plain: Path) -> None
 
 
 def test_a_move_changes_the_sound_and_is_in_the_sidecar(run: Run, made: Path) -> None:
-    run("sample", made, "-n", "1", "--out", "a", *FAST)
-    run("sample", made, "-n", "1", "--out", "b", "--move", "pca1=+1.5", "--move", "pca2=-2", *FAST)
-    before, after = (json.loads(Path(f"{name}/seed-0000.json").read_text()) for name in "ab")
+    run("sample", made, "-n", "1", "--out", "a", *WHOLE, *FAST)
+    run("sample", made, "-n", "1", "--out", "b", "--move", "pca1=+1.5", "--move", "pca2=-2", *WHOLE, *FAST)
+    before, after = (json.loads(clip_of(name, 0).with_suffix(".json").read_text()) for name in "ab")
     assert after["moves"] == {"pca1": 1.5, "pca2": -2.0} and "moves" not in before
     assert after["bundle"] == before["bundle"]
     directions = read_directions(made / DIRECTIONS_NAME)
     step = 1.5 * directions.vectors[directions.index("pca1")] - 2 * directions.vectors[directions.index("pca2")]
     assert [b - a for a, b in zip(before["z"], after["z"], strict=True)] == pytest.approx(step.tolist(), abs=1e-5)
-    sounds = [sf.read(Path(f"{name}/seed-0000.wav"), dtype="int16")[0] for name in "ab"]
+    sounds = [sf.read(clip_of(name, 0), dtype="int16")[0] for name in "ab"]
     assert len(sounds[0]) == len(sounds[1]) and (sounds[0] != sounds[1]).any()
 
 
 def test_a_moved_clip_is_varied_from_where_it_is(run: Run, made: Path) -> None:
     run("sample", made, "-n", "1", "--out", "b", "--move", "pca1=2", *FAST)
-    run("vary", "b/seed-0000.wav", "--amount", "0", "-n", "1", "--out", "v", *FAST)
-    assert Path("v/seed-0000-vary-00.wav").read_bytes() == Path("b/seed-0000.wav").read_bytes()
+    clip = clip_of("b", 0)
+    run("vary", clip, "--amount", "0", "-n", "1", "--out", "v", *FAST)
+    assert Path(f"v/{clip.stem}-vary-00.wav").read_bytes() == clip.read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["gan", "latent_gan"])
@@ -91,7 +92,7 @@ def test_the_same_for_gans(run: Run, kind: str) -> None:
     write_gan_bundle(Path("gan"), kind=kind)
     run("directions", "gan", "-n", "64")
     run("sample", "gan", "-n", "1", "--out", "a", "--move", "pca1=1", *FAST)
-    assert json.loads(Path("a/seed-0000.json").read_text())["moves"] == {"pca1": 1.0}
+    assert json.loads(clip_of("a", 0).with_suffix(".json").read_text())["moves"] == {"pca1": 1.0}
 
 
 def test_a_direction_that_does_nothing_is_told(run: Run, made: Path) -> None:

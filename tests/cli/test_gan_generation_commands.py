@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import sounds
-from tests.cli.conftest import Run
+from tests.cli.conftest import WHOLE, Run, clip_of
 from tests.generation.models import FRAMES, GAN_LAYERS, LATENT_DIM, SPEC, write_bundle, write_gan_bundle
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
@@ -30,32 +30,33 @@ def fails(run: Run, *args: str | Path) -> str:
     return error
 
 
-def about(path: str) -> dict:
+def about(path: str | Path) -> dict:
     return json.loads(Path(path).with_suffix(".json").read_text())
 
 
-def wav(path: str) -> bytes:
+def wav(path: str | Path) -> bytes:
     return Path(path).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["gan", "latent_gan"])
 def test_sample(run: Run, request: pytest.FixtureRequest, kind: str) -> None:
     bundle = request.getfixturevalue(kind)
-    run("sample", bundle, "-n", "3", "--out", "a", *FAST)
+    run("sample", bundle, "-n", "3", "--every-seed", "--out", "a", *FAST)
     run("sample", bundle, "-n", "1", "--seed", "2", "--batch", "1", "--out", "b", *FAST)
-    assert wav("a/seed-0002.wav") == wav("b/seed-0002.wav") != wav("a/seed-0001.wav")
-    assert about("a/seed-0002.wav")["model"] == kind and len(about("a/seed-0002.wav")["z"]) == LATENT_DIM
+    assert wav(clip_of("a", 2)) == wav(clip_of("b", 2)) != wav(clip_of("a", 1))
+    assert about(clip_of("a", 2))["model"] == kind and len(about(clip_of("a", 2))["z"]) == LATENT_DIM
     assert "MIDI 48 to 72" in fails(run, "sample", bundle, "--pitch", "90", "--out", "c", *FAST)
     assert "it knows" in fails(run, "sample", bundle, "--class", "tuba", "--out", "c", *FAST)
 
 
 def test_truncation_is_temperature(run: Run, gan: Path) -> None:
-    args = ["sample", gan, "-n", "2", "--class", "bell", "--pitch", "60", *FAST]
+    args = ["sample", gan, "-n", "2", "--class", "bell", "--pitch", "60", "--every-seed", *FAST]
     run(*args, "--truncation", "0.5", "--out", "a")
     run(*args, "--temperature", "0.5", "--out", "b")
-    assert wav("a/seed-0001.wav") == wav("b/seed-0001.wav") and about("a/seed-0001.wav")["temperature"] == 0.5
+    name = "bell-C4-0001.wav"
+    assert wav(f"a/{name}") == wav(f"b/{name}") and about(f"a/{name}")["temperature"] == 0.5
     run(*args, "--truncation", "0", "--out", "c")
-    assert wav("c/seed-0000.wav") == wav("c/seed-0001.wav") != wav("a/seed-0000.wav")
+    assert wav("c/bell-C4-0000.wav") == wav(f"c/{name}") != wav("a/bell-C4-0000.wav")
 
 
 def test_grid(run: Run, gan: Path) -> None:
@@ -76,15 +77,15 @@ def test_encode_and_go_on_from_it(run: Run, gan: Path) -> None:
     made = about("e/drum-050-100.encoded.wav")
     assert (len(made["z"]), len(made["z"][0]), made["kind"]) == (GAN_LAYERS, LATENT_DIM, "encoded")
     assert made["mel_l1"] == row["mel_l1"] and made["source"] == "drum-050-100.wav"
-    run("vary", "e/drum-050-100.encoded.wav", "--amount", "0", "-n", "1", "--out", "v", *FAST)
+    run("vary", "e/drum-050-100.encoded.wav", "--amount", "0", "-n", "1", "--out", "v", *WHOLE, *FAST)
     assert wav("v/drum-050-100.encoded-vary-00.wav") == wav("e/drum-050-100.encoded.wav")
     _, notes = run("interpolate", gan, "--from", "e/drum-050-100.encoded.wav", "--to", "seed:1", "--steps", "2",
-                   "--out", "i", *FAST)  # fmt: skip
+                   "--out", "i", *WHOLE, *FAST)  # fmt: skip
     assert wav("i/step-00.wav") == wav("e/drum-050-100.encoded.wav") and "search" not in notes
     ends = ["--from", "e/drum-050-100.encoded.wav", "--to", "e/drum-050-100.encoded.wav"]
     assert "MIDI 48 to 72" in fails(run, "interpolate", gan, *ends, "--pitch", "90", "--out", "x", *FAST)
-    run("sample", gan, "-n", "1", "--seed", "1", "--out", "s", *FAST)
-    assert wav("i/step-01.wav") == wav("s/seed-0001.wav")
+    run("sample", gan, "-n", "1", "--seed", "1", "--out", "s", *WHOLE, *FAST)
+    assert wav("i/step-01.wav") == wav(clip_of("s", 1))
 
 
 def test_encode_and_reconstruct_tell_the_same(run: Run, gan: Path, latent_gan: Path, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_interpolate_between_files(run: Run, gan: Path) -> None:
     sounds.write(Path("b.wav"), sounds.noise(0.3))
     Path("b.json").write_text('{"velocity": 3}')  # a user's own
     args = ["interpolate", gan, "--from", "a.wav", "--to", "b.wav", "--steps", "2"]
-    _, notes = run(*args, "--out", "i", *FAST)
+    _, notes = run(*args, "--out", "i", *WHOLE, *FAST)
     assert notes.count("steps of search") == 2 and "b.json: tells no latent" in notes
     run("reconstruct", gan, "a.wav", "b.wav", "--out", "r", *FAST)
     assert wav("i/step-00.wav") == wav("r/a.recon.wav") and wav("i/step-01.wav") == wav("r/b.recon.wav")
@@ -139,25 +140,31 @@ def test_a_latent_of_another_shape_is_told(run: Run, gan: Path, latent_gan: Path
                             (latent_gan, [[0.0] * 8], "1 x 8 numbers, the model has 8;")]:  # fmt: skip
         shutil.rmtree("s", ignore_errors=True)
         run("sample", bundle, "-n", "1", "--out", "s", *FAST)
-        Path("s/seed-0000.json").write_text(json.dumps({**about("s/seed-0000.wav"), "z": z}))
-        assert told in fails(run, "vary", "s/seed-0000.wav", "--out", "v", *FAST)
-        ends = ["--from", "s/seed-0000.wav", "--to", "seed:1"]
+        clip = clip_of("s", 0)
+        clip.with_suffix(".json").write_text(json.dumps({**about(clip), "z": z}))
+        assert told in fails(run, "vary", clip, "--out", "v", *FAST)
+        ends = ["--from", clip, "--to", "seed:1"]
         assert told in fails(run, "interpolate", bundle, *ends, "--out", "v", *FAST)
 
 
 def test_clips_of_a_gan_have_its_length(run: Run, gan: Path) -> None:
     import soundfile
 
-    run("sample", gan, "-n", "1", "--out", "s", *FAST)
-    assert soundfile.info("s/seed-0000.wav").frames == FRAMES * SPEC.hop_length
-    assert "--steps" in fails(run, "encode", gan, "s/seed-0000.wav", "--steps", "-1", "--out", "e", *FAST)
+    run("sample", gan, "-n", "1", "--length", "model", "--out", "s", *FAST)
+    assert soundfile.info(clip_of("s", 0)).frames == FRAMES * SPEC.hop_length
+    assert "--steps" in fails(run, "encode", gan, clip_of("s", 0), "--steps", "-1", "--out", "e", *FAST)
     assert "none.wav" in fails(run, "encode", gan, "none.wav", "--out", "e", *FAST)
 
 
 def test_no_variety_is_told(run: Run, gan: Path) -> None:
-    _, told = run(
-        "sample", gan, "-n", "3", "--truncation", "0", "--class", "drum", "--pitch", "60", "--out", "a", *FAST
-    )
-    assert "all 3 clips are one sound, whatever the seed" in told
+    args = ["sample", gan, "-n", "3", "--truncation", "0", "--class", "drum", "--pitch", "60"]
+    _, told = run(*args, "--out", "a", *FAST)
+    note = "of 3 asked for, the model has 1 sound; --truncation 0.7 gives variety"
+    assert told.splitlines() == [note]
+    assert [path.name for path in Path("a").glob("*.wav")] == ["drum-C4-0000.wav"]
+    out, _ = run(*args, "--out", "j", "--json", *FAST)
+    assert json.loads(out)["notes"] == [note] and len(json.loads(out)["files"]) == 1
+    _, told = run(*args, "--every-seed", "--out", "c", *FAST)
+    assert told == "" and len(list(Path("c").glob("*.wav"))) == 3
     _, told = run("sample", gan, "-n", "3", "--out", "b", *FAST)
-    assert "one sound" not in told
+    assert told == "" and len(list(Path("b").glob("*.wav"))) == 3

@@ -1,6 +1,7 @@
 """sample, interpolate, reconstruct, vocode, vary and quickstart, as a user runs them."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from audio_gen.cli.clips import output_stems
+from audio_gen.cli.clips import note_name, output_stems
+from audio_gen.generation.finish import CUT_FADE_SEC
 from tests import sounds
-from tests.cli.conftest import Run
+from tests.cli.conftest import WHOLE, Run, clip_of
 from tests.generation.models import FRAMES, LATENT_DIM, SPEC, write_bundle
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
@@ -34,15 +36,19 @@ def samples_of(path: Path) -> np.ndarray:
 
 
 def test_sample_gives_the_same_bytes_in_any_batch(run: Run, bundle: Path) -> None:
-    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "a", *FAST)
-    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "b", "--batch", "1", *FAST)
+    plain = ["--every-seed", *WHOLE, *FAST]
+    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "a", *plain)
+    run("sample", bundle, "-n", "5", "--seed", "2", "--out", "b", "--batch", "1", *plain)
+    told = [json.loads(path.read_text()) for path in Path("a").glob("*.json")]
+    assert sorted(about["seed"] for about in told) == list(range(2, 7))
+    stems = [f"{about['class']}-{note_name(about['pitch'])}-{about['seed']:04d}" for about in told]
     names = sorted(path.name for path in Path("a").iterdir())
-    assert names == sorted(f"seed-{i:04d}.{kind}" for i in range(2, 7) for kind in ("wav", "json"))
+    assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("wav", "json"))
     for path in Path("a").glob("*.wav"):
         assert path.read_bytes() == (Path("b") / path.name).read_bytes()
-    run("sample", bundle, "-n", "1", "--seed", "4", "--out", "c", *FAST)
-    assert Path("c/seed-0004.wav").read_bytes() == Path("a/seed-0004.wav").read_bytes()
-    assert len(samples_of(Path("c/seed-0004.wav"))) == FRAMES * SPEC.hop_length
+    run("sample", bundle, "-n", "1", "--seed", "4", "--out", "c", *WHOLE, *FAST)
+    assert clip_of("c", 4).read_bytes() == clip_of("a", 4).read_bytes()
+    assert len(samples_of(clip_of("c", 4))) == FRAMES * SPEC.hop_length
 
 
 @pytest.mark.parametrize("command", ["sample", "interpolate", "encode", "reconstruct", "directions", "status"])
@@ -57,22 +63,23 @@ def test_a_run_that_is_not_there(run: Run, tmp_path: Path, command: str) -> None
 
 def test_sidecar_of_a_sample(run: Run, bundle: Path) -> None:
     out, _ = run("sample", bundle, "-n", "1", "--class", "bell", "--pitch", "60", "--out", "a", "--json", *FAST)
-    about = json.loads(Path("a/seed-0000.json").read_text())
+    about = json.loads(Path("a/bell-C4-0000.json").read_text())
     keys = {"seed", "z", "class", "pitch", "temperature", "bundle", "bundle_path", "model", "vocoder", "sample_rate"}
     assert keys | {"version", "command"} <= set(about) and len(about["z"]) == LATENT_DIM
     assert (about["seed"], about["class"], about["pitch"], about["sample_rate"]) == (0, "bell", 60.0, 22050)
     assert about["command"].startswith("audio-gen sample ") and Path(about["bundle_path"]) == bundle
     told = json.loads(out)
-    assert told["files"] == [{"path": str(Path("a/seed-0000.wav")), "seed": 0, "class": "bell", "pitch": 60.0}]
+    assert told["files"] == [{"path": str(Path("a/bell-C4-0000.wav")), "seed": 0, "class": "bell", "pitch": 60.0}]
     assert told["bundle"] == about["bundle"]
 
 
 def test_results_are_not_replaced_unasked(run: Run, bundle: Path) -> None:
+    two = ["sample", bundle, "-n", "2", "--every-seed", "--out", "a", *FAST]
     run("sample", bundle, "-n", "1", "--out", "a", *FAST)
-    assert "--force" in fails(run, "sample", bundle, "-n", "2", "--out", "a", *FAST)
-    assert not Path("a/seed-0001.wav").exists()
-    run("sample", bundle, "-n", "2", "--out", "a", "--force", *FAST)
-    assert Path("a/seed-0001.wav").exists()
+    assert "--force" in fails(run, *two)
+    assert not list(Path("a").glob("*-0001.wav"))
+    run(*two, "--force")
+    assert clip_of("a", 1).exists()
 
 
 @pytest.mark.parametrize(
@@ -97,12 +104,12 @@ def test_a_missing_run_is_one_line(run: Run) -> None:
 
 
 def test_interpolate_between_seeds_ends_at_the_samples(run: Run, bundle: Path) -> None:
-    run("sample", bundle, "-n", "2", "--seed", "3", "--out", "s", *FAST)
+    run("sample", bundle, "-n", "2", "--seed", "3", "--every-seed", "--out", "s", *WHOLE, *FAST)
     out, _ = run("interpolate", bundle, "--from", "seed:3", "--to", "seed:4", "--steps", "3", "--out", "i",
-                 "--morph", "700ms", "--json", *FAST)  # fmt: skip
+                 "--morph", "700ms", "--json", *WHOLE, *FAST)  # fmt: skip
     assert [Path(p).name for p in json.loads(out)["files"]] == [*(f"step-0{i}.wav" for i in range(3)), "morph.wav"]
-    assert Path("i/step-00.wav").read_bytes() == Path("s/seed-0003.wav").read_bytes()
-    assert Path("i/step-02.wav").read_bytes() == Path("s/seed-0004.wav").read_bytes()
+    assert Path("i/step-00.wav").read_bytes() == clip_of("s", 3).read_bytes()
+    assert Path("i/step-02.wav").read_bytes() == clip_of("s", 4).read_bytes()
     assert len(samples_of(Path("i/morph.wav"))) / 22050 == pytest.approx(0.7, abs=0.02)
     about = json.loads(Path("i/step-01.json").read_text())
     assert (about["from"], about["to"], about["position"]) == ("seed:3", "seed:4", 0.5)
@@ -114,9 +121,12 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
     out, notes = run("reconstruct", bundle, a, b, "--out", "r", "--copy-synthesis", *FAST)
     assert "log-mel L1" in out and "mean of 2" in out and "silence is added" in notes
     assert len(list(Path("r").glob("*.copy.wav"))) == 2
-    run("interpolate", bundle, "--from", a, "--to", b, "--steps", "4", "--out", "i", *FAST)
+    run("interpolate", bundle, "--from", a, "--to", b, "--steps", "4", "--out", "i", *WHOLE, *FAST)
     assert Path("i/step-00.wav").read_bytes() == Path("r/drum-050-100.recon.wav").read_bytes()
-    assert Path("i/step-03.wav").read_bytes() == Path("r/flute-070-100.recon.wav").read_bytes()
+    step, made = samples_of(Path("i/step-03.wav")), samples_of(Path("r/flute-070-100.recon.wav"))
+    assert len(made) == round(0.2 * 22050) < len(step)  # as long as the file, and faded out there
+    same = len(made) - round(CUT_FADE_SEC * 22050)
+    assert (made[:same] == step[:same]).all() and made[:same].any()
     run("interpolate", bundle, "--from", a, "--to", "seed:1", "--steps", "2", "--pitch", "60", "--out", "h", *FAST)
     assert [json.loads(Path(f"h/step-0{i}.json").read_text())["pitch"] for i in range(2)] == [60.0, 60.0]
 
@@ -185,14 +195,15 @@ def test_vocode_refuses_other_arrays(run: Run, array: np.ndarray, told: str) -> 
 
 
 def test_vary_from_a_sidecar(run: Run, bundle: Path) -> None:
-    run("sample", bundle, "-n", "1", "--seed", "9", "--out", "s", *FAST)
-    run("vary", "s/seed-0009.wav", "--amount", "0", "-n", "2", "--out", "same", *FAST)
-    assert Path("same/seed-0009-vary-01.wav").read_bytes() == Path("s/seed-0009.wav").read_bytes()
-    run("vary", "s/seed-0009.wav", "--amount", "0.5", "-n", "2", "--out", "other", *FAST)
-    first, second = (Path(f"other/seed-0009-vary-0{i}.wav").read_bytes() for i in range(2))
-    assert first != second and first != Path("s/seed-0009.wav").read_bytes()
-    run("vary", "other/seed-0009-vary-00.wav", "-n", "1", "--out", "again", *FAST)
-    assert json.loads(Path("again/seed-0009-vary-00-vary-00.json").read_text())["amount"] == 0.3
+    run("sample", bundle, "-n", "1", "--seed", "9", "--class", "bell", "--pitch", "60", "--out", "s", *FAST)
+    clip = Path("s/bell-C4-0009.wav")
+    run("vary", clip, "--amount", "0", "-n", "2", "--out", "same", *FAST)
+    assert Path("same/bell-C4-0009-vary-01.wav").read_bytes() == clip.read_bytes()
+    run("vary", clip, "--amount", "0.5", "-n", "2", "--out", "other", *FAST)
+    first, second = (Path(f"other/bell-C4-0009-vary-0{i}.wav").read_bytes() for i in range(2))
+    assert first != second and first != clip.read_bytes()
+    run("vary", "other/bell-C4-0009-vary-00.wav", "-n", "1", "--out", "again", *FAST)
+    assert json.loads(Path("again/bell-C4-0009-vary-00-vary-00.json").read_text())["amount"] == 0.3
 
 
 def test_vary_tells_what_is_missing(run: Run, bundle: Path, tmp_path: Path) -> None:
@@ -204,12 +215,13 @@ def test_vary_tells_what_is_missing(run: Run, bundle: Path, tmp_path: Path) -> N
     copy = Path(shutil.copytree(bundle, "copy"))
     run("sample", copy, "-n", "1", "--out", "s", *FAST)
     shutil.rmtree(copy)
-    assert "no longer at" in fails(run, "vary", "s/seed-0000.wav", "--out", "w", *FAST)
-    run("vary", "s/seed-0000.wav", "--run", bundle, "-n", "1", "--out", "w", *FAST)
+    clip = clip_of("s", 0)
+    assert "no longer at" in fails(run, "vary", clip, "--out", "w", *FAST)
+    run("vary", clip, "--run", bundle, "-n", "1", "--out", "w", *FAST)
     another = write_bundle(tmp_path / "another", seed=1)
-    _, told = run("vary", "s/seed-0000.wav", "--run", another, "-n", "1", "--out", "u", *FAST)
+    _, told = run("vary", clip, "--run", another, "-n", "1", "--out", "u", *FAST)
     assert "its sound is encoded anew" in told
-    assert "amount (2)" in fails(run, "vary", "s/seed-0000.wav", "--run", bundle, "--amount", "2", "--out", "t", *FAST)
+    assert "amount (2)" in fails(run, "vary", clip, "--run", bundle, "--amount", "2", "--out", "t", *FAST)
 
 
 def test_an_error_is_one_line_of_a_process_too(run_cli: Callable, bundle: Path) -> None:
@@ -249,8 +261,10 @@ def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path, model: st
     assert told["samples"] == 16 and told["mel_l1"] > 0
     assert len(list(Path("q/samples").glob("*.wav"))) == 16
     classes = [json.loads(path.read_text())["class"] for path in sorted(Path("q/samples").glob("*.json"))]
-    assert classes == ["high", "low"] * 8
+    assert classes == ["high"] * 8 + ["low"] * 8  # by name
     page = Path("q/report.html").read_text(encoding="utf-8")
+    heard = re.findall(r"<figcaption>(high|low)-\d{4}", page)
+    assert heard == ["high", "low"] * 8
     assert page.count("<audio") >= 16 + 2 * 5 and "<polyline" in page and "griffinlim" in page
     assert f"A {model.upper()} learned from" in page and f"--model {model} --minutes 60" in page
     run("quickstart", *args)  # finished: only the clips are made again

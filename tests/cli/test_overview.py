@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
 
 from audio_gen.cli.overview import aligned, dbfs, one_of
 from audio_gen.cli.train import TrainTeller, step_line
 from audio_gen.generation.grid import MAX_CLIPS, grid_note
-from audio_gen.generation.latents import Latents
 from tests.cli.conftest import Run
 
 
@@ -77,8 +75,3 @@ def test_losses_are_shown_to_those_who_ask(capsys: pytest.CaptureFixture[str], v
 def test_a_picture_of_some_clips_says_of_how_many() -> None:
     assert grid_note(MAX_CLIPS) == "grid.png"
     assert grid_note(100) == "grid.png (the first 64 of 100 clips)"
-
-
-def test_clips_that_are_one_sound_are_counted_once() -> None:
-    same = Latents(torch.zeros(4, 3), torch.tensor([0, 0, 1, 1]), torch.full((4,), float("nan")))
-    assert same.distinct() == 2 and same[0:2].distinct() == 1

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.checkpoint import best_and_last, load_bundle, save_bundle
+from audio_gen.bundle_folders import best_and_last
+from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.files import write_json
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, clip_of
 from tests.generation.models import write_bundle
 
 
@@ -70,7 +71,8 @@ def test_a_run_of_an_earlier_version_is_loaded_at_its_best_step_and_that_is_said
     assert list(best) == ["bundle-best", "bundle"]
     _, error = run("sample", ended, "-n", "1", "--out", "clips", "--vocoder", "griffinlim")
     assert error.count("an earlier version made this run; its best step (100) is used") == 1
-    assert json.loads(Path("clips/seed-0000.json").read_text())["bundle"] == load_bundle(ended / "bundle-best").digest
+    about = json.loads(clip_of("clips", 0).with_suffix(".json").read_text())
+    assert about["bundle"] == load_bundle(ended / "bundle-best").digest
     _, error = run("sample", ended / "bundle", "-n", "1", "--out", "more", "--vocoder", "griffinlim")
     assert "earlier version" not in error
 

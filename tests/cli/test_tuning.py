@@ -84,7 +84,7 @@ def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:
     class Silence:
         spec = SPEC
 
-        def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+        def __call__(self, mel: torch.Tensor, onset: float | None) -> torch.Tensor:
             return torch.zeros(1, 1, SPEC.samples(mel.shape[-1]))
 
     from audio_gen.generation.vocoders import load_vocoder

@@ -107,7 +107,7 @@ def test_silence_stays_silent(pipeline: Pipeline) -> None:
 
 
 def test_nan_never_leaves_the_model(pipeline: Pipeline) -> None:
-    broken = dataclasses.replace(pipeline, vocoder=lambda mel: mel[:, :1] * math.nan)
+    broken = dataclasses.replace(pipeline, vocoder=lambda mel, onset: mel[:, :1] * math.nan)
     with pytest.raises(CheckpointError, match="made a sound with NaN"):
         broken.sample(1)
 

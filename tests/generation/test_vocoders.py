@@ -70,7 +70,7 @@ def test_long_sounds_in_blocks(frames: int) -> None:
     class Constant:
         name, spec = "constant", SPEC
 
-        def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+        def __call__(self, mel: torch.Tensor, onset: float | None = None) -> torch.Tensor:
             return mel[:, :1].repeat_interleave(SPEC.hop_length, dim=2)
 
     ramp = torch.linspace(0, 1, frames).expand(SPEC.n_mels, -1)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.checkpoint import best_and_last, load_bundle, load_checkpoint, save_checkpoint
+from audio_gen.bundle_folders import best_and_last
+from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.disk import prunable, prune, sizes

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import best_and_last, load_bundle
+from audio_gen.bundle_folders import best_and_last
+from audio_gen.checkpoint import load_bundle
 from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset

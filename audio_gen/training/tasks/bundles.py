@@ -9,17 +9,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from audio_gen import __version__
-from audio_gen.checkpoint import (
-    BUNDLE_NAME,
-    CONFIG_NAME,
-    LAST_NAME,
-    OLD_BEST_NAME,
-    best_and_last,
-    halved,
-    load_bundle,
-    load_checkpoint,
-    save_bundle,
-)  # fmt: skip
+from audio_gen.bundle_folders import BUNDLE_NAME, CONFIG_NAME, LAST_NAME, OLD_BEST_NAME, best_and_last
+from audio_gen.checkpoint import halved, load_bundle, load_checkpoint, save_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.training.engine import Engine

@@ -10,7 +10,8 @@ import torch
 
 from audio_gen import config, distributed
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import BUNDLE_NAME, best_and_last, load_bundle, shipped
+from audio_gen.bundle_folders import BUNDLE_NAME, best_and_last
+from audio_gen.checkpoint import load_bundle, shipped
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from audio_gen import __version__
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import BUNDLE_NAME
+from audio_gen.bundle_folders import BUNDLE_NAME
 from audio_gen.config import RunConfig
 from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.index import inspect_folder
