@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from audio_gen.data.store import Cache
+    from audio_gen.data.store import Cache, Clip
     from audio_gen.evaluation.copies import Match
     from audio_gen.generation.pipeline import Pipeline
 
@@ -20,28 +20,17 @@ class Originals:
     """The training sounds of a run as views, to compare clips with."""
 
     def __init__(self, cache: "Cache", pipeline: "Pipeline") -> None:
-        """Draw the views of up to 4,000 training sounds."""
-        import torch
-
+        """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
         from audio_gen.audio.io import one_line
-        from audio_gen.audio.likeness import view
         from audio_gen.evaluation.copies import HEARD
 
-        learned = cache.split("train")
-        clips = learned[:: max(1, -(-len(learned) // MOST))]
         self._rate, self._heard_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
-        samples = pipeline.samples + cache.sample_rate
-        self._files = [one_line(clip.path) for clip in clips]
-        self._views = torch.stack(
-            [
-                view(
-                    torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))),
-                    cache.sample_rate,
-                    self._heard_sec,
-                ).half()
-                for clip in clips
-            ]
-        )
+        self._longest = pipeline.duration_sec + 1.0
+        learned, kept_out = (_thinned(cache.split(side)) for side in ("train", "val"))
+        self._files = [one_line(clip.path) for clip in learned]
+        self._views = self._drawn(cache, learned)
+        apart = bool(kept_out) and not {clip.offset for clip in kept_out} & {clip.offset for clip in learned}
+        self._kept_out = self._drawn(cache, kept_out) if apart else None
 
     def __call__(self, wavs: "Tensor") -> "list[Match]":
         """Compare clips (B, 1, T) as the vocoder made them."""
@@ -53,6 +42,26 @@ class Originals:
         views = torch.stack([view(wav[0], self._rate, self._heard_sec) for wav in wavs])
         return find_copies(views, self._views, self._files)
 
+    def real_share(self) -> float | None:
+        """Share of the sounds kept out of training that are as near to a training sound as a copy; None without any."""
+        from audio_gen.evaluation.copies import real_share
+
+        return None if self._kept_out is None else real_share(self._views, self._kept_out)
+
+    def _drawn(self, cache: "Cache", clips: "Sequence[Clip]") -> "Tensor":
+        """Views (K, M, L)."""
+        import torch
+
+        from audio_gen.audio.likeness import view
+
+        samples, rate = round(self._longest * cache.sample_rate), cache.sample_rate
+        wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in clips)
+        return torch.stack([view(wav, rate, self._heard_sec).half() for wav in wavs])
+
+
+def _thinned(clips: "Sequence[Clip]") -> "list[Clip]":
+    return list(clips[:: max(1, -(-len(clips) // MOST))])
+
 
 def originals_of(run: Path, pipeline: "Pipeline") -> Originals | None:
     """The training sounds of a run; None where they are no longer there."""
@@ -62,13 +71,16 @@ def originals_of(run: Path, pipeline: "Pipeline") -> Originals | None:
     return Originals(cache, pipeline) if cache is not None and len(cache.split("train")) else None
 
 
-def newness(matches: "Sequence[Match]", names: Sequence[str]) -> str:
-    """How many clips are copies or close to a training sound, and which."""
+def newness(matches: "Sequence[Match]", names: Sequence[str], real_share: float | None = None) -> str:
+    """How many clips are copies or close to a training sound, and which; `real_share` shows the scale."""
     counts = Counter(match.verdict for match in matches)
     if not counts["copy"] and not counts["close"]:
         return f"all {len(matches)} are new: none is close to a sound that the model learned from"
     pairs = [f"{name} of {m.file}" for name, m in zip(names, matches, strict=True) if m.verdict == "copy"]
     more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    told = f"{counts['copy']} of {len(matches)} are copies of training sounds"
+    told = f"{counts['copy']} of {len(matches)} are as near to a training sound as a copy of it"
     told += f" ({', '.join(pairs[:SHOWN])}{more})" if pairs else ""
-    return f"{told}, {counts['close']} are close to one, {counts['new']} are new"
+    told += f", {counts['close']} are close to one, {counts['new']} are new"
+    if pairs and real_share is not None:
+        told += f"; of your own sounds that the model did not learn from, {real_share:.0%} are as near as a copy"
+    return told

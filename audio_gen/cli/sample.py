@@ -111,7 +111,7 @@ def sample_command(
         names = [f"{stems[0]}.wav to {stems[-1]}.wav", *([grid_note(count)] if grid else [])]
         say(f"{count} clips in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
         if matches:
-            say(newness(matches, [path.name for path in paths]))
+            say(newness(matches, [path.name for path in paths], compare.real_share() if compare else None))
 
 
 def _classes(pipeline: "Pipeline", class_name: str | None, per_class: int | None) -> list[str | None]:

@@ -136,12 +136,12 @@ def _samples(
         describe(pipeline, points[i], command=command_line(), seed=s, temperature=1.0) for i, s in enumerate(seeds)
     ]
     paths = [out / f"{stem}.wav" for stem in clip_stems(pipeline, points, seeds)]
-    _, matches = write_clips(pipeline, points, paths, about.__getitem__, advance, compare=originals_of(run, pipeline))
+    compare = originals_of(run, pipeline)
+    _, matches = write_clips(pipeline, points, paths, about.__getitem__, advance, compare=compare)
     advance(SAMPLES - len(paths))
-    told = [
-        f"They are in {out.name}/.",
-        *([f"Of these, {newness(matches, [p.name for p in paths])}."] if matches else []),
-    ]
+    told = [f"They are in {out.name}/."]
+    if compare:
+        told.append(f"Of these, {newness(matches, [path.name for path in paths], compare.real_share())}.")
     titles = [path.stem for path in paths]
     for i, match in enumerate(matches):
         titles[i] += ": new" if match.verdict == "new" else f": {match.verdict} {NEARNESS[match.verdict]} {match.file}"

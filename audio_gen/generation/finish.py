@@ -109,7 +109,11 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
     if how.length == "sound":
         begin, end = max(0, onset(x, rate) - lead_samples(rate)), min(len(x), sounding + fade)
     x = x[begin:end].copy()
-    _fade_out(x, round(CUT_FADE_SEC * rate) if cut else fade)
+    if cut:
+        _fade_out(x, round(CUT_FADE_SEC * rate))
+        if how.length == "sound":  # a soft one fades below the end well before the file does
+            x = x[: sound_end(x, how.tail_db) + fade].copy()
+    _fade_out(x, fade)
     fade_in(x, rate)
     wav = torch.from_numpy(x)[None]
     gain_db = _gain_db(wav, rate, how.normalize)

@@ -7,8 +7,8 @@
 `collect` copies hits, evenly from each folder: mono, at most 2 s, the start of the file as it is.
 
 `measure` prints, over all hits: the share whose first peak rises within 1 ms of the original's time; the error of the
-energy of the first 5 ms after the onset against that of the first 50; the energy before the onset (up to 1 ms before
-it) against that of the first 50 ms, where the original has anything there; the share whose onset lies within 1 ms; the
+energy of the first 5 ms after the onset against that of the first 50; the energy before the onset (up to 1 ms before)
+against that of the first 50 ms, where the original has anything there; the share whose onset lies within 1 ms; the
 first sample over the peak.
 """
 

@@ -21,6 +21,7 @@ from audio_gen.training.task import Preview
 
 MIN_PITCHED_SHARE = 0.5
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
+START_STRENGTH = 0.5
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
 QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 1, 4
 
@@ -75,6 +76,11 @@ class MelData:
         numbers = train.cache.numbers("train")
         self.sounds = torch.from_numpy(numbers[first_of_each(train.clips, ["offset"])])  # one clip for each
         self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
+
+    @property
+    def start_strength(self) -> float:
+        """Strength of the changes in whose directions a mapping starts: few sounds need more around them."""
+        return START_STRENGTH * auto_strength(len(self.train))
 
     def conditions(self, batch: Batch) -> Conditions:
         """Class and pitch, or none where the model is not conditioned on them."""

@@ -37,6 +37,7 @@ from audio_gen.training.tasks.source import (
     move_aside,
     open_source,
     warn_of_few,
+    warn_of_long,
 )  # fmt: skip
 from audio_gen.training.tasks.start import check_preroll
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
@@ -181,6 +182,7 @@ def _train_on(
             tell({"kind": "note", "text": note})
     if task.makes_clips:
         warn_of_few(cache, tell)
+        warn_of_long(cache, train_samples - task.preroll, tell)
     task.initialise(train)
     if init is not None:
         bundle = load_bundle(init if init.exists() else shipped(init) or init)

@@ -22,6 +22,7 @@ from audio_gen.training.occasions import Event
 
 SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
+LONG_SHARE = 0.1
 
 
 def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
@@ -112,6 +113,18 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
             {"kind": "note", "text": f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made "
              "of them will be much like these: add sounds, or put them into another class"}
         )  # fmt: skip
+
+
+def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None]) -> None:
+    """Say so where more than a tenth of the sounds are longer than the model's clip of so many samples."""
+    lengths = cache.split("train").column("samples")
+    if (long := int((lengths > samples).sum())) <= LONG_SHARE * len(lengths):
+        return
+    enough = np.ceil(10 * np.quantile(lengths, 1 - LONG_SHARE) / cache.sample_rate) / 10
+    model_sec = samples / cache.sample_rate
+    told = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
+    fix = f"--set data.segment_sec={enough:.1f} takes nine of ten whole, and is slower"
+    tell({"kind": "note", "text": f"{told}; {fix}"})
 
 
 def move_aside(run: Path) -> Path:
