@@ -74,6 +74,16 @@ def test_a_sound_that_the_model_cuts_off_is_faded_longer_and_said_so(length: str
     assert (done.wav[0, 1 - CUT_FADE :].abs() < wav[0, 1 - CUT_FADE :].abs()).all() and done.wav[0, -1] == 0
 
 
+def test_a_soft_end_that_is_cut_off_fades_below_the_tail_before_the_model_ends() -> None:
+    wav = hit(t60=round(1.05 * (RATE - BEGIN)))  # still 57 dB below its peak at the end
+    done = finish(wav, RATE, Finish(normalize="none"))
+    assert done.cut and done.wav[0, -1] == 0
+    longest = RATE - (BEGIN - LEAD)
+    assert longest - CUT_FADE < done.wav.shape[1] < longest
+    assert sound_end(done.wav[0].numpy()) >= done.wav.shape[1] - FADE - 1
+    assert finish(wav, RATE, Finish(normalize="none", length="model")).wav.shape[1] == RATE
+
+
 def test_the_length_of_the_model_is_kept_where_it_is_asked_for() -> None:
     done = finish(hit(), RATE, Finish(normalize="none", length="model"))
     assert done.wav.shape == (1, RATE) and done.begin_sec == 0 and not done.cut
