@@ -40,8 +40,8 @@ class Opening:
 
     def gate(self, samples: int) -> Tensor:
         """Factors (T,) of the wave: 0 before the onset, 1 after it, a raised cosine between."""
-        opened = (torch.arange(samples) - self.onset) / self.sample_rate + LEAD_SEC
-        return 0.5 - 0.5 * torch.cos(torch.pi * (opened / RISE_SEC).clamp(0, 1))
+        opened = (torch.arange(samples, dtype=torch.float64) - self.onset) / self.sample_rate + LEAD_SEC
+        return 0.5 - 0.5 * torch.cos(torch.pi * (opened / RISE_SEC).clamp(0, 1)).float()
 
     def first_frame(self, stft: STFT, decimation: int = 1) -> int:
         """Number of the first frame that holds enough of the sound; it may lie outside."""

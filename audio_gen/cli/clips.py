@@ -49,17 +49,22 @@ def command_line() -> str:
 
 def output_stems(files: Iterable[Path]) -> list[str]:
     """One name for each file, without suffix and not too long; equal names from several folders are numbered."""
+    return distinct_names(file.stem for file in files)
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Names that are not too long and of which no two are equal but for case; equal ones are numbered."""
     used: set[str] = set()
-    stems = []
-    for file in files:
-        short = os.fsencode(file.stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip"
-        stem, number = short, 1
-        while stem.casefold() in used:
+    found = []
+    for name in names:
+        short = os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip"
+        other, number = short, 1
+        while other.casefold() in used:
             number += 1
-            stem = f"{short}-{number}"
-        used.add(stem.casefold())
-        stems.append(stem)
-    return stems
+            other = f"{short}-{number}"
+        used.add(other.casefold())
+        found.append(other)
+    return found
 
 
 def with_sidecars(stems: Iterable[str]) -> list[str]:
@@ -122,10 +127,14 @@ def clip_stems(pipeline: "Pipeline", points: "Latents", seeds: Sequence[int], fo
         seeds: Theirs, B.
         folders: Put each class into a folder of its own.
     """
+    kinds = distinct_names(
+        "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in name).strip(". ") or "class"
+        for name in pipeline.conditions.classes
+    )
     stems = []
     for i, seed in enumerate(seeds):
-        name, pitch = pipeline.conditions.class_name(int(points.class_id[i])), float(points.pitch[i])
-        kind = "" if name is None else "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in name).strip(". ")
+        class_id, pitch = int(points.class_id[i]), float(points.pitch[i])
+        kind = kinds[class_id] if class_id >= 0 else ""
         parts = [kind or "seed", *([note_name(pitch)] if pitch == pitch else []), f"{seed:04d}"]
         stems.append(f"{kind}/{'-'.join(parts)}" if folders and kind else "-".join(parts))
     return stems

@@ -163,7 +163,8 @@ def _reconstructions(
         made = pipeline.decode(real)
         drawn = pipeline.decode(pipeline.latents([i], class_name=pipeline.conditions.class_name(int(real.class_id[0]))))
         mel = pipeline.mel(wav)
-        errors.append(log_mel_l1(mel, made[0], min(-(-clip.samples // pipeline.spec.hop_length), mel.shape[1])))
+        sounding = wav.shape[-1] - pipeline.begin(wav) + pipeline.preroll
+        errors.append(log_mel_l1(mel, made[0], min(-(-sounding // pipeline.spec.hop_length), mel.shape[1])))
         voices = {
             "real": wav,
             "vocoder alone": pipeline.vocode(mel[None])[0],
@@ -277,10 +278,12 @@ def _dataset(cache: "Cache") -> "list[Section]":
 
 
 def _encoded(pipeline: "Pipeline", cache: "Cache", clip: "Clip") -> "tuple[Latents, Tensor]":
-    """The latent of a clip and its sound (1, T)."""
+    """The latent of a clip and its sound (1, T), which begins where the model's clip of it does."""
     import torch
 
-    wav = torch.from_numpy(cache.read(clip, 0, min(clip.samples, pipeline.samples)))[None]
+    most = pipeline.samples + cache.sample_rate  # with the silence before the sound
+    wav = torch.from_numpy(cache.read(clip, 0, min(clip.samples, most)))[None]
+    wav = wav[:, max(0, pipeline.begin(wav)) :][:, : pipeline.samples]
     conditions = pipeline.conditions
     condition = conditions.known_class([clip.class_name]), conditions.known_pitch([clip.pitch])
     return pipeline.encode(pipeline.mel(wav), *condition), wav

@@ -33,7 +33,7 @@ class EncodedFile:
         frames: How many of the frames of `mel` are its own; the rest is silence.
         latents: Its latent, a set of one.
         begin: The sample of the file, at the model's rate, with which the model's clip begins; it may be negative.
-        length: Samples of the file at that rate.
+        length: Samples of the file at that rate, up to the end of its sound.
         note: What happened to it on the way, for the user; None if nothing did.
         search: How a GAN's latent was found; None for a VAE, whose encoder tells it.
     """
@@ -79,7 +79,7 @@ def encode_file(
     conditions = pipeline.conditions
     given = conditions.class_id(class_name), conditions.pitch(pitch)
     # Up to half a second of silence before the sound is kept, and left out by `mel`.
-    wav, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
+    wav, start, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
     label = file_label(path)
     class_id = conditions.known_class([label.class_name, path.absolute().parent.name])
     class_id = given[0] if class_id == UNKNOWN_CLASS else class_id
@@ -90,10 +90,11 @@ def encode_file(
     sounding = length - begin + pipeline.preroll
     frames = min(-(-sounding // pipeline.spec.hop_length), pipeline.model.frames)
     note = pipeline.length_note(one_line(path.name), length - max(0, begin))
+    place = start + begin, start + length
     if isinstance(pipeline.model, VAE):
-        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), begin, length, note)
+        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), *place, note)
     found = invert(pipeline, mel, *condition, steps=steps, frames=frames)
-    return EncodedFile(path, mel, frames, found.latents, begin, length, note, found)
+    return EncodedFile(path, mel, frames, found.latents, *place, note, found)
 
 
 def starting_point(
@@ -144,7 +145,7 @@ def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
     return Latents.one(sidecar.z, pipeline.conditions.class_id(sidecar.class_name), pitch)
 
 
-def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int]:
+def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int, int]:
     """The beginning of a file, repaired and with long silences cut as for training.
 
     Args:
@@ -153,18 +154,18 @@ def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int]
         samples: How many are wanted at most.
 
     Returns:
-        wav (1, T) with T up to `samples`, and how long the whole sound is at that rate.
+        wav (1, T) with T up to `samples`, where in the file it starts, and how long the whole sound is, at that rate.
     """
     m = measure(path)
     if not m.frames:
         raise AudioFileError(f"{one_line(path)}: holds no samples; give a file with sound")
     start, stop = sound_extent(m)
-    length = -(-(stop - start) * sample_rate // m.sample_rate)
+    length, begin = -(-(stop - start) * sample_rate // m.sample_rate), round(start * sample_rate / m.sample_rate)
     # A little more than is needed, so that the resampler's end is not heard.
     stop = min(stop, start + -(-samples * m.sample_rate // sample_rate) + m.sample_rate // 10)
     blocks = resample_blocks(blocks_between(path, m, start, stop), m.sample_rate, sample_rate)
     wav = np.concatenate([*blocks, np.zeros(0, np.float32)])[:samples] / max(m.peak, 1.0)
-    return torch.from_numpy(wav.astype(np.float32))[None], length
+    return torch.from_numpy(wav.astype(np.float32))[None], begin, length
 
 
 def file_label(path: Path) -> Label:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from audio_gen.audio.onset import onset
+from audio_gen.audio.support import silent_frames
 from audio_gen.cli.clips import note_name, output_stems
 from audio_gen.generation.finish import CUT_FADE_SEC
 from tests import sounds
@@ -144,6 +146,22 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
 def test_interpolate_tells_what_is_wrong(run: Run, bundle: Path, args: list[str], told: str) -> None:
     assert told in fails(run, "interpolate", bundle, "--out", "a", *args, *FAST)
     assert not Path("a").exists()
+
+
+@pytest.mark.parametrize("before", [0, 441, 22050])
+def test_reconstructions_are_as_late_and_as_long_as_their_files(run: Run, bundle: Path, before: int) -> None:
+    aligned = Path(shutil.copytree(bundle, "aligned"))
+    config = json.loads((aligned / "config.json").read_text())
+    (aligned / "config.json").write_text(json.dumps({**config, "preroll": SPEC.samples(silent_frames(SPEC))}))
+    samples = np.arange(3000)
+    hit = np.where(samples % 2, -0.5, 0.5) * np.exp(-samples / 500)
+    sounds.write(Path("hit.wav"), np.concatenate([np.zeros(before), hit]))
+    run("reconstruct", aligned, "hit.wav", "--copy-synthesis", "--out", "r", *FAST)
+    for kind in ("recon", "copy"):
+        made = samples_of(Path(f"r/hit.{kind}.wav")) / 2**15
+        assert len(made) == before + 3000 and abs(onset(made, 22050) - before) <= 0.0005 * 22050
+        assert json.loads(Path(f"r/hit.{kind}.json").read_text())["normalize"] == "none"
+    assert json.loads(Path("r/hit.copy.json").read_text())["gain_db"] == 0
 
 
 def test_reconstruct_json_and_equal_names(run: Run, bundle: Path) -> None:

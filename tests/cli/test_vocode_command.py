@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.support import silent_frames
+from audio_gen.audio.onset import onset
+from audio_gen.audio.support import LEAD_SEC, silent_frames
 from audio_gen.cli.vocode import _MelFile, _MelOfSound
 from audio_gen.generation import vocoders
 from audio_gen.generation.vocoders import load_vocoder, vocode_long
@@ -120,3 +121,20 @@ def test_a_long_sound_is_written_whole(run: Run) -> None:
     assert rate == SPEC.sample_rate and len(made) == 4 * rate
     loud = np.sqrt((made[: len(made) // 1024 * 1024].reshape(-1, 1024) ** 2).mean(axis=1))
     assert loud[2:-2].min() > 0.2 and [path.name for path in Path("v").iterdir()] == ["tone.vocoded.wav"]
+
+
+@pytest.mark.parametrize("before", [0, 2205, 50_000])
+def test_a_sound_keeps_its_length_and_its_time(run: Run, before: int) -> None:
+    samples = np.arange(3001)
+    hit = np.where(samples % 2, -0.5, 0.5) * np.exp(-samples / 500)
+    sounds.write(Path("hit.wav"), np.concatenate([np.zeros(before), hit]))
+    run("vocode", "hit.wav", "--out", "v", *FAST)
+    made, rate = sf.read("v/hit.vocoded.wav")
+    assert len(made) == before + 3001
+    assert abs(onset(made, rate) - before) <= LEAD_SEC * rate
+    assert not made[: max(0, before - round(0.001 * rate))].any()
+
+
+def test_a_mel_has_no_onset(tmp_path: Path) -> None:
+    np.save(tmp_path / "mel.npy", log_mel())
+    assert _MelFile(tmp_path / "mel.npy", CPU).onset is None

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -47,6 +49,24 @@ def test_bands_move_only_when_asked(shift: bool, moves: bool) -> None:
         mel, torch.full((32,), 10), torch.Generator().manual_seed(0), strength=1.0, floor=FLOOR, shift_bands=shift
     )
     assert bool((made.mean(2).argmax(1) != 10).any()) == moves
+
+
+@pytest.mark.parametrize("onset", [4.0, 4.3])
+def test_onsets_stay_where_they_are_at_every_speed(onset: float) -> None:
+    first = math.ceil(onset)
+    mel = torch.full((64, 20, 40), -11.5)
+    mel[:, :, first:30] = torch.linspace(0, -4, 30 - first)
+    made, frames = augment_mel(
+        mel, torch.full((64,), 30), torch.Generator().manual_seed(0), strength=1.0, floor=FLOOR, shift_bands=False,
+        onset=onset,
+    )  # fmt: skip
+    begins = (made > FLOOR).float().argmax(2)
+    assert (begins >= math.floor(onset)).all() and (begins <= first).all()
+    speed = (30 - onset) / (frames - onset)
+    assert speed.min() < 0.85 and speed.max() > 1.15
+    if onset == first:
+        change = made[:, :, first] - mel[:, :, first]  # gain and tilt alone: a straight line over the bands
+        torch.testing.assert_close(change.diff(n=2), torch.zeros(64, 18), atol=1e-4, rtol=0)
 
 
 def test_linear_reading_by_hand() -> None:

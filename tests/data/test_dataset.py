@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from audio_gen.audio.onset import lead_samples, onset, sound_end
 from audio_gen.data.cache import Cache, CacheOptions, build_cache
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.prefetch import Prefetcher
@@ -91,6 +92,67 @@ def test_crops(cache: Cache) -> None:
     anywhere = dataset(cache)
     note = [b.wav[b.index == 0] for b in (anywhere.batch(s, 10) for s in range(3))]
     assert not torch.equal(note[0], note[1]) and not torch.equal(note[1], note[2])
+
+
+PREROLL, LEAD = 512, lead_samples(RATE)
+
+
+def hit(before: int, samples: int = 3000) -> np.ndarray:
+    """Silence, then full level that decays."""
+    x = np.where(np.arange(samples) % 2, -0.5, 0.5) * np.exp(-np.arange(samples) / 500)
+    return np.concatenate([np.zeros(before), x]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def hits(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    """Hits after 0 to 800 samples of silence, a short one, and 3 s of noise."""
+    folder = tmp_path_factory.mktemp("hits")
+    for before in (0, 5, LEAD, 300, 800):
+        sounds.write(folder / "in" / f"hit-{before:03d}.wav", hit(before))
+    sounds.write(folder / "in" / "long.wav", sounds.noise(sec=3, seed=9))
+    return build_cache(folder / "in", folder / "cache", sample_rate=RATE, options=CacheOptions(val_fraction=0))
+
+
+def test_behind_a_preroll_all_onsets_are_at_one_sample(hits: Cache) -> None:
+    for data in (dataset(hits, crop=crop, preroll=PREROLL) for crop in ("start", "random")):
+        (batch,) = data.fixed_batches(10)
+        assert not batch.wav[..., :PREROLL].any()
+        for row, number in enumerate(batch.index.tolist()):
+            clip, wav = hits.clips[number], batch.wav[row, 0].numpy()
+            if clip.path == "long.wav":
+                continue
+            # Where there is no silence before a hit, its own first samples are faded in.
+            before = onset(hits.read(clip), RATE)
+            assert 0 <= onset(wav, RATE) - (PREROLL + LEAD) <= (2 if before < LEAD else 0)
+            assert batch.length[row] == clip.samples - before + LEAD + PREROLL
+            assert sound_end(wav) <= batch.length[row]
+            own = wav[PREROLL + LEAD + 20 :][:500]
+            np.testing.assert_array_equal(own, hits.read(clip, before + 20, 500))
+        again = next(data.fixed_batches(10))
+        assert same(batch, again)
+
+
+def test_without_a_preroll_clips_begin_as_they_are(hits: Cache) -> None:
+    (batch,) = dataset(hits, crop="start").fixed_batches(10)
+    for row, number in enumerate(batch.index.tolist()):
+        np.testing.assert_array_equal(batch.wav[row, 0], hits.read(hits.clips[number], 0, SEGMENT))
+
+
+def test_random_crops_of_long_clips_have_a_preroll(hits: Cache) -> None:
+    data, starts = dataset(hits, crop="start", preroll=PREROLL), set()
+    fade = PREROLL + round(0.001 * RATE)
+    for step in range(8):
+        batch = data.batch(step, len(data))
+        for row in range(len(data)):
+            number, start = data._draw(step * len(data) + row)
+            clip = hits.clips[number]
+            if clip.path == "long.wav":
+                starts.add(start)
+                wav = batch.wav[row, 0].numpy()
+                assert not wav[: PREROLL + 1].any() and batch.length[row] == SEGMENT
+                expected = hits.read(clip, start + fade - PREROLL, SEGMENT - fade)
+                np.testing.assert_array_equal(wav[fade:], expected)
+    assert len(starts) == 8
 
 
 def test_fixed_batches(cache: Cache) -> None:

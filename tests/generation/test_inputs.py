@@ -48,12 +48,14 @@ def test_pitch_is_heard_where_nothing_tells_it(pipeline: Pipeline, plain: Pipeli
 
 def test_reading_as_training_does(tmp_path: Path) -> None:
     late = np.concatenate([np.zeros(2 * 22050, np.float32), sounds.sine(sec=1)])
-    wav, length = read_start(sounds.write(tmp_path / "late.wav", late), 22050, 4096)
+    wav, start, length = read_start(sounds.write(tmp_path / "late.wav", late), 22050, 4096)
     assert wav.shape == (1, 4096) and float(wav.abs().max()) > 0.3  # the silence before it is cut to 50 ms
-    assert length == pytest.approx(1.05 * 22050, rel=0.02)
-    loud, _ = read_start(sounds.write(tmp_path / "loud.wav", 4 * sounds.sine(), subtype="FLOAT"), 22050, 4096)
-    assert float(loud.abs().max()) == pytest.approx(1, abs=0.01)
-    fast, length = read_start(sounds.write(tmp_path / "fast.wav", sounds.sine(sample_rate=48000), 48000), 22050, 4096)
+    assert length == pytest.approx(1.05 * 22050, rel=0.02) and start + length == len(late)
+    loud, start, _ = read_start(sounds.write(tmp_path / "loud.wav", 4 * sounds.sine(), subtype="FLOAT"), 22050, 4096)
+    assert float(loud.abs().max()) == pytest.approx(1, abs=0.01) and start == 0
+    fast, _, length = read_start(
+        sounds.write(tmp_path / "fast.wav", sounds.sine(sample_rate=48000), 48000), 22050, 4096
+    )
     assert fast.shape == (1, 4096) and length == 11025
     with pytest.raises(AudioFileError):
         read_start(tmp_path / "none.wav", 22050, 4096)

@@ -1,11 +1,13 @@
 """Choosing a vocoder, and sounds that are too long to go through at once."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.support import LEAD_SEC
 from audio_gen.checkpoint import save_bundle
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.generation.vocoders import OVERLAP_FRAMES, load_vocoder, vocode_long
@@ -76,6 +78,33 @@ def test_long_sounds_in_blocks(frames: int) -> None:
     ramp = torch.linspace(0, 1, frames).expand(SPEC.n_mels, -1)
     wav = vocode_long(Constant(), ramp, block_frames=64)
     torch.testing.assert_close(wav[0], ramp[0].repeat_interleave(SPEC.hop_length))
+
+
+PRESETS = ["44khz_128band_512x", "22khz_80band_256x"]  # the network's own, and one of half its rate
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("choice", ["griffinlim:1", "small:0", "small:1"])
+def test_before_an_onset_there_is_silence(choice: str, preset: str) -> None:
+    spec = MelSpec.preset(preset)
+    wav, at = torch.zeros(1, spec.samples(40)), spec.samples(20) + 100
+    wav[:, at:] = 0.3 * torch.randn(wav.shape[1] - at, generator=torch.Generator().manual_seed(0))
+    mel, vocoder = MelFrontEnd(spec)(wav[None]), load_vocoder(choice, spec)
+    made = vocoder(mel, at)
+    assert made.shape == (1, 1, wav.shape[1]) and torch.equal(vocoder(mel.repeat(2, 1, 1), at)[1:], made)
+    silent = at - math.ceil(LEAD_SEC * spec.sample_rate)
+    assert not made[..., :silent].any() and float(made[..., at : at + 500].abs().max()) > 0.1
+    assert float(vocoder(mel)[..., :silent].abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("block_frames", [16, 32, 64])
+def test_blocks_before_an_onset_are_silent(block_frames: int) -> None:
+    wav, at = torch.zeros(1, SPEC.samples(150)), SPEC.samples(70) + 30
+    wav[:, at:] = 0.3 * torch.sin(torch.arange(wav.shape[1] - at) / 4)
+    mel = MelFrontEnd(SPEC)(wav[None])[0]
+    made = vocode_long(load_vocoder("griffinlim:2", SPEC), mel, block_frames, onset=at)
+    assert made.shape == wav.shape and not made[:, : at - math.ceil(LEAD_SEC * SPEC.sample_rate)].any()
+    assert float(made[:, at : at + 200].abs().max()) > 0.1
 
 
 def test_real_sound_through_blocks() -> None:

@@ -463,7 +463,9 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
     cache = open_source(folder, tmp_path / "run", settings, spec, lambda event: None)
     task = TASKS[model][1](settings, spec, cache)
     for side in ("train", "val"):
-        data = ClipDataset(cache, split=side, segment_samples=task.segments()[0], seed=0, crop="start")
+        data = ClipDataset(
+            cache, split=side, segment_samples=task.segments()[0], seed=0, crop="start", preroll=task.preroll
+        )
         if side == "train":
             task.initialise(data)
         for batch in data.fixed_batches(64):

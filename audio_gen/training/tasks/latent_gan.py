@@ -69,6 +69,11 @@ class LatentGANTask(MappedTask):
         for name, (theirs, mine) in wanted.items():
             if theirs != mine:
                 raise ConfigError(f"vae ({self.config.vae}): {name} {theirs} there, {mine} here; {HOW}")
+        theirs, mine = ("align" if preroll else "keep" for preroll in (vae.config.get("preroll"), self.mels.preroll))
+        if theirs != mine:
+            raise ConfigError(
+                f"vae ({self.config.vae}): data.onset {theirs} there, {mine} here; add --set data.onset={theirs}"
+            )
 
     def initialise(self, train: ClipDataset) -> None:
         """Encode training clips, augmented, and let the mapping begin as the density of their latents."""
