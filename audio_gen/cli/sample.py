@@ -108,8 +108,10 @@ def sample_command(
         emit_json({"files": files, "pictures": [str(out / name) for name in pictures], "notes": notes,
                    "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})  # fmt: skip
     else:
-        names = [f"{stems[0]}.wav to {stems[-1]}.wav", *([grid_note(count)] if grid else [])]
-        say(f"{count} clips in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
+        between = "" if count < 3 else ".. "
+        named = f"{stems[0]}.wav" if count == 1 else f"{stems[0]}.wav, {between}{stems[-1]}.wav"
+        names = [named, *([grid_note(count)] if grid else [])]
+        say(f"{count} {'clip' if count == 1 else 'clips'} in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
         if matches:
             say(newness(matches, [path.name for path in paths], compare.real_share() if compare else None))
 
