@@ -18,6 +18,7 @@ COMPARED = round(VIEW_SEC / HOP_SEC)
 FRAMES = COMPARED + 2 * SHIFTS
 ROWS_AT_ONCE = 64
 DB_PER_NAT = 20 / math.log(10)
+POOLED = (2, 4)  # bands and frames that become one cell where many mels are compared
 COARSE = (4, 8)  # bands and frames that become one cell when the nearest are looked for
 SHORTLIST = 32
 
@@ -109,11 +110,14 @@ def nearest(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:
 def between_mels(mels: Tensor) -> Tensor:
     """Compare log-mels (N, M, L) of one model, whose onsets lie at one frame, as `distances` compares sounds.
 
+    Cells are averaged over 2 bands and 4 frames, which takes an eighth of the time; pairs come out nearer for it.
+
     Returns:
         Distances (N, N) in dB.
     """
     levels = DB_PER_NAT * mels[..., : round(VIEW_SEC / HOP_SEC)].float()
-    levels = (levels - levels.amax(dim=(1, 2), keepdim=True) - FLOOR_DB).clamp(min=0).flatten(1)
+    levels = (levels - levels.amax(dim=(1, 2), keepdim=True) - FLOOR_DB).clamp(min=0)
+    levels = F.avg_pool2d(levels[:, None], POOLED, ceil_mode=True).flatten(1)
     heard = (levels > 0).to(levels.dtype)
     return torch.cat([_mean_difference(part, levels, heard) for part in levels.split(ROWS_AT_ONCE)])
 

@@ -11,10 +11,9 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline
 
-TWINS_DB = 1.0  # mean difference of log-mels that is not heard
-CLEAR_DB = 1.5  # that clips are to have: a vocoder and another view of them may take some away
-DRAWN = (2, 8)  # times as many clips as are wanted: at first, and where too few of these differ
-MOST_AT_FIRST = 512  # drawn beyond those wanted
+CLEAR_DB = 1.5  # of log-mel between two clips; 1 is not heard, and a vocoder may take some away
+# Times as many clips as are wanted, and the most beyond these: at first, and where too few of them differ.
+DRAWN = ((2, 512), (8, 2048))
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,8 @@ def draw_distinct(
     quotas = {int(c): int((points.class_id == c).sum()) for c in points.class_id.unique()}
     mels = pipeline.decode(points, batch)
     kept: list[int] = []
-    for factor in DRAWN:
-        extra = count * (factor - 1)
-        stop = seed + count + (min(extra, MOST_AT_FIRST) if factor == DRAWN[0] else extra)
+    for factor, most in DRAWN:
+        stop = seed + count + min(count * (factor - 1), most)
         if seeds := range(seed + len(points), min(stop, MAX_SEED + 1)):
             more = pipeline.latents(seeds, **asked)
             points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
