@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio_gen.audio.distance import mrmel
+from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.audio.resample import resample
@@ -24,6 +25,8 @@ from audio_gen.errors import DataError
 from audio_gen.evaluation.distances import KAD_SCALE, median_distance
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.pairs import checked, squared_blocks
+from audio_gen.generation.lower_rate import LowerRateVocoder
+from audio_gen.generation.vocoders import NetworkVocoder, copy_synthesis
 
 PEAK, SILENT_PEAK = 0.95, 1e-4  # what clips are brought to; below -80 dBFS there is nothing to bring
 ATTACK_WINDOW_SEC, PEAK_WITHIN_SEC, SHIFT_SEC = 0.002, 0.03, 0.02
@@ -214,8 +217,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
 def copied(invert: Invert, front_end: MelFrontEnd, wav: Tensor) -> Tensor:
     """Wav (T,) through its mel and back."""
     with torch.no_grad():
-        mel = front_end(wav[None, None].to(front_end.filters.device))
-        copy = invert(mel)[0, 0, : len(wav)].float().cpu()
+        placed = wav[None].to(front_end.filters.device)
+        if isinstance(invert, GriffinLimVocoder | NetworkVocoder | LowerRateVocoder):  # as `audio-gen vocode` does it
+            copy = copy_synthesis(invert, placed)[0].float().cpu()
+        else:
+            copy = invert(front_end(placed[None]))[0, 0, : len(wav)].float().cpu()
     if not bool(copy.isfinite().all()):
         raise DataError("a vocoder made NaN or infinite samples of a sound; measure a run that has not diverged")
     return copy
