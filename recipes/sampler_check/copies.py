@@ -20,11 +20,10 @@ from torch import Tensor
 
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.likeness import distances, view
-from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.audio.resample import resample
 from audio_gen.evaluation.copies import COPY_DB, SAME_DB, EmbeddingDistance, Match, find_copies, levelled
 from audio_gen.evaluation.embeddings import load_embedding
-from audio_gen.generation.vocoders import Vocoder, load_vocoder, vocode_long
+from audio_gen.generation.vocoders import Vocoder, copy_synthesis, load_vocoder
 
 SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 GAIN_DB, SHIFT_SEC, PLANTED, NEW = 6.0, 0.005, 20, 200
@@ -42,7 +41,7 @@ def planted(wav: Tensor, i: int, vocoder: Vocoder) -> Tensor:
     rate = vocoder.spec.sample_rate
     gain = 10 ** ((GAIN_DB if i % 2 else -GAIN_DB) / 20)
     shifted = F.pad(gain * wav, (round(SHIFT_SEC * rate), 0))
-    return vocode_long(vocoder, MelFrontEnd(vocoder.spec)(shifted[None, None])[0])[0]
+    return copy_synthesis(vocoder, shifted[None])[0]
 
 
 def views(wavs: Sequence[Tensor], sample_rate: int) -> Tensor:
