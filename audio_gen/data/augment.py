@@ -17,7 +17,7 @@ def auto_strength(clips: int) -> float:
 
 def augment_mel(
     mel: Tensor, frames: Tensor, generator: torch.Generator, *, strength: float, floor: float, shift_bands: bool,
-    onset: float = 0.0,
+    onset: float = 0.0, change_speed: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Change the gain, spectral tilt and speed of each clip, and move its bands a little; silence stays silent.
 
@@ -28,6 +28,7 @@ def augment_mel(
         strength: 0 changes nothing, 1 draws from the full ranges above.
         floor: Nats at and below which a value is silence.
         shift_bands: Move bands up or down; leave it out where the pitch is a label.
+        change_speed: Change the speed as well.
         onset: Frame, counted from the start, up to which the speed stays, so that every onset stays where it is.
 
     Returns:
@@ -35,7 +36,7 @@ def augment_mel(
     """
     draws = strength * (2 * torch.rand(4, len(mel), 1, generator=generator, device=mel.device) - 1)
     gain, tilt, stretch, shift = draws  # (B, 1) each
-    speed = (LOG_STRETCH * stretch).exp()
+    speed = (LOG_STRETCH * stretch * change_speed).exp()
     grid = torch.arange(mel.shape[-1], device=mel.device, dtype=mel.dtype)
     mel = read_linear(mel, torch.where(grid < onset, grid, onset + (grid - onset) * speed))
     if shift_bands:

@@ -54,8 +54,8 @@ def draw_distinct(
 ) -> Distinct:
     """Draw clips that differ, as many of each class as the first `count` seeds have.
 
-    Seeds from `seed` on are tried in order: twice as many as are wanted, or eight times where these are too much
-    alike. Of the two that are nearest to each other the later one is left out, until no more than wanted are there.
+    Seeds from `seed` on are tried in order, and those too near to one before are passed over: twice as many as are
+    wanted, or eight times where these are too much alike.
 
     Args:
         pipeline: The model.
@@ -82,7 +82,7 @@ def draw_distinct(
         kept, enough = [], True
         for class_id, quota in quotas.items():
             own = torch.nonzero(points.class_id == class_id)[:, 0]
-            some = [int(own[i]) for i in spread_out(between_mels(mels[own]), quota, CLEAR_DB)]
+            some = [int(own[i]) for i in apart_from_others(between_mels(mels[own]), quota, CLEAR_DB)]
             kept, enough = kept + some, enough and len(some) == quota
         if enough:
             break
@@ -90,23 +90,23 @@ def draw_distinct(
     return Distinct(Latents.join([points[i] for i in rows]), [seed + i for i in rows], count, temperature)
 
 
-def spread_out(apart: Tensor, count: int, least: float) -> list[int]:
-    """Choose clips that are far from each other.
+def apart_from_others(apart: Tensor, count: int, least: float) -> list[int]:
+    """Choose clips that differ, in the order that they come in, so that common sounds stay common.
+
+    Those farthest from all others would be the odd ones: where a tenth of the clips are broken, most of a choice.
 
     Args:
         apart: Distances (N, N).
         count: How many at most.
-        least: Of two clips that are nearer than this one is left out in any case.
+        least: A clip that is nearer than this to one chosen before is passed over.
 
     Returns:
-        Rows in order. Of the nearest two the later one goes, again and again.
+        Rows in order.
     """
-    there = list(range(len(apart)))
-    before = apart.masked_fill(~torch.ones_like(apart, dtype=torch.bool).triu(diagonal=1), torch.inf)
-    while len(there) > 1:
-        nearest, row = before.amin(dim=0).min(dim=0)
-        if nearest >= least and len(there) <= count:
+    chosen: list[int] = []
+    for row in range(len(apart)):
+        if len(chosen) == count:
             break
-        there.remove(int(row))
-        before[row], before[:, row] = torch.inf, torch.inf
-    return there
+        if not chosen or float(apart[row, chosen].min()) >= least:
+            chosen.append(row)
+    return chosen

@@ -11,7 +11,6 @@ from audio_gen.models.mapping import Mapping
 from audio_gen.training.tasks.mels import ENCODE_BATCH, Conditions, MelData
 
 BANK_CLIPS, DRAWS_A_CLIP = 8192, 16
-START_STRENGTH = 0.5  # of the changes, of which a mapping starts with the directions
 CHANGES = 12  # of each clip
 
 
@@ -41,7 +40,7 @@ def _own(mels: MelData, model: nn.Module, numbers: Tensor) -> Tensor:
             continue
         batch = Batch(**{field.name: getattr(batch, field.name)[rows] for field in fields(batch)}).to(device)
         conditions, mel, frames = mels.conditions(batch), mels.front_end(batch.wav), mels.used_frames(batch)
-        forms = [mels.changed(mel, frames, generator, START_STRENGTH)[0] for _ in range(CHANGES)]
+        forms = [mels.around(mel, frames, generator) for _ in range(CHANGES)]
         w = torch.stack([model.encode(form, *conditions)[0] for form in forms], dim=1).cpu()  # type: ignore[operator]
         factors += [own_directions(points) for points in w]  # (CHANGES, D) -> (D, R)
     return torch.stack(factors)

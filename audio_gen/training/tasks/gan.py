@@ -14,7 +14,7 @@ from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
 from audio_gen.training.task import Phase
-from audio_gen.training.tasks.bank import START_STRENGTH, LatentBank, start_mapping
+from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.mapped import MappedTask
@@ -59,7 +59,7 @@ class GANTask(MappedTask):
         self.mels.learn_from(train)
         mel, _, pitch = self.mels.basis()
         if not self.mels.strength and len(mel) <= self.gan.latent_dim:  # few clips leave components for how they vary
-            changed, _, changed_pitch = self.mels.basis(START_STRENGTH)
+            changed, _, changed_pitch = self.mels.basis(around=True)
             mel, pitch = torch.cat([mel, changed]), torch.cat([pitch, changed_pitch])
         self.gan.initialise(mel, pitch)
         self._encode_clips()

@@ -21,6 +21,7 @@ from audio_gen.training.task import Preview
 
 MIN_PITCHED_SHARE = 0.5
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
+START_STRENGTH = 0.5
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
 QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 1, 4
 
@@ -82,46 +83,52 @@ class MelData:
         pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, torch.nan)
         return class_id, pitch
 
-    def augmented(
-        self, batch: Batch, generator: torch.Generator, strength: float | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def augmented(self, batch: Batch, generator: torch.Generator, around: bool = False) -> tuple[Tensor, Tensor]:
         """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,).
 
-        Another `strength` than training's may be given.
+        With `around`, they are changed as `around` does it.
         """
         mel, frames = self.front_end(batch.wav), self.used_frames(batch)
-        return self.changed(mel, frames, generator, self.strength if strength is None else strength)
+        if around:
+            return self.around(mel, frames, generator), frames
+        return (
+            self._changed(mel, frames, generator, self.strength, change_speed=True) if self.strength else (mel, frames)
+        )
 
-    def changed(
-        self, mel: Tensor, frames: Tensor, generator: torch.Generator, strength: float
+    def around(self, mel: Tensor, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Log-mels (B, M, L) of sounds around clips: of another tilt, and of shifted bands where pitch is no label.
+
+        Few sounds need more around them than many. Their speed stays, since on a line in log-mel a tail that grows
+        longer on one side of a clip grows a burst at its end on the other.
+        """
+        strength = START_STRENGTH * auto_strength(len(self.train))
+        return self._changed(mel, frames, generator, strength, change_speed=False)[0]
+
+    def _changed(
+        self, mel: Tensor, frames: Tensor, generator: torch.Generator, strength: float, *, change_speed: bool
     ) -> tuple[Tensor, Tensor]:
-        """Log-mels (B, M, L) and their frames before the padding (B,), changed; bands stay where a pitch is known."""
-        if not strength:
-            return mel, frames
-        shift = self.pitch_range is None
         return augment_mel(
-            mel, frames, generator, strength=strength, floor=self.floor, shift_bands=shift,
-            onset=(self.onset or 0) / self.spec.hop_length,
+            mel, frames, generator, strength=strength, floor=self.floor, shift_bands=self.pitch_range is None,
+            onset=(self.onset or 0) / self.spec.hop_length, change_speed=change_speed,
         )  # fmt: skip
 
-    def draws(self, count: int, device: torch.device, strength: float | None = None) -> Iterator[tuple[Tensor, Batch]]:
+    def draws(self, count: int, device: torch.device, around: bool = False) -> Iterator[tuple[Tensor, Batch]]:
         """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
         generator = torch.Generator(device).manual_seed(self.seed)
         for i in range(-(-count // ENCODE_BATCH)):
             batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
-            yield self.augmented(batch, generator, strength)[0], batch
+            yield self.augmented(batch, generator, around)[0], batch
 
-    def draw_count(self, most: int, strength: float | None = None) -> int:
+    def draw_count(self, most: int, around: bool = False) -> int:
         """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
-        strength = self.strength if strength is None else strength
-        return min(most, max(MIN_BASIS_CLIPS if strength else 1, len(self.train)))
+        return min(most, max(MIN_BASIS_CLIPS if self.strength or around else 1, len(self.train)))
 
-    def basis(self, strength: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def basis(self, around: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Log-mels (N, M, L) of distinct sounds to start a model from, with class numbers (N,) and pitches (N,)."""
-        count = self.draw_count(BASIS_CLIPS, strength)
+        count = self.draw_count(BASIS_CLIPS, around)
         parts = [
             tuple(part[torch.isin(batch.index, self.sounds)] for part in (mel, *self.conditions(batch)))
-            for mel, batch in self.draws(count, torch.device("cpu"), strength)
+            for mel, batch in self.draws(count, torch.device("cpu"), around)
         ]
         mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
         return mel, class_id, pitch
