@@ -219,6 +219,8 @@ def _digest_of(data: bytes) -> str:
 
 def _why_none(path: Path) -> str:
     """Why a folder has no bundle, and what to do."""
+    if (path / "run" / "bundle").is_dir():  # what quickstart makes
+        return f"give {path / 'run'}"
     if not (path / "config.yaml").is_file():
         return "give a folder made by `audio-gen train`"
     return f"its training has not reached its first preview, which is due {first_preview_due(path / 'config.yaml')}"

@@ -1,5 +1,6 @@
 """`audio-gen prune`: delete the checkpoints of a run that will not go on."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -35,4 +36,4 @@ def prune_command(
     word = "would be deleted" if dry_run else "deleted"
     say(f"{run}: {count} checkpoints {word} ({megabytes(freed)}); kept: {told}")
     if not dry_run:
-        say(f"to train further, start a new run with --init {run}")
+        say(f"to train further, start a new run with --init {shlex.quote(str(run))}")

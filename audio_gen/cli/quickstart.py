@@ -91,7 +91,8 @@ def quickstart_command(
     for finding in (result["evaluation"] or {}).get("verdict", []):
         say(finding["text"])
     say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
-    say(f"more clips: {command('sample', run, '-n', 16, '--seed', 100, '--out', 'more')}")
+    voice = ("--vocoder", vocoder) if vocoder else ()
+    say(f"more clips: {command('sample', run, '-n', 32, *voice, '--out', out / 'clips')}")
 
 
 def _check_choices(

@@ -91,7 +91,7 @@ def make_showcase(
         ],
         sections=[
             samples, rebuilt, *moves, _training(run, model), *judged_sections, *_dataset(cache),
-            how_to_go_on(run, model, source, paths[0], [source / clip.path for clip in held_out]),
+            how_to_go_on(run, model, source, paths[0], [source / clip.path for clip in held_out], vocoder),
         ],
     )  # fmt: skip
     return {

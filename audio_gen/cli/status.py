@@ -135,7 +135,7 @@ def _bundle_line(run: Path) -> str:
     if not told:
         return f"no bundle yet; the first comes {first_preview_due(run / 'config.yaml')}"
     if len(told) == 1:
-        return f"all commands use {told[0].replace('the best step,', 'step')}"
+        return f"all commands use {told[0].replace(' is the best step,', ' of step')}"
     return f"all commands use the best step: {', '.join(told)}"
 
 

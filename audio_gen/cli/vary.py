@@ -50,6 +50,8 @@ def vary_command(
     from audio_gen.generation.vary import vary
 
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
+    if not clip.is_file():
+        raise DataError(f"{one_line(clip)}: no such file; check the path")
     sidecar = read_sidecar(clip)
     if sidecar is None and run is None:
         name = one_line(clip.with_suffix(".json"))

@@ -47,7 +47,9 @@ def vocode_command(
     with progress("Vocoding", len(files), "files") as advance:
         for name, file in zip(names, files, strict=True):
             log_mel = _MelFile(file, place) if _is_mel(file) else _MelOfSound(file, speak.spec, place)
-            write_wav_blocks(out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate)
+            write_wav_blocks(
+                out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate, "PCM_24"
+            )
     if json_output:
         made = [{"file": str(file), "out": str(out / name)} for file, name in zip(files, names, strict=True)]
         emit_json({"files": made, "vocoder": speak.name, "mel": speak.spec.to_dict()})

@@ -13,7 +13,7 @@ from audio_gen.audio.io import one_line
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import Measurement, blocks_between
-from audio_gen.data.report import FileReport, NothingUsableError
+from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
 from audio_gen.data.store import INDEX_NAME, Cache, Clip
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
@@ -86,7 +86,8 @@ def find_clips(
             left_out.append((one_line(f.path), f"holds {m.non_finite} NaN or infinite samples"))
             continue
         label = (known or {}).get(f.path, Label()).or_else(found.get(f.path, Label()))
-        clips += _file_clips(f, m, label, clip_sec)
+        # What training leaves of a user's file; clips that a model made are judged with all their silence.
+        clips += _file_clips(f, m, label, clip_sec, (0, m.frames) if made else sound_extent(m))
     if not clips:
         raise NothingUsableError(f"{one_line(place)}: none of its {len(left_out)} files can be used ({left_out[0][1]})")
     return ClipSet(clips, left_out)
@@ -106,13 +107,17 @@ def cache_clips(cache: Cache, clip: Clip, clip_sec: float | None = None) -> list
     ]
 
 
-def _file_clips(f: FileReport, m: Measurement, label: Label, clip_sec: float | None) -> list[SoundClip]:
+def _file_clips(
+    f: FileReport, m: Measurement, label: Label, clip_sec: float | None, extent: tuple[int, int]
+) -> list[SoundClip]:
+    first, last = extent
+
     def part(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
-        return lambda: (_read(f.file, m, start, start + count), m.sample_rate)
+        return lambda: (_read(f.file, m, first + start, first + start + count), m.sample_rate)
 
     return [
         SoundClip(one_line(f.path) + where, f.path, part(start, count), label.class_name, label.pitch, m.content_hash)
-        for where, start, count in _parts(m.frames, m.sample_rate, clip_sec)
+        for where, start, count in _parts(last - first, m.sample_rate, clip_sec)
     ]
 
 

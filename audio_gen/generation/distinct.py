@@ -12,8 +12,8 @@ from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline
 
 CLEAR_DB = 1.5  # of log-mel between two clips; 1 is not heard, and a vocoder may take some away
-# Times as many clips as are wanted, and the most beyond these: at first, and where too few of them differ.
-DRAWN = ((2, 512), (8, 2048))
+# Times as many clips as are wanted, and the most beyond these: so many are tried until enough of them differ.
+DRAWN = ((1, 0), (2, 512), (8, 2048))
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def draw_distinct(
 ) -> Distinct:
     """Draw clips that differ, as many of each class as the first `count` seeds have.
 
-    Seeds from `seed` on are tried in order, and those too near to one before are passed over: twice as many as are
-    wanted, or eight times where these are too much alike.
+    Seeds from `seed` on are tried in order, at most eight times as many as are wanted, and those too near to one
+    before are passed over.
 
     Args:
         pipeline: The model.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio_gen.audio.likeness import between_mels
 from audio_gen.errors import ConfigError
-from audio_gen.generation.distinct import CLEAR_DB, draw_distinct, spread_out
+from audio_gen.generation.distinct import CLEAR_DB, apart_from_others, draw_distinct
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline
 
@@ -23,18 +23,18 @@ def apart(*places: float) -> Tensor:
     ("places", "count", "kept"),
     [
         ((0, 0.5, 2, 5, 9), 10, [0, 2, 3, 4]),  # 1 is too near to 0
-        ((0, 0.5, 2, 5, 9), 3, [0, 3, 4]),  # and then 2 is
+        ((0, 0.5, 2, 5, 9), 3, [0, 2, 3]),  # the first that are far enough
         ((0, 0.5, 2, 5, 9), 1, [0]),
         ((0, 2, 4, 6), 4, [0, 1, 2, 3]),
         ((5, 5, 5), 3, [0]),
-        ((0, 1, 2), 3, [0, 2]),  # once 1 is gone, 2 is far enough
+        ((0, 1, 2), 3, [0, 2]),  # 2 is too near to 1, which is not there
         ((3,), 1, [0]),
         ((0, 1.5), 2, [0, 1]),
     ],
 )
-def test_of_the_nearest_two_the_later_one_goes(places: tuple[float, ...], count: int, kept: list[int]) -> None:
+def test_clips_too_near_to_one_before_are_passed_over(places: tuple[float, ...], count: int, kept: list[int]) -> None:
     distances = apart(*places)
-    assert spread_out(distances, count, 1.5) == kept
+    assert apart_from_others(distances, count, 1.5) == kept
     assert torch.equal(distances, apart(*places))
 
 

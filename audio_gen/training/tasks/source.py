@@ -1,6 +1,7 @@
 """Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,7 @@ def check_not_pruned(run: Path) -> None:
     if (run / BUNDLE_NAME).is_dir() and not any((run / "checkpoints").glob("step-*.pt")):
         raise CheckpointError(
             f"{run}: its checkpoints are gone (`prune` deletes them), so it cannot go on; start from its weights in a "
-            f"new folder with --init {run}, or add --force to start anew"
+            f"new folder with --init {shlex.quote(str(run))}, or add --force to start anew"
         )
 
 
