@@ -19,7 +19,7 @@ class Mapping(nn.Module):
 
     The first number of z picks a clip of the class (and near the pitch), the second one of its neighbours, the third
     how far w lies from the one to the other (never at the clip itself, where these are few). The next ones move w in
-    the directions in which that clip varies as its tilt, speed and bands do: few clips have few lines between them, and
+    the directions in which that clip varies as its tilt and bands do: few clips have few lines between them, and
     points on one line sound alike. A network that starts at zero, and sees all of z, moves w from there. A mapping that
     starts as a Gaussian of each class takes many more steps to leave what lies between a small folder's sounds, and
     blends of many clips are blurred.

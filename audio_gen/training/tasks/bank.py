@@ -30,7 +30,7 @@ def start_mapping(mapping: Mapping, mels: MelData, model: nn.Module) -> None:
 
 
 def _own(mels: MelData, model: nn.Module, numbers: Tensor) -> Tensor:
-    """How the latents of the clips with these numbers (K,) vary as their tilt, speed and bands do (K, D, R)."""
+    """How the latents of the clips with these numbers (K,) vary as their tilt and bands do (K, D, R)."""
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(mels.seed)
     factors: list[Tensor] = []
