@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import normalize
 
 import typer
 
@@ -128,7 +129,7 @@ def clip_stems(pipeline: "Pipeline", points: "Latents", seeds: Sequence[int], fo
         folders: Put each class into a folder of its own.
     """
     kinds = distinct_names(
-        "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in name).strip(". ") or "class"
+        "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in normalize("NFC", name)).strip(". ") or "class"
         for name in pipeline.conditions.classes
     )
     stems = []

@@ -104,6 +104,7 @@ def dithered(wav: Tensor) -> Tensor:
     """
     generator = torch.Generator().manual_seed(zlib.crc32(wav.numpy().tobytes()))
     noise = torch.rand(2, *wav.shape, generator=generator)
+    noise[..., :1], noise[..., -1:] = 0.0, 0.0  # a clip begins and ends with silence, however soft it is
     return wav + (noise[0] - noise[1]) / 2**15
 
 

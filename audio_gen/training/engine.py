@@ -1,5 +1,6 @@
 """The one training loop, for every model: updates, their average, signals, a way back, and marks to look up at."""
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -216,8 +217,11 @@ class Engine:
             return
         different = [k for k, v in self.fingerprint.items() if state["fingerprint"].get(k) != v]
         if different:
-            told = ", ".join(f"{k} {state['fingerprint'].get(k)} then, {self.fingerprint[k]} now" for k in different)
-            raise CheckpointError(f"{self.run}: cannot go on ({told}); train into a new folder, or add --force")
+            told = ", ".join(_differences(k, state["fingerprint"].get(k), self.fingerprint[k]) for k in different)
+            raise CheckpointError(
+                f"{self.run}: cannot go on ({told}); train into a new folder, with --init {shlex.quote(str(self.run))} "
+                "to keep its weights, or add --force to start anew"
+            )
         try:
             self._load(state)
         except (KeyError, ValueError, RuntimeError) as e:
@@ -249,3 +253,11 @@ class Engine:
         average = self.weights_of(state["step"])
         own = {f"{MODEL}{key}": value for key, value in average.items()}
         return {**state, "ema": average, "modules": restored(state["modules"]) | own}
+
+
+def _differences(name: str, then: Any, now: Any) -> str:
+    """What differs between two values of a fingerprint: of two tables their entries, each named."""
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        return f"{name} {then} then, {now} now"
+    keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    return ", ".join(f"{key} {then.get(key)} then, {now.get(key)} now" for key in keys)
