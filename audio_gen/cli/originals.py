@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST = 4000  # training sounds that are compared: about five seconds
 SHOWN = 3
+MIN_KEPT_OUT = 20  # a share of fewer says next to nothing
 
 
 class Originals:
@@ -46,7 +47,8 @@ class Originals:
         """Share of the sounds kept out of training that are as near to a training sound as a copy; None without any."""
         from audio_gen.evaluation.copies import real_share
 
-        return None if self._kept_out is None else real_share(self._views, self._kept_out)
+        few = self._kept_out is None or len(self._kept_out) < MIN_KEPT_OUT
+        return None if few else real_share(self._views, self._kept_out)
 
     def _drawn(self, cache: "Cache", clips: "Sequence[Clip]") -> "Tensor":
         """Views (K, M, L)."""

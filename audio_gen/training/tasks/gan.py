@@ -58,9 +58,6 @@ class GANTask(MappedTask):
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
         self.mels.learn_from(train)
         mel, _, pitch = self.mels.basis()
-        if not self.mels.strength and len(mel) <= self.gan.latent_dim:  # few clips leave components for how they vary
-            changed, _, changed_pitch = self.mels.basis(around=True)
-            mel, pitch = torch.cat([mel, changed]), torch.cat([pitch, changed_pitch])
         self.gan.initialise(mel, pitch)
         self._encode_clips()
 

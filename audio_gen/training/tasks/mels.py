@@ -83,17 +83,12 @@ class MelData:
         pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, torch.nan)
         return class_id, pitch
 
-    def augmented(self, batch: Batch, generator: torch.Generator, around: bool = False) -> tuple[Tensor, Tensor]:
-        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,).
-
-        With `around`, they are changed as `around` does it.
-        """
+    def augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
         mel, frames = self.front_end(batch.wav), self.used_frames(batch)
-        if around:
-            return self.around(mel, frames, generator), frames
-        return (
-            self._changed(mel, frames, generator, self.strength, change_speed=True) if self.strength else (mel, frames)
-        )
+        if not self.strength:
+            return mel, frames
+        return self._changed(mel, frames, generator, self.strength, change_speed=True)
 
     def around(self, mel: Tensor, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Log-mels (B, M, L) of sounds around clips: of another tilt, and of shifted bands where pitch is no label.
@@ -112,23 +107,23 @@ class MelData:
             onset=(self.onset or 0) / self.spec.hop_length, change_speed=change_speed,
         )  # fmt: skip
 
-    def draws(self, count: int, device: torch.device, around: bool = False) -> Iterator[tuple[Tensor, Batch]]:
+    def draws(self, count: int, device: torch.device) -> Iterator[tuple[Tensor, Batch]]:
         """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
         generator = torch.Generator(device).manual_seed(self.seed)
         for i in range(-(-count // ENCODE_BATCH)):
             batch = self.train.batch(i, min(ENCODE_BATCH, count)).to(device)
-            yield self.augmented(batch, generator, around)[0], batch
+            yield self.augmented(batch, generator)[0], batch
 
-    def draw_count(self, most: int, around: bool = False) -> int:
+    def draw_count(self, most: int) -> int:
         """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
-        return min(most, max(MIN_BASIS_CLIPS if self.strength or around else 1, len(self.train)))
+        return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
 
-    def basis(self, around: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def basis(self) -> tuple[Tensor, Tensor, Tensor]:
         """Log-mels (N, M, L) of distinct sounds to start a model from, with class numbers (N,) and pitches (N,)."""
-        count = self.draw_count(BASIS_CLIPS, around)
+        count = self.draw_count(BASIS_CLIPS)
         parts = [
             tuple(part[torch.isin(batch.index, self.sounds)] for part in (mel, *self.conditions(batch)))
-            for mel, batch in self.draws(count, torch.device("cpu"), around)
+            for mel, batch in self.draws(count, torch.device("cpu"))
         ]
         mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
         return mel, class_id, pitch
