@@ -78,3 +78,14 @@ def test_linear_reading_by_hand() -> None:
 def test_small_sets_are_changed_more() -> None:
     assert auto_strength(50) == 1
     assert auto_strength(1500) == pytest.approx(0.1)
+
+
+def test_a_clip_ends_where_it_did_while_its_speed_stays() -> None:
+    mel = torch.full((32, 20, 30), FLOOR)
+    mel[..., :12] = -2.0
+    changed, frames = augment_mel(
+        mel, torch.full((32,), 12), torch.Generator().manual_seed(0), strength=1.0, floor=FLOOR, shift_bands=True,
+        change_speed=False,
+    )  # fmt: skip
+    assert bool((changed[..., 12:] == FLOOR).all()) and bool((changed[..., :12] > FLOOR).all())
+    assert frames.tolist() == [12] * 32

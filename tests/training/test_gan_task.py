@@ -474,10 +474,10 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
 
 
 def test_a_gan_of_few_sounds_starts_with_ways_in_which_each_varies(sounds: Path, tmp_path: Path) -> None:
-    """Its basis has components for them, and pitched sounds vary too."""
+    """Within the components of the sounds alone; pitched sounds vary too."""
     task, data = ready(sounds, tmp_path / "run", "net.latent_dim=32")
     assert task.args["own_directions"] == 4
-    assert int((task.gan.analysis.norm(dim=1) > 0).sum()) > len(data)
+    assert int((task.gan.analysis.norm(dim=1) > 0).sum()) < len(data)
     own = task.gan.mapping.own
     assert own is not None
     assert (own.norm(dim=(1, 2)) > 0).all()
