@@ -37,32 +37,22 @@ def playability(result: Mapping[str, Any]) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def _clicks(pair: tuple[float, float] | None) -> bool:
-    return pair is not None and pair[1] >= max(CLICK, CLICK_OVER_REAL * pair[0])
-
-
 def _first_sample(medians: Medians) -> Finding | None:
-    pair = medians("first_sample")
-    if pair is None or not _clicks(pair):
-        return None
-    return Finding(
-        "click_at_start",
-        f"Samples begin with a click: the first sample is at {pair[1]:.0%} of the peak in the median (your sounds: "
-        f"{pair[0]:.1%}); samples of this version fade in: make them again with `audio-gen sample`.",
-        alarm=True,
-    )
+    fix = "samples of this version fade in: make them again with `audio-gen sample`"
+    return _click(medians, "first_sample", "click_at_start", "Samples begin with a click: the first sample", fix)
 
 
 def _last_sample(medians: Medians) -> Finding | None:
-    pair = medians("last_sample")
-    if pair is None or not _clicks(pair):
+    fix = "fade them out, or train with a longer clip"
+    return _click(medians, "last_sample", "click_at_end", "Samples end with a click: the last sample", fix)
+
+
+def _click(medians: Medians, field: str, name: str, told: str, fix: str) -> Finding | None:
+    pair = medians(field)
+    if pair is None or pair[1] < max(CLICK, CLICK_OVER_REAL * pair[0]):
         return None
-    return Finding(
-        "click_at_end",
-        f"Samples end with a click: the last sample is at {pair[1]:.0%} of the peak in the median (your sounds: "
-        f"{pair[0]:.1%}); fade them out, or train with a longer clip.",
-        alarm=True,
-    )
+    beside = f"at {pair[1]:.0%} of the peak in the median (your sounds: {pair[0]:.1%})"
+    return Finding(name, f"{told} is {beside}; {fix}.", alarm=True)
 
 
 def _padding(medians: Medians) -> Finding | None:
