@@ -1,8 +1,12 @@
-"""Files that are whole or not there: everything is written to a temporary name and renamed."""
+"""Files that are whole or not there: everything is written to a temporary name and renamed.
+
+And the one way to read JSON and YAML, which may be a stranger's.
+"""
 
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,3 +84,103 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+LARGEST_BYTES = 1 << 26  # of a JSON that is read whole
+LARGEST_YAML_BYTES = 1 << 20  # YAML is read a thousand times slower
+
+
+class MalformedError(ValueError):
+    """A text is not the JSON or YAML that it should be; the message says why and shows none of it."""
+
+
+def read_regular(path: Path, limit: int = LARGEST_BYTES) -> bytes:
+    """Read a whole file that is truly one; a pipe or a device, which could last for ever, is refused.
+
+    Args:
+        path: The file.
+        limit: Most bytes.
+
+    Raises:
+        OSError: It is not there or cannot be opened.
+        MalformedError: It is no regular file, or larger than the limit.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise MalformedError("it is a folder, a pipe or a device, no file")
+    if about.st_size > limit:
+        raise MalformedError(f"it has {about.st_size / 1e6:.0f} MB, more than {limit / 1e6:.0f} MB")
+    return path.read_bytes()
+
+
+def read_json(path: Path, limit: int = LARGEST_BYTES) -> Any:
+    """Read a JSON file, whoever wrote it.
+
+    Args:
+        path: The file; UTF-8, with or without a byte order mark.
+        limit: Most bytes.
+
+    Raises:
+        OSError: It is not there or cannot be opened.
+        MalformedError: It is no JSON, too large or too deep.
+    """
+    return parse_json(read_regular(path, limit))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        MalformedError: It is no JSON, nests too deep, or holds a number that no file of ours holds.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as e:
+        raise MalformedError(f"no JSON at line {e.lineno}") from None
+    except RecursionError:
+        raise MalformedError("it nests too deep") from None
+    except UnicodeDecodeError:
+        raise MalformedError("it is not in UTF-8") from None
+    except ValueError as e:
+        raise MalformedError(
+            str(e) if isinstance(e, MalformedError) else "it holds a number of too many digits"
+        ) from None
+
+
+def _no_number(name: str) -> Any:
+    raise MalformedError(f"it holds {name}")
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """The value of a YAML text without aliases, which can make gigabytes of a few lines.
+
+    Raises:
+        MalformedError: It is no YAML, too large or too deep.
+    """
+    import yaml  # commands start without it
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise MalformedError(f"it has an alias (*) at line {self.peek_event().start_mark.line + 1}")
+            return super().compose_node(parent, index)
+
+    try:
+        if len(text) > LARGEST_YAML_BYTES:
+            raise MalformedError(f"it has more than {LARGEST_YAML_BYTES / 1e6:.0f} MB")
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as e:
+        where = getattr(e, "problem_mark", None)
+        raise MalformedError(f"no YAML{f' at line {where.line + 1}' if where else ''}") from None
+    except RecursionError:
+        raise MalformedError("it nests too deep") from None
+    except UnicodeDecodeError:
+        raise MalformedError("it is not in UTF-8") from None
+    except ValueError as e:  # such as a date of the 30th of February
+        raise MalformedError(
+            str(e) if isinstance(e, MalformedError) else f"it holds an impossible value ({e})"
+        ) from None

@@ -16,6 +16,7 @@ from audio_gen.audio.resample import as_wav, resample
 from audio_gen.audio.wav_header import FinishedFile, read_wav_header
 from audio_gen.errors import AudioFileError
 from audio_gen.files import file_for_callbacks, write_atomic
+from audio_gen.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor  # `inspect` starts without torch
@@ -54,12 +55,6 @@ class AudioInfo:
     def duration_sec(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate
-
-
-def one_line(path: Path | str) -> str:
-    """A file name that can be printed: line breaks, control and undecodable characters are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def info(path: Path | str) -> AudioInfo:

@@ -43,7 +43,7 @@ STEPS_AT_ONCE = 16
 
 def command_line() -> str:
     """The command that is running, as it can be typed again."""
-    from audio_gen.audio.io import one_line
+    from audio_gen.text import one_line
 
     return one_line(shlex.join(["audio-gen", *sys.argv[1:]]))
 

@@ -32,10 +32,10 @@ def directions_command(
 
     `sample --move NAME=AMOUNT` goes there: +1 is one standard deviation of the sounds of one class and pitch.
     """
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.generation.direction_search import clips_needed, find_directions
     from audio_gen.generation.directions import DIRECTIONS_NAME, save_directions
+    from audio_gen.text import one_line
 
     pipeline = open_run(run, device=device)
     path = out or pipeline.path / DIRECTIONS_NAME
@@ -58,9 +58,9 @@ def directions_command(
 
 def _check_place(path: Path, pipeline: "Pipeline", own: bool) -> str | None:
     """Be sure that nothing is lost; returns what to say where directions of an older bundle are replaced."""
-    from audio_gen.audio.io import one_line
     from audio_gen.errors import CheckpointError, OutputError
     from audio_gen.generation.directions import read_directions
+    from audio_gen.text import one_line
 
     if not path.exists():
         return None
@@ -79,9 +79,9 @@ def _check_place(path: Path, pipeline: "Pipeline", own: bool) -> str | None:
 
 
 def _check_writable(path: Path) -> None:
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.common import check_out
     from audio_gen.errors import OutputError
+    from audio_gen.text import one_line
 
     if path.is_dir():
         raise OutputError(f"--out {one_line(path)}: is a folder; name a file in it, as {one_line(path)}/d.safetensors")

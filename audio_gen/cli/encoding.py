@@ -58,12 +58,12 @@ def write_encoded(
     """
     from torch.nn import functional as F
 
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.clips import command_line
     from audio_gen.cli.common import progress
     from audio_gen.generation.finish import AS_IT_IS
     from audio_gen.generation.inversion import log_mel_l1
     from audio_gen.generation.sidecar import describe, write_clip
+    from audio_gen.text import one_line
 
     rows = []
     with progress("Reconstructing", len(encoded), "files") as advance:
@@ -85,8 +85,8 @@ def write_encoded(
 
 def tell_scores(pipeline: "Pipeline", rows: Sequence[dict[str, Any]], *, json_output: bool) -> None:
     """Print the rows of `write_encoded`, as a table or as JSON."""
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.common import emit_json, say
+    from audio_gen.text import one_line
 
     mean = sum(row["mel_l1"] for row in rows) / len(rows)
     if json_output:

@@ -83,9 +83,9 @@ def _check(
     real: Path, generated: Path | None, run: Path | None, pitch: str, save_reference: Path | None, force: bool
 ) -> None:
     """Refuse what cannot work, before anything is loaded."""
-    from audio_gen.audio.io import one_line
     from audio_gen.errors import ConfigError, DataError, OutputError
     from audio_gen.evaluation.reference import SUFFIX
+    from audio_gen.text import one_line
 
     if generated is None and run is None and save_reference is None:
         raise ConfigError("evaluate needs two sides: name clips or a run after REAL, or add --save-reference")

@@ -121,7 +121,7 @@ def _endpoint(
 
 
 def _name(text: str) -> str:
-    from audio_gen.audio.io import one_line
+    from audio_gen.text import one_line
 
     return one_line(text)
 

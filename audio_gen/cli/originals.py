@@ -22,8 +22,8 @@ class Originals:
 
     def __init__(self, cache: "Cache", pipeline: "Pipeline") -> None:
         """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
-        from audio_gen.audio.io import one_line
         from audio_gen.evaluation.copies import HEARD
+        from audio_gen.text import one_line
 
         self._rate, self._heard_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
         self._longest = pipeline.duration_sec + 1.0

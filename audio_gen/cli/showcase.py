@@ -57,13 +57,13 @@ def make_showcase(
     """
     import json
 
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.common import progress
     from audio_gen.cli.next_steps import how_to_go_on
     from audio_gen.config import read_yaml
     from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.evaluation.report import write_report
     from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.text import one_line
 
     cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
     pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
@@ -230,11 +230,11 @@ def _move(
 ) -> "Section":
     import torch
 
-    from audio_gen.audio.io import one_line
     from audio_gen.audio.picture import spectrogram_png
     from audio_gen.cli.clips import write_morph, write_steps
     from audio_gen.evaluation.report import Section
     from audio_gen.generation.interpolate import decode_between
+    from audio_gen.text import one_line
 
     names = one_line(names[0]), one_line(names[1])
     paths = write_steps(pipeline, ends, names, out, STEPS, advance)

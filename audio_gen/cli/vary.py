@@ -40,7 +40,6 @@ def vary_command(
     json_output: JsonOption = False,
 ) -> None:
     """Make variations of a clip that was made before; its class and pitch are held."""
-    from audio_gen.audio.io import one_line
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.errors import DataError
@@ -48,6 +47,7 @@ def vary_command(
     from audio_gen.generation.inputs import starting_point
     from audio_gen.generation.sidecar import describe, read_sidecar
     from audio_gen.generation.vary import vary
+    from audio_gen.text import one_line
 
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     if not clip.is_file():
@@ -86,8 +86,8 @@ def vary_command(
 
 
 def _bundle_of(clip: Path, sidecar: "Sidecar | None") -> Path:
-    from audio_gen.audio.io import one_line
     from audio_gen.errors import CheckpointError
+    from audio_gen.text import one_line
 
     assert sidecar is not None
     if not sidecar.bundle_path.is_dir():

@@ -30,12 +30,13 @@ def vocode_command(
     json_output: JsonOption = False,
 ) -> None:
     """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
-    from audio_gen.audio.io import one_line, write_wav_blocks
+    from audio_gen.audio.io import write_wav_blocks
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.clips import output_stems
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.device import resolve_device
     from audio_gen.generation.vocoders import check_mel, load_vocoder
+    from audio_gen.text import one_line
 
     place = resolve_device(device)
     speak = load_vocoder(vocoder, None if mel is None else MelSpec.preset(mel), place)
@@ -105,8 +106,8 @@ class _MelFile:
         """Map the file anew: pages that were read stay in memory until their map goes."""
         import numpy as np
 
-        from audio_gen.audio.io import one_line
         from audio_gen.errors import DataError
+        from audio_gen.text import one_line
 
         try:
             values = np.load(self._file, mmap_mode="r", allow_pickle=False)
@@ -135,11 +136,12 @@ class _MelOfSound:
     def __init__(self, file: Path, spec: "MelSpec", device: "torch.device") -> None:
         from torch.nn import functional as F
 
-        from audio_gen.audio.io import one_line, read_wav
+        from audio_gen.audio.io import read_wav
         from audio_gen.audio.mel import MelFrontEnd
         from audio_gen.audio.onset import silent_until
         from audio_gen.audio.support import silent_frames
         from audio_gen.errors import AudioFileError
+        from audio_gen.text import one_line
 
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
         if not self._wav.shape[-1]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN, compile_pattern, read_labels
 from audio_gen.data.measure import Measurement
@@ -19,6 +18,7 @@ from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, C
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError, OutputError
 from audio_gen.files import write_json
+from audio_gen.text import one_line
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_gen.audio.io import one_line
 from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import Measurement, blocks_between
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError
+from audio_gen.text import one_line
 
 FULL = 32767
 HEADROOM = 0.7  # of full scale; resampling overshoots, and quiet files keep all their bits

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.made import is_made
 from audio_gen.data.measure import measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
 from audio_gen.data.scan import Found, scan_folder
 from audio_gen.errors import AudioFileError
+from audio_gen.text import one_line
 
 Progress = Callable[[str, int, int], None]  # called with (what is being done, files done, files in all)
 Task = TypeVar("Task")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.text import one_line
 
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
 CSV_NAMES = ("metadata.csv", "labels.csv")

@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.encode import Job, encode, make_job
 from audio_gen.data.index import Progress, in_threads
 from audio_gen.data.measure import Measurement
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import AudioFileError
+from audio_gen.text import one_line
 
 NAMES = ("pcm.int16", "pcm-2.int16")  # a file that is written anew takes the name that is not in use
 Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.measure import Measurement
 from audio_gen.errors import DataError
 from audio_gen.hints import command
+from audio_gen.text import one_line
 
 
 class NothingUsableError(DataError):

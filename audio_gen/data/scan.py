@@ -5,8 +5,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
+from audio_gen.text import one_line
 
 READABLE = ["wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "au", "snd", "caf"]
 READABLE += ["flac", "ogg", "oga", "opus", "mp3"]

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
 from audio_gen.files import write_atomic
 from audio_gen.hints import command
+from audio_gen.text import one_line
 
 OPEN_SHARDS = 64  # kept open at once
 BLOCK = 2**19  # samples of a remote shard that are fetched and kept at a time

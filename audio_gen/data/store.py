@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.shards import OneFile, Samples, Shards
 from audio_gen.data.split import Split
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import DataError
 from audio_gen.hints import command
+from audio_gen.text import one_line
 
 __all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
 

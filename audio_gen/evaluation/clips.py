@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.io import one_line
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import Measurement, blocks_between
 from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
 from audio_gen.data.store import INDEX_NAME, Cache, Clip
+from audio_gen.text import one_line
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
 Labels = Mapping[str, Label]

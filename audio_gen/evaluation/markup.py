@@ -2,7 +2,7 @@
 
 import html
 
-from audio_gen.audio.io import one_line
+from audio_gen.text import one_line
 
 
 def safe(text: str) -> str:

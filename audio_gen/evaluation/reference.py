@@ -11,13 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from audio_gen import __version__
-from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import DataError, MelMismatchError
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.files import write_atomic
+from audio_gen.text import one_line
 
 # 2: with how clips begin and end
 SUFFIX, FORMAT, EARLIER = ".safetensors", "audio_gen reference 2", {"audio_gen reference 1"}

@@ -13,13 +13,13 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from audio_gen import __version__
-from audio_gen.audio.io import one_line
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import write_atomic
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.hints import command
+from audio_gen.text import one_line
 
 DIRECTIONS_NAME = "directions.safetensors"
 DIRECTIONS_FORMAT = 1

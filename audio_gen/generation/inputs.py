@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.io import one_line
 from audio_gen.audio.resample import resample_blocks
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between, measure
@@ -21,6 +20,7 @@ from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH, Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sidecar import Sidecar, read_sidecar
 from audio_gen.models.vae import VAE
+from audio_gen.text import one_line
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import yaml
 from torch import Tensor, nn
 
 from audio_gen.audio.clips import joined
-from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
+from audio_gen.text import one_line
 
 BIGVGAN, VOCOS = "bigvgan", "vocos"
 PEERS = (BIGVGAN, VOCOS)

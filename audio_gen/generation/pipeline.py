@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from audio_gen.audio.clips import side_by_side
 from audio_gen.audio.floor import subtract_floor
-from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import fade_in, lead_samples, onset
 from audio_gen.checkpoint import Bundle, load_bundle
@@ -26,6 +25,7 @@ from audio_gen.models.gan import GAN
 from audio_gen.models.latent_gan import LatentGAN
 from audio_gen.models.mapped import MappedPrior
 from audio_gen.models.vae import VAE
+from audio_gen.text import one_line
 
 MAX_SEED = 2**63 - 1
 MAKES_NO_CLIPS = ("vocoder", "vocos")

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from audio_gen import __version__
-from audio_gen.audio.io import one_line, write_wav
+from audio_gen.audio.io import write_wav
 from audio_gen.errors import DataError
 from audio_gen.files import write_json
 from audio_gen.generation.conditions import pitch_or_none
 from audio_gen.generation.finish import Finish, Finished, finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.text import one_line
 
 
 @dataclass(frozen=True)

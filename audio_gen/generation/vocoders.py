@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import GriffinLimVocoder
-from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.audio.onset import silent_until
 from audio_gen.audio.support import Opening, between_silence, silent_frames
@@ -24,6 +23,7 @@ from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
 from audio_gen.models.vocoder import Vocoder as Refined
+from audio_gen.text import one_line
 
 CLASSICAL, NETWORK = "griffinlim", "small"
 NETWORKS = ("vocoder", "vocos")

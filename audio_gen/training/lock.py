@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import OutputError, TrainingError
+from audio_gen.text import one_line
 from audio_gen.training.progress import read_progress
 
 LOCK_NAME = ".lock"

@@ -33,13 +33,13 @@ import torch
 import vocoder_quality as quality
 import vocoder_speed as speed
 
-from audio_gen.audio.io import one_line
 from audio_gen.audio.mel import DEFAULT_PRESET, PRESETS, MelFrontEnd, MelSpec
 from audio_gen.device import resolve_device
 from audio_gen.errors import AudioGenError, ConfigError, DataError
 from audio_gen.evaluation.embeddings import DEFAULT, NAMES, load_embedding
 from audio_gen.files import write_json
 from audio_gen.generation.vocoders import CLASSICAL, load_vocoder
+from audio_gen.text import one_line
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".aiff", ".aif"}
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
+from audio_gen.text import one_line
 
 INSTALL = 'pip install "audio-gen[eval]"'
 SAMPLE_RATE = 16000

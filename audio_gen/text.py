@@ -1,0 +1,44 @@
+"""Text from files and people, made fit for a terminal and for a message of one line."""
+
+import os
+from pathlib import Path
+
+SHOWN_CHARACTERS = 120
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Escape control, bidirectional and other unprintable characters, which could change what a terminal shows.
+
+    Args:
+        text: Any text.
+        keep: Characters that stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(path: Path | str) -> str:
+    """A file name that can be printed: line breaks, control and undecodable characters are escaped."""
+    return visible(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
+    """A value for a message: on one line, with its middle left out where it is long.
+
+    Args:
+        value: Anything; texts are shown with quotes, as Python writes them.
+        limit: Most characters.
+    """
+    if isinstance(value, list | tuple | set | dict) and len(value) > limit:
+        return f"{type(value).__name__} of {len(value)} entries"
+    if isinstance(value, int) and value.bit_length() > 4 * limit:  # Python refuses to print thousands of digits
+        return f"integer of {value.bit_length()} bits"
+    if isinstance(value, str) and len(value) > 2 * limit:
+        value = f"{value[:limit]}{value[-limit:]}"
+    try:
+        text = visible(repr(value))
+    except (ValueError, RecursionError):
+        return type(value).__name__
+    half = (limit - 4) // 2
+    return text if len(text) <= limit else f"{text[:half]} .. {text[-half:]}"
