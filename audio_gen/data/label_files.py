@@ -84,7 +84,7 @@ def _read_nsynth(file: Path) -> tuple[list[Row], list[str]]:
         if class_name is not None and not isinstance(class_name, str):
             where = f"{one_line(file)}, {shortened(key)}"
             raise DataError(f"{where}: instrument_family_str ({shortened(class_name)}) is no text; correct it")
-        rows.append(Row(shortened(key), key, (class_name or "").strip(), e.get("pitch"), e.get("velocity")))
+        rows.append(Row(shortened(key), key.strip(), (class_name or "").strip(), e.get("pitch"), e.get("velocity")))
     return rows, [] if rows else ["holds no entries"]
 
 
