@@ -27,7 +27,7 @@ def inspect_command(
         with stage_progress() as progress:
             report = inspect_folder(folder, progress=progress, workers=workers)
         _show(report, json_output)
-        report.require_usable()
+        report.require_usable(listed=True)
     except NothingUsableError as e:
         typer.echo(f"error: {e}", err=True)
         raise typer.Exit(1) from e
