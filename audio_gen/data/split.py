@@ -58,7 +58,8 @@ def _of_folders(given: list[Split], keys: Sequence[Key], content_hashes: Sequenc
         )
     counts = f"{sides.count('train')} files to train on, {sides.count('val')} to validate on"
     note = f"the splits of the folders are kept: {counts}"
-    more = f"; {moved} files for training have a sound or group that is for validation, too: not trained on"
+    files = "1 file for training is" if moved == 1 else f"{moved} files for training are"
+    more = f"; {files} not trained on, since the same sound or group is for validation, too"
     return sides, note + (more if moved else "")
 
 
