@@ -1,12 +1,12 @@
 """`audio-gen inspect`: what is in a folder, and what will be done with it."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audio_gen.cli.common import JsonOption
+from audio_gen.text import one_line, visible
 
 if TYPE_CHECKING:
     from audio_gen.data.report import DatasetReport
@@ -27,7 +27,7 @@ def inspect_command(
         with stage_progress() as progress:
             report = inspect_folder(folder, progress=progress, workers=workers)
         _show(report, json_output)
-        report.require_usable()
+        report.require_usable(listed=True)
     except NothingUsableError as e:
         typer.echo(f"error: {e}", err=True)
         raise typer.Exit(1) from e
@@ -40,25 +40,29 @@ def inspect_command(
 
 def _show(report: "DatasetReport", json_output: bool) -> None:
     from audio_gen.cli.overview import class_lines, note_lines, sufficiency
-    from audio_gen.data.labels import Label, read_labels
+    from audio_gen.data.labels import Label
+    from audio_gen.data.plan import CacheOptions, plan_clips
     from audio_gen.errors import AudioGenError
 
+    labels = {f.path: Label() for f in report.usable}
+    try:
+        plan = plan_clips(report, CacheOptions())
+        labels, notes = plan.labels, plan.notes
+    except AudioGenError as e:  # of a label file: told, and the sounds are shown without classes
+        notes = [str(e)]
     if json_output:
         from audio_gen.cli.common import emit_json
 
-        emit_json(report.to_json())
+        told = report.to_json()
+        told["summary"] |= {"notes": notes}
+        emit_json(told)
         return
-    paths = [f.path for f in report.files]
-    try:
-        labels, notes = read_labels(report.folder, paths)
-    except AudioGenError as e:  # of a label file: told, and the sounds are shown without classes
-        labels, notes = {path: Label() for path in paths}, [str(e)]
-    for line in note_lines(report.files, {path: _printable(path) for path in paths}):
+    for line in note_lines(report.files, {f.path: one_line(f.path) for f in report.files}):
         typer.echo(line)
     _show_summary(report)
     if report.usable:
         for line in class_lines(report, labels):
-            typer.echo(f"  {_printable(line)}")
+            typer.echo(f"  {visible(line)}")
         for line in [*notes, *sufficiency(report, labels)]:
             typer.echo(line)
     if any(f.reasons for f in report.files):
@@ -74,10 +78,5 @@ def _show_summary(report: "DatasetReport") -> None:
     rates = ", ".join(f"{int(rate) / 1000:g} kHz ({count})" for rate, count in s["sample_rates"].items())
     typer.echo(
         f"{s['clips']} clips, {s['duration_sec'] / 60:.1f} minutes in all, {s['shortest_sec']:.2f} to "
-        f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicates; {rates}"
+        f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicate{'s' * (s['duplicates'] != 1)}; {rates}"
     )
-
-
-def _printable(name: str) -> str:
-    """A file name on one line."""
-    return name if name.isprintable() else json.dumps(name, ensure_ascii=False)[1:-1]

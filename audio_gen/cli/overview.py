@@ -33,11 +33,14 @@ def note_lines(files: "Sequence[FileReport]", name: "Mapping[str, str]") -> list
             groups.setdefault((f.action, NUMBER.sub("#", reason)), []).append((reason, name[f.path]))
     order = list(ACTIONS)
     ranked = sorted(groups.items(), key=lambda group: (order.index(group[0][0]), -len(group[1]), group[0][1]))
-    rows = []
+    lines: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # what is said of the same files is one line
     for (action, _), notes in ranked:
-        count = len(notes)
-        shown = ", ".join(file for _, file in notes[:NAMED]) + (", .." if count > NAMED else "")
-        rows.append((ACTIONS[action], f"{count} file{'s' * (count > 1)}:", one_of([r for r, _ in notes]), shown))
+        lines.setdefault((action, tuple(file for _, file in notes)), []).append(one_of([r for r, _ in notes]))
+    rows = []
+    for (action, named), reasons in lines.items():
+        count = len(named)
+        shown = ", ".join(named[:NAMED]) + (", .." if count > NAMED else "")
+        rows.append((ACTIONS[action], f"{count} file{'s' * (count > 1)}:", "; ".join(reasons), shown))
     return aligned(rows)
 
 

@@ -3,58 +3,25 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from audio_gen.data.index import Progress, inspect_folder
-from audio_gen.data.labels import DEFAULT_PATTERN, compile_pattern, read_labels
 from audio_gen.data.measure import Measurement
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
+from audio_gen.data.plan import CacheOptions, plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
-from audio_gen.data.split import assign_splits
 from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, Cache, digest_of
 from audio_gen.data.table import Clip, ClipTable
-from audio_gen.errors import ConfigError, DataError, OutputError
+from audio_gen.errors import DataError, OutputError
 from audio_gen.files import write_json
 from audio_gen.text import one_line
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
 
 TABLES = ("clips", "clips-2")  # a table that is written anew takes the name that is not in use
-SHOWN_PAIRS = 3
-
-
-@dataclass(frozen=True)
-class CacheOptions:
-    """How a folder is turned into clips.
-
-    Attributes:
-        labels: "auto", "folders", "names", "none", or the path of a CSV or NSynth JSON (see `audio_gen.data.labels`).
-        pattern: Regular expression for class, pitch and velocity in file names.
-        pitch: "names" takes pitches from the labels, "auto" also estimates the missing ones, "none" has none.
-        trim_onset: Cut the silence before every sound.
-        val_fraction: Share of the clips kept back for validation.
-        group_pattern: Regular expression whose captured text names clips that must be on the same side of the split.
-    """
-
-    labels: str = "auto"
-    pattern: str = DEFAULT_PATTERN
-    pitch: Literal["names", "auto", "none"] = "names"
-    trim_onset: bool = False
-    val_fraction: float = 0.1
-    group_pattern: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check all values."""
-        if self.pitch not in ("names", "auto", "none"):
-            raise ConfigError(f"pitch ({self.pitch}) must be names, auto or none; try names")
-        if not 0 <= self.val_fraction < 1:
-            raise ConfigError(f"val_fraction ({self.val_fraction}) must be at least 0 and below 1; try 0.1")
-        compile_pattern(self.pattern)
-        if self.group_pattern is not None and not compile_pattern(self.group_pattern).groups:
-            raise ConfigError(f"group_pattern ({self.group_pattern}) captures nothing; put the part to group by in ( )")
 
 
 def build_cache(
@@ -164,17 +131,10 @@ def _make_index(
     report: DatasetReport, stored: Stored, sample_rate: int, options: CacheOptions
 ) -> tuple[dict[str, Any], list[Clip]]:
     used = [(f, f.measurement) for f in report.usable if f.measurement]
-    paths = [f.path for f, _ in used]
-    labels, notes = read_labels(report.folder, paths, source=options.labels, pattern=options.pattern)
-    splits, note = assign_splits(
-        paths,
-        [m.content_hash for _, m in used],
-        val_fraction=options.val_fraction,
-        group_pattern=options.group_pattern,
-    )
+    plan = plan_clips(report, options)
     clips = []
-    for (f, m), split in zip(used, splits, strict=True):
-        place, label = stored.places[m.content_hash], labels[f.path]
+    for f, m in used:
+        place, label = stored.places[m.content_hash], plan.labels[f.path]
         clips.append(
             Clip(
                 path=f.path,
@@ -182,9 +142,9 @@ def _make_index(
                 samples=place.samples,
                 scale=place.scale,
                 class_name=label.class_name,
-                pitch=None if options.pitch == "none" else label.pitch,
+                pitch=label.pitch,
                 velocity=label.velocity,
-                split=split,
+                split=plan.sides[f.path],
                 content_hash=m.content_hash,
                 reasons=tuple(f.reasons),
             )
@@ -196,26 +156,9 @@ def _make_index(
         "pcm": stored.name,
         "pcm_samples": stored.end,
         "sounds": digest_of(m.content_hash for _, m in used),
-        "notes": [*notes, *([note] if note else []), *_note_conflicts(clips)],
+        "notes": plan.notes,
     }
     return index, clips
-
-
-def _note_conflicts(clips: list[Clip]) -> list[str]:
-    """A note of copies of a sound that have different classes or pitches, if there are any."""
-    first: dict[str, Clip] = {}
-    pairs = []
-    for clip in clips:
-        other = first.setdefault(clip.content_hash, clip)
-        if (clip.class_name, clip.pitch) != (other.class_name, other.pitch):
-            pairs.append(f"{other.path} = {clip.path}")
-    if not pairs:
-        return []
-    more = f" and {len(pairs) - SHOWN_PAIRS} more" if pairs[SHOWN_PAIRS:] else ""
-    return [
-        f"copies of a sound have different classes or pitches ({', '.join(pairs[:SHOWN_PAIRS])}{more}): each label is "
-        "learned; delete the copies whose label is wrong"
-    ]
 
 
 def _add_pitches(

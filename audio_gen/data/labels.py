@@ -1,30 +1,30 @@
 """Class, pitch and velocity of clips, from whatever the folder offers.
 
 For each field the first source that knows it wins:
-1. `metadata.csv` or `labels.csv` at the top (columns file, class or instrument, pitch, velocity),
-2. NSynth's `examples.json` at the top,
-3. the class from the first-level sub-folder, where there are at least two; pitch and velocity from the file name,
+1. `metadata.csv` or `labels.csv` (or .tsv) at the top, in a folder that holds all others, or in a split's folder,
+2. NSynth's `examples.json` there,
+3. the class from the folders (see `audio_gen.data.layout`); pitch and velocity from the file name,
 4. the class from the file name (`violin-060-110.flac`; the pattern can be set).
 """
 
-import csv
-import json
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from audio_gen.data.label_files import LABEL_FILES, NoLabelsError, Row, midi_number, read_rows
+from audio_gen.data.layout import Layout, read_layout
+from audio_gen.data.names import FileMatch, FileNames, composed, folded
 from audio_gen.errors import ConfigError, DataError
-from audio_gen.text import one_line
+from audio_gen.text import one_line, shortened
 
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
-CSV_NAMES = ("metadata.csv", "labels.csv")
-NSYNTH_NAME = "examples.json"
-FILE_COLUMNS = ("file", "file_name")
-CLASS_COLUMNS = ("class", "instrument")
 SOURCES = ("auto", "none", "folders", "names")
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class Label:
 
 
 def read_labels(
-    folder: Path, names: Iterable[str], *, source: str = "auto", pattern: str = DEFAULT_PATTERN
-) -> tuple[dict[str, Label], list[str]]:
+    folder: Path, names: Iterable[str], *, source: str = "auto", pattern: str = DEFAULT_PATTERN,
+    unusable: Iterable[str] = (), layout: Layout | None = None,
+) -> tuple[dict[str, Label], list[str]]:  # fmt: skip
     """Label the files of a folder.
 
     Args:
@@ -62,20 +63,29 @@ def read_labels(
             file in NSynth's form.
         pattern: Regular expression searched in a file's name without its suffix; its groups `class`, `pitch` and
             `velocity` are used where it has them.
+        unusable: Other audio files of the folder, which rows of a label file may name, too.
+        layout: What the folders of the files mean, if that is known.
 
     Returns:
         A label for each name, and notes for the user.
 
     Raises:
-        DataError: A label file is damaged, lacks its columns, or holds an impossible value.
+        DataError: A label file cannot be read or holds an impossible value, or one that is named as `source` lacks its
+            columns.
     """
     names = list(names)
-    labels, notes = {name: Label() for name in names}, []
-    for found in _sources(folder, names, source, compile_pattern(pattern)):
+    compiled, layout = compile_pattern(pattern), layout or read_layout(names)
+    labels, notes = {name: Label() for name in names}, list[str]()
+    for found in _sources(folder, names, list(unusable), source, compiled, layout):
+        if any(labels[name].class_name is None for name in found.labels):
+            notes += found.class_notes
         for name, label in found.labels.items():
             labels[name] = labels[name].or_else(label)
         notes += found.notes
-    return labels, notes
+    asked = pattern != DEFAULT_PATTERN and source in ("auto", "names")
+    if asked and names and not any(compiled.search(_stem(name)) for name in names):
+        notes.append(f"pattern ({shortened(pattern)[1:-1]}) is in no file's name, such as {one_line(_stem(names[0]))}")
+    return labels, [*notes, *_unite_classes(labels, layout)]
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -93,111 +103,208 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 @dataclass(frozen=True)
 class _Found:
     labels: dict[str, Label]
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+    class_notes: list[str] = field(default_factory=list)  # told where a class is taken from it
 
 
-def _sources(folder: Path, names: list[str], source: str, pattern: re.Pattern[str]) -> list[_Found]:
-    if source == "none":
-        return []
-    if source == "folders":
-        return [_from_folders(names)]
-    if source == "names":
-        return [_from_names(names, pattern)]
+def _sources(
+    folder: Path, names: list[str], unusable: list[str], source: str, pattern: re.Pattern[str], layout: Layout
+) -> list[_Found]:
+    by_folder, by_name = _Found(_classes(layout), class_notes=layout.class_notes), _Found(_from_names(names, pattern))
+    if source in SOURCES and source != "auto":
+        return {"none": [], "folders": [by_folder], "names": [by_name]}[source]
     if source != "auto":
-        return [_from_file(Path(source), names)]
-    files = [folder / name for name in (*CSV_NAMES, NSYNTH_NAME) if (folder / name).is_file()]
-    return [*(_from_file(file, names) for file in files), _from_folders(names), _from_names(names, pattern)]
+        return [_from_file(*_named_file(folder, source), names, unusable, named=True)]
+    files = [(folder / place / file, place) for place in layout.places for file in _label_files(folder / place)]
+    files.sort(key=lambda entry: LABEL_FILES.index(entry[0].name.lower()))
+    return [*(_from_file(*file, names, unusable) for file in files), by_folder, by_name]
 
 
-def _from_folders(names: list[str]) -> _Found:
-    folders = {name: name.split("/")[0] for name in names if "/" in name}
-    several = len(set(folders.values())) > 1
-    return _Found({name: Label(class_name=top) for name, top in folders.items()} if several else {}, [])
+def _label_files(folder: Path) -> list[str]:
+    try:
+        here = os.listdir(folder)
+    except OSError:  # a name with bytes that are no UTF-8, or a folder that is only read about
+        return []
+    return sorted(name for name in here if name.lower() in LABEL_FILES and (folder / name).is_file())
 
 
-def _from_names(names: list[str], pattern: re.Pattern[str]) -> _Found:
+def _named_file(folder: Path, source: str) -> tuple[Path, str]:
+    """The label file that a user named, and the folder that it is in, below that of the sounds."""
+    file = Path(source).expanduser()
+    if not file.exists() and (folder / file).exists():
+        file = folder / file
+    if not file.exists():
+        raise DataError(
+            f"{one_line(file)}: no such label file; give auto, folders, names, none, or a CSV or NSynth JSON"
+        )
+    place = os.path.relpath(os.path.realpath(file.parent), os.path.realpath(folder)).replace(os.sep, "/")
+    return file, "" if place == "." or place.startswith("..") else place
+
+
+def _classes(layout: Layout) -> dict[str, Label]:
+    return {name: Label(class_name=top) for name, top in layout.classes.items()}
+
+
+def _from_names(names: list[str], pattern: re.Pattern[str]) -> dict[str, Label]:
     labels = {}
     for name in names:
         if match := pattern.search(_stem(name)):
-            label = _label(match.groupdict())
+            values = match.groupdict()
+            label = _label(values.get("class"), values.get("pitch"), values.get("velocity"))
             if isinstance(label, Label):  # impossible numbers mean that the name is of another kind
                 labels[name] = label
-    return _Found(labels, [])
+    return labels
 
 
-def _from_file(file: Path, names: list[str]) -> _Found:
+def _from_file(file: Path, place: str, names: list[str], unusable: list[str], *, named: bool = False) -> _Found:
+    """The labels of a file in the folder `place`; its keys are paths from there, or from the top."""
+    title = one_line(f"{place}/{file.name}" if place else file.name)
     try:
-        rows = _read_nsynth(file) if file.suffix.lower() == ".json" else _read_csv(file)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as e:
-        raise DataError(f"{one_line(file)}: cannot be read as labels ({e}); correct it or move it away") from e
-    lookup, labels, unknown = _lookup(names), {}, []
-    for where, key, values in rows:
-        label = _label(values)
-        if isinstance(label, str):
-            raise DataError(f"{one_line(file)}, {where}: {label}; correct the row")
-        matches = lookup.get(key, [])
-        labels.update(dict.fromkeys(matches, label))
-        if not matches:
-            unknown.append(key)
-    note = (
-        f"{file.name}: {len(unknown)} of {len(rows)} rows name no usable file here, such as {one_line(unknown[0])}"
-        if unknown
-        else ""
-    )
-    return _Found(labels, [note] if note else [])
+        rows, notes = read_rows(file)
+    except NoLabelsError as e:
+        if named:
+            raise
+        return _Found({}, [f"{title}{str(e).removeprefix(one_line(file))}"])
+    parsed = [(row, _parsed(file, row)) for row in rows]
+    matches = _matches(place, [row.key for row in rows], [*names, *unusable])
+    labels, more = _joined(parsed, matches, frozenset(names))
+    if labels and not any(label != Label() for label in labels.values()):
+        more.append(f"gives no class, pitch or velocity to any of the {len(labels)} files that it names")
+    return _Found(labels, [f"{title}: {note}" for note in [*notes, *more]])
 
 
-def _read_csv(file: Path) -> list[tuple[str, str, Mapping[str, Any]]]:
-    with open(file, newline="", encoding="utf-8-sig") as f:
-        reader = csv.DictReader(f)
-        reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
-        column = next((c for c in FILE_COLUMNS if c in reader.fieldnames), None)
-        if column is None:
-            raise DataError(
-                f"{one_line(file)}: has no column 'file' but {', '.join(reader.fieldnames) or 'none'}; "
-                "name the column of file names 'file', or rename the CSV if it holds no labels"
+def _matches(place: str, keys: list[str], names: list[str]) -> dict[str, FileMatch]:
+    before = f"{place}/" if place else ""
+    if inside := [name.removeprefix(before) for name in names if name.startswith(before)]:
+        found = FileNames(inside).match(keys)
+        if not place or any(match.names for match in found.values()):
+            return {k: replace(m, names=tuple(before + name for name in m.names)) for k, m in found.items()}
+    return FileNames(names).match(keys)
+
+
+def _parsed(file: Path, row: Row) -> Label:
+    label = _label(row.class_name, row.pitch, row.velocity)
+    if isinstance(label, str):
+        raise DataError(f"{one_line(file)}, {row.where}: {label}; correct the row")
+    return label
+
+
+def _joined(
+    rows: list[tuple[Row, Label]], matches: Mapping[str, FileMatch], usable: frozenset[str]
+) -> tuple[dict[str, Label], list[str]]:
+    """The labels that rows give to files, and what is wrong with the rows."""
+    by_file: dict[str, list[tuple[Row, Label]]] = {}
+    nearest: dict[str, tuple[int, bool, int]] = {}
+    for row, label in rows:
+        match = matches[row.key]
+        for name in () if match.ambiguous else match.names:
+            by_file.setdefault(name, []).append((row, label))
+            nearest[name] = min(nearest.get(name, match.rank), match.rank)
+    labels, conflicts, taken = {}, list[str](), set[str]()
+    for name, all_of_it in by_file.items():
+        # A row that names another file nearly so is of that other file, which is not here.
+        own = [(row, label) for row, label in all_of_it if matches[row.key].rank == nearest[name]]
+        taken |= {row.key for row, _ in own} if name in usable else set()
+        told = [label for _, label in own]
+        agreed = _agreed(told)
+        if agreed is None:
+            conflicts.append(f"{one_line(name)} ({' or '.join(dict.fromkeys(_shown(label) for label in told))})")
+            agreed = (
+                told[-1].or_else(_agreed(told[:1]) or Label()) if len({row.key for row, _ in own}) == 1 else Label()
             )
-        return [(f"line {reader.line_num}", (row[column] or "").strip(), row) for row in reader]
+        if name in usable:
+            labels[name] = agreed
+    ambiguous = {row.key: matches[row.key].names for row, _ in rows if matches[row.key].ambiguous}
+    unknown = [row.key for row, _ in rows if row.key not in taken and row.key not in ambiguous]
+    notes = []
+    if unknown:
+        notes.append(f"{len(unknown)} of {len(rows)} rows name no usable file here, such as {one_line(unknown[0])}")
+    if ambiguous:
+        key, names = next(iter(ambiguous.items()))
+        which = f"{one_line(key)} ({_some(names)})"
+        notes.append(f"{_keys(len(ambiguous))} several files and labels none, such as {which}; write more of the path")
+    if conflicts:
+        notes.append(f"rows contradict each other for {_files(len(conflicts))}: {_some(conflicts)}; correct them")
+    return labels, notes
 
 
-def _read_nsynth(file: Path) -> list[tuple[str, str, Mapping[str, Any]]]:
-    examples = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(examples, dict) or not all(isinstance(e, dict) for e in examples.values()):
-        raise DataError(f"{one_line(file)}: is not in NSynth's form, a map from names to their fields; move it away")
-    return [
-        (key, key, {"class": e.get("instrument_family_str"), "pitch": e.get("pitch"), "velocity": e.get("velocity")})
-        for key, e in examples.items()
-    ]
+def _agreed(labels: list[Label]) -> Label | None:
+    """What labels say together; None where they contradict each other."""
+    together = Label()
+    for label in labels:
+        joint, other = together.or_else(label), label.or_else(together)
+        if folded(joint.class_name or "") != folded(other.class_name or "") or joint.pitch != other.pitch:
+            return None
+        if joint.velocity != other.velocity:
+            return None
+        together = joint
+    return together
 
 
-def _lookup(names: list[str]) -> dict[str, list[str]]:
-    """Names by the ways a label file may write them: the path, the file name, each with or without its suffix."""
-    lookup: dict[str, list[str]] = {}
-    forms = (str, lambda n: str(PurePosixPath(n).with_suffix("")), lambda n: PurePosixPath(n).name, _stem)
-    for form in forms:
-        more: dict[str, list[str]] = {}
-        for name in names:
-            more.setdefault(form(name), []).append(name)
-        lookup = {**more, **lookup}
-    return lookup
+def _shown(label: Label) -> str:
+    fields = {"class": label.class_name, "pitch": label.pitch, "velocity": label.velocity}
+    return one_line(
+        ", ".join(f"{k} {v}" if isinstance(v, str) else f"{k} {v:g}" for k, v in fields.items() if v is not None)
+    )
+
+
+def _some(texts: Iterable[str]) -> str:
+    shown = [one_line(text) for text in texts]
+    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if shown[SHOWN:] else "")
+
+
+def _keys(count: int) -> str:
+    return "1 name can mean" if count == 1 else f"{count} names can each mean"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _unite_classes(labels: dict[str, Label], layout: Layout) -> list[str]:
+    """Make one class of those whose names differ in case or composition alone; folders side by side stay two."""
+    counts = Counter(label.class_name for label in labels.values() if label.class_name is not None)
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        spellings.setdefault(folded(name), []).append(name)
+    beside = set[str]() if layout.splits else {composed(name) for name in layout.classes.values()}
+    becomes, notes = dict[str, str](), list[str]()
+    for several in spellings.values():
+        alike = {composed(name) for name in several}
+        apart = len(alike & beside) > 1
+        becomes |= {name: composed(name if apart else several[0]) for name in several}
+        if apart:
+            notes.append(f"the classes {_some(sorted(alike))} differ in capital letters alone and are kept apart")
+        if len(several) > (len(alike) if apart else 1):
+            spelled = (
+                _some(sorted(set(map(shortened, several)))) if len(alike) > 1 else "with and without combining accents"
+            )
+            notes.append(
+                f"class {one_line(composed(several[0]))} is spelled in {len(several)} ways ({spelled}): one class"
+            )
+    for name, label in labels.items():
+        if label.class_name is not None and becomes[label.class_name] != label.class_name:
+            labels[name] = replace(label, class_name=becomes[label.class_name])
+    return notes
 
 
 def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _label(values: Mapping[str, Any]) -> Label | str:
+def _label(class_name: str | None, pitch: Any, velocity: Any) -> Label | str:
     """A label from raw fields, or what is wrong with them."""
-    class_name = next((str(values[c]).strip() for c in CLASS_COLUMNS if values.get(c) not in (None, "")), None)
     numbers: dict[str, float | None] = {}
-    for key in ("pitch", "velocity"):
-        text = values.get(key)
-        try:
-            numbers[key] = None if text is None or str(text).strip() == "" else float(text)
-        except (TypeError, ValueError):
-            return f"{key} ({text}) is no number"
-        number = numbers[key]
-        if number is not None and not (math.isfinite(number) and 0 <= number <= 127):
-            return f"{key} ({text}) is outside 0 to 127"
-    velocity = numbers["velocity"]
-    return Label(class_name or None, numbers["pitch"], None if velocity is None else round(velocity))
+    for key, value in (("pitch", pitch), ("velocity", velocity)):
+        if value is None or (isinstance(value, str) and not value.strip()):
+            numbers[key] = None
+            continue
+        number = midi_number(value)
+        shown = shortened(value).strip("'\"")
+        if number is None:
+            return f"{key} ({shown}) is no number" + (" and no note such as C#4" if key == "pitch" else "")
+        if not (math.isfinite(number) and 0 <= number <= 127):
+            return f"{key} ({shown}) is outside 0 to 127"
+        numbers[key] = number
+    heard = numbers["velocity"]
+    return Label((class_name or "").strip() or None, numbers["pitch"], None if heard is None else round(heard))

@@ -114,8 +114,11 @@ class DatasetReport:
             "commonest_reason_left_out": self.commonest_reason(),
         }
 
-    def require_usable(self) -> None:
+    def require_usable(self, listed: bool = False) -> None:
         """Refuse a folder with nothing to learn from.
+
+        Args:
+            listed: The user sees the list of reasons; else the message says where it is.
 
         Raises:
             NothingUsableError: Every file is left out; the commonest reason is named.
@@ -123,7 +126,8 @@ class DatasetReport:
         if not self.usable:
             raise NothingUsableError(
                 f"{one_line(self.folder)}: none of its {len(self.files)} audio files can be used, most often because: "
-                f"{self.commonest_reason()}; run `{command('inspect', self.folder)}` for the list"
+                f"{self.commonest_reason()}"
+                + ("" if listed else f"; run `{command('inspect', self.folder)}` for the list")
             )
 
     def commonest_reason(self) -> str | None:

@@ -2,17 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Split = Literal["train", "val"]
+Key = tuple[int, str]  # (0, captured text) or (1, content hash); a captured text names the group before a hash does
 MIN_CLIPS = 5
 SALT = b"audio_gen split 1"
 
 
 def assign_splits(
-    paths: Sequence[str], content_hashes: Sequence[str], *, val_fraction: float, group_pattern: str | None = None
-) -> tuple[list[Split], str | None]:
+    paths: Sequence[str], content_hashes: Sequence[str], *, val_fraction: float, group_pattern: str | None = None,
+    folders: Mapping[str, Split] | None = None,
+) -> tuple[list[Split], str | None]:  # fmt: skip
     """Split clips into training and validation.
 
     Clips with the same sound, or with the same text captured by `group_pattern`, are on the same side.
@@ -22,11 +24,48 @@ def assign_splits(
         content_hashes: Hash of each one's sound.
         val_fraction: Share of the groups that is kept back, 0 to 1.
         group_pattern: Regular expression searched in the path; the groups that it captures name the group.
+        folders: The sides of clips that lie in the folder of a split; they are kept where they leave enough to train on
+            and `val_fraction` is not 0.
 
     Returns:
-        The side of each clip, and a note where nothing could be kept back.
+        The side of each clip, and a note where nothing could be kept back, or where the folders have splits.
     """
     keys = _group_keys(paths, content_hashes, group_pattern)
+    given = None
+    if folders and val_fraction:
+        sides, given = _of_folders([folders.get(path, "train") for path in paths], keys, content_hashes)
+        if sides:
+            return sides, given
+    elif folders:
+        given = "val_fraction is 0: the sounds that the folders keep for validation are trained on, too"
+    sides, note = _by_content(keys, content_hashes, val_fraction)
+    return sides, "; ".join(text for text in (given, note) if text) or None
+
+
+def _of_folders(given: list[Split], keys: Sequence[Key], content_hashes: Sequence[str]) -> tuple[list[Split], str]:
+    """The sides as the folders have them, or none, and what to say of it; a group in both is for validation."""
+    kept_back = {key for key, side in zip(keys, given, strict=True) if side == "val"}
+    sides: list[Split] = ["val" if key in kept_back else "train" for key in keys]
+    moved = sum(side != before for side, before in zip(sides, given, strict=True))
+    sounds = len({content for content, side in zip(content_hashes, sides, strict=True) if side == "train"})
+    if not kept_back:
+        return [], "the folders keep no usable sound for validation, so all are split anew"
+    if sounds < MIN_CLIPS:
+        return [], (
+            f"the splits of the folders leave {sounds} different sounds to train on, fewer than {MIN_CLIPS}, "
+            + (f"since {moved} files for training have a sound or group that is for validation, too: " if moved else "")
+            + "so all are split anew"
+        )
+    counts = f"{sides.count('train')} files to train on, {sides.count('val')} to validate on"
+    note = f"the splits of the folders are kept: {counts}"
+    files = "1 file for training is" if moved == 1 else f"{moved} files for training are"
+    more = f"; {files} not trained on, since the same sound or group is for validation, too"
+    return sides, note + (more if moved else "")
+
+
+def _by_content(
+    keys: Sequence[Key], content_hashes: Sequence[str], val_fraction: float
+) -> tuple[list[Split], str | None]:
     ranked = sorted(set(keys), key=_position)
     distinct = len(set(content_hashes))
     if distinct < MIN_CLIPS or len(ranked) < 2 or val_fraction == 0:
@@ -35,9 +74,6 @@ def assign_splits(
     kept_back = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
     kept_back.discard(ranked[-1])  # never everything
     return ["val" if key in kept_back else "train" for key in keys], None
-
-
-Key = tuple[int, str]  # (0, captured text) or (1, content hash); a captured text names the group before a hash does
 
 
 def _position(key: Key) -> float:

@@ -2,12 +2,13 @@
 
 import difflib
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from audio_gen.data.names import meant
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH
+from audio_gen.text import one_line, shortened
 
 SHOWN_CLASSES = 20
 PITCH_TOLERANCE = 0.5  # semitones beyond the trained range that a sound out of tune may lie
@@ -37,15 +38,20 @@ class Conditions:
             return UNKNOWN_CLASS
         if not self.classes:
             raise ConfigError(f"class ({name}): {self.model} was trained without classes; leave it out")
-        known = matched(name, self.classes)
-        if known is None:
+        found = meant(name, self.classes)
+        if len(found) > 1:
+            some = ", ".join(map(shortened, found[:SHOWN_CLASSES])) + (", .." if found[SHOWN_CLASSES:] else "")
+            raise ConfigError(
+                f"class ({one_line(name)}) is ambiguous: {self.model} knows {some}; write one of them as it is here"
+            )
+        if not found:
             near = difflib.get_close_matches(name, self.classes, n=len(self.classes), cutoff=0.5)
             ordered = near + [c for c in self.classes if c not in near]
             more = f" and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else ""
             raise ConfigError(
                 f"class ({name}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
             )
-        return self.classes.index(known)
+        return self.classes.index(found[0])
 
     def pitch(self, pitch: float | None) -> float:
         """The pitch as the model takes it; NaN for None.
@@ -82,16 +88,9 @@ class Conditions:
 
 
 def matched(name: str, known: Sequence[str]) -> str | None:
-    """The known name that is meant: the same one, else the only one but for case, plural and how accents are stored."""
-    if name in known:
-        return name
-    found = [other for other in known if _plain(other) == _plain(name)]
+    """The known name that is meant, as `audio_gen.data.names.meant` decides; None if there is none, or several."""
+    found = meant(name, known)
     return found[0] if len(found) == 1 else None
-
-
-def _plain(name: str) -> str:
-    letters = "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c.isalnum())
-    return letters.removesuffix("s") or name
 
 
 def pitch_or_none(pitch: float) -> float | None:

@@ -75,3 +75,22 @@ def test_losses_are_shown_to_those_who_ask(capsys: pytest.CaptureFixture[str], v
 def test_a_picture_of_some_clips_says_of_how_many() -> None:
     assert grid_note(MAX_CLIPS) == "grid.png"
     assert grid_note(100) == "grid.png (the first 64 of 100 clips)"
+
+
+def test_a_file_with_two_repairs_is_one_line(run: Run, tmp_path: Path) -> None:
+    tone = 0.5 * np.sin(np.arange(4410) * 0.1)
+    (tmp_path / "set").mkdir()
+    sf.write(tmp_path / "set" / "a.wav", np.concatenate([np.zeros(88200), tone, np.zeros(88200)]), 44100)
+    sf.write(tmp_path / "set" / "b.wav", tone, 44100)
+    sf.write(tmp_path / "set" / "c.wav", tone, 44100)
+    out, _ = run("inspect", "set")
+    (line,) = [line for line in out.splitlines() if "a.wav" in line]
+    assert "at its start cut" in line and "at its end cut" in line
+    assert "1 duplicate;" in out
+
+
+def test_inspect_does_not_send_the_user_to_itself(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    sf.write(tmp_path / "set" / "a.wav", np.zeros(4410), 44100)
+    _, error = run("inspect", "set", status=1)
+    assert "none of its 1 audio files can be used" in error and "inspect" not in error

@@ -1,6 +1,7 @@
 """Labels of each kind, and which one wins."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,21 @@ BAD_FILES = [
 def test_bad_label_files_are_told(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=message):
-        read_labels(tmp_path, ["a.wav"])
+        read_labels(tmp_path, ["a.wav"], source=str(tmp_path / name))
+
+
+@pytest.mark.parametrize(("name", "text", "message"), BAD_FILES)
+def test_files_of_another_kind_are_told_and_wrong_values_end_it(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    if not message.startswith("line"):
+        found, notes = read_labels(tmp_path, ["x/a.wav", "y/a.wav"])
+        assert found["x/a.wav"] == Label("x")
+        assert re.search(message, notes[0]) and notes[0].startswith(f"{name}: ")
+    else:
+        with pytest.raises(DataError, match=message):
+            read_labels(tmp_path, ["a.wav"])
 
 
 @pytest.mark.parametrize("midi", [40, 57, 69, 84])

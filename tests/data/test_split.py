@@ -53,3 +53,34 @@ def test_copies_are_too_few_to_keep_any_back() -> None:
     assert set(sides) == {"train"}
     assert note is not None
     assert "all 4 clips" in note
+
+
+FOLDERS = {f"{i}.wav": "val" if i % 4 == 0 else "train" for i in range(20)}
+
+
+def of_folders(hashes: list[str], **how: object) -> tuple[list[str], str | None]:
+    return assign_splits(list(FOLDERS), hashes, **{"val_fraction": 0.1, "folders": FOLDERS, **how})  # type: ignore[arg-type, return-value]
+
+
+def test_splits_of_folders_are_kept() -> None:
+    sides, note = of_folders([f"hash {i}" for i in range(20)])
+    assert sides == list(FOLDERS.values())
+    assert note == "the splits of the folders are kept: 15 files to train on, 5 to validate on"
+
+
+def test_a_sound_on_both_sides_is_not_trained_on() -> None:
+    sides, note = of_folders(["hash 1" if i == 0 else f"hash {i}" for i in range(20)])
+    assert sides[:4] == ["val", "val", "train", "train"]
+    assert note is not None and "1 file for training" in note
+
+
+def test_folders_that_leave_too_few_are_split_anew() -> None:
+    hashes = [f"hash {i % 4}" if i % 4 else f"hash {i}" for i in range(20)]  # three sounds to train on
+    sides, note = of_folders(hashes)
+    anew, _ = assign_splits(list(FOLDERS), hashes, val_fraction=0.1)
+    assert sides == anew and note is not None and "leave 3 different sounds to train on, fewer than 5" in note
+
+
+def test_nothing_is_kept_back_where_none_is_wanted() -> None:
+    sides, note = of_folders([f"hash {i}" for i in range(20)], val_fraction=0.0)
+    assert set(sides) == {"train"} and note is not None and note.startswith("val_fraction is 0")

@@ -24,13 +24,39 @@ KNOWN = ("Kick", "snares", "Hi-Hat", "Café", "808")
         (unicodedata.normalize("NFD", "cafés").upper(), "Café"),
         ("808s", "808"),
         ("kic", None),
-        ("cafe", None),
+        ("cafe", "Café"),
         ("", None),
         ("s", None),
     ],
 )
 def test_what_is_meant(name: str, meant: str | None) -> None:
     assert matched(name, KNOWN) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "meant"),
+    [
+        ("djembe", ["djembé", "conga"], "djembé"),
+        ("DJEMBES", ["djembé", "conga"], "djembé"),
+        ("smorrebrod", ["smørrebrød"], "smørrebrød"),
+        ("c #", ["C", "C#"], "C#"),
+        ("c", ["C", "C#"], "C"),
+        ("क", ["कि", "की"], None),  # vowel signs are no accents
+        ("!!", ["??", "🥁"], None),
+        ("kick_drum", ["Kick Drum", "Kick"], "Kick Drum"),
+        ("kick.drum", ["Kick-Drum", "Kick Drum!"], None),
+        ("Kick-Drum", ["Kick-Drum", "Kick Drum"], "Kick-Drum"),
+    ],
+)
+def test_separators_and_accents(name: str, classes: list[str], meant: str | None) -> None:
+    assert matched(name, classes) == meant
+
+
+def test_a_name_of_several_classes_is_called_ambiguous() -> None:
+    conditions = Conditions("the model", ("Kick", "kick", "Snare"), None)
+    with pytest.raises(ConfigError, match=r"\(KICK\) is ambiguous: the model knows 'Kick', 'kick'; write"):
+        conditions.class_id("KICK")
+    assert conditions.known_class(["KICK", "snare"]) == 2
 
 
 def test_both_ways_to_store_an_accent_are_one() -> None:

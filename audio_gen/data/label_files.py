@@ -1,0 +1,190 @@
+"""Rows of label files: CSV as spreadsheets and data sets write it, and NSynth's JSON."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, read_json, read_regular
+from audio_gen.text import one_line, shortened
+
+LABEL_FILES = ("metadata.csv", "labels.csv", "metadata.tsv", "labels.tsv", "examples.json")  # whatever the case
+FILE_COLUMNS = ("file", "filename", "path", "audio", "filepath", "audiofile", "audiopath", "fname", "wav", "sample")
+CLASS_COLUMNS = ("class", "classname", "label", "category", "instrument")
+PITCH_COLUMNS, VELOCITY_COLUMNS = ("pitch", "midinote", "midipitch"), ("velocity",)
+SEPARATORS = ",;\t|"
+SHOWN_COLUMNS = 12
+BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip # UTF-32 goes first: it begins as UTF-16 does
+
+
+class NoLabelsError(DataError):
+    """A file that may hold labels, as its name says, holds none."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a label file says of one file, as it is written there.
+
+    Attributes:
+        where: The line or key, for messages.
+        key: What names the file.
+        class_name: Its class; "" where nothing is said.
+        pitch: As number or name of a note.
+        velocity: As number.
+    """
+
+    where: str
+    key: str
+    class_name: str
+    pitch: Any
+    velocity: Any
+
+
+def read_rows(file: Path) -> tuple[list[Row], list[str]]:
+    """Read a label file.
+
+    Args:
+        file: A JSON in NSynth's form, or a CSV with a header: separated by comma, semicolon, tab or bar, in UTF-8,
+            UTF-16 or Windows-1252. Its columns, whatever their case, are one of FILE_COLUMNS, and any of CLASS_COLUMNS,
+            PITCH_COLUMNS and VELOCITY_COLUMNS.
+
+    Returns:
+        Its rows, and notes for the user without the file's name.
+
+    Raises:
+        NoLabelsError: It is of another kind.
+        DataError: It cannot be read.
+    """
+    try:
+        return _read_nsynth(file) if file.suffix.lower() == ".json" else _read_csv(file)
+    except (MalformedError, csv.Error) as e:
+        raise NoLabelsError(f"{one_line(file)}: cannot be read as labels ({e}); correct it or move it away") from e
+    except OSError as e:
+        reason = e.strerror or type(e).__name__
+        raise DataError(f"{one_line(file)}: cannot be read as labels ({reason}); correct it or move it away") from e
+
+
+def _read_nsynth(file: Path) -> tuple[list[Row], list[str]]:
+    examples = read_json(file)
+    if not isinstance(examples, dict) or not all(isinstance(e, dict) for e in examples.values()):
+        raise NoLabelsError(
+            f"{one_line(file)}: is not in NSynth's form, a map from names to their fields; move it away"
+        )
+    rows = []
+    for key, e in examples.items():
+        class_name = e.get("instrument_family_str")
+        if class_name is not None and not isinstance(class_name, str):
+            where = f"{one_line(file)}, {shortened(key)}"
+            raise DataError(f"{where}: instrument_family_str ({shortened(class_name)}) is no text; correct it")
+        rows.append(Row(shortened(key), key.strip(), (class_name or "").strip(), e.get("pitch"), e.get("velocity")))
+    return rows, [] if rows else ["holds no entries"]
+
+
+def _read_csv(file: Path) -> tuple[list[Row], list[str]]:
+    text, notes = _decoded(read_regular(file))
+    skipped, separator = 0, None
+    if told := re.match(r"\s*\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", text):  # how Excel is told the separator
+        skipped, separator, text = told[0].count("\n") or 1, told[1], text[told.end() :]
+    header = next((line for line in io.StringIO(text, newline="") if line.strip(f"{SEPARATORS} \r\n\"'")), "")
+    if not header:
+        raise NoLabelsError(f"{one_line(file)}: is empty; name the files and their classes in it, or move it away")
+    separator = separator or max(SEPARATORS, key=lambda s: _fitness(next(csv.reader([header], delimiter=s))))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    columns = next(row for row in reader if any(cell.strip("\"' ") for cell in row))
+    named = [_column(cell) for cell in columns]
+    at = next((named.index(c) for c in FILE_COLUMNS if c in named), None)
+    shown = [shortened(cell.strip())[1:-1] for cell in columns]
+    has = ", ".join(shown[:SHOWN_COLUMNS]) + (", .." if shown[SHOWN_COLUMNS:] else "")
+    if at is None:
+        raise NoLabelsError(
+            f"{one_line(file)}: has no column 'file' but {has}; name the column of file names 'file', or rename the "
+            "CSV if it holds no labels"
+        )
+    lines = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader]
+    cells = [(number, row) for number, row in lines if any(row)]
+    classes, pitch, velocity = (
+        _places(named, wanted, at) for wanted in (CLASS_COLUMNS, PITCH_COLUMNS, VELOCITY_COLUMNS)
+    )
+    if not (classes or pitch or velocity):
+        raise NoLabelsError(
+            f"{one_line(file)}: has no column 'class', 'pitch' or 'velocity' but {has}; name one of them so"
+        )
+    # Names of classes go before their numbers, where there are columns of both.
+    classes.sort(key=lambda place: all(_cell(row, [place]).isdigit() for _, row in cells if _cell(row, [place])))
+    rows = [
+        Row(f"line {number}", _cell(row, [at]), _cell(row, classes), _cell(row, pitch), _cell(row, velocity))
+        for number, row in cells
+        if _cell(row, [at])
+    ]
+    if len(rows) < len(cells):
+        notes.append(f"{len(cells) - len(rows)} of {len(cells)} rows name no file")
+    if not cells:
+        notes.append("holds no rows")
+    return rows, notes
+
+
+def _decoded(data: bytes) -> tuple[str, list[str]]:
+    """The text of a file in whatever encoding, with a note where that is a guess."""
+    encoding = next((name for bom, name in BOMS.items() if data.startswith(bom)), None)
+    if encoding is None and b"\0" in data[:1000]:  # UTF-16 of letters has a zero in each second byte
+        encoding = "utf-16-le" if data[1:1000:2].count(0) > data[:1000:2].count(0) else "utf-16-be"
+    try:
+        return data.decode(encoding or "utf-8"), []
+    except UnicodeDecodeError:
+        if encoding is not None:
+            raise MalformedError(f"it is not in {encoding.upper()}, as its first bytes say") from None
+    note = "is not in UTF-8, and is read as Windows-1252; if names with accents are wrong, save it as UTF-8"
+    try:
+        return data.decode("cp1252"), [note]
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), [note]
+
+
+def _column(cell: str) -> str:
+    """The name of a column without case, spaces, quotes and underscores."""
+    return re.sub(r"[\W_]+", "", cell.casefold())
+
+
+def _fitness(columns: Sequence[str]) -> tuple[bool, int]:
+    """How likely a line is a header: whether it has a column of files, and how many it has in all."""
+    return any(_column(cell) in FILE_COLUMNS for cell in columns), len(columns)
+
+
+def _places(named: Sequence[str], wanted: Sequence[str], but: int) -> list[int]:
+    return [i for name in wanted for i, column in enumerate(named) if column == name and i != but]
+
+
+def _cell(row: Sequence[str], places: Sequence[int]) -> str:
+    """The first of some cells that is not empty."""
+    return next((row[place] for place in places if place < len(row) and row[place]), "")
+
+
+NOTE = re.compile(r"([a-g])((?:#|♯|𝄪|b|♭|𝄫|x)*)[ _]?(-?\d{1,2})", re.IGNORECASE)
+STEPS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+SHIFTS = {"#": 1, "♯": 1, "x": 2, "𝄪": 2, "b": -1, "♭": -1, "𝄫": -2}
+
+
+def midi_number(value: Any) -> float | None:
+    """A pitch as MIDI number; None if it is none.
+
+    Args:
+        value: A number, a text of one with a point or a comma, or a note: C4 is 60, A4 is 69, C#4 and Db4 are 61.
+    """
+    text = str(value).strip().replace("−", "-")  # the minus sign of typographers
+    if note := NOTE.fullmatch(text):
+        shift = sum(SHIFTS[sign] for sign in note[2].casefold())
+        return float(12 * (int(note[3]) + 1) + STEPS[note[1].casefold()] + shift)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(text.replace(",", ".", 1) if text.count(",") == 1 and "." not in text else text)
+    except ValueError:
+        return None

@@ -1,0 +1,123 @@
+"""What the folders of a pack or a data set mean: which are classes, which are splits, which only hold the others."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from audio_gen.data.names import composed, folded
+from audio_gen.data.split import Split
+from audio_gen.text import one_line
+
+TRAIN = frozenset({"train", "training"})
+KEPT_BACK = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev"})
+FORMATS = frozenset({"wav", "wave", "wavs", "aif", "aiff", "flac", "mp3", "ogg", "opus"})
+NO_SOUNDS = "__MACOSX"
+SHOWN_FOLDERS = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders mean.
+
+    Attributes:
+        classes: The folder that is the class of each file which has one, as it is spelled.
+        splits: The side that each file is on, where the folders say so.
+        places: Folders that hold the others and may hold label files; "" is the top.
+        split_notes: What there is to say of the splits.
+        class_notes: What there is to say of the classes, where they are used.
+    """
+
+    classes: dict[str, str]
+    splits: dict[str, Split]
+    places: list[str]
+    split_notes: list[str]
+    class_notes: list[str]
+
+
+def read_layout(names: Iterable[str]) -> Layout:
+    """Find the level of folders that tells sounds apart.
+
+    A folder that holds all others is passed through. Folders that are all named as splits are splits, and the classes
+    are below them. Else the first level with two folders or more is the classes; splits may also be below each class.
+
+    Args:
+        names: Paths within the folder, with "/" between the parts.
+    """
+    parts = {name: name.split("/") for name in names}
+    active = {name: path for name, path in parts.items() if NO_SOUNDS not in path[:-1]}
+    splits: dict[str, Split] = {}
+    places, passed, split_notes, class_notes, depth = [""], list[str](), list[str](), list[str](), 0
+    while True:
+        active = {name: path for name, path in active.items() if len(path) > depth + 1}
+        tops = {path[depth] for path in active.values()}
+        spellings = {(folded if splits else composed)(top) for top in tops}
+        sides = split_folders(tops) if len(spellings) > 1 else {}
+        here = {name: sides[path[depth]] for name, path in active.items()} if sides else {}
+        if here and all(splits.get(name, side) == side for name, side in here.items()):
+            if not splits:
+                split_notes.append(_split_note(sides))
+            splits |= here
+        elif len(spellings) == 1:
+            passed += tops if len(tops) == 1 else []
+        elif not (tops and _are_formats(tops, list(active.values()), depth)):
+            break
+        depth += 1
+        places += sorted({"/".join(path[:depth]) for path in active.values()})
+    classes = {name: path[depth] for name, path in active.items()}
+    if classes and passed:
+        class_notes.append(f"classes are the folders in {one_line('/'.join(passed))}, which holds all others")
+    if classes and not splits:
+        splits, split_notes = _splits_below(active, depth)
+        class_notes += [] if splits else _not_all_splits(tops)
+    return Layout(classes, splits, places, split_notes, class_notes)
+
+
+def split_folders(folders: Iterable[str]) -> dict[str, Split]:
+    """The side that each folder stands for; nothing where one of them is no split, or all stand for the same.
+
+    The names may have more words, which are the same in all: `nsynth-train`, `nsynth-valid`.
+    """
+    words = {folder: [w for w in re.split(r"[\W_]+", folded(folder)) if w] for folder in folders}
+    found = {folder: [w for w in some if w in TRAIN | KEPT_BACK] for folder, some in words.items()}
+    rest = {tuple(w for w in some if w not in TRAIN | KEPT_BACK) for some in words.values()}
+    if len(rest) != 1 or any(len(some) != 1 for some in found.values()):
+        return {}
+    named = {folder: some[0] for folder, some in found.items()}
+    train = TRAIN if TRAIN & set(named.values()) else {"dev"}  # with "eval" alone, "dev" is what is trained on
+    sides: dict[str, Split] = {folder: "train" if word in train else "val" for folder, word in named.items()}
+    return sides if len(set(named.values())) > 1 else {}
+
+
+def _split_note(sides: Mapping[str, Split]) -> str:
+    kept = [top for top, side in sorted(sides.items()) if side == "val"]
+    return (
+        f"the folders {_listed(sides)} are taken for splits, not classes: {_listed(kept)} "
+        f"{'is' if len(kept) == 1 else 'are'} for validation"
+    )
+
+
+def _splits_below(active: Mapping[str, list[str]], depth: int) -> tuple[dict[str, Split], list[str]]:
+    """Splits in the folders of classes, as in kick/train and kick/test."""
+    below = {name: path[depth + 1] for name, path in active.items() if len(path) > depth + 2}
+    sides = split_folders(set(below.values()))
+    return {name: sides[folder] for name, folder in below.items()} if sides else {}, [
+        _split_note(sides)
+    ] if sides else []
+
+
+def _not_all_splits(tops: set[str]) -> list[str]:
+    named = {top for top in tops if folded(top) in TRAIN | KEPT_BACK}
+    others = _listed(tops - named)
+    if len(named) < 2 or not others:
+        return []
+    return [f"the folders {_listed(named)} are taken for classes, not splits, since {others} is beside them"]
+
+
+def _are_formats(tops: set[str], paths: list[list[str]], depth: int) -> bool:
+    """Whether folders hold the same in several formats: WAV/kick, MP3/kick."""
+    return all(folded(top) in FORMATS for top in tops) and all(len(path) > depth + 2 for path in paths)
+
+
+def _listed(folders: Iterable[str]) -> str:
+    ordered = [f"{one_line(folder)}/" for folder in sorted(folders)]
+    return ", ".join(ordered[:SHOWN_FOLDERS]) + (", .." if ordered[SHOWN_FOLDERS:] else "")

@@ -1,0 +1,210 @@
+"""Names that mean the same file or the same class, however they are written: matched here and nowhere else."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+from audio_gen.data.scan import AUDIO_SUFFIXES
+
+FULL, ENDING, DIVERGED = range(3)  # how much of the two paths is equal: all, one of them, only their ends
+DEEPEST = 16  # folders of an ending that are compared
+ROOTED = re.compile(r"^(?:[/\\~]|\.\.[/\\]|[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
+ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")  # a byte of a file name that is no UTF-8, as the scan writes it
+MEANING = "#&%*@"  # punctuation that tells names apart: C and C#
+LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
+
+
+def composed(text: str) -> str:
+    """A name as Unicode composes it (NFC); macOS stores letters and their accents apart."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """A name without case, composed."""
+    return text.lower() if text.isascii() else composed(composed(text).casefold())
+
+
+def meant(name: str, known: Sequence[str]) -> list[str]:
+    """The known names that `name` can mean: one where it is clear, several where it is ambiguous.
+
+    The first of these decides where it fits any: the same name, composition, case, separators, plural, accents.
+
+    Args:
+        name: What somebody wrote.
+        known: What there is.
+    """
+    for spelling in (str, composed, folded, _joined, _singular, _unaccented):
+        wanted = spelling(name)
+        if found := [other for other in known if spelling(other) == wanted]:
+            return found
+    return []
+
+
+def _joined(name: str) -> str:
+    letters = "".join(c for c in folded(name) if c in MEANING or unicodedata.category(c)[0] not in "ZPC")
+    return letters or name
+
+
+def _singular(name: str) -> str:
+    joined = _joined(name)
+    return joined.removesuffix("s") or joined
+
+
+def _unaccented(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", _joined(name))
+    plain = "".join(c for c in letters if unicodedata.category(c) != "Mn").translate(LETTERS)
+    return _singular(plain) if plain else name
+
+
+@dataclass(frozen=True)
+class FileMatch:
+    """The files that a key can mean.
+
+    Attributes:
+        names: One file; files in one folder that differ in their suffix alone; or, if it is ambiguous, several.
+        ambiguous: Whether the key can mean different files.
+        rank: Smaller is nearer: how much of the paths is equal, whether the case differs, whether the suffix does.
+    """
+
+    names: tuple[str, ...] = ()
+    ambiguous: bool = False
+    rank: tuple[int, bool, int] = (FULL, False, 0)
+
+
+class FileNames:
+    """The files of a folder, to be found by the keys of a label file; quick for 100,000 of either."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Index the names.
+
+        Args:
+            names: Paths within the folder, with "/" between the parts.
+        """
+        self._names = list(names)
+        self._parts = [_parts(_decoded(name)) for name in self._names]
+        self._known = frozenset(self._names)
+        self._endings: dict[str, list[int]] = {}
+        for number, parts in enumerate(self._parts):
+            for ending in _endings(parts, folded(_bare(parts[-1]))) if parts else ():
+                self._endings.setdefault(ending, []).append(number)
+        self._nearest = cache(self._find_nearest)
+
+    def match(self, keys: Iterable[str]) -> dict[str, FileMatch]:
+        """The files that each key means.
+
+        A key is a path, a part of one from its end, or either with other folders in front. Where rows lead to a folder
+        by one way, none leads there by a longer one: `snare/1.wav` is not `kick/1.wav` where `kick/2.wav` is found.
+
+        Args:
+            keys: All keys of one label file.
+        """
+        found = {key: self._find(key) for key in dict.fromkeys(keys)}
+        ways = {self._way(key, match) for key, match in found.items() if match.names and not match.ambiguous}
+        share = sum(bool(match.names) for match in found.values()) / max(1, len(found))
+        for key, match in found.items():
+            if match.names and match.rank[0] == DIVERGED and not self._plausible(key, match, ways, share):
+                found[key] = FileMatch()
+        return found
+
+    def _find(self, key: str) -> FileMatch:
+        if key in self._known:
+            return FileMatch((key,))
+        parts = _parts(key)
+        length = max((self._common(parts, form) for form in _forms(parts)), default=0)
+        if not length:
+            decoded = unquote(key)
+            return self._find(decoded) if decoded != key else FileMatch()
+        return self._nearest(tuple(parts[-length:]), length == len(parts))
+
+    def _common(self, parts: list[str], last: str) -> int:
+        """How many parts at its end a key, whose last part is written as `last`, has in common with any file."""
+        length = 0
+        for ending in _endings(parts, last):
+            if ending not in self._endings:
+                break
+            length += 1
+        return length
+
+    def _find_nearest(self, parts: tuple[str, ...], whole: bool) -> FileMatch:
+        """Of the files with an ending, those that are nearest to it; `whole` where the key is no longer than that."""
+        ranks: dict[tuple[int, bool, int], list[int]] = {}
+        for form in _forms(parts):
+            *_, ending = _endings(parts, form)
+            for number in self._endings.get(ending, ()):
+                ranks.setdefault(self._rank(parts, whole, number), []).append(number)
+        rank = min(ranks)
+        names = tuple(self._names[number] for number in ranks[rank])
+        return FileMatch(names, len({name.rpartition(".")[0] for name in names}) > 1, rank)
+
+    def _rank(self, parts: tuple[str, ...], whole: bool, number: int) -> tuple[int, bool, int]:
+        name = self._parts[number]
+        *folders, file = name[-len(parts) :]
+        entire = len(name) == len(parts)
+        place = FULL if whole and entire else ENDING if whole or entire else DIVERGED
+        if folded(file) == folded(parts[-1]):
+            suffix, as_written = 0, file
+        elif folded(_bare(file)) == folded(parts[-1]):
+            suffix, as_written = 1, _bare(file)
+        else:
+            suffix, as_written = 2, _bare(file) + parts[-1][len(_bare(parts[-1])) :]
+        return place, (*folders, as_written) != parts, suffix
+
+    def _way(self, key: str, match: FileMatch) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The folders before what a key and its file have in common, of either."""
+        theirs, ours = _parts(key), _parts(_decoded(match.names[0]))
+        common = 1
+        while common < min(len(theirs), len(ours)) and folded(theirs[-common - 1]) == folded(ours[-common - 1]):
+            common += 1
+        return tuple(theirs[:-common]), tuple(ours[:-common])
+
+    def _plausible(
+        self, key: str, match: FileMatch, ways: set[tuple[tuple[str, ...], tuple[str, ...]]], share: float
+    ) -> bool:
+        """Whether a file whose path has other folders than the key is the one that is meant."""
+        theirs, ours = self._way(key, match)
+        if len(theirs) > DEEPEST or len(ours) > DEEPEST:
+            return False
+        shorter = ((theirs[:i], ours[:j]) for i in range(len(theirs) + 1) for j in range(len(ours) + 1))
+        if any(way in ways for way in shorter if way != (theirs, ours)):
+            return False
+        only_the_file_name = len(_parts(key)) == len(theirs) + 1
+        return not only_the_file_name or (ROOTED.match(key) is not None and share >= 0.5)
+
+
+def _decoded(name: str) -> str:
+    return ESCAPED.sub(lambda found: chr(int(found[1], 16)), name) if "\\x" in name else name
+
+
+def _parts(path: str) -> list[str]:
+    """The parts of a path, composed, without ".", ".." and empty ones."""
+    parts: list[str] = []
+    for part in composed(path).replace("\\", "/").split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts
+
+
+def _forms(parts: Sequence[str]) -> list[str]:
+    """How the last part of a path may be written: as it is and without the suffix, both without case."""
+    return list(dict.fromkeys((folded(parts[-1]), folded(_bare(parts[-1]))))) if parts else []
+
+
+def _endings(parts: Sequence[str], last: str) -> Iterable[str]:
+    """The endings of a path, the shortest first, without case; `last` is how its last part is written."""
+    ending = last
+    yield ending
+    for part in parts[-2 : -DEEPEST - 1 : -1]:
+        ending = f"{folded(part)}/{ending}"
+        yield ending
+
+
+def _bare(name: str) -> str:
+    """A file name without the suffix, where that is one of audio."""
+    suffix = PurePosixPath(name).suffix
+    return name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name
