@@ -34,6 +34,7 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     temporary = path.with_name(f".{path.stem[:64]}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a link of that name would be followed
         result = write(temporary)
         os.replace(temporary, path)
         return result
