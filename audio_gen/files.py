@@ -8,6 +8,7 @@ import io
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,6 +103,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def user_cache(name: str) -> Path:
+    """A folder for what can be made again, where the system has such things.
+
+    Args:
+        name: The folder's name below `audio_gen`; it is not made.
+    """
+    usual = {"win32": os.environ.get("LOCALAPPDATA"), "darwin": "~/Library/Caches"}.get(sys.platform)
+    base = os.environ.get("XDG_CACHE_HOME") or usual or "~/.cache"
+    return Path(os.path.expanduser(base)) / "audio_gen" / name
 
 
 LARGEST_BYTES = 1 << 26  # of a JSON that is read whole
