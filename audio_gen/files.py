@@ -3,10 +3,12 @@
 And the one way to read JSON and YAML, which may be a stranger's.
 """
 
+import errno
 import io
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +35,7 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     temporary = path.with_name(f".{path.stem[:64]}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a link of that name would be followed
         result = write(temporary)
         os.replace(temporary, path)
         return result
@@ -43,6 +46,22 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open a file for writing as `os.open` does, but never what a link leads to: an `opener` for `open`.
+
+    Raises:
+        OSError: It cannot be opened, is a symbolic link, or is no regular file.
+    """
+    with suppress(FileNotFoundError):
+        kind = os.lstat(path).st_mode
+        if stat.S_ISLNK(kind):
+            raise OSError(errno.ELOOP, "it is a link to another file", path)
+        if not stat.S_ISREG(kind):  # a pipe would wait for its reader
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", path)
+    more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(path, flags | more, 0o666)
 
 
 @contextmanager
@@ -84,6 +103,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def user_cache(name: str) -> Path:
+    """A folder for what can be made again, where the system has such things.
+
+    Args:
+        name: The folder's name below `audio_gen`; it is not made.
+    """
+    usual = {"win32": os.environ.get("LOCALAPPDATA"), "darwin": "~/Library/Caches"}.get(sys.platform)
+    base = os.environ.get("XDG_CACHE_HOME") or usual or "~/.cache"
+    return Path(os.path.expanduser(base)) / "audio_gen" / name
 
 
 LARGEST_BYTES = 1 << 26  # of a JSON that is read whole

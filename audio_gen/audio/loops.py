@@ -1,16 +1,14 @@
 """The loops of `fused` that numba compiles: from frames to a wave and back, and a spectrum turned and fitted to a mel.
 
-They are compiled at their first use and kept on disk where numba can.
+They are compiled at their first use and kept on disk: see `jit`.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from audio_gen.audio.jit import compiled
 from audio_gen.audio.refine import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
 
 UNROLLED, WIDTH = 4, 16  # bins of a narrow and of a wide band that are added at a time
@@ -18,15 +16,6 @@ NARROW = 8  # bins of the widest narrow band
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-
-
-def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> Any:
-    """The function as machine code, from the disk if it is there; where nothing can be written it is not kept."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba finds no folder for its cache
-        return njit(**options)(function)
 
 
 @compiled

@@ -107,7 +107,7 @@ def _check(
 def _prepare(
     run: Path | None, embedding: str, embedding_path: Path | None, vocoder: str | None, device: str
 ) -> "Evaluation":
-    from audio_gen.cli.common import open_run
+    from audio_gen.cli.common import open_run, say
     from audio_gen.cli.evaluating import Evaluation
     from audio_gen.cli.judging import run_cache
     from audio_gen.device import resolve_device
@@ -117,7 +117,7 @@ def _prepare(
 
     place = resolve_device(device)
     compared_by = load_embedding(embedding, place, embedding_path)
-    job = Evaluation(compared_by, EmbeddingStore(compared_by))
+    job = Evaluation(compared_by, EmbeddingStore(compared_by, tell=lambda line: say(line, json_output=True)))
     if run is not None:
         job.pipeline = open_run(run, vocoder=vocoder, device=device)
         job.vocoder = job.pipeline.vocoder

@@ -191,6 +191,7 @@ def _judged(
     pipeline: "Pipeline", cache: "Cache", run: Path, seed: int
 ) -> "tuple[list[str], list[Section], dict[str, Any] | None]":
     """The verdict on more samples, as sentences, as parts of the report, and as figures."""
+    from audio_gen.cli.common import say
     from audio_gen.cli.evaluating import Evaluation
     from audio_gen.cli.judging import gather, judged, samples_folder
     from audio_gen.errors import AudioGenError
@@ -202,7 +203,7 @@ def _judged(
         embedding = load_embedding(device=pipeline.device)
     except AudioGenError as e:
         return [f"The samples were not evaluated: {e}"], [], None
-    job = Evaluation(embedding, EmbeddingStore(embedding), pipeline, pipeline.vocoder, cache)
+    job = Evaluation(embedding, EmbeddingStore(embedding, tell=say), pipeline, pipeline.vocoder, cache)
     with samples_folder(None) as folder:
         job.sample(folder, JUDGED, seed)
         sets = gather(job, job.real(cache.path, "auto"), folder, seed)

@@ -1,27 +1,43 @@
 """Building the cache: only what has changed is read again, and the old cache stays valid until the new one is whole."""
 
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.measure import Measurement
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.plan import CacheOptions, plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
-from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, Cache, digest_of
-from audio_gen.data.table import Clip, ClipTable
+from audio_gen.data.store import (
+    BLOCKS_NAME,
+    FILES_NAME,
+    INDEX_NAME,
+    PCM_NAMES,
+    REPORT_NAME,
+    STAMP_NAME,
+    TABLES,
+    VERSION,
+    Cache,
+    digest_of,
+    publish,
+    write_sums,
+)
+from audio_gen.data.table import FILE_NAMES, Clip, ClipTable
 from audio_gen.errors import DataError, OutputError
 from audio_gen.files import write_json
+from audio_gen.locks import exclusive
 from audio_gen.text import one_line
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
 
-TABLES = ("clips", "clips-2")  # a table that is written anew takes the name that is not in use
+TABLE_FILES = {*FILE_NAMES, FILES_NAME, BLOCKS_NAME, STAMP_NAME}
 
 
 def build_cache(
@@ -51,9 +67,9 @@ def build_cache(
         OutputError: The disk is full, or `out` cannot be written.
     """
     folder, out, options = Path(folder), Path(out), options or CacheOptions()
-    with _output_errors(out), _alone(out):
-        old = _open_old(out)
-        report = inspect_folder(folder, progress=progress, workers=workers, known=_known_files(old))
+    with _output_errors(out), _alone(out) as words:
+        old, known = _open_old(out, words)
+        report = inspect_folder(folder, progress=progress, workers=workers, known=known)
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, options.trim_onset) else None
         sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
@@ -70,11 +86,16 @@ def build_cache(
         report = _leave_out_lost(report, stored)
         report.require_usable()
         index, clips = _make_index(report, stored, sample_rate, options)
+        if stored.damaged:
+            words.append(
+                f"the cache's samples were damaged: sounds that were read again from the folder: {stored.damaged}"
+            )
+        index["notes"] += words
         pitches: dict[str, float | None] = {}
         if options.pitch == "auto":
             cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips))
             clips, pitches = _add_pitches(cache, old.known["auto_pitches"] if old else {}, progress, workers)
-        _publish(out, old, report, index, clips, pitches)
+        _publish(out, old, report, index, clips, pitches, stored)
         return Cache.open(out)
 
 
@@ -89,25 +110,29 @@ def _output_errors(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the cache's lock, where the system has locks; a killed process holds none."""
+def _alone(out: Path) -> Iterator[list[str]]:
+    """Hold the cache's lock, where there are locks; yields a list of notes."""
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / ".lock", "w") as lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with exclusive(out / ".lock", wait=True) as reason:
+        yield [f"the cache's disk has no locks ({reason}): run one command at a time on it"] if reason else []
 
 
-def _open_old(out: Path) -> Cache | None:
+def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, FileReport]]:
+    """The cache that is there, and what earlier inspections found; a damaged one is made anew, and that is noted."""
+    if not (out / INDEX_NAME).is_file():
+        return None, {}
     try:
         old = Cache.open(out)
-        return old if old.known else None
-    except DataError:
-        return None  # missing or damaged: made anew
+        old.clips.check()
+        return old, _known_files(old)
+    except DataError as e:
+        what = f"{one_line(e.file)} {e.what}" if isinstance(e, DamagedError) else str(e)
+    except (LookupError, TypeError, ValueError, AttributeError) as e:
+        what = f"{one_line(out)}: what it says of files is damaged ({type(e).__name__})"
+    if not any(os.path.lexists(out / name) for name in (*PCM_NAMES, *TABLES)):
+        raise OutputError(f"{one_line(out / INDEX_NAME)}: is no cache's; choose another place, or delete it")
+    words.append(f"the cache was damaged, so all of it was made again: {what}")
+    return None, {}
 
 
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
@@ -173,12 +198,14 @@ def _add_pitches(
 
 def _publish(
     out: Path, old: Cache | None, report: DatasetReport, index: dict[str, Any], clips: list[Clip],
-    pitches: dict[str, float | None],
+    pitches: dict[str, float | None], stored: Stored,
 ) -> None:  # fmt: skip
     """Make the new cache the one that readers see; the index goes last."""
     name = next(n for n in TABLES if old is None or n != old.table_name)
-    shutil.rmtree(out / name, ignore_errors=True)
+    _clear(out / name)
+    (out / name).mkdir()
     ClipTable.of(clips).write(out / name)
+    write_sums(out / name, stored.sums)
     files = [
         {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "measurement": asdict(f.measurement)}
         for f in report.files
@@ -189,8 +216,25 @@ def _publish(
     sides = [clip.split for clip in clips]
     told["summary"] |= {"train_clips": sides.count("train"), "val_clips": sides.count("val"), "notes": index["notes"]}
     write_json(out / REPORT_NAME, told)
-    write_json(out / INDEX_NAME, {**index, "table": name})
+    publish(out, {**index, "table": name}, out / index["pcm"])
     remove_unused(out, index["pcm"])
     for other in TABLES:
         if other != name:
-            shutil.rmtree(out / other, ignore_errors=True)
+            with suppress(OSError):  # in use on systems that hold open files; the next build deletes it
+                _clear(out / other)
+
+
+def _clear(folder: Path) -> None:
+    """Delete the folder of a table, and nothing that a link leads to or that someone else put there.
+
+    Raises:
+        OSError: It cannot be deleted.
+        OutputError: It holds other files.
+    """
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        for file in folder.iterdir():
+            if file.name not in TABLE_FILES and not file.name.endswith((".tmp", ".tmp.json")):
+                raise OutputError(f"{one_line(file)}: is no file of a cache; choose another place, or move it away")
+        shutil.rmtree(folder)

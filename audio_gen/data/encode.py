@@ -9,6 +9,7 @@ from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import Measurement, blocks_between
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError
+from audio_gen.files import open_own
 from audio_gen.text import one_line
 
 FULL = 32767
@@ -71,7 +72,7 @@ def _encode(job: Job, step: float) -> float:
     """Write the samples at `step` units per unit of amplitude; returns the largest before rounding."""
     largest, written = 0.0, 0
     blocks = blocks_between(job.path, job.measurement, job.start, job.stop)
-    with open(job.pcm, "r+b") as f:
+    with open(job.pcm, "r+b", opener=open_own) as f:
         f.seek(2 * job.offset)
         for block in resample_blocks(blocks, job.measurement.sample_rate, job.sample_rate):
             if not len(block):

@@ -1,19 +1,24 @@
 """The file of all samples: what is there stays in place, what is new is appended beyond what readers know of."""
 
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from audio_gen.data.checksums import BLOCK, sums_of
 from audio_gen.data.encode import Job, encode, make_job
 from audio_gen.data.index import Progress, in_threads
 from audio_gen.data.measure import Measurement
-from audio_gen.data.store import Cache, Clip
+from audio_gen.data.shards import OneFile
+from audio_gen.data.store import PCM_NAMES, Cache, Clip
 from audio_gen.errors import AudioFileError
+from audio_gen.files import open_own
 from audio_gen.text import one_line
 
-NAMES = ("pcm.int16", "pcm-2.int16")  # a file that is written anew takes the name that is not in use
 Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash
 
 
@@ -35,12 +40,16 @@ class Stored:
         end: Its length in samples.
         places: Where each sound lies, by content hash.
         lost: Why a sound could not be stored, by content hash.
+        sums: Checksums of its blocks.
+        damaged: How many sounds of the old cache were damaged, and were stored again.
     """
 
     name: str
     end: int
     places: dict[str, Place]
     lost: dict[str, str]
+    sums: np.ndarray
+    damaged: int
 
 
 def store_sounds(
@@ -67,7 +76,10 @@ def store_sounds(
         progress: Called with ("store", files done, files in all).
     """
     kept = {c.content_hash: c for c in (old.clips if old and keep else ()) if c.content_hash in sounds}
-    name, places, end = _place_kept(out, old, kept, _samples_of(sounds, kept))
+    whole = kept if old is None else _whole_of(old, kept, workers)
+    damaged = len(kept) - len(whole)
+    name, places, end = _place_kept(out, old, whole, _samples_of(sounds, whole), afresh=damaged > 0)
+    sums = _sums_kept(old, name)
     jobs: dict[str, Job] = {}
     for key, (path, m) in sounds.items():
         if key not in places:
@@ -82,34 +94,58 @@ def store_sounds(
         else:
             places[key] = Place(job.offset, job.samples, result)
     _flush(out / name)
-    return Stored(name, end, places, lost)
+    sums = sums_of(OneFile(out / name, end), sums, lambda work, items: in_threads(work, items, workers, "check"))
+    return Stored(name, end, places, lost, sums, damaged)
 
 
 def remove_unused(out: Path, name: str) -> None:
     """Delete the file of samples that no index names any more."""
-    for other in NAMES:
+    for other in PCM_NAMES:
         if other != name:
             with suppress(OSError):  # in use on systems that hold open files; the next build deletes it
                 (out / other).unlink(missing_ok=True)
 
 
+def _whole_of(old: Cache, kept: Mapping[str, Clip], workers: int) -> Mapping[str, Clip]:
+    """The sounds that can be kept; all are read if the file was written to since its checksums were made."""
+    if not old.has_sums or old.samples_untouched():
+        return kept
+    clips = list(kept.values())
+    whole = in_threads(lambda c: old.stored_samples.is_whole(c.offset, c.samples), clips, workers, "check")
+    return {key: clip for (key, clip), fits in zip(kept.items(), whole, strict=True) if fits}
+
+
 def _place_kept(
-    out: Path, old: Cache | None, kept: Mapping[str, Clip], new_samples: int
+    out: Path, old: Cache | None, kept: Mapping[str, Clip], new_samples: int, *, afresh: bool
 ) -> tuple[str, dict[str, Place], int]:
     """Decide between appending to the old file and a fresh one; returns its name, the places kept, and its end."""
     alive = sum(clip.samples for clip in kept.values())
-    if old is not None and kept and old.pcm_samples - alive <= alive + new_samples:
+    mostly_alive = old is not None and kept and old.pcm_samples - alive <= alive + new_samples
+    if old is not None and mostly_alive and not afresh and _is_own(out / old.pcm_name):
         return old.pcm_name, {key: Place(c.offset, c.samples, c.scale) for key, c in kept.items()}, old.pcm_samples
-    name = next(n for n in NAMES if old is None or n != old.pcm_name)
+    name = next(n for n in PCM_NAMES if old is None or n != old.pcm_name)
     places, end = {}, 0
     (out / name).unlink(missing_ok=True)  # never written over: someone may still read it
-    with open(out / name, "wb") as f:
+    with open(out / name, "wb", opener=open_own) as f:
         for key, clip in kept.items():
             assert old is not None
             f.write(old.stored(clip).tobytes())
             places[key] = Place(end, clip.samples, clip.scale)
             end += clip.samples
     return name, places, end
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file has no other name: a link to it, or a copy that shares its content, would change with it."""
+    about = path.lstat()
+    return stat.S_ISREG(about.st_mode) and about.st_nlink < 2
+
+
+def _sums_kept(old: Cache | None, name: str) -> np.ndarray | None:
+    """The checksums of the blocks that stay as they are."""
+    if old is None or name != old.pcm_name or old.stored_samples.sums is None:
+        return None
+    return old.stored_samples.sums[: old.pcm_samples // BLOCK]
 
 
 def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
@@ -119,7 +155,7 @@ def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
 
 def _set_size(path: Path, size: int) -> None:
     """Drop what a killed build left, and take the room that is needed now: a full disk is told before the work."""
-    with open(path, "ab") as f:
+    with open(path, "ab", opener=open_own) as f:
         f.truncate(size)
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(f.fileno(), 0, size)

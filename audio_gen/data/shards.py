@@ -1,58 +1,83 @@
 """The samples of a cache: one file, or shards of equal length on a disk or at any URL that fsspec knows."""
 
+import errno
 import hashlib
 import os
+import re
+import stat
+import threading
+import weakref
 from collections import OrderedDict
-from pathlib import Path
-from typing import Protocol
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
+from audio_gen.data import checksums
+from audio_gen.data.checksums import DamagedError, Samples
 from audio_gen.errors import DataError
 from audio_gen.files import write_atomic
-from audio_gen.hints import command
-from audio_gen.text import one_line
+from audio_gen.text import one_line, shortened
 
 OPEN_SHARDS = 64  # kept open at once
 BLOCK = 2**19  # samples of a remote shard that are fetched and kept at a time
 STORE = "AUDIO_GEN_SHARDS"  # names the folder of fetched blocks
+PLACE = "AUDIO_GEN_SHARD_PLACE"  # names the folder or URL of the shards, before what the index says
 BYTES = 2  # of a sample
-
-
-class Samples(Protocol):
-    """Where stored samples come from."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def read(self, first: int, count: int) -> np.ndarray:
-        """Some of them, int16 (count,)."""
+WRITE_AGAIN = "write the shards of this cache again"
+# No "::", which chains file systems, no query, and no character that any of them fills in.
+URL = re.compile(r"(s3|gs|https)://[\w.-]+(:\d{1,5})?(/[^:?*#${}\[\]<>|\\\"'`]*)?")
+_SEEKING = threading.Lock()
 
 
 class OneFile:
-    """A file that is mapped into memory."""
+    """A file of samples. It is read and not mapped: a map of a file that another program cuts kills the process."""
 
     def __init__(self, path: Path, count: int) -> None:
-        """Map the first `count` samples.
+        """Open it.
+
+        Args:
+            path: The file.
+            count: Samples that are looked at; there may be more.
 
         Raises:
             DataError: They are not all there.
         """
-        size = path.stat().st_size if path.is_file() else 0
+        self._path, self._count = path, count
+        self._file = _OpenFile(path)
+        size = os.fstat(self._file.number).st_size
         if size < BYTES * count:
-            raise DataError(
-                f"{one_line(path)}: holds {size} of {BYTES * count} bytes; make it again with "
-                f"`{command('preprocess', 'FOLDER', '--out', path.parent)}`"
-            )
-        self._samples = np.memmap(path, dtype="<i2", mode="r", shape=(count,))
+            raise DamagedError(path, f"holds {size} of {BYTES * count} bytes")
 
     def __len__(self) -> int:
         """How many samples there are."""
-        return len(self._samples)
+        return self._count
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Samples (count,), not copied."""
-        return self._samples[first : first + count]
+        """Samples (count,).
+
+        Raises:
+            DataError: The file has been cut, or cannot be read any more.
+        """
+        try:
+            data = self._file.read(BYTES * first, BYTES * count)
+        except OSError as e:
+            raise DamagedError(self._path, f"cannot be read ({e.strerror or e})") from e
+        if len(data) < BYTES * count:
+            raise DamagedError(self._path, f"was cut while it was in use: it ends at byte {BYTES * first + len(data)}")
+        return np.frombuffer(data, "<i2")
+
+    def doubt(self, first: int, count: int) -> bool:
+        """Change the file's time, so that the next build checks all of it."""
+        with suppress(OSError):
+            os.utime(self._path)
+        return False
+
+    def damage(self, first: int) -> DamagedError:
+        """What to say of a block."""
+        return DamagedError(
+            self._path, f"is damaged in the {BYTES * checksums.BLOCK >> 10} KiB from byte {BYTES * first} on"
+        )
 
 
 class Shards:
@@ -68,7 +93,7 @@ class Shards:
             sounds: A digest of what they hold, so that blocks kept of other sounds at the same place are not taken.
         """
         self.place, self._count, self._each = place, count, shard_samples
-        self._mapped: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._open: OrderedDict[int, _OpenFile] = OrderedDict()
         store = Path(os.environ.get(STORE) or Path.home() / ".cache" / "audio_gen" / "shards")
         self._store = store / hashlib.sha256(repr((place, count, shard_samples, sounds)).encode()).hexdigest()[:16]
 
@@ -88,42 +113,121 @@ class Shards:
             here = min(count, self._each - start)
             try:
                 part = self._fetched(number, start, here) if "://" in self.place else self._local(number, start, here)
-            except (OSError, ValueError) as e:
-                raise DataError(
-                    f"{shard_name(self.place, number)}: cannot be read ({e}); write the shards of this cache again"
-                ) from e
+            except (OSError, ValueError, ImportError) as e:  # fsspec's message names the package that is missing
+                raise DamagedError(self._name(number), f"cannot be read ({shortened(str(e))})", WRITE_AGAIN) from e
             if len(part) < here:
-                raise DataError(f"{shard_name(self.place, number)}: is too short; write the shards of this cache again")
+                raise DamagedError(self._name(number), "is too short", WRITE_AGAIN)
             parts.append(part)
             first, count = first + here, count - here
         return np.concatenate(parts) if parts else np.zeros(0, "<i2")
 
+    def doubt(self, first: int, count: int) -> bool:
+        """Forget the blocks that were fetched, since they may have been damaged here."""
+        if "://" not in self.place:
+            return False
+        for number in range(first // self._each, (first + count - 1) // self._each + 1):
+            start, stop = (min(max(i - number * self._each, 0), self._each) for i in (first, first + count))
+            for block in range(start // BLOCK, -(-stop // BLOCK)):
+                with suppress(OSError):
+                    self._kept(number, block).unlink(missing_ok=True)
+        return True
+
+    def damage(self, first: int) -> DamagedError:
+        """What to say of a block."""
+        number, start = divmod(first, self._each)
+        return DamagedError(self._name(number), f"is damaged at or after byte {BYTES * start}", WRITE_AGAIN)
+
+    def _name(self, number: int) -> str:
+        return shard_name(self.place, number)
+
     def _local(self, number: int, start: int, count: int) -> np.ndarray:
-        if number not in self._mapped:
-            self._mapped[number] = np.memmap(shard_name(self.place, number), dtype="<i2", mode="r")
-            if len(self._mapped) > OPEN_SHARDS:
-                self._mapped.popitem(last=False)
-        self._mapped.move_to_end(number)
-        return self._mapped[number][start : start + count]
+        if number not in self._open:
+            self._open[number] = _OpenFile(Path(self._name(number)))
+            if len(self._open) > OPEN_SHARDS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(number)
+        data = self._open[number].read(BYTES * start, BYTES * count)
+        return np.frombuffer(data, "<i2", len(data) // BYTES)
 
     def _fetched(self, number: int, start: int, count: int) -> np.ndarray:
         blocks = range(start // BLOCK, (start + count - 1) // BLOCK + 1)
         data = b"".join(self._block(number, block) for block in blocks)
         return np.frombuffer(data, "<i2")[start - blocks[0] * BLOCK :][:count]
 
+    def _kept(self, number: int, block: int) -> Path:
+        return self._store / f"{number:06d}" / f"{block:06d}"
+
     def _block(self, number: int, block: int) -> bytes:
         """A block of a shard; each lies in a file of its own, which several processes may fetch and use."""
-        kept = self._store / f"{number:06d}" / f"{block:06d}"
-        if kept.is_file():
-            return kept.read_bytes()
-        import fsspec
-
-        system, path = fsspec.url_to_fs(shard_name(self.place, number))
+        kept = self._kept(number, block)
         first, last = block * BLOCK, min((block + 1) * BLOCK, self._each, self._count - number * self._each)
+        size = BYTES * (last - first)
+        if kept.is_file() and kept.stat().st_size == size:
+            return kept.read_bytes()
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(self._name(number))
         data: bytes = system.cat_file(path, BYTES * first, BYTES * last)
-        if len(data) == BYTES * (last - first):
+        if len(data) > size:
+            raise ValueError("the server sends more than it was asked for")
+        if len(data) == size:
             write_atomic(kept, lambda p: p.write_bytes(data))
         return data
+
+
+class _OpenFile:
+    """A file that is open for reading as long as this object lives."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"))
+        self.number = os.open(path, flags)
+        weakref.finalize(self, os.close, self.number)
+        if not stat.S_ISREG(os.fstat(self.number).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+    def read(self, first: int, count: int) -> bytes:
+        """The bytes from there on, fewer at the end of the file; threads and forks may read at the same time."""
+        data = self._at(first, count)
+        while 0 < len(data) < count:  # the system gives at most 2 GB at a time
+            more = self._at(first + len(data), count - len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def _at(self, first: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self.number, count, first)
+        with _SEEKING:
+            os.lseek(self.number, first, os.SEEK_SET)
+            return os.read(self.number, count)
+
+
+def allowed_place(place: object, cache: Path) -> str:
+    """Where the shards of a cache are looked for, whoever wrote its index.
+
+    Args:
+        place: What the index says.
+        cache: The folder of the cache.
+
+    Returns:
+        The path or URL; what AUDIO_GEN_SHARD_PLACE says comes before the index, and may be anything that fsspec knows.
+
+    Raises:
+        DataError: It is neither a path inside the cache nor a plain URL of s3, gs or https.
+    """
+    if own := os.environ.get(PLACE):
+        return own if "://" in own else os.path.expanduser(own)
+    if isinstance(place, str) and place.isprintable() and ".." not in re.split(r"[/\\]", place):
+        if URL.fullmatch(place):
+            return place
+        inside = not (PureWindowsPath(place).anchor or PurePosixPath(place).anchor)
+        if inside and place and ":" not in place:
+            return str(cache.absolute() / place)
+    raise DataError(
+        f"{one_line(cache)}: its shards lie at {shortened(place)}, which is no path inside it and no plain URL of s3, "
+        f"gs or https; if you trust that place, set {PLACE} to it"
+    )
 
 
 def shard_name(place: str, number: int) -> str:

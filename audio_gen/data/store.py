@@ -1,32 +1,43 @@
 """The cache as readers see it: int16 samples, a table of clips, and an index that names both."""
 
 import hashlib
-import json
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audio_gen.data.shards import OneFile, Samples, Shards
+from audio_gen.data.checksums import Checked, DamagedError, digest, digest_of_file, digest_of_json
+from audio_gen.data.shards import OneFile, Shards, allowed_place
 from audio_gen.data.split import Split
-from audio_gen.data.table import Clip, ClipTable
+from audio_gen.data.table import SUMS_NAME, TEXTS_NAME, Clip, ClipTable, read_column
 from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, parse_json, read_json, read_regular, write_json
 from audio_gen.hints import command
-from audio_gen.text import one_line
+from audio_gen.text import one_line, shortened
 
 __all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
 
 INDEX_NAME, REPORT_NAME, FILES_NAME = "index.json", "dataset_report.json", "files.json"
-VERSION = 2
+# All names of what is written anew, in turn; nothing else that an index names is opened.
+PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
+BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and when they were made
+DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table whose digests are in the index
+VERSION = 3
 VERSION_IN_ONE = 1  # had everything in the index
+OLD_VERSIONS = (VERSION_IN_ONE, 2)  # have no checksums
+HIGHEST_RATE = 1 << 24
+LARGEST_LIST = 1 << 28  # bytes of a JSON that tells of each file
+NO_LIMIT = 1 << 62
 
 
 class Cache:
     """A folder of sounds, ready for training: any part of any clip is read in microseconds."""
 
-    def __init__(self, path: Path, index: dict[str, Any], samples: Samples, clips: ClipTable) -> None:
+    def __init__(self, path: Path, index: dict[str, Any], samples: Checked, clips: ClipTable) -> None:
         """Use `Cache.open`.
 
         Args:
@@ -58,27 +69,39 @@ class Cache:
             if index["version"] == VERSION_IN_ONE:
                 clips = ClipTable.of(Clip(**{**clip, "reasons": tuple(clip["reasons"])}) for clip in index["clips"])
                 index = {**index, "table": "", "sounds": digest_of(clip.content_hash for clip in clips)}
-            else:
-                clips = ClipTable.open(path / index["table"])
-        except (KeyError, TypeError, ValueError, OSError) as e:
-            raise _damaged(path / INDEX_NAME, e) from e
-        return cls.of(path, index, clips)
+                return cls.of(path, index, clips)
+            summed, folder = index["version"] == VERSION, path / index["table"]
+            clips = ClipTable.open(folder, index["pcm_samples"], summed=summed)
+            if summed:
+                _compare_digests(folder, index["digests"], except_of=FILES_NAME)
+            return cls.of(path, index, clips, read_column(folder / BLOCKS_NAME, "<u4") if summed else None)
+        except OSError as e:
+            lost = Path(e.filename) if e.filename else path / INDEX_NAME
+            raise DamagedError(lost, f"cannot be read ({e.strerror or e})", _fix(path)) from e
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
+            raise _damaged(path / (index.get("table") or INDEX_NAME), path, e) from e
 
     @classmethod
-    def of(cls, path: Path, index: dict[str, Any], clips: ClipTable) -> "Cache":
+    def of(cls, path: Path, index: dict[str, Any], clips: ClipTable, sums: np.ndarray | None = None) -> "Cache":
         """Open the samples that an index describes.
 
+        Args:
+            path: Folder of the cache.
+            index: Its index, which has been checked.
+            clips: What lies where.
+            sums: Checksums of the blocks of samples.
+
         Raises:
-            DataError: The index is damaged, or the samples are not all there.
+            DataError: The samples are not all there, or lie at a place that is not allowed.
         """
-        try:
-            count, shards = index["pcm_samples"], index.get("shards")
-            if shards is None:
-                return cls(path, index, OneFile(path / index["pcm"], count), clips)
-            place = shards["place"] if "://" in shards["place"] else str(path / shards["place"])
-            return cls(path, index, Shards(place, count, shards["samples"], index["sounds"]), clips)
-        except (KeyError, TypeError, ValueError, OSError) as e:
-            raise _damaged(path / INDEX_NAME, e) from e
+        count, shards = index["pcm_samples"], index.get("shards")
+        if shards is None:
+            try:
+                return cls(path, index, Checked(OneFile(path / index["pcm"], count), sums), clips)
+            except OSError as e:
+                raise DamagedError(path / index["pcm"], f"cannot be read ({e.strerror or e})", _fix(path)) from e
+        place = allowed_place(shards["place"], path)
+        return cls(path, index, Checked(Shards(place, count, shards["samples"], index["sounds"]), sums), clips)
 
     @property
     def pitch_range(self) -> tuple[float, float] | None:
@@ -97,18 +120,37 @@ class Cache:
         """What only the next build wants: what was found out about each of the `files`, and the `auto_pitches`."""
         if self._index["version"] == VERSION_IN_ONE:
             return self._index
+        folder = self.path / self.table_name
         try:
-            return json.loads((self.path / self.table_name / FILES_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
-            raise _damaged(self.path / self.table_name / FILES_NAME, e) from e
+            data = read_regular(folder / FILES_NAME, LARGEST_LIST)
+            if self._index["version"] == VERSION and digest(data) != self._index["digests"][FILES_NAME]:
+                raise MalformedError("it is not what was written")
+            known = parse_json(data)
+            if not isinstance(known["files"], list) or not isinstance(known["auto_pitches"], dict):
+                raise MalformedError("it holds other things than it should")
+            return known
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise _damaged(folder / FILES_NAME, self.path, e) from e
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """What became of each file of the folder: {"files": [..], "summary": {..}}."""
         try:
-            return json.loads((self.path / REPORT_NAME).read_text(encoding="utf-8"))
+            return read_json(self.path / REPORT_NAME, LARGEST_LIST)
         except (OSError, ValueError) as e:
-            raise _damaged(self.path / REPORT_NAME, e) from e
+            raise _damaged(self.path / REPORT_NAME, self.path, e) from e
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether its samples have checksums; those of earlier versions have none."""
+        return self.stored_samples.sums is not None
+
+    def samples_untouched(self) -> bool:
+        """Whether the file of samples has not been written to since its checksums were made."""
+        with suppress(OSError, MalformedError):
+            stamp = read_json(self.path / self.table_name / STAMP_NAME)
+            return stamp == stamp_of((self.path / self.pcm_name).stat())
+        return False
 
     def same_sound(self, sample_rate: int, trim_onset: bool) -> bool:
         """Whether its samples are what a build with these settings would store, in a file that can be added to."""
@@ -171,7 +213,7 @@ def first_of_each(clips: ClipTable, columns: Sequence[str]) -> np.ndarray:
 
 
 def load_index(path: Path) -> dict[str, Any]:
-    """Read the index of a cache.
+    """Read the index of a cache; all that it says is of the type that it should be.
 
     Raises:
         DataError: It is missing, damaged, or of another version.
@@ -180,13 +222,78 @@ def load_index(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise DataError(f"{one_line(path)}: is no cache ({INDEX_NAME} is missing); make one with {_make(path)}")
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
+        index = read_json(file)
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise _damaged(file, e) from e
-    if version not in (VERSION, VERSION_IN_ONE):
-        raise DataError(f"{one_line(file)}: is of version {version}, not {VERSION}; make it again with {_make(path)}")
+        raise _damaged(file, path, e) from e
+    if type(version) is int and version not in (*OLD_VERSIONS, VERSION):
+        raise DamagedError(file, f"is of version {shortened(version)}, not {VERSION}", _fix(path))
+    try:
+        _check_index(index)
+    except (KeyError, TypeError, ValueError) as e:
+        raise _damaged(file, path, e) from e
     return index
+
+
+def _check_index(index: dict[str, Any]) -> None:
+    """Names of files are from short lists, and nothing else is joined to a path.
+
+    Raises:
+        KeyError: A field is missing.
+        ValueError: A field is not what it should be.
+    """
+    version, shards = index["version"], index.get("shards")
+    right = {
+        "version": type(version) is int,
+        "sample_rate": type(index["sample_rate"]) is int and 0 < index["sample_rate"] <= HIGHEST_RATE,
+        "options": isinstance(index["options"], dict) and "trim_onset" in index["options"],
+        "pcm": index["pcm"] in PCM_NAMES,
+        "pcm_samples": type(index["pcm_samples"]) is int and 0 <= index["pcm_samples"] < 1 << 62,
+        "notes": isinstance(index["notes"], list) and all(isinstance(note, str) for note in index["notes"]),
+        "shards": shards is None or (type(shards["samples"]) is int and 0 < shards["samples"] < 1 << 62),
+    }  # fmt: skip
+    if version != VERSION_IN_ONE:
+        right["table"] = index["table"] in TABLES
+        right["sounds"] = isinstance(index["sounds"], str)
+    if version == VERSION:
+        right["digests"] = isinstance(index["digests"], dict)
+        right["digest"] = index["digest"] == digest_of_json(index, without=("digest",))
+    else:
+        right["version"] &= "digest" not in index  # one flipped bit makes an older version of this one
+    if wrong := [key for key, fits in right.items() if not fits]:
+        raise MalformedError(f"{', '.join(wrong)}: not what was written")
+
+
+def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> None:
+    """Write the index of a cache whose other files are in place, with digests of them.
+
+    Args:
+        path: Folder of the cache.
+        index: What it says.
+        samples: The file of samples, if it is one, whose checksums are right.
+    """
+    folder = path / index["table"]
+    if samples is not None:
+        write_json(folder / STAMP_NAME, stamp_of(samples.stat()))
+    digests = {name: digest_of_file(folder / name, NO_LIMIT) for name in DIGESTED}
+    index = {**index, "version": VERSION, "digests": digests}
+    write_json(path / INDEX_NAME, {**index, "digest": digest_of_json(index, without=("digest",))})
+
+
+def stamp_of(about: os.stat_result) -> list[int]:
+    """What changes when a file is written to."""
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+
+
+def write_sums(folder: Path, sums: np.ndarray) -> None:
+    """Write the checksums of all samples into the folder of a table."""
+    np.save(folder / BLOCKS_NAME, sums.astype("<u4"))
+
+
+def _compare_digests(folder: Path, digests: dict[str, Any], except_of: str) -> None:
+    for name in DIGESTED:
+        if name != except_of and digest_of_file(folder / name, NO_LIMIT) != digests[name]:
+            raise MalformedError(f"{name} is not what was written")
 
 
 def digest_of(content_hashes: Iterable[str]) -> str:
@@ -194,9 +301,15 @@ def digest_of(content_hashes: Iterable[str]) -> str:
     return hashlib.sha256("".join(sorted(content_hashes)).encode()).hexdigest()[:12]
 
 
-def _damaged(file: Path, error: Exception) -> DataError:
-    made = _make(file.parent)
-    return DataError(f"{one_line(file)}: is damaged ({type(error).__name__}); make it again with {made}")
+def _damaged(file: Path, cache: Path, error: Exception) -> DataError:
+    if isinstance(error, DamagedError):
+        return error
+    reason = str(error) if isinstance(error, MalformedError) else type(error).__name__
+    return DamagedError(file, f"is damaged ({reason})", _fix(cache))
+
+
+def _fix(cache: Path) -> str:
+    return f"make it again with {_make(cache)}"
 
 
 def _make(path: Path) -> str:

@@ -1,6 +1,8 @@
 """The clips of a cache as columns on disk: ten million open at once, and only what is looked at is in memory."""
 
-import json
+import os
+import stat
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +10,10 @@ from typing import Any, overload
 
 import numpy as np
 
+from audio_gen.data.checksums import DamagedError
 from audio_gen.data.split import Split
 from audio_gen.errors import OutputError
-from audio_gen.files import write_json
+from audio_gen.files import MalformedError, read_json, write_json
 
 SIDES: tuple[Split, ...] = ("train", "val")
 TEXTS_NAME = "texts.json"
@@ -20,7 +23,11 @@ NUMBERS = {
     "offset": "<i8", "samples": "<i8", "scale": "<f8", "class_id": "<i4", "pitch": "<f8", "velocity": "<i2",
     "side": "|u1", "reasons_id": "<i4", "name_end": "<i8", "hash_end": "<i8",
 }  # fmt: skip
-BYTES = ("names", "hashes")
+BYTES = {"names": "name_end", "hashes": "hash_end"}
+SUMS_NAME = "rows.npy"  # checksums of blocks of rows, a column for each of NUMBERS and BYTES
+ROWS = 1 << 12  # that have a checksum in each column
+IN_MEMORY = 1 << 26  # bytes of a table that is read, and not mapped; a map of a file that is cut kills the process
+FILE_NAMES = (*(f"{name}.npy" for name in (*NUMBERS, *BYTES)), SUMS_NAME, TEXTS_NAME)
 
 
 @dataclass(frozen=True)
@@ -55,15 +62,22 @@ class Clip:
 class ClipTable(Sequence[Clip]):
     """Clips by number, or some of them; a clip is put together when it is asked for."""
 
-    def __init__(self, columns: dict[str, np.ndarray], texts: dict[str, list[Any]], rows: np.ndarray | None = None):
+    def __init__(
+        self,
+        columns: dict[str, np.ndarray],
+        texts: dict[str, list[Any]],
+        rows: np.ndarray | None = None,
+        check: "_Check | None" = None,
+    ) -> None:
         """Use `of` or `open`.
 
         Args:
             columns: By the names in NUMBERS (N,) and BYTES.
             texts: `classes`, which `class_id` counts, and `reasons`, a list of lists.
             rows: The numbers of the clips in it; None for all.
+            check: What is looked at before a block of rows is first used; None where all is known to be right.
         """
-        self._columns, self._texts, self._rows = columns, texts, rows
+        self._columns, self._texts, self._rows, self._check = columns, texts, rows, check
 
     @classmethod
     def of(cls, clips: Iterable[Clip]) -> "ClipTable":
@@ -93,23 +107,50 @@ class ClipTable(Sequence[Clip]):
         return cls(columns, {"classes": list(classes), "reasons": [list(some) for some in reasons]})
 
     @classmethod
-    def open(cls, folder: Path) -> "ClipTable":
-        """The table that `write` left, mapped into memory.
+    def open(cls, folder: Path, samples: int, *, summed: bool) -> "ClipTable":
+        """The table that `write` left: a small one is read and checked, a large one mapped and checked as it is used.
+
+        Args:
+            folder: Its folder.
+            samples: How many there are of all clips.
+            summed: Whether it has checksums; those of an earlier version have none.
 
         Raises:
             OSError: A part is missing.
             ValueError: A part is damaged.
         """
-        columns = {name: _mapped(folder / f"{name}.npy") for name in (*NUMBERS, *BYTES)}
-        texts = json.loads((folder / TEXTS_NAME).read_text(encoding="utf-8"))
-        table = cls(columns, texts)
-        lengths = {len(columns[name]) for name in NUMBERS}
-        if len(lengths) > 1 or any(columns[name].dtype != np.dtype(kind) for name, kind in NUMBERS.items()):
-            raise ValueError("columns do not match")
-        ends = [int(columns[name][-1]) if len(table) else 0 for name in ("name_end", "hash_end")]
-        if ends != [len(columns[name]) for name in BYTES]:
-            raise ValueError("names are missing")
-        return table
+        paths = {name: folder / f"{name}.npy" for name in (*NUMBERS, *BYTES)}
+        mapped = sum(path.stat().st_size for path in paths.values()) > IN_MEMORY
+        columns = {name: read_column(path, NUMBERS.get(name, "|u1"), mapped) for name, path in paths.items()}
+        texts = read_json(folder / TEXTS_NAME)
+        for key, kind in (("classes", str), ("reasons", list)):
+            if not isinstance(texts, dict) or not isinstance(found := texts.get(key), list):
+                raise MalformedError(f"{TEXTS_NAME} holds no list of {key}")
+            if not all(isinstance(value, kind) for value in found):
+                raise MalformedError(f"{TEXTS_NAME} has other {key} than texts")
+        if len({len(columns[name]) for name in NUMBERS}) > 1:
+            raise MalformedError("its columns do not match")
+        count = len(columns["offset"])
+        ends = {name: int(columns[end][-1]) if count else 0 for name, end in BYTES.items()}
+        if ends != {name: len(columns[name]) for name in BYTES}:
+            raise MalformedError("names are missing")
+        sums = read_column(folder / SUMS_NAME, "<u4") if summed else None
+        if sums is not None and len(sums) != -(-count // ROWS) * len(columns):
+            raise MalformedError(f"{SUMS_NAME} has another number of rows")
+        check = _Check(folder, columns, texts, samples, sums)
+        if mapped:
+            return cls(columns, texts, None, check)
+        check.all()
+        return cls(columns, texts)
+
+    def check(self) -> None:
+        """Check what has not been looked at yet.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        if self._check is not None:
+            self._check.all()
 
     def write(self, folder: Path) -> None:
         """Write all clips.
@@ -121,6 +162,7 @@ class ClipTable(Sequence[Clip]):
             folder.mkdir(parents=True, exist_ok=True)
             for name, values in self._columns.items():
                 np.save(folder / f"{name}.npy", values)
+            np.save(folder / SUMS_NAME, _sums_of(self._columns))
         except OSError as e:
             raise OutputError(
                 f"{folder}: cannot be written ({e.strerror or e}); free some space or choose another place"
@@ -135,6 +177,8 @@ class ClipTable(Sequence[Clip]):
     def column(self, name: str) -> np.ndarray:
         """One number of each clip (N,), by its name in NUMBERS."""
         values = self._columns[name]
+        if self._check is not None:
+            self._check.column(name)
         return values if self._rows is None else values[self._rows]
 
     def on_side(self, side: Split) -> np.ndarray:
@@ -143,7 +187,7 @@ class ClipTable(Sequence[Clip]):
 
     def only(self, rows: np.ndarray) -> "ClipTable":
         """The clips with these numbers (K,)."""
-        return ClipTable(self._columns, self._texts, rows if self._rows is None else self._rows[rows])
+        return ClipTable(self._columns, self._texts, rows if self._rows is None else self._rows[rows], self._check)
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -158,6 +202,8 @@ class ClipTable(Sequence[Clip]):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         i, columns = self._number(number), self._columns
+        if self._check is not None and not self._check.whole[i // ROWS]:
+            self._check.block(i // ROWS)
         class_id, velocity, pitch = (columns[name][i].item() for name in ("class_id", "velocity", "pitch"))
         return Clip(
             path=self._text(i, "names", "name_end"),
@@ -191,7 +237,101 @@ class ClipTable(Sequence[Clip]):
         return bytes(self._columns[name][start : int(ends[row])]).decode("utf-8", "surrogateescape")
 
 
-def _mapped(path: Path) -> np.ndarray:
-    """An array on disk; an empty one cannot be mapped."""
-    array = np.load(path, mmap_mode="r") if path.stat().st_size > 128 else np.load(path)
-    return array.view(np.ndarray)  # a plain view: numpy.memmap's own indexing is ten times slower
+class _Check:
+    """Which rows of a table are known to be whole, and what they may hold, whoever wrote them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        columns: dict[str, np.ndarray],
+        texts: dict[str, list[Any]],
+        samples: int,
+        sums: np.ndarray | None,
+    ) -> None:
+        count = len(columns["offset"])
+        self._folder, self._columns, self._samples = folder, columns, samples
+        self._sums = None if sums is None else sums.reshape(-1, len(columns))
+        self._ids = {"class_id": (NOTHING, texts["classes"]), "reasons_id": (0, texts["reasons"]), "side": (0, SIDES)}
+        self.whole = bytearray(-(-count // ROWS))
+        self._whole_columns: set[str] = set()
+
+    def all(self) -> None:
+        """Check all rows."""
+        for block in range(len(self.whole)):
+            if not self.whole[block]:
+                self.block(block)
+
+    def block(self, block: int) -> None:
+        """Check ROWS rows."""
+        for i, name in enumerate(self._columns):
+            self._compare(name, i, block)
+        rows = slice(block * ROWS, (block + 1) * ROWS)
+        offset, samples, scale = (self._columns[name][rows] for name in ("offset", "samples", "scale"))
+        fits = (offset >= 0) & (samples >= 0) & (samples <= self._samples) & (offset <= self._samples - samples)
+        if not fits.all():
+            raise DamagedError(self._file("offset"), "has clips beyond the samples that there are")
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise DamagedError(self._file("scale"), "has numbers that no clip is scaled by")
+        for name, (least, values) in self._ids.items():
+            ids = self._columns[name][rows]
+            if (ids < least).any() or (ids >= len(values)).any():
+                raise DamagedError(self._file(name), f"has numbers of what {TEXTS_NAME} does not hold")
+        for name in BYTES.values():
+            ends = self._columns[name][max(rows.start - 1, 0) : rows.stop]
+            if (ends < 0).any() or (np.diff(ends) < 0).any():
+                raise DamagedError(self._file(name), "goes backwards")
+        self.whole[block] = 1
+
+    def column(self, name: str) -> None:
+        """Check all of a column."""
+        if name not in self._whole_columns:
+            for block in range(len(self.whole)):
+                if not self.whole[block]:
+                    self._compare(name, list(self._columns).index(name), block)
+            self._whole_columns.add(name)
+
+    def _compare(self, name: str, i: int, block: int) -> None:
+        if self._sums is not None and _sum_of(self._columns, name, block) != self._sums[block, i]:
+            raise DamagedError(self._file(name), f"is damaged in the rows from {block * ROWS} on")
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.npy"
+
+
+def _sum_of(columns: dict[str, np.ndarray], name: str, block: int) -> int:
+    """The checksum of a column in ROWS rows, and of their texts."""
+    first, last = block * ROWS, (block + 1) * ROWS
+    if name in NUMBERS:
+        return zlib.crc32(columns[name][first:last].data)
+    ends = columns[BYTES[name]]
+    start, stop = int(ends[first - 1]) if first else 0, int(ends[min(last, len(ends)) - 1])
+    return zlib.crc32(columns[name][max(start, 0) : max(stop, 0)].data)
+
+
+def _sums_of(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """The checksums of a table, block by block (blocks * columns,)."""
+    blocks = range(-(-len(columns["offset"]) // ROWS))
+    ordered = {name: columns[name] for name in (*NUMBERS, *BYTES)}
+    return np.array([_sum_of(ordered, name, block) for block in blocks for name in ordered], "<u4")
+
+
+def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
+    """An array on disk (N,) of a kind that is known, and never what another header asks for."""
+    with open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise MalformedError(f"{path.name} is no file")
+        try:
+            version = np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), False, None)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as e:
+            raise MalformedError(f"{path.name} has no header ({type(e).__name__})") from None
+        start, size = file.tell(), os.fstat(file.fileno()).st_size
+        if dtype != np.dtype(kind) or len(shape) != 1 or size - start != shape[0] * np.dtype(kind).itemsize:
+            raise MalformedError(f"{path.name} holds other numbers than it should")
+        if not mapped or not shape[0]:  # nothing cannot be mapped
+            array = np.fromfile(file, kind, shape[0])
+            if len(array) < shape[0]:
+                raise MalformedError(f"{path.name} was cut while it was read")
+            return array
+        # A plain view: numpy.memmap's own indexing is ten times slower.
+        return np.memmap(file, kind, "r", start, shape).view(np.ndarray)

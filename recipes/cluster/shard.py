@@ -6,6 +6,8 @@
 
 SHARDED is a small cache: its index and the table of clips, to be copied to every machine or put on a shared disk. The
 shards lie at --place, a folder or any URL that fsspec knows (s3:// wants s3fs, gs:// gcsfs); without it, in SHARDED.
+Whoever opens SHARDED sets AUDIO_GEN_SHARD_PLACE to the place, unless it is in SHARDED or at s3://, gs:// or https://:
+an index, which may be a stranger's, can name nothing else.
 Blocks of a megabyte that a machine has read are kept in ~/.cache/audio_gen/shards, or where AUDIO_GEN_SHARDS says.
 """
 
@@ -16,9 +18,8 @@ import sys
 from pathlib import Path
 
 from audio_gen.data.shards import BYTES, write_shards
-from audio_gen.data.store import INDEX_NAME, REPORT_NAME, Cache
+from audio_gen.data.store import INDEX_NAME, REPORT_NAME, Cache, publish
 from audio_gen.errors import AudioGenError
-from audio_gen.files import write_json
 
 
 def shard(cache: Cache, out: Path, place: str | None, shard_mb: float) -> int:
@@ -28,7 +29,7 @@ def shard(cache: Cache, out: Path, place: str | None, shard_mb: float) -> int:
     shutil.copytree(cache.path / cache.table_name, out / cache.table_name, dirs_exist_ok=True)
     shutil.copyfile(cache.path / REPORT_NAME, out / REPORT_NAME)
     index = json.loads((cache.path / INDEX_NAME).read_text(encoding="utf-8"))
-    write_json(out / INDEX_NAME, {**index, "shards": {"place": place or "shards", "samples": samples}})
+    publish(out, {**index, "shards": {"place": place or "shards", "samples": samples}})
     return count
 
 

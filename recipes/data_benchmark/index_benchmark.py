@@ -15,13 +15,15 @@ import statistics
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from audio_gen.data.checksums import BLOCK
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.store import INDEX_NAME, VERSION, Cache
+from audio_gen.data.store import FILES_NAME, INDEX_NAME, VERSION, Cache, publish, write_sums
 from audio_gen.data.table import ClipTable
 from audio_gen.files import write_json
 
@@ -50,7 +52,13 @@ def make(place: Path, count: int) -> None:
         "version": VERSION, "sample_rate": RATE, "options": {"trim_onset": False}, "pcm": "pcm.int16",
         "pcm_samples": SAMPLES * count, "sounds": "", "notes": [], "table": "clips",
     }  # fmt: skip
-    write_json(place / INDEX_NAME, index)
+    silence, samples_left = zlib.crc32(bytes(2 * BLOCK)), SAMPLES * count % BLOCK
+    sums = np.full(-(-SAMPLES * count // BLOCK), silence, "<u4")
+    if samples_left:
+        sums[-1] = zlib.crc32(bytes(2 * samples_left))
+    write_sums(place / "clips", sums)
+    write_json(place / "clips" / FILES_NAME, {"files": [], "auto_pitches": {}})
+    publish(place, index, place / "pcm.int16")
 
 
 def private_mb() -> tuple[float, float]:

@@ -39,12 +39,14 @@ def main() -> None:
     cache = Cache.open(args.run / "cache")
     samples = round(read_yaml(args.run / "config.yaml")["data"]["segment_sec"] * cache.sample_rate)
     dataset = ClipDataset(cache, split="train", segment_samples=samples, seed=0)
+    first_sec = median_sec(lambda i: dataset.batch(i, args.batch), args.runs)  # with checksums of what is read first
     batch_sec = median_sec(lambda i: dataset.batch(i, args.batch), args.runs)
     step_sec = statistics.median(x["time/step_sec"] for x in read_metrics(args.run) if "time/step_sec" in x)
     print(f"audio-gen --help: {help_sec:.3f} s (median of 10)")
     print(
         f"a batch of {args.batch} x {samples / cache.sample_rate:.2f} s: {1e3 * batch_sec:.2f} ms, "
-        f"{100 * batch_sec / step_sec:.2f} % of a step of {1e3 * step_sec:.0f} ms (medians)"
+        f"{100 * batch_sec / step_sec:.2f} % of a step of {1e3 * step_sec:.0f} ms (medians); "
+        f"the first time {1e3 * first_sec:.2f} ms"
     )
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from audio_gen.audio import loops
+from audio_gen.audio import jit
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
@@ -177,5 +177,5 @@ def test_machine_code_needs_no_place_on_the_disk(monkeypatch: pytest.MonkeyPatch
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(loops, "njit", refusing)
-    assert loops.compiled(print) is print
+    monkeypatch.setattr(jit.numba, "njit", refusing)
+    assert jit.compiled(print) is print

@@ -11,7 +11,7 @@ import pytest
 from audio_gen.data import shards
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.shards import OneFile, Shards, shard_name, write_shards
+from audio_gen.data.shards import OneFile, Shards, allowed_place, shard_name, write_shards
 from audio_gen.data.store import Cache
 from audio_gen.errors import DataError
 from tests import sounds
@@ -93,6 +93,10 @@ def test_a_sharded_cache_trains_as_the_whole_one(
     monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
     whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
     assert script.shard(whole, tmp_path / "sharded", place, shard_mb=0.01) > 2
+    if place is not None:
+        with pytest.raises(DataError, match=f"set {shards.PLACE} to it"):
+            Cache.open(tmp_path / "sharded")
+        monkeypatch.setenv(shards.PLACE, place)
     cache = Cache.open(tmp_path / "sharded")
     assert cache.clips == whole.clips and cache.sounds == whole.sounds and cache.report == whole.report
     assert (cache.stored_samples is not whole.stored_samples) and not list((tmp_path / "sharded").glob("pcm*"))
@@ -106,6 +110,52 @@ def test_a_folder_built_over_a_sharded_cache_is_stored_anew(script: ModuleType, 
     whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
     script.shard(whole, tmp_path / "sharded", None, shard_mb=0.01)
     again = build_cache(tmp_path / "in", tmp_path / "sharded", sample_rate=RATE)
-    assert isinstance(again.stored_samples, OneFile)
+    assert isinstance(again.stored_samples.source, OneFile)
     for a, b in zip(again.clips, whole.clips, strict=True):
         assert np.array_equal(again.read(a), whole.read(b)) and again.read(a).any()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "memory://x", "file:///etc", "ftp://host/x", "http://host/x", "local://x", "reference://x", "s3://a::file:///etc",
+        "https://host/{{env}}", "https://host/$HOME", "https://user:pass@host/x", "https://host/x?y", "s3://a/../b",
+        "simplecache::s3://a/b", "/etc", "../outside", "a/../../b", "a\\..\\b", "C:\\x", "c:x", "\\\\host\\x", "a\0b",
+        "", None, 3, ["a"], {"a": 1}, "s3://a\nb", "S3://a/b", "filecache::x", "https:/x",
+    ],
+)  # fmt: skip
+def test_an_index_names_no_other_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object) -> None:
+    monkeypatch.delenv(shards.PLACE, raising=False)
+    with pytest.raises(DataError, match=f"set {shards.PLACE} to it"):
+        allowed_place(place, tmp_path)
+    monkeypatch.setenv(shards.PLACE, "ftp://mine/x")
+    assert allowed_place(place, tmp_path) == "ftp://mine/x"
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/sounds", "gs://b.c-d/e f/\u00e9", "https://host.org:8443/a/b"])
+def test_an_index_names_a_bucket_or_a_folder_inside(tmp_path: Path, place: str) -> None:
+    assert allowed_place(place, tmp_path) == place
+    assert allowed_place("shards/two", tmp_path) == str(tmp_path / "shards" / "two")
+
+
+@pytest.mark.parametrize("place", [None, "memory://flips"])
+def test_a_damaged_shard_is_named_and_a_damaged_copy_of_it_fetched_again(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
+    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
+    script.shard(whole, tmp_path / "sharded", place, shard_mb=0.01)
+    if place:
+        monkeypatch.setenv(shards.PLACE, place)
+        Cache.open(tmp_path / "sharded").stored(whole.clips[0])
+        for file in (tmp_path / "blocks").rglob("0*"):
+            if file.is_file():
+                file.write_bytes(bytes(file.stat().st_size))
+    cache = Cache.open(tmp_path / "sharded")
+    if place:
+        assert np.array_equal(cache.stored(whole.clips[0]), whole.stored(whole.clips[0]))
+        return
+    shard = tmp_path / "sharded" / "shards" / "000001.int16"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(DataError, match=r"00000\d.int16: is damaged .*; write the shards"):
+        cache.stored_samples.read(0, len(cache.stored_samples))

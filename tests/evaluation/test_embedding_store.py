@@ -1,5 +1,6 @@
 """The cache of embeddings: what was given once is given again, to nobody else, and damage is survived."""
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,3 +124,20 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert default_folder() == tmp_path / "own" / "embeddings"
     EmbeddingStore(Moments())(clips())
     assert len(list(default_folder().glob("*.sqlite"))) == 1
+
+
+def test_no_flipped_bit_changes_a_vector(tmp_path: Path) -> None:
+    wavs, right, told = clips(40), Moments()(clips(40)), list[str]()
+    EmbeddingStore(Moments(), tmp_path)(wavs)
+    path = tmp_path / "moments-0123456789ab.sqlite"
+    whole, rng, damaged = path.read_bytes(), random.Random(0), 0
+    for _ in range(150):
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        store = EmbeddingStore(Moments(), tmp_path, tell=told.append)
+        assert torch.equal(store(wavs), right)
+        damaged += store.damaged > 0
+        again = EmbeddingStore(Moments(), tmp_path)
+        assert torch.equal(again(wavs), right) and not again.damaged
+    assert damaged == len(told) > 20 and "moments-0123456789ab.sqlite: kept embeddings are damaged" in told[0]

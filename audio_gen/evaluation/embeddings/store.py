@@ -3,8 +3,8 @@
 import hashlib
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +12,35 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.files import user_cache
+from audio_gen.text import one_line
 
 BLOCK_CLIPS = 256  # what is lost at most when a long run is stopped
 WAIT_SEC = 5.0
+CHECK_BYTES = 16
 TABLE = "CREATE TABLE IF NOT EXISTS vectors (clip BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
 
 
 class EmbeddingStore:
     """An embedding that remembers: clips that it has seen are read from one file per name and digest.
 
-    A cache that cannot be read or written is left alone, and everything is embedded.
+    A file that cannot be read or written is left alone, and everything is embedded; what is damaged is made again.
     """
 
-    def __init__(self, embedding: Embedding, folder: Path | None = None) -> None:
+    def __init__(
+        self, embedding: Embedding, folder: Path | None = None, tell: Callable[[str], None] | None = None
+    ) -> None:
         """Remember what `embedding` gives.
 
         Args:
             embedding: The embedding.
             folder: Where the files are; None takes `default_folder`.
+            tell: Called with a line when what was kept is damaged.
         """
-        self.embedding = embedding
+        self.embedding, self._tell = embedding, tell
         self.hits = 0
         self.misses = 0
+        self.damaged = 0  # entries that were not what was written, and were made again
         self._path = (folder or default_folder()) / f"{embedding.name}-{embedding.digest}.sqlite"
 
     def __call__(self, wavs: Sequence[Tensor]) -> Tensor:
@@ -43,13 +50,17 @@ class EmbeddingStore:
 
     def _block(self, wavs: Sequence[Tensor]) -> Tensor:
         keys = [self._key(wav) for wav in wavs]
+        before = self.damaged
         known = self._read(keys)
+        if self._tell and not before and self.damaged:  # once
+            self._tell(f"{one_line(self._path)}: kept embeddings are damaged; they are computed again")
         new = {key: wav for key, wav in zip(keys, wavs, strict=True) if key not in known}
         if new:
             made = self.embedding(list(new.values())).float()
             # A clip's vector is a copy: a row of the batch would keep all of it.
             vectors = {key: row.clone() for key, row in zip(new, made, strict=True)}
-            self._write(vectors)
+            anew = self.damaged > before and not self._path.exists()
+            self._write(known | vectors if anew else vectors)
             known |= vectors
         self.misses += len(new)
         self.hits += len(wavs) - len(new)
@@ -64,32 +75,53 @@ class EmbeddingStore:
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
         """The vectors of the keys that are stored whole."""
         found: dict[bytes, Tensor] = {}
+        size, before = 4 * self.embedding.dimensions, self.damaged
         if not self._path.is_file():
             return found
         try:
             with closing(sqlite3.connect(self._path, timeout=WAIT_SEC)) as database:
                 for key in keys:
                     row = database.execute("SELECT vector FROM vectors WHERE clip = ?", (key,)).fetchone()
-                    if row and isinstance(row[0], bytes) and len(row[0]) == 4 * self.embedding.dimensions:
-                        found[key] = torch.from_numpy(np.frombuffer(row[0], "<f4").astype(np.float32))
-        except (sqlite3.Error, OSError):
+                    if row is None or not isinstance(row[0], bytes) or len(row[0]) == size:
+                        continue  # of an earlier version, which had no digests
+                    if row[0] == _with_check(key, row[0][:size]):
+                        found[key] = torch.from_numpy(np.frombuffer(row[0][:size], "<f4").astype(np.float32))
+                    else:
+                        self.damaged += 1
+        except sqlite3.OperationalError:  # locked, or no permission
             return {}
+        except sqlite3.Error:
+            self.damaged += 1
+        except OSError:
+            return {}
+        if self.damaged > before:
+            self._throw_away()
         return found
 
+    def _throw_away(self) -> None:
+        """Delete a damaged file: no part of it, or of the tree that leads to its rows, is relied on."""
+        with suppress(OSError):
+            self._path.unlink()
+
     def _write(self, vectors: dict[bytes, Tensor]) -> None:
-        rows = [(key, vector.numpy().astype("<f4").tobytes()) for key, vector in vectors.items()]
+        rows = [(key, _with_check(key, vector.numpy().astype("<f4").tobytes())) for key, vector in vectors.items()]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=WAIT_SEC)) as database, database:
                 database.execute(TABLE)
                 database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-        except (sqlite3.Error, OSError):
+        except (sqlite3.OperationalError, OSError):
             return  # the vectors are there all the same
+        except sqlite3.Error:
+            self._throw_away()
+
+
+def _with_check(key: bytes, vector: bytes) -> bytes:
+    """A clip's vector with a digest: a damaged one would change every figure without a word."""
+    return vector + hashlib.blake2b(key + vector, digest_size=CHECK_BYTES).digest()
 
 
 def default_folder() -> Path:
-    """Where embeddings are kept: in AUDIO_GEN_CACHE, or in audio_gen under XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("AUDIO_GEN_CACHE"):
-        return Path(own) / "embeddings"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base)) / "audio_gen" / "embeddings"
+    """Where embeddings are kept: in AUDIO_GEN_CACHE, or in the user's cache folder."""
+    own = os.environ.get("AUDIO_GEN_CACHE")
+    return Path(os.path.expanduser(own)) / "embeddings" if own else user_cache("embeddings")
