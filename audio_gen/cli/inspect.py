@@ -59,7 +59,7 @@ def _show(report: "DatasetReport", json_output: bool) -> None:
     if report.usable:
         for line in class_lines(report, labels):
             typer.echo(f"  {_printable(line)}")
-        for line in [*notes, *sufficiency(report, labels)]:
+        for line in [*report.notes, *notes, *sufficiency(report, labels)]:
             typer.echo(line)
     if any(f.reasons for f in report.files):
         typer.echo("--json lists every file with what is said of it")

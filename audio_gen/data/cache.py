@@ -65,6 +65,7 @@ def build_cache(
     options: CacheOptions | None = None,
     progress: Progress | None = None,
     workers: int = 2,
+    generated: bool = False,
 ) -> Cache:
     """Make the cache of a folder, or bring it up to date.
 
@@ -75,6 +76,7 @@ def build_cache(
         options: Labels, trimming and split.
         progress: Called with ("inspect" or "store" or "pitch", files done, files in all).
         workers: Threads that decode and resample.
+        generated: Also use clips that this package generated.
 
     Returns:
         The cache, open for reading.
@@ -86,7 +88,7 @@ def build_cache(
     folder, out, options = Path(folder), Path(out), options or CacheOptions()
     with _output_errors(out), _alone(out):
         old = _open_old(out)
-        report = inspect_folder(folder, progress=progress, workers=workers, known=_known_files(old))
+        report = inspect_folder(folder, progress=progress, workers=workers, known=_known_files(old), made=generated)
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, options.trim_onset) else None
         sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
@@ -146,9 +148,12 @@ def _open_old(out: Path) -> Cache | None:
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
     """What earlier inspections found, by path."""
     return {
-        f["path"]: FileReport(f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]))
+        f["path"]: FileReport(
+            f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]),
+            inode=f.get("inode", 0), ctime_ns=f.get("ctime_ns", 0), bytes_hash=f.get("bytes_hash", ""),
+        )
         for f in (old.known["files"] if old else ())
-    }
+    }  # fmt: skip
 
 
 def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
@@ -196,7 +201,7 @@ def _make_index(
         "pcm": stored.name,
         "pcm_samples": stored.end,
         "sounds": digest_of(m.content_hash for _, m in used),
-        "notes": [*notes, *([note] if note else []), *_note_conflicts(clips)],
+        "notes": [*report.notes, *notes, *([note] if note else []), *_note_conflicts(clips)],
     }
     return index, clips
 
@@ -237,10 +242,13 @@ def _publish(
     shutil.rmtree(out / name, ignore_errors=True)
     ClipTable.of(clips).write(out / name)
     files = [
-        {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "measurement": asdict(f.measurement)}
+        {
+            "path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": f.inode, "ctime_ns": f.ctime_ns,
+            "bytes_hash": f.bytes_hash, "measurement": asdict(f.measurement),
+        }
         for f in report.files
         if f.measurement
-    ]
+    ]  # fmt: skip
     write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches})
     told = report.to_json()
     sides = [clip.split for clip in clips]
