@@ -32,6 +32,7 @@ from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import (
+    check_apart,
     check_not_pruned,
     check_source,
     keep_source,
@@ -115,6 +116,7 @@ def train_run(
 
         def prepare() -> tuple[dict[str, Any], str]:
             """Check what can be checked, and make the run's cache."""
+            check_apart(source, run, force=force)
             if force and run.is_dir():
                 with locked(run):  # not while another process trains there
                     pass

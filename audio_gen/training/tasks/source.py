@@ -61,6 +61,20 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     )  # fmt: skip
 
 
+def check_apart(source: Path, run: Path, *, force: bool) -> None:
+    """Refuse a run's folder that is, or holds, the folder of the sounds: `--force` would move the sounds away.
+
+    Raises:
+        ConfigError: It is so, and this is no run of an earlier version that goes on.
+    """
+    holds = run.resolve() in (source.resolve(), *source.resolve().parents)
+    if holds and source.is_dir() and (force or not (run / SOURCE_NAME).is_file()):
+        raise ConfigError(
+            f"--run {one_line(run)}: holds the sounds of {one_line(source)}; give the run a folder of its own, such as "
+            f"--run {one_line(run / 'run')}"
+        )
+
+
 def check_source(source: Path, run: Path) -> None:
     """Refuse to go on with the sounds of another folder, before the run's cache is touched; a moved one is fine.
 
