@@ -43,6 +43,8 @@ class DataSettings(Settings):
     """align: every clip begins with a short silence, then its onset, all at one place; keep: clips stay as they are."""
     trim_onset: bool = False
     """Cut the silence before every sound."""
+    generated: bool = False
+    """Also learn from clips that audio_gen generated; they are left out otherwise."""
     val_fraction: Share = 0.1
     """Share of the files kept back for validation."""
     group_pattern: str | None = None

@@ -68,6 +68,30 @@ def distinct_names(names: Iterable[str]) -> list[str]:
     return found
 
 
+def sound_files(files: Iterable[Path]) -> list[Path]:
+    """Files, with the audio files of each folder, sorted, in its place.
+
+    Raises:
+        DataError: A folder holds none.
+    """
+    from audio_gen.data.scan import scan_folder
+    from audio_gen.errors import DataError
+    from audio_gen.text import one_line
+
+    found: list[Path] = []
+    for file in files:
+        if not file.is_dir():
+            found.append(file)
+            continue
+        held = [one.path for one in scan_folder(file).found if one.problem is None and one.link_to is None]
+        if not held:
+            raise DataError(
+                f"{one_line(file)}: is a folder without audio files; name files, or a folder that holds some"
+            )
+        found += held
+    return found
+
+
 def with_sidecars(stems: Iterable[str]) -> list[str]:
     """The files that `write_clip` makes for clips of these names."""
     return [f"{stem}{suffix}" for stem in stems for suffix in (".wav", ".json")]

@@ -13,7 +13,7 @@ KIND = "encoded"
 
 def encode_command(
     run: RunArgument,
-    files: Annotated[list[Path], typer.Argument(help="Sound files.")],
+    files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
     out: OutOption,
     steps: Annotated[
         int | None,
@@ -32,10 +32,11 @@ def encode_command(
     `interpolate --from NAME.encoded.wav` go on at once. --class and --pitch are for files whose name, folder and sound
     do not tell.
     """
-    from audio_gen.cli.clips import output_stems, with_sidecars
+    from audio_gen.cli.clips import output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import check_out, open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
 
+    files = sound_files(files)
     stems = output_stems(files)
     pipeline = open_run(run, vocoder=vocoder, device=device)
     check_out(out, with_sidecars(f"{stem}.{KIND}" for stem in stems), force=force)

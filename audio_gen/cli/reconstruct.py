@@ -11,7 +11,7 @@ from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOptio
 
 def reconstruct_command(
     run: RunArgument,
-    files: Annotated[list[Path], typer.Argument(help="Sound files.")],
+    files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
     out: OutOption,
     copy_synthesis: Annotated[
         bool, typer.Option("--copy-synthesis", help="Also write NAME.copy.wav: the real mel through the vocoder alone.")
@@ -27,11 +27,12 @@ def reconstruct_command(
 
     --class and --pitch are for files whose name, folder and sound do not tell.
     """
-    from audio_gen.cli.clips import output_stems, with_sidecars
+    from audio_gen.cli.clips import output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import check_out, open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
 
     kinds = ("recon", "copy") if copy_synthesis else ("recon",)
+    files = sound_files(files)
     stems = output_stems(files)
     pipeline = open_run(run, vocoder=vocoder, device=device)
     check_out(out, with_sidecars(f"{stem}.{kind}" for stem in stems for kind in kinds), force=force)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def vocode_command(
-    files: Annotated[list[Path], typer.Argument(help="Sound files, or .npy with natural-log mels (M, L).")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Sound files, folders of them, or .npy with natural-log mels (M, L).")
+    ],
     out: OutOption,
     vocoder: VocoderOption = None,
     mel: Annotated[
@@ -30,18 +32,23 @@ def vocode_command(
     json_output: JsonOption = False,
 ) -> None:
     """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
+    from audio_gen import __version__
     from audio_gen.audio.io import write_wav_blocks
     from audio_gen.audio.mel import MelSpec
-    from audio_gen.cli.clips import output_stems
+    from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import check_out, emit_json, progress, say
     from audio_gen.device import resolve_device
+    from audio_gen.files import write_json
     from audio_gen.generation.vocoders import check_mel, load_vocoder
     from audio_gen.text import one_line
 
     place = resolve_device(device)
     speak = load_vocoder(vocoder, None if mel is None else MelSpec.preset(mel), place)
-    names = [f"{stem}.vocoded.wav" for stem in output_stems(files)]
-    check_out(out, names, force=force)
+    files = sound_files(files)
+    stems = [f"{stem}.vocoded" for stem in output_stems(files)]
+    names = [f"{stem}.wav" for stem in stems]
+    check_out(out, with_sidecars(stems), force=force)
+    rates: dict[int, int] = {}  # files by their own rate, where it is another
     for file in files:
         if _is_mel(file):
             check_mel(_MelFile(file, place), speak.spec, one_line(file))  # a wrong one is told before anything is made
@@ -51,6 +58,17 @@ def vocode_command(
             write_wav_blocks(
                 out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate, "PCM_24"
             )
+            about = {"source": one_line(file), "kind": "vocoded", "vocoder": speak.name, "mel": speak.spec.to_dict(),
+                     "sample_rate": speak.spec.sample_rate, "version": __version__,
+                     "command": command_line()}  # fmt: skip
+            write_json((out / name).with_suffix(".json"), about)
+            if isinstance(log_mel, _MelOfSound) and log_mel.file_rate != speak.spec.sample_rate:
+                rates[log_mel.file_rate] = rates.get(log_mel.file_rate, 0) + 1
+    for rate, count in sorted(rates.items()):
+        told = (
+            f"{count} file{'s' * (count > 1)} resampled from {rate} to {speak.spec.sample_rate} Hz, the vocoder's rate"
+        )
+        say(told, json_output=json_output)
     if json_output:
         made = [{"file": str(file), "out": str(out / name)} for file, name in zip(files, names, strict=True)]
         emit_json({"files": made, "vocoder": speak.name, "mel": speak.spec.to_dict()})
@@ -130,19 +148,21 @@ class _MelOfSound:
     Attributes:
         lead: Samples of silence before the sound.
         length: Samples of the sound.
+        file_rate: Sample rate of the file in Hz.
         onset: Sample before which all is silence, `lead` included.
     """
 
     def __init__(self, file: Path, spec: "MelSpec", device: "torch.device") -> None:
         from torch.nn import functional as F
 
-        from audio_gen.audio.io import read_wav
+        from audio_gen.audio.io import info, read_wav
         from audio_gen.audio.mel import MelFrontEnd
         from audio_gen.audio.onset import silent_until
         from audio_gen.audio.support import silent_frames
         from audio_gen.errors import AudioFileError
         from audio_gen.text import one_line
 
+        self.file_rate = info(file).sample_rate
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
         if not self._wav.shape[-1]:
             raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")

@@ -48,6 +48,7 @@ def build_cache(
     options: CacheOptions | None = None,
     progress: Progress | None = None,
     workers: int = 2,
+    generated: bool = False,
 ) -> Cache:
     """Make the cache of a folder, or bring it up to date.
 
@@ -58,6 +59,7 @@ def build_cache(
         options: Labels, trimming and split.
         progress: Called with ("inspect" or "store" or "pitch", files done, files in all).
         workers: Threads that decode and resample.
+        generated: Also use clips that this package generated.
 
     Returns:
         The cache, open for reading.
@@ -69,7 +71,7 @@ def build_cache(
     folder, out, options = Path(folder), Path(out), options or CacheOptions()
     with _output_errors(out), _alone(out) as words:
         old, known = _open_old(out, words)
-        report = inspect_folder(folder, progress=progress, workers=workers, known=known)
+        report = inspect_folder(folder, progress=progress, workers=workers, known=known, made=generated)
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, options.trim_onset) else None
         sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
@@ -138,9 +140,12 @@ def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, File
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
     """What earlier inspections found, by path."""
     return {
-        f["path"]: FileReport(f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]))
+        f["path"]: FileReport(
+            f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]),
+            inode=f.get("inode", 0), ctime_ns=f.get("ctime_ns", 0), bytes_hash=f.get("bytes_hash", ""),
+        )
         for f in (old.known["files"] if old else ())
-    }
+    }  # fmt: skip
 
 
 def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
@@ -207,10 +212,13 @@ def _publish(
     ClipTable.of(clips).write(out / name)
     write_sums(out / name, stored.sums)
     files = [
-        {"path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "measurement": asdict(f.measurement)}
+        {
+            "path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": f.inode, "ctime_ns": f.ctime_ns,
+            "bytes_hash": f.bytes_hash, "measurement": asdict(f.measurement),
+        }
         for f in report.files
         if f.measurement
-    ]
+    ]  # fmt: skip
     write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches})
     told = report.to_json()
     sides = [clip.split for clip in clips]

@@ -83,7 +83,7 @@ def plan_clips(report: DatasetReport, options: CacheOptions) -> Plan:
         paths, [_content(f) for f in used], val_fraction=options.val_fraction, group_pattern=options.group_pattern,
         folders=layout.splits,
     )  # fmt: skip
-    notes = [*layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]
+    notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]
     return Plan(labels, dict(zip(paths, sides, strict=True)), notes)
 
 

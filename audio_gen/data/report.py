@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,9 +35,12 @@ class FileReport:
         action: "use" as it is, "repair" and use, or "leave_out".
         reasons: Why, and whatever else the user should know.
         size: In bytes (0 if it was not opened).
-        mtime_ns: When it was last changed.
+        mtime_ns: When it was last changed, as it says itself.
         measurement: What its sound is like; None if it could not be read.
         link_to: The file here that this is a link to, if so.
+        inode: Its number in the file system; 0 where there is none.
+        ctime_ns: When it was last changed or renamed, as the system says; 0 if that is too recent to be relied on.
+        bytes_hash: Of all its bytes; empty if nobody asked.
     """
 
     path: str
@@ -48,11 +51,14 @@ class FileReport:
     mtime_ns: int
     measurement: Measurement | None
     link_to: str | None = None
+    inode: int = 0
+    ctime_ns: int = 0
+    bytes_hash: str = ""
 
     @property
-    def stamp(self) -> tuple[int, int]:
-        """What tells whether the file has changed: size and time."""
-        return self.size, self.mtime_ns
+    def stamp(self) -> tuple[int, int, int, int]:
+        """A file with the same stamp has the same content; one with another may have, which its bytes tell."""
+        return self.size, self.mtime_ns, self.inode, self.ctime_ns
 
     def to_json(self) -> dict[str, Any]:
         """The public form."""
@@ -79,11 +85,13 @@ class DatasetReport:
         folder: The folder.
         files: One entry for each file named as audio, sorted by name.
         ignored: How many other files there are.
+        notes: What is said of the folder as a whole, such as the runs in it that are left out.
     """
 
     folder: Path
     files: list[FileReport]
     ignored: int
+    notes: list[str] = field(default_factory=list)
 
     @property
     def usable(self) -> list[FileReport]:

@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audio_gen.data.generated import own_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 
@@ -42,19 +43,41 @@ class Found:
     link_to: str | None = None
 
 
+@dataclass(frozen=True)
+class OwnFolder:
+    """A folder within the folder that is a run or a cache of this package, and is left out as a whole.
+
+    Attributes:
+        name: Its path within the folder.
+        kind: What it is, such as "a training run".
+        sounds: Files in it that are named as audio.
+    """
+
+    name: str
+    kind: str
+    sounds: int
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        held = f" ({self.sounds} sound{'s' * (self.sounds != 1)})" if self.sounds else ""
+        return f"{one_line(self.name)}/: {self.kind} of audio_gen, left out{held}"
+
+
 @dataclass
 class Scan:
-    """What a folder holds: the files named as audio, and how many other files there are."""
+    """What a folder holds: the files named as audio, how many other files there are, and folders of our own."""
 
     found: list[Found] = field(default_factory=list)
     ignored: int = 0
+    own: list[OwnFolder] = field(default_factory=list)
 
 
 def scan_folder(folder: Path) -> Scan:
     """List the audio files below a folder, sorted by name.
 
     Linked folders are followed once; links back to the folder itself or to what is here anyway are not. Hidden files,
-    and files in hidden folders, are listed with a problem.
+    and files in hidden folders, are listed with a problem. Runs and caches of this package are not entered; what is
+    in the folder itself is listed even if it is one.
 
     Args:
         folder: The folder.
@@ -69,12 +92,19 @@ def scan_folder(folder: Path) -> Scan:
         raise DataError(f"{one_line(folder)}: cannot be opened; change its permissions or name another folder")
     scan = _Walk(folder).scan
     scan.found.sort(key=lambda f: f.name)
+    scan.own.sort(key=lambda f: f.name)
     return scan
 
 
 def printable_name(relative: Path | str) -> str:
     """A path with "/" between its parts; bytes that are no UTF-8 are escaped, everything else is kept."""
     return os.fsencode(relative).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+
+
+def _count(folder: Path) -> int:
+    """How many files named as audio are below a folder; links to folders are not followed."""
+    names = (name for _, _, files in os.walk(folder) for name in files)
+    return sum(os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES for name in names)
 
 
 class _Walk:
@@ -103,6 +133,10 @@ class _Walk:
                     entries = sorted(listing, key=lambda e: e.name)
             except OSError as e:
                 self._add(here, problem=f"this folder cannot be opened ({e.strerror})")
+                continue
+            kind = None if here == self.root else own_folder(here, {entry.name for entry in entries})
+            if kind is not None:
+                self.scan.own.append(OwnFolder(printable_name(here.relative_to(self.root)), kind, _count(here)))
                 continue
             for entry in entries:
                 path = here / entry.name

@@ -120,6 +120,8 @@ def read_sidecar(wav_path: Path) -> Sidecar | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and "z" not in values and values.get("kind") == "vocoded":
+            return None  # of `vocode`, which knows no latent
         z = torch.tensor(values["z"], dtype=torch.float32)
         pitch = values["pitch"]
         if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):

@@ -1,5 +1,6 @@
 """`vocode` of what is too long to be in memory: read, checked, turned into sound and written block by block."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
 from audio_gen.audio.support import LEAD_SEC, silent_frames
 from audio_gen.cli.vocode import _MelFile, _MelOfSound
+from audio_gen.data.index import inspect_folder
 from audio_gen.generation import vocoders
+from audio_gen.generation.sidecar import read_sidecar
 from audio_gen.generation.vocoders import load_vocoder, vocode_long
 from tests import sounds
 from tests.cli.conftest import Run
@@ -120,7 +123,10 @@ def test_a_long_sound_is_written_whole(run: Run) -> None:
     made, rate = sf.read("v/tone.vocoded.wav")
     assert rate == SPEC.sample_rate and len(made) == 4 * rate
     loud = np.sqrt((made[: len(made) // 1024 * 1024].reshape(-1, 1024) ** 2).mean(axis=1))
-    assert loud[2:-2].min() > 0.2 and [path.name for path in Path("v").iterdir()] == ["tone.vocoded.wav"]
+    assert loud[2:-2].min() > 0.2 and [path.name for path in sorted(Path("v").iterdir())] == [
+        "tone.vocoded.json",
+        "tone.vocoded.wav",
+    ]
 
 
 @pytest.mark.parametrize("before", [0, 2205, 50_000])
@@ -138,3 +144,21 @@ def test_a_sound_keeps_its_length_and_its_time(run: Run, before: int) -> None:
 def test_a_mel_has_no_onset(tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", log_mel())
     assert _MelFile(tmp_path / "mel.npy", CPU).onset is None
+
+
+def test_a_folder_is_its_sounds_and_each_has_a_sidecar(run: Run) -> None:
+    for name in ("b/x.wav", "a.wav"):
+        sounds.write(Path("in") / name, sounds.sine(sec=0.2, sample_rate=16000), 16000)
+    Path("in/notes.txt").write_text("x")
+    out, _ = run("vocode", "in", "--out", "v", *FAST)
+    assert sorted(path.name for path in Path("v").iterdir()) == [
+        "a.vocoded.json", "a.vocoded.wav", "x.vocoded.json", "x.vocoded.wav",
+    ]  # fmt: skip
+    assert "2 files resampled from 16000 to 22050 Hz" in out
+    about = json.loads(Path("v/a.vocoded.json").read_text())
+    assert about["source"] == str(Path("in/a.wav")) and about["vocoder"].startswith("griffinlim")
+    assert read_sidecar(Path("v/a.vocoded.wav")) is None
+    assert not inspect_folder(Path("v")).usable
+    Path("empty").mkdir()
+    _, error = run("vocode", "empty", "--out", "w", *FAST, status=2)
+    assert "empty: is a folder without audio files" in error

@@ -27,10 +27,12 @@ from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import export, export_last, renew, weights_to_go_on, write
+from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import (
+    check_apart,
     check_not_pruned,
     check_source,
     keep_source,
@@ -114,6 +116,7 @@ def train_run(
 
         def prepare() -> tuple[dict[str, Any], str]:
             """Check what can be checked, and make the run's cache."""
+            check_apart(source, run, force=force)
             if force and run.is_dir():
                 with locked(run):  # not while another process trains there
                     pass
@@ -129,6 +132,7 @@ def train_run(
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             cache = open_source(source, run, settings, spec, tell)
+            check_classes(run, source, cache)
             if (clips := len(cache.numbers("train"))) < world.size:
                 raise ConfigError(
                     f"{source}: {clips} clips to learn from are fewer than the {world.size} processes; start fewer"
@@ -259,7 +263,7 @@ def resolve_config(
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
     if stored is not None and "data" in stored:
-        stored["data"].setdefault("onset", "keep")  # as it was before there was this setting
+        stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )

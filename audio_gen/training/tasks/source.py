@@ -19,7 +19,9 @@ from audio_gen.data.store import INDEX_NAME, Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import write_json
 from audio_gen.hints import command
+from audio_gen.text import one_line
 from audio_gen.training.occasions import Event
+from audio_gen.training.tasks.changes import CLIPS_NAME, changes, keep_clips
 
 SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
@@ -55,7 +57,22 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     return build_cache(
         source, run / "cache", sample_rate=spec.sample_rate, options=options,
         progress=lambda what, done, total: tell({"kind": "data", "what": what, "done": done, "total": total}),
+        generated=data.generated,
     )  # fmt: skip
+
+
+def check_apart(source: Path, run: Path, *, force: bool) -> None:
+    """Refuse a run's folder that is, or holds, the folder of the sounds: `--force` would move the sounds away.
+
+    Raises:
+        ConfigError: It is so, and this is no run of an earlier version that goes on.
+    """
+    holds = run.resolve() in (source.resolve(), *source.resolve().parents)
+    if holds and source.is_dir() and (force or not (run / SOURCE_NAME).is_file()):
+        raise ConfigError(
+            f"--run {one_line(run)}: holds the sounds of {one_line(source)}; give the run a folder of its own, such as "
+            f"--run {one_line(run / 'run')}"
+        )
 
 
 def check_source(source: Path, run: Path) -> None:
@@ -89,12 +106,16 @@ def check_not_pruned(run: Path) -> None:
 
 
 def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Write down where a run's sounds are from, and say so when they have changed."""
-    then, sounds = _started_on(run), cache.sounds
-    if then is not None and then["sounds"] != sounds:
+    """Write down where a run's sounds are from, and say how many files have changed since it began."""
+    then, sounds, told = _started_on(run), cache.sounds, changes(run, cache)
+    if told is not None:
+        text = f"{one_line(source)}: since the run began, files were changed: {told}; going on with what it has now"
+        tell({"kind": "note", "text": text})
+    elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
         tell(
             {"kind": "note", "text": f"{source}: has changed since the run was started; going on with what it has now"}
         )
+    keep_clips(run, cache)
     write_json(run / SOURCE_NAME, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
 
 

@@ -1,0 +1,111 @@
+"""What has changed in a run's sounds since the run began."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from audio_gen.data.store import Cache
+from audio_gen.data.table import Clip
+from audio_gen.errors import CheckpointError
+from audio_gen.files import MalformedError, parse_json, read_regular, write_text
+from audio_gen.text import one_line, shortened
+
+CLIPS_NAME = "clips.jsonl"  # of a run: path, hash, class and pitch of each clip that it began with
+LARGEST_BYTES = 1 << 30
+Known = tuple[str, str | None, float | None]  # hash, class, pitch
+
+
+def keep_clips(run: Path, cache: Cache) -> None:
+    """Write down what a run begins with; what is there stays."""
+    if (run / CLIPS_NAME).is_file():
+        return
+    rows = ([c.path, c.content_hash, c.class_name, c.pitch] for c in cache.clips)
+    write_text(run / CLIPS_NAME, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def changes(run: Path, cache: Cache) -> str | None:
+    """How many files have changed since a run began, with a name for each kind of change.
+
+    Returns:
+        Part of a sentence; None if nothing has changed, or nothing was written down.
+    """
+    then, now = _began_with(run), {clip.path: _known(clip) for clip in cache.clips}
+    if then is None or then == now:
+        return None
+    gone, new = [path for path in then if path not in now], [path for path in now if path not in then]
+    both = [path for path in now if path in then]
+    names: dict[str, list[str]] = {}
+    for path in gone:
+        names.setdefault(then[path][0], []).append(path)
+    renamed = []
+    for path in new:
+        if before := names.get(now[path][0]):
+            renamed.append((before.pop(), path))
+    moved = {path for pair in renamed for path in pair}
+    pairs = [(path, path) for path in both if then[path][0] == now[path][0]] + renamed
+    kinds = {
+        "added": [path for path in new if path not in moved],
+        "removed": [path for path in gone if path not in moved],
+        "renamed": [f"{before} to {path}" for before, path in renamed],
+        "with another sound": [path for path in both if then[path][0] != now[path][0]],
+        "of another class": [path for before, path in pairs if then[before][1] != now[path][1]],
+        "of another pitch": [path for before, path in pairs if then[before][2] != now[path][2]],
+    }
+    return ", ".join(f"{len(some)} {kind} ({one_line(some[0])})" for kind, some in kinds.items() if some) or None
+
+
+def check_classes(run: Path, source: Path, cache: Cache) -> None:
+    """Refuse to go on where classes have come or gone, and say which folder did it; the model has a fixed list.
+
+    Raises:
+        CheckpointError: A checkpoint has been made with other classes.
+    """
+    then = _began_with(run)
+    if then is None or not any((run / "checkpoints").glob("step-*.pt")):
+        return
+    before = {name for _, name, _ in then.values() if name is not None}
+    after = set(cache.classes)
+    told = [_new_class(name, source, cache, then) for name in sorted(after - before)]
+    told += [f"class {shortened(name)} is gone: {_example(then, name)} had it" for name in sorted(before - after)]
+    if told:
+        more = f" (and {len(told) - 1} more)" if told[1:] else ""
+        raise CheckpointError(
+            f"{one_line(run)}: cannot go on with other classes: {told[0]}{more}; undo that, train into a new folder "
+            f"with --init {shlex.quote(str(run))} to keep its weights, or add --force to start anew"
+        )
+
+
+def _new_class(name: str, source: Path, cache: Cache, then: dict[str, Known]) -> str:
+    paths = [clip.path for clip in cache.clips if clip.class_name == name]
+    folder = _common_folder(paths)
+    if folder and not any(path.startswith(f"{folder}/") for path in then):
+        return (
+            f"class {shortened(name)} is new, since the folder {one_line(folder)}/ in {one_line(source)} was not there "
+            "when the run began"
+        )
+    return f"class {shortened(name)} is new: {one_line(paths[0])} has it"
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """The longest folder that all paths are in; empty if there is none."""
+    parents = [PurePosixPath(path).parent.parts for path in paths]
+    same = [parts[0] for parts in zip(*parents, strict=False) if len(set(parts)) == 1]
+    return "/".join(same)
+
+
+def _example(then: dict[str, Known], name: str) -> str:
+    return one_line(next(path for path, known in then.items() if known[1] == name))
+
+
+def _known(clip: Clip) -> Known:
+    return clip.content_hash, clip.class_name, clip.pitch
+
+
+def _began_with(run: Path) -> dict[str, Known] | None:
+    """What a run began with, by path; None for runs of earlier versions and damaged records."""
+    try:
+        rows = [parse_json(line) for line in read_regular(run / CLIPS_NAME, LARGEST_BYTES).splitlines()]
+        return {path: (content, class_name, pitch) for path, content, class_name, pitch in rows}
+    except (OSError, MalformedError, TypeError, ValueError):
+        return None
