@@ -5,15 +5,17 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
 
+from audio_gen.audio.channels import ChannelLevels
+from audio_gen.audio.containers import Container, look
+from audio_gen.audio.file_view import FileView
 from audio_gen.audio.resample import as_wav, resample
-from audio_gen.audio.wav_header import FinishedFile, read_wav_header
 from audio_gen.errors import AudioFileError
 from audio_gen.files import file_for_callbacks, write_atomic
 from audio_gen.text import one_line
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 BLOCK_FRAMES = 1 << 16
 SAMPLE_RATES = range(1000, 1_000_001)
-ANTIPHASE = 1e-4  # a mono mix with less than this share of the loudest channel's power (-40 dB) is taken as cancelled
 HUGE = 1e12  # no sound; larger values would overflow when squared
 SAMPLE_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
 WAV_BYTES = (1 << 32) - (1 << 17)  # what a WAV's 32-bit sizes can tell of, headers aside; an RF64's have 64
@@ -42,6 +43,7 @@ class AudioInfo:
         frames: Samples in each channel.
         format: Container as libsndfile found it ("WAV", "FLAC", ..), whatever the name says.
         subtype: Encoding of the samples ("PCM_16", "FLOAT", ..).
+        note: What is wrong with the file, if anything.
     """
 
     path: Path
@@ -50,11 +52,85 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
+    note: str | None = None
 
     @property
     def duration_sec(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate
+
+
+class OpenSound:
+    """An audio file that is open for reading, from its beginning to its end."""
+
+    def __init__(self, path: Path, file: sf.SoundFile, container: Container) -> None:
+        """Take over what `open_sound` opened."""
+        self.about = AudioInfo(
+            path,
+            file.samplerate,
+            file.channels,
+            file.frames,
+            container.format or file.format,
+            file.subtype,
+            container.note,
+        )
+        self._file = file
+
+    def blocks(self, block_frames: int = BLOCK_FRAMES) -> Iterator[np.ndarray]:
+        """Decode block by block, once.
+
+        Args:
+            block_frames: Samples per channel in each block; the last one may be shorter.
+
+        Yields:
+            float32 arrays (frames, channels), as stored: NaN and values beyond 1 are passed on.
+        """
+        count, frames = 0, self._file.frames
+        while len(block := self._file.read(block_frames, dtype="float32", always_2d=True)):
+            count += len(block)
+            yield block
+        if self._file.format == "FLAC" and count < frames < UNKNOWN_LENGTH:
+            held = f"{count} of {frames} samples are there"
+            raise AudioFileError(f"{one_line(self.about.path)}: cut off, {held}; copy it again")
+
+
+@contextmanager
+def open_sound(path: Path | str) -> Iterator[OpenSound]:
+    """Open a file for reading, through a mended header where needed.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The file; errors inside the block are told as `AudioFileError`.
+
+    Raises:
+        AudioFileError: It is not there, cannot be opened, or is no audio of the formats that are read.
+    """
+    path = Path(path)
+    try:
+        container = look(path)
+        if container.sample_rate is not None:
+            _refuse_rate(path, container.sample_rate)
+        if container.parts is None:
+            with _Decoder(os.fsencode(path) if os.name == "posix" else str(path)) as f:
+                _refuse_rate(path, f.samplerate)
+                yield OpenSound(path, f, container)
+        else:
+            with closing(FileView(path, container.parts)) as view, _Decoder(view) as f:
+                _refuse_rate(path, f.samplerate)
+                yield OpenSound(path, f, container)
+    except OSError as e:
+        raise AudioFileError(f"{one_line(path)}: cannot be opened ({e.strerror or e}); check that it is there") from e
+    except (sf.LibsndfileError, RuntimeError, struct.error) as e:
+        raise AudioFileError(f"{one_line(path)}: cannot be decoded ({_why(e)}); save it again as WAV or FLAC") from e
+
+
+class _Decoder(sf.SoundFile):
+    """Reads on from block to block: libsndfile cannot seek in a FLAC that does not say how long it is."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def info(path: Path | str) -> AudioInfo:
@@ -67,12 +143,12 @@ def info(path: Path | str) -> AudioInfo:
         What it says about itself; the length is counted by decoding when the header leaves it open.
 
     Raises:
-        AudioFileError: It is not there, cannot be opened, or is no audio that libsndfile knows.
+        AudioFileError: It is not there, cannot be opened, or is no audio of the formats that are read.
     """
-    path = Path(path)
-    with _open(path) as f:
-        frames = f.frames if f.frames < UNKNOWN_LENGTH else sum(len(block) for block in _blocks(f, path, BLOCK_FRAMES))
-        return AudioInfo(path, f.samplerate, f.channels, frames, f.format, f.subtype)
+    with open_sound(path) as sound:
+        if sound.about.frames < UNKNOWN_LENGTH:
+            return sound.about
+        return replace(sound.about, frames=sum(len(block) for block in sound.blocks()))
 
 
 def read_blocks(path: Path | str, block_frames: int = BLOCK_FRAMES) -> Iterator[np.ndarray]:
@@ -88,16 +164,15 @@ def read_blocks(path: Path | str, block_frames: int = BLOCK_FRAMES) -> Iterator[
     Raises:
         AudioFileError: The file cannot be opened, or cannot be decoded to its end.
     """
-    path = Path(path)
-    with _open(path) as f:
-        yield from _blocks(f, path, block_frames)
+    with open_sound(path) as sound:
+        yield from sound.blocks(block_frames)
 
 
 def read_wav(path: Path | str, *, sample_rate: int | None = None) -> "tuple[Tensor, int]":
     """Read a whole file as mono.
 
-    The channels are averaged; when they cancel each other (antiphase stereo), the loudest one is taken instead. NaN and
-    infinite samples become 0.
+    The channels are averaged; where they cancel each other (see `audio_gen.audio.channels`), the one that keeps the
+    sound is taken instead. NaN and infinite samples become 0.
 
     Args:
         path: The file.
@@ -110,13 +185,18 @@ def read_wav(path: Path | str, *, sample_rate: int | None = None) -> "tuple[Tens
         AudioFileError: The file cannot be read to its end, or holds no samples.
     """
     path = Path(path)
-    with _open(path) as f:
-        rate, blocks = f.samplerate, list(_blocks(f, path, BLOCK_FRAMES))
+    with open_sound(path) as sound:
+        rate, blocks = sound.about.sample_rate, list(sound.blocks())
     if not blocks:
         raise AudioFileError(f"{one_line(path)}: holds no samples; choose another file")
-    x = np.concatenate(blocks)
-    finite(x)
-    mono = downmix(x, mix_channel(*channel_powers(x)))
+    levels = ChannelLevels(blocks[0].shape[1], rate)
+    means = []
+    for block in blocks:
+        finite(block)
+        means.append(downmix(block, None))
+        levels.add(block, means[-1])
+    channel = levels.mix().channel
+    mono = np.concatenate(means if channel is None else [downmix(block, channel) for block in blocks])
     target = sample_rate or rate
     return resample(as_wav(mono), rate, target), target
 
@@ -129,17 +209,6 @@ def finite(x: np.ndarray) -> int:
         bad = ~(np.abs(x) < HUGE)
     x[bad] = 0
     return int(bad.sum())
-
-
-def channel_powers(x: np.ndarray) -> tuple[np.ndarray, float]:
-    """Summed squares of each channel and of the mean over channels, for x (frames, channels)."""
-    mono = downmix(x, None)
-    return np.array([float(np.dot(c, c)) for c in x.T]), float(np.dot(mono, mono))
-
-
-def mix_channel(powers: np.ndarray, mono_power: float) -> int | None:
-    """The channel to use in place of the mean when the mean is cancelled; None when the mean is fine."""
-    return int(powers.argmax()) if mono_power < ANTIPHASE * powers.max() else None
 
 
 def downmix(x: np.ndarray, channel: int | None) -> np.ndarray:
@@ -232,61 +301,12 @@ def _drop_clock(path: Path) -> None:
             f.write(bytes(4))
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[sf.SoundFile]:
-    """Open for reading, through a mended header where needed; errors inside the block are told as `AudioFileError`."""
-    try:
-        _refuse_foreign(path)
-        header = read_wav_header(path)
-        if header is not None:
-            _refuse_rate(path, header.sample_rate)
-        if header is not None and header.unfinished:
-            with closing(FinishedFile(path, header)) as finished, sf.SoundFile(finished) as f:
-                yield f
-        else:
-            with sf.SoundFile(os.fsencode(path) if os.name == "posix" else str(path)) as f:
-                _refuse_rate(path, f.samplerate)
-                yield f
-    except OSError as e:
-        raise AudioFileError(f"{one_line(path)}: cannot be opened ({e.strerror or e}); check that it is there") from e
-    except (sf.LibsndfileError, RuntimeError, struct.error) as e:
-        raise AudioFileError(f"{one_line(path)}: cannot be decoded ({_why(e)}); save it again as WAV or FLAC") from e
-
-
-def _blocks(f: sf.SoundFile, path: Path, block_frames: int) -> Iterator[np.ndarray]:
-    count = 0
-    while len(block := f.read(block_frames, dtype="float32", always_2d=True)):
-        count += len(block)
-        yield block
-    if f.format == "FLAC" and count < f.frames < UNKNOWN_LENGTH:
-        raise AudioFileError(f"{one_line(path)}: cut off, {count} of {f.frames} samples are there; copy it again")
-
-
 def _refuse_rate(path: Path, sample_rate: int) -> None:
     if sample_rate not in SAMPLE_RATES:
         raise AudioFileError(
             f"{one_line(path)}: its sample rate ({sample_rate} Hz) is outside {SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]}; "
             "correct its header"
         )
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Say in plain words what the commonest files are that are no audio, though named so."""
-    if path.exists() and not path.is_file():
-        raise AudioFileError(f"{one_line(path)}: is a folder or a device, no file; name an audio file")
-    with open(path, "rb") as f:
-        head = f.read(512)
-    what = None
-    if not head:
-        what = "is empty (0 bytes); copy it again"
-    elif head[:4] == b"\x00\x05\x16\x07":
-        what = "holds macOS metadata (AppleDouble), no audio; delete it"
-    elif head[4:8] == b"ftyp":
-        what = "is MP4 or M4A, which cannot be read; convert it to WAV or FLAC"
-    elif all(32 <= c < 127 or c in b"\t\r\n" for c in head):
-        what = "holds text, no audio; remove it or export the sound again"
-    if what:
-        raise AudioFileError(f"{one_line(path)}: {what}")
 
 
 def _why(error: Exception) -> str:

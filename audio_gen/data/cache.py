@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN, compile_pattern, read_labels
-from audio_gen.data.measure import Measurement
+from audio_gen.data.measure import RULES, Measurement
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.report import DatasetReport, FileReport
@@ -144,10 +144,11 @@ def _open_old(out: Path) -> Cache | None:
 
 
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
-    """What earlier inspections found, by path."""
+    """What earlier inspections found by the rules of today, by path."""
     return {
         f["path"]: FileReport(f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]))
         for f in (old.known["files"] if old else ())
+        if f["measurement"].get("rules") == RULES
     }
 
 
