@@ -41,6 +41,7 @@ def inspect_command(
 def _show(report: "DatasetReport", json_output: bool) -> None:
     from audio_gen.cli.overview import class_lines, note_lines, sufficiency
     from audio_gen.data.labels import Label, read_labels
+    from audio_gen.data.rates import rate_notes
     from audio_gen.errors import AudioGenError
 
     if json_output:
@@ -59,7 +60,7 @@ def _show(report: "DatasetReport", json_output: bool) -> None:
     if report.usable:
         for line in class_lines(report, labels):
             typer.echo(f"  {_printable(line)}")
-        for line in [*notes, *sufficiency(report, labels)]:
+        for line in [*notes, *rate_notes(report), *sufficiency(report, labels)]:
             typer.echo(line)
     if any(f.reasons for f in report.files):
         typer.echo("--json lists every file with what is said of it")

@@ -12,6 +12,7 @@ from audio_gen.data.labels import DEFAULT_PATTERN, compile_pattern, read_labels
 from audio_gen.data.measure import RULES, Measurement
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
+from audio_gen.data.rates import rate_notes
 from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.split import assign_splits
 from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, Cache, digest_of
@@ -197,7 +198,7 @@ def _make_index(
         "pcm": stored.name,
         "pcm_samples": stored.end,
         "sounds": digest_of(m.content_hash for _, m in used),
-        "notes": [*notes, *([note] if note else []), *_note_conflicts(clips)],
+        "notes": [*notes, *([note] if note else []), *_note_conflicts(clips), *rate_notes(report, sample_rate)],
     }
     return index, clips
 
