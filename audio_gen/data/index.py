@@ -1,19 +1,22 @@
 """Reading every file of a folder and saying what it is: the one place where it is decided what is used."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from audio_gen.data.made import is_made
-from audio_gen.data.measure import measure
+from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
 from audio_gen.data.scan import Found, scan_folder
 from audio_gen.errors import AudioFileError
 from audio_gen.text import one_line
 
-Progress = Callable[[str, int, int], None]  # called with (what is being done, files done, files in all)
+Progress = Callable[[str, float, int], None]  # called with (what is being done, files done, files in all)
+TELL_SEC = 0.5  # while a file takes longer, the share of it that is done is told
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -49,29 +52,71 @@ def inspect_folder(
             f"{one_line(folder)}: holds {held}no audio files; name a folder of WAV, FLAC, AIFF, OGG or MP3"
         )
     jobs = [(found, (known or {}).get(found.name)) for found in scan.found]
-    files = list(in_threads(lambda job: _inspect(*job, made), jobs, workers, "inspect", progress))
+    files = list(long_in_threads(lambda job, pulse: _inspect(*job, made, pulse), jobs, workers, "inspect", progress))
     return DatasetReport(Path(folder), _note_copies(files), scan.ignored)
 
 
 def in_threads(
     work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, stage: str, progress: Progress | None = None
 ) -> Iterator[Result]:
+    """As `long_in_threads`, for work on short tasks, which is waited for when it is interrupted."""
+    return long_in_threads(lambda task, _: work(task), tasks, workers, stage, progress)
+
+
+def long_in_threads(
+    work: Callable[[Task, Pulse], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    stage: str,
+    progress: Progress | None = None,
+) -> Iterator[Result]:
     """Do `work` on all tasks in threads; results come in the order of the tasks.
 
-    The first error ends it: what has not begun is dropped.
+    The first error, and an interruption, ends it: what has not begun is dropped, what runs ends at its next pulse.
+
+    Args:
+        work: Called with a task and what it is to call now and then with the share of it that is done.
+        tasks: All tasks.
+        workers: How many threads.
+        stage: What `progress` is told is being done.
+        progress: Told after each task, and of the parts of tasks while one takes long.
     """
     tasks = list(tasks)
+    shares: dict[int, float] = {}  # of the tasks that run
+    stopped = Event()
+
+    def run(number: int, task: Task) -> Result:
+        def pulse(share: float) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            shares[number] = share
+
+        return work(task, pulse)
+
     pool = ThreadPoolExecutor(max(1, workers))
     try:
-        for done, result in enumerate(pool.map(work, tasks), 1):
+        futures = deque(pool.submit(run, i, task) for i, task in enumerate(tasks))
+        for done in range(len(tasks)):
+            future = futures.popleft()
+            while not wait([future], TELL_SEC).done:
+                if progress:
+                    part = sum(share for number, share in list(shares.items()) if number >= done)
+                    progress(stage, round(done + part, 2), len(tasks))
+            result = future.result()
+            shares.pop(done, None)
             if progress:
-                progress(stage, done, len(tasks))
+                progress(stage, done + 1, len(tasks))
             yield result
     finally:
+        stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _inspect(found: Found, known: FileReport | None, made: bool) -> FileReport:
+class _StoppedError(Exception):
+    """Ends a task whose result nobody waits for any more."""
+
+
+def _inspect(found: Found, known: FileReport | None, made: bool, pulse: Pulse) -> FileReport:
     if found.link_to is not None:
         reasons = [f"a link to {found.link_to}: used once"]
         return FileReport(found.name, found.path, "use", reasons, 0, 0, None, link_to=found.link_to)
@@ -85,7 +130,7 @@ def _inspect(found: Found, known: FileReport | None, made: bool) -> FileReport:
         stat = found.path.stat()
         size, mtime_ns = stat.st_size, stat.st_mtime_ns
         unchanged = known is not None and known.measurement is not None and known.stamp == (size, mtime_ns)
-        measurement = known.measurement if known is not None and unchanged else measure(found.path)
+        measurement = known.measurement if known is not None and unchanged else measure(found.path, pulse)
     except (AudioFileError, OSError) as e:
         problem = str(e).removeprefix(f"{one_line(found.path)}: ")
         return FileReport(found.name, found.path, "leave_out", [problem], size, mtime_ns, None)
