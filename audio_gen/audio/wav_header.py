@@ -1,138 +1,190 @@
-"""What a WAV's header promises against what the file holds: recorders crash, pipes cannot seek back."""
+"""The headers of WAVs: RIFF, big-endian RIFX, RF64, BW64 and W64, and how libsndfile is to see a broken one."""
 
-import io
 import struct
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from audio_gen.audio.file_view import Part
+from audio_gen.audio.sound_end import WRAP, End, Samples, find_end
+
 STREAMED = 0x7FFF0000  # sizes above this, in a smaller file, are what programs write before they know the length
+RIFFS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the GUIDs of all chunks but the first
+CODECS = {0x00FF: "AAC", 0x0160: "WMA", 0x0161: "WMA", 0x0162: "WMA", 0x0163: "WMA", 0x1600: "AAC", 0x1610: "AAC"}
+CODECS |= {0x2000: "AC-3", 0x2001: "DTS", 0x0008: "DTS", 0x674F: "Ogg Vorbis", 0x566F: "Ogg Vorbis", 0x0270: "ATRAC"}
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+LARGEST_FMT = 1 << 12
+# Chunks that follow samples, also where they are cut off.
+USUAL = frozenset(
+    (b"LIST", b"fact", b"cue ", b"smpl", b"inst", b"bext", b"iXML", b"id3 ", b"ID3 ", b"PEAK", b"acid", b"cart")
+)
+USUAL |= {
+    b"JUNK",
+    b"junk",
+    b"FLLR",
+    b"PAD ",
+    b"umid",
+    b"axml",
+    b"chna",
+    b"_PMX",
+    b"DISP",
+    b"data",
+    b"afsp",
+    b"LGWV",
+    b"minf",
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class WavHeader:
-    """The facts of a RIFF or RF64 header, as written (they may be wrong).
+    """The facts of a WAV's header, as written (they may be wrong).
 
     Attributes:
-        sample_rate: In Hz.
-        channels: Number of channels.
-        frame_bytes: Bytes of one frame (of one block for compressed kinds).
-        size_position: Where in the file the four bytes of the data size stand.
-        data_size: Bytes of samples that the header promises.
-        available: Bytes that follow the data header in the file.
-        chunks_follow: The bytes after an empty data chunk are further chunks, so that it is empty in truth.
+        kind: "RIFF", "RIFX", "RF64", "BW64" or "W64".
+        fmt: The body of the format chunk.
+        samples: Where the samples are, and how many bytes of them the header promises.
+        further: Further data chunks, as the first position and the one after the last: rare, and against the rules.
     """
 
-    sample_rate: int
-    channels: int
-    frame_bytes: int
-    size_position: int
-    data_size: int
-    available: int
-    chunks_follow: bool
+    kind: str
+    fmt: bytes
+    samples: Samples
+    further: list[tuple[int, int]] = field(default_factory=list)
 
     @property
-    def unfinished(self) -> bool:
-        """The header says that there is no sound, and there is."""
-        return self.data_size == 0 and self.available > 0 and not self.chunks_follow
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int(struct.unpack_from(_order(self.kind) + "I", self.fmt, 4)[0])
 
     @property
-    def streamed(self) -> bool:
-        """The length was not known when the header was written."""
-        return self.data_size >= STREAMED and self.data_size > self.available
-
-    @property
-    def cut_off(self) -> bool:
-        """The file ends before its samples do."""
-        return not self.streamed and self.data_size > self.available
+    def codec(self) -> str | None:
+        """What the samples are compressed with, where that cannot be read."""
+        return CODECS.get(_tag(self.kind, self.fmt))
 
 
-def read_wav_header(path: Path) -> WavHeader | None:
-    """Read the chunks of a WAV up to its samples.
+def read_wav_header(f: BinaryIO, start: int, size: int) -> WavHeader | None:
+    """Read the chunks of a WAV up to its samples, and look for further samples behind them.
 
     Args:
-        path: Any file.
+        f: The file.
+        start: Where its header begins.
+        size: Bytes of the whole file.
 
     Returns:
-        The header, or None when this is no WAV or ends before its samples.
-
-    Raises:
-        OSError: The file cannot be opened.
+        The header, or None if it ends before its samples or has no format.
     """
-    with open(path, "rb") as f:
-        size = f.seek(0, io.SEEK_END)
-        f.seek(0)
-        start = f.read(12)
-        if start[:4] not in (b"RIFF", b"RF64") or start[8:12] != b"WAVE":
-            return None
-        return _walk(f, size)
-
-
-def _walk(f: BinaryIO, size: int) -> WavHeader | None:
-    sample_rate = channels = frame_bytes = long_size = 0
-    while len(head := f.read(8)) == 8:
-        name, length = head[:4], struct.unpack("<I", head[4:])[0]
-        here = f.tell()
-        if name == b"data":
-            long = long_size > 0 and length == 0xFFFFFFFF  # RF64 keeps the true size in its ds64 chunk
-            return WavHeader(
-                sample_rate=sample_rate,
-                channels=channels,
-                frame_bytes=frame_bytes,
-                size_position=here - 4,
-                data_size=long_size if long else length,
-                available=size - here,
-                chunks_follow=_are_chunks(f, here, size),
-            )
-        body = f.read(min(length, 64))
-        if name == b"fmt " and len(body) >= 14:
-            channels, sample_rate, _, frame_bytes = struct.unpack_from("<HIIH", body, 2)
-        elif name == b"ds64" and len(body) >= 16:
-            long_size = struct.unpack_from("<Q", body, 8)[0]
-        f.seek(here + length + length % 2)
+    f.seek(start)
+    kind = "W64" if f.read(4) == b"riff" else ""
+    f.seek(start)
+    kind = kind or f.read(4).decode("latin-1")
+    fmt, long_size = b"", None
+    chunks = _chunks(f, kind, start + (40 if kind == "W64" else 12), size)
+    for name, here, length in chunks:
+        if name == b"fmt " and length >= 16:
+            f.seek(here)
+            fmt = f.read(min(length, LARGEST_FMT))
+        elif name == b"ds64" and length >= 16:
+            f.seek(here + 8)
+            long_size = struct.unpack("<Q", f.read(8).ljust(8, b"\0"))[0]
+        elif name == b"data":
+            if len(fmt) < 16:
+                return None
+            return _header(f, kind, fmt, here, _promised(kind, length, long_size, size - here), size)
     return None
 
 
-def _are_chunks(f: BinaryIO, position: int, size: int) -> bool:
-    """Whether the bytes from `position` to the end are a whole number of RIFF chunks."""
-    while position + 8 <= size:
+def _header(f: BinaryIO, kind: str, fmt: bytes, here: int, promised: int | None, size: int) -> WavHeader:
+    order = _order(kind)
+    rate, per_sec, frame_bytes, bits = struct.unpack_from(order + "IIHH", fmt, 4)
+    known = _tag(kind, fmt) in (PCM, FLOAT)
+    channels = struct.unpack_from(order + "H", fmt, 2)[0]
+    width = frame_bytes // channels if channels else 0
+    letter = "f" if _tag(kind, fmt) == FLOAT else "i"
+    dtype = ("u1" if width == 1 else f"{order}{letter}{width}") if known and width in (1, 2, 3, 4, 8) else None
+    frames_per_sec = rate if known or bits >= 8 else per_sec / max(1, frame_bytes)
+    header = WavHeader(kind, fmt, Samples(here, promised, size, frame_bytes, frames_per_sec, dtype))
+    if promised is not None and here + promised < size:
+        behind = _chunks(f, kind, _even(kind, here + promised), size)
+        header.further = [(at, min(at + length, size)) for name, at, length in behind if name == b"data"]
+    return header
+
+
+def _promised(kind: str, length: int, long_size: int | None, available: int) -> int | None:
+    """The bytes of samples that a header promises; None where it was written before they were known."""
+    if kind in ("RF64", "BW64") and length == WRAP - 1:  # the true size is in the ds64 chunk
+        return long_size or None
+    return None if length >= STREAMED and length > available else length
+
+
+def _order(kind: str) -> str:
+    return ">" if kind == "RIFX" else "<"
+
+
+def _tag(kind: str, fmt: bytes) -> int:
+    """The number of the codec; an extensible format has it in its GUID."""
+    tag = int(struct.unpack_from(_order(kind) + "H", fmt)[0])
+    return int(struct.unpack_from(_order(kind) + "H", fmt, 24)[0]) if tag == EXTENSIBLE and len(fmt) >= 26 else tag
+
+
+def _even(kind: str, position: int) -> int:
+    return position + (-position % 8 if kind == "W64" else position % 2)
+
+
+def _chunks(f: BinaryIO, kind: str, position: int, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, position and length of the body of each chunk, as long as what stands there can be a chunk."""
+    head = 24 if kind == "W64" else 8
+    while position + head <= size:
         f.seek(position)
-        name, length = struct.unpack("<4sI", f.read(8))
-        if not all(32 <= c < 127 for c in name):
-            return False
-        position += 8 + length + length % 2
-    return abs(position - size) <= 1
+        data = f.read(head)
+        name = data[:4]
+        if not is_name(name) or (kind == "W64" and data[4:16] != W64_TAIL):
+            return
+        length = (
+            struct.unpack("<Q", data[16:24])[0] - 24
+            if kind == "W64"
+            else struct.unpack(_order(kind) + "I", data[4:])[0]
+        )
+        yield name, position + head, max(0, length)
+        position = _next(kind, position + head, max(0, length))
 
 
-class FinishedFile:
-    """A WAV whose data size is shown as it should have been written; the file itself is left alone.
+def _next(kind: str, here: int, length: int) -> int:
+    return here + length + (-(here + length) % 8 if kind == "W64" else length % 2)
 
-    It offers what soundfile asks of a file object: `seek`, `tell` and `read`.
+
+def is_name(name: bytes) -> bool:
+    """Whether four bytes can be the name of a chunk."""
+    return len(name) == 4 and all(32 <= c < 127 for c in name)
+
+
+def find_wav_end(f: BinaryIO, header: WavHeader) -> End:
+    """Where the samples of a WAV end; see `find_end`."""
+    kind = header.kind
+
+    def is_chunk(f: BinaryIO, position: int, size: int) -> bool:
+        found = next(_chunks(f, kind, position, size), None)
+        return found is not None and (found[0] in USUAL or found[1] + found[2] <= size + 1)
+
+    return find_end(f, header.samples, is_chunk)
+
+
+def rewritten(header: WavHeader, pieces: list[tuple[int, int]]) -> list[Part]:
+    """A WAV with a header that is right: what libsndfile is to read.
+
+    Args:
+        header: The header as it is.
+        pieces: Where the samples are in the file, as the first position and the one after the last.
     """
-
-    def __init__(self, path: Path, header: WavHeader) -> None:
-        """Open the file that `header` was read from."""
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
-        self._position = header.size_position
-        self._size = struct.pack("<I", min(header.available, 0xFFFFFFFF))
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, as a file does."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Where the file stands."""
-        return self._file.tell()
-
-    def read(self, count: int = -1) -> bytes:
-        """Read bytes, with the four bytes of the data size replaced."""
-        start = self._file.tell()
-        data = bytearray(self._file.read(count))
-        for i, byte in enumerate(self._size, self._position - start):
-            if 0 <= i < len(data):
-                data[i] = byte
-        return bytes(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    size = sum(stop - start for start, stop in pieces)
+    big = header.kind == "RIFX"
+    order = ">" if big else "<"
+    fmt = b"fmt " + struct.pack(order + "I", len(header.fmt)) + header.fmt + bytes(len(header.fmt) % 2)
+    if big or 64 + len(fmt) + size < WRAP:
+        shown = min(size, WRAP - 1 - len(fmt) - 64)  # a RIFX has no larger kin
+        body = b"WAVE" + fmt + b"data" + struct.pack(order + "I", shown)
+        return [(b"RIFX" if big else b"RIFF") + struct.pack(order + "I", len(body) + shown) + body, *pieces]
+    frames = size // max(1, header.samples.frame_bytes)
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, 48 + len(fmt) + size, size, frames, 0)
+    unknown = b"\xff" * 4
+    return [b"RF64" + unknown + b"WAVE" + ds64 + fmt + b"data" + unknown, *pieces]

@@ -9,21 +9,23 @@ TITLES = {"inspect": "Reading", "store": "Storing", "pitch": "Finding pitches"}
 
 
 @contextmanager
-def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
+def stage_progress() -> Iterator[Callable[[str, float, int], None]]:
     """Show the stages of `inspect_folder` or `build_cache`.
 
     Yields:
         What to hand to them as `progress`.
     """
     with ExitStack() as bar:
-        current, advance = "", None
+        current, advance, told = "", None, 0.0
 
-        def tell(stage: str, done: int, total: int) -> None:
-            nonlocal current, advance
+        def tell(stage: str, done: float, total: int) -> None:
+            nonlocal current, advance, told
             if stage != current:
                 bar.close()
+                told = 0.0
                 current, advance = stage, bar.enter_context(progress(TITLES[stage], total, "files"))
             assert advance is not None
-            advance(1)
+            advance(done - told)
+            told = done
 
         yield tell

@@ -10,7 +10,7 @@ from typing import Any
 
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
-from audio_gen.data.measure import Measurement
+from audio_gen.data.measure import RULES, Measurement
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.plan import CacheOptions, plan_clips
@@ -138,13 +138,14 @@ def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, File
 
 
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
-    """What earlier inspections found, by path."""
+    """What earlier inspections found by the rules of today, by path."""
     return {
         f["path"]: FileReport(
             f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]),
             inode=f.get("inode", 0), ctime_ns=f.get("ctime_ns", 0), bytes_hash=f.get("bytes_hash", ""),
         )
         for f in (old.known["files"] if old else ())
+        if f["measurement"].get("rules") == RULES
     }  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def _make_index(
     report: DatasetReport, stored: Stored, sample_rate: int, options: CacheOptions
 ) -> tuple[dict[str, Any], list[Clip]]:
     used = [(f, f.measurement) for f in report.usable if f.measurement]
-    plan = plan_clips(report, options)
+    plan = plan_clips(report, options, sample_rate)
     clips = []
     for f, m in used:
         place, label = stored.places[m.content_hash], plan.labels[f.path]

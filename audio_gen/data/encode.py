@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_gen.audio.resample import resample_blocks, resampled_length
-from audio_gen.data.measure import Measurement, blocks_between
+from audio_gen.data.measure import Measurement, Pulse, blocks_between
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError
 from audio_gen.files import open_own
@@ -50,8 +50,12 @@ def make_job(path: Path, m: Measurement, *, sample_rate: int, trim_onset: bool, 
     return Job(path, m, start, stop, sample_rate, pcm, offset)
 
 
-def encode(job: Job) -> float:
+def encode(job: Job, pulse: Pulse | None = None) -> float:
     """Store one sound.
+
+    Args:
+        job: The sound.
+        pulse: As for `measure`.
 
     Returns:
         Its scale: stored samples divided by it are the sound, with peaks beyond 1 scaled down to 1.
@@ -61,17 +65,17 @@ def encode(job: Job) -> float:
         OSError: The cache cannot be written.
     """
     step = HEADROOM * FULL / job.measurement.peak
-    largest = _encode(job, step)
+    largest = _encode(job, step, pulse)
     if largest > FULL:  # noise at full scale can overshoot by more than the headroom
         step *= HEADROOM * FULL / largest
-        _encode(job, step)
+        _encode(job, step, pulse)
     return step * max(job.measurement.peak, 1.0)
 
 
-def _encode(job: Job, step: float) -> float:
+def _encode(job: Job, step: float, pulse: Pulse | None) -> float:
     """Write the samples at `step` units per unit of amplitude; returns the largest before rounding."""
     largest, written = 0.0, 0
-    blocks = blocks_between(job.path, job.measurement, job.start, job.stop)
+    blocks = blocks_between(job.path, job.measurement, job.start, job.stop, pulse)
     with open(job.pcm, "r+b", opener=open_own) as f:
         f.seek(2 * job.offset)
         for block in resample_blocks(blocks, job.measurement.sample_rate, job.sample_rate):

@@ -2,14 +2,16 @@
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from audio_gen.data.generated import generated_by
-from audio_gen.data.measure import measure
+from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
 from audio_gen.data.scan import Found, scan_folder
 from audio_gen.errors import AudioFileError
@@ -17,7 +19,8 @@ from audio_gen.text import one_line
 
 USE_GENERATED = "`--set data.generated=true` of train"
 RECENT_NS = 2_000_000_000  # a file that changed so shortly ago can change again without another time
-Progress = Callable[[str, int, int], None]  # called with (what is being done, files done, files in all)
+Progress = Callable[[str, float, int], None]  # called with (what is being done, files done, files in all)
+TELL_SEC = 0.5  # while a file takes longer, the share of it that is done is told
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -56,26 +59,72 @@ def inspect_folder(
             f"{one_line(folder)}: holds {held}no audio files; name a folder of WAV, FLAC, AIFF, OGG or MP3"
         )
     earlier = None if known is None else _Earlier(known)
-    files = list(in_threads(lambda found: _inspect(found, earlier, made), scan.found, workers, "inspect", progress))
+    files = list(
+        long_in_threads(
+            lambda found, pulse: _inspect(found, earlier, made, pulse), scan.found, workers, "inspect", progress
+        )
+    )
     return DatasetReport(Path(folder), _note_copies(files), scan.ignored, notes)
 
 
 def in_threads(
     work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, stage: str, progress: Progress | None = None
 ) -> Iterator[Result]:
+    """As `long_in_threads`, for work on short tasks, which is waited for when it is interrupted."""
+    return long_in_threads(lambda task, _: work(task), tasks, workers, stage, progress)
+
+
+def long_in_threads(
+    work: Callable[[Task, Pulse], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    stage: str,
+    progress: Progress | None = None,
+) -> Iterator[Result]:
     """Do `work` on all tasks in threads; results come in the order of the tasks.
 
-    The first error ends it: what has not begun is dropped.
+    The first error, and an interruption, ends it: what has not begun is dropped, what runs ends at its next pulse.
+
+    Args:
+        work: Called with a task and what it is to call now and then with the share of it that is done.
+        tasks: All tasks.
+        workers: How many threads.
+        stage: What `progress` is told is being done.
+        progress: Told after each task, and of the parts of tasks while one takes long.
     """
     tasks = list(tasks)
+    shares: dict[int, float] = {}  # of the tasks that run
+    stopped = Event()
+
+    def run(number: int, task: Task) -> Result:
+        def pulse(share: float) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            shares[number] = share
+
+        return work(task, pulse)
+
     pool = ThreadPoolExecutor(max(1, workers))
     try:
-        for done, result in enumerate(pool.map(work, tasks), 1):
+        futures = deque(pool.submit(run, i, task) for i, task in enumerate(tasks))
+        for done in range(len(tasks)):
+            future = futures.popleft()
+            while not wait([future], TELL_SEC).done:
+                if progress:
+                    part = sum(share for number, share in list(shares.items()) if number >= done)
+                    progress(stage, round(done + part, 2), len(tasks))
+            result = future.result()
+            shares.pop(done, None)
             if progress:
-                progress(stage, done, len(tasks))
+                progress(stage, done + 1, len(tasks))
             yield result
     finally:
+        stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """Ends a task whose result nobody waits for any more."""
 
 
 class _Earlier:
@@ -91,7 +140,7 @@ class _Earlier:
         return then if then and then.bytes_hash and then.measurement and then.stamp == now.stamp else None
 
 
-def _inspect(found: Found, earlier: _Earlier | None, made: bool) -> FileReport:
+def _inspect(found: Found, earlier: _Earlier | None, made: bool, pulse: Pulse) -> FileReport:
     report = FileReport(found.name, found.path, "leave_out", [], 0, 0, None)
     if found.link_to is not None:
         return replace(report, action="use", reasons=[f"a link to {found.link_to}: used once"], link_to=found.link_to)
@@ -102,13 +151,13 @@ def _inspect(found: Found, earlier: _Earlier | None, made: bool) -> FileReport:
     try:
         report = _stamped(report)
         if earlier is None:
-            report = replace(report, measurement=measure(found.path))
+            report = replace(report, measurement=measure(found.path, pulse))
         elif same := earlier.same(report):
             report = replace(report, measurement=same.measurement, bytes_hash=same.bytes_hash)
         else:
             content = _bytes_hash(found.path)
             report = replace(
-                report, measurement=earlier.by_bytes.get(content) or measure(found.path), bytes_hash=content
+                report, measurement=earlier.by_bytes.get(content) or measure(found.path, pulse), bytes_hash=content
             )
     except (AudioFileError, OSError) as e:
         return replace(report, reasons=[str(e).removeprefix(f"{one_line(found.path)}: ")])

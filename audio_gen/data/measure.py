@@ -1,21 +1,25 @@
 """What the sound in one file is like, read once from end to end in blocks."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from audio_gen.audio.io import BLOCK_FRAMES, channel_powers, downmix, finite, info, mix_channel, read_blocks
-from audio_gen.audio.wav_header import read_wav_header
+from audio_gen.audio.channels import ChannelLevels, Mix
+from audio_gen.audio.io import BLOCK_FRAMES, downmix, finite, open_sound, read_blocks
 
 STRETCH = 256  # frames; the resolution at which onsets and ends are found (6 ms at 44.1 kHz)
 DC_STRETCHES = 8  # means over 46 ms at 44.1 kHz: several periods of all but the lowest bass
 DC_MIN = 0.003
 SILENCE_BELOW_PEAK = 1e-3  # -60 dB
 FULL_SCALE = 0.9999
+RULES = 2  # raised whenever the same file would be measured otherwise; older measurements are made again
 CLIP_RUN = 3  # this many samples in a row at full scale are a clip, fewer can be a true peak
+
+
+Pulse = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,12 @@ class Measurement:
         channel: The one channel to use because the mean of all is cancelled; None for the mean.
         silent_channels: Channels that hold nothing while others do.
         content_hash: Of the rate and the decoded mono samples; equal for equal sounds in any lossless container.
-        header_note: What is wrong with the header, if anything.
+        header_note: What is wrong with the file, if anything.
+        loss_db: What the mean of the channels loses; see `Mix`, as for the next three.
+        loss_begin: Frame at which it begins.
+        loss_end: Frame at which it ends.
+        loss_excess: The mean is used although it loses more than that of unrelated channels.
+        rules: Which version of this module measured it.
     """
 
     sample_rate: int
@@ -55,6 +64,11 @@ class Measurement:
     silent_channels: int
     content_hash: str
     header_note: str | None
+    loss_db: float = 0.0
+    loss_begin: int = 0
+    loss_end: int = 0
+    loss_excess: bool = False
+    rules: int = 1  # what a cache of before has no number for
 
     @property
     def duration_sec(self) -> float:
@@ -62,17 +76,27 @@ class Measurement:
         return self.frames / self.sample_rate
 
 
-def measure(path: Path) -> Measurement:
+def measure(path: Path, pulse: Pulse | None = None) -> Measurement:
     """Decode a whole file and measure its mono mix.
 
     Args:
         path: An audio file; hours of sound are fine.
+        pulse: Called again and again with the share of the file that is read; what it raises ends the work.
 
     Raises:
         AudioFileError: It cannot be decoded to its end.
     """
-    first = _measure(path, None)
-    return first if first.channel is None else replace(_measure(path, first.channel), channel=first.channel)
+    first, mix = _measure(path, None, pulse)
+    if mix.channel is not None:
+        first, _ = _measure(path, mix.channel, pulse)
+    return replace(
+        first,
+        channel=mix.channel,
+        loss_db=round(mix.loss_db, 1),
+        loss_begin=mix.begin,
+        loss_end=mix.end,
+        loss_excess=mix.excess,
+    )
 
 
 @dataclass
@@ -92,22 +116,25 @@ class _Envelope:
                 self.means.append(part.mean(axis=1))
 
 
-def _measure(path: Path, channel: int | None) -> Measurement:
-    about = info(path)
-    envelope, digest = _Envelope(), hashlib.blake2b(str(about.sample_rate).encode(), digest_size=16)
-    frames = non_finite = clip_runs = 0
-    powers, mono_power = np.zeros(about.channels), 0.0
-    for block in read_blocks(path, BLOCK_FRAMES):
-        frames += len(block)
-        non_finite += finite(block)
-        clip_runs += _clip_runs(block)
-        block_powers, block_mono_power = channel_powers(block)
-        powers, mono_power = powers + block_powers, mono_power + block_mono_power
-        mono = downmix(block, channel)
-        digest.update(mono.data)
-        envelope.add(mono)
+def _measure(path: Path, channel: int | None, pulse: Pulse | None) -> tuple[Measurement, Mix]:
+    with open_sound(path) as sound:
+        about = sound.about
+        envelope, digest = _Envelope(), hashlib.blake2b(str(about.sample_rate).encode(), digest_size=16)
+        levels = ChannelLevels(about.channels, about.sample_rate) if about.channels > 1 else None
+        frames = non_finite = clip_runs = 0
+        for block in sound.blocks(BLOCK_FRAMES):
+            frames += len(block)
+            if pulse is not None:
+                pulse(frames / max(frames, about.frames))
+            non_finite += finite(block)
+            clip_runs += _clip_runs(block)
+            mono = downmix(block, channel)
+            if levels is not None:
+                levels.add(block, mono)
+            digest.update(mono.data)
+            envelope.add(mono)
     peak, dc, start, stop = _extent(envelope, frames)
-    return Measurement(
+    measurement = Measurement(
         sample_rate=about.sample_rate,
         channels=about.channels,
         frames=frames,
@@ -119,11 +146,13 @@ def _measure(path: Path, channel: int | None) -> Measurement:
         stop=stop,
         clip_runs=clip_runs,
         non_finite=non_finite,
-        channel=mix_channel(powers, mono_power) if channel is None and about.channels > 1 else None,
-        silent_channels=int((powers == 0).sum()) if powers.any() else 0,
+        channel=channel,
+        silent_channels=levels.silent() if levels else 0,
         content_hash=digest.hexdigest(),
-        header_note=_header_note(path, frames),
+        header_note=about.note if frames else None,
+        rules=RULES,
     )
+    return measurement, levels.mix() if levels and channel is None else Mix()
 
 
 def _clip_runs(block: np.ndarray) -> int:
@@ -142,14 +171,24 @@ def _extent(envelope: _Envelope, frames: int) -> tuple[float, float, int, int]:
     """Peak, DC offset and the first and last frame of sound."""
     if not frames:
         return 0.0, 0.0, 0, 0
-    lows, highs, means = (np.concatenate(part) for part in (envelope.lows, envelope.highs, envelope.means))
+    lows, highs, means = (_joined(part) for part in (envelope.lows, envelope.highs, envelope.means))
     dc = _steady_offset(means, float(lows.min()), float(highs.max()))
-    loudest = np.maximum(highs - dc, dc - lows)
+    del means
+    highs -= np.float32(dc)  # in place: the envelope of a day of sound is large
+    np.subtract(np.float32(dc), lows, out=lows)
+    loudest = np.maximum(highs, lows, out=highs)
     peak = float(loudest.max())
     loud = np.flatnonzero(loudest > peak * SILENCE_BELOW_PEAK)
     if not len(loud):
         return peak, dc, 0, frames
     return peak, dc, int(loud[0]) * STRETCH, min((int(loud[-1]) + 1) * STRETCH, frames)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """All parts as one array; the list is emptied."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _steady_offset(means: np.ndarray, low: float, high: float) -> float:
@@ -165,20 +204,17 @@ def _steady_offset(means: np.ndarray, low: float, high: float) -> float:
     return dc if abs(dc) > max(DC_MIN, 0.01 * (high - low)) and agree > 0.8 else 0.0
 
 
-def _header_note(path: Path, frames: int) -> str | None:
-    header = read_wav_header(path)
-    if header is None:
-        return None
-    if header.unfinished or header.streamed:
-        return "its header was never finished: read to the end of the file"
-    if header.cut_off and header.frame_bytes and frames:
-        missing = 1 - header.available / header.data_size
-        return f"cut off: {missing:.0%} of its samples are missing, the rest is used"
-    return None
-
-
-def blocks_between(path: Path, m: Measurement, start: int, stop: int) -> Iterator[np.ndarray]:
+def blocks_between(
+    path: Path, m: Measurement, start: int, stop: int, pulse: Pulse | None = None
+) -> Iterator[np.ndarray]:
     """Decode the repaired mono mix of a file: NaN set to 0, DC removed, cut to frames start..stop.
+
+    Args:
+        path: The file.
+        m: What is known of it.
+        start: First frame.
+        stop: Frame after the last one.
+        pulse: As for `measure`.
 
     Yields:
         float32 arrays (T,), stop - start samples in all if the file is still as it was measured.
@@ -188,6 +224,8 @@ def blocks_between(path: Path, m: Measurement, start: int, stop: int) -> Iterato
         finite(block)
         mono = downmix(block, m.channel)[max(0, start - position) : max(0, stop - position)]
         position += len(block)
+        if pulse is not None:
+            pulse(min(1.0, position / max(1, stop)))
         if len(mono):
             yield mono - np.float32(m.dc) if m.dc else mono
         if position >= stop:

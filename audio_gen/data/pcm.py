@@ -11,8 +11,8 @@ import numpy as np
 
 from audio_gen.data.checksums import BLOCK, sums_of
 from audio_gen.data.encode import Job, encode, make_job
-from audio_gen.data.index import Progress, in_threads
-from audio_gen.data.measure import Measurement
+from audio_gen.data.index import Progress, long_in_threads
+from audio_gen.data.measure import Measurement, Pulse
 from audio_gen.data.shards import OneFile
 from audio_gen.data.store import PCM_NAMES, Cache, Clip
 from audio_gen.errors import AudioFileError
@@ -87,7 +87,7 @@ def store_sounds(
             end += jobs[key].samples
     _set_size(out / name, 2 * end)
     lost: dict[str, str] = {}
-    results = in_threads(_encode, list(jobs.values()), workers, "store", progress)
+    results = long_in_threads(_encode, list(jobs.values()), workers, "store", progress)
     for (key, job), result in zip(jobs.items(), results, strict=True):
         if isinstance(result, str):
             lost[key] = result
@@ -161,10 +161,10 @@ def _set_size(path: Path, size: int) -> None:
             os.posix_fallocate(f.fileno(), 0, size)
 
 
-def _encode(job: Job) -> float | str:
+def _encode(job: Job, pulse: Pulse) -> float | str:
     """The scale, or why the sound is lost."""
     try:
-        return encode(job)
+        return encode(job, pulse)
     except AudioFileError as e:
         return str(e).removeprefix(f"{one_line(job.path)}: ")
 

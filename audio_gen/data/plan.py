@@ -5,6 +5,7 @@ from typing import Literal
 
 from audio_gen.data.labels import DEFAULT_PATTERN, Label, compile_pattern, read_labels
 from audio_gen.data.layout import read_layout
+from audio_gen.data.rates import rate_notes
 from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.split import Split, assign_splits
 from audio_gen.errors import ConfigError
@@ -59,12 +60,13 @@ class Plan:
     notes: list[str]
 
 
-def plan_clips(report: DatasetReport, options: CacheOptions) -> Plan:
+def plan_clips(report: DatasetReport, options: CacheOptions, sample_rate: int = 44100) -> Plan:
     """Label and split the usable files of a folder.
 
     Args:
         report: What is in the folder.
         options: Where labels come from, and how many clips are kept back.
+        sample_rate: Of the mel, in Hz.
 
     Raises:
         DataError: A label file cannot be read or holds an impossible value.
@@ -84,6 +86,7 @@ def plan_clips(report: DatasetReport, options: CacheOptions) -> Plan:
         folders=layout.splits,
     )  # fmt: skip
     notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]
+    notes += rate_notes(report, sample_rate)
     return Plan(labels, dict(zip(paths, sides, strict=True)), notes)
 
 

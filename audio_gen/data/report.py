@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from audio_gen.audio.channels import MOST_DB
 from audio_gen.data.measure import Measurement
 from audio_gen.errors import DataError
 from audio_gen.hints import command
@@ -206,7 +207,7 @@ def _repairs(m: Measurement) -> list[str]:
     if m.dc:
         repairs.append(f"DC offset of {m.dc:+.2g} removed")
     if m.channel is not None:
-        repairs.append(f"its channels cancel each other in mono: only channel {m.channel + 1} is used")
+        repairs.append(f"its channels cancel each other by {_loss(m)}: only {_channel_name(m)} is used")
     if m.peak > 1:
         repairs.append(f"beyond full scale (peak {m.peak:.3g}): scaled down to 1")
     start, stop = sound_extent(m)
@@ -224,7 +225,8 @@ def _notes(name: str, m: Measurement) -> list[str]:
     if m.silent_channels:
         notes.append(f"{m.silent_channels} of {m.channels} channels silent: the mono mix is quieter for it")
     elif m.channels > 1 and m.channel is None:
-        notes.append("stereo mixed to mono" if m.channels == 2 else f"{m.channels} channels mixed to mono")
+        mixed = "stereo mixed to mono" if m.channels == 2 else f"{m.channels} channels mixed to mono"
+        notes.append(f"{mixed}: it loses {m.loss_db:.1f} dB, its channels cancel in part" if m.loss_excess else mixed)
     if m.clip_runs:
         notes.append(f"clipped in {m.clip_runs} places")
     if m.peak < QUIET_PEAK:
@@ -233,6 +235,20 @@ def _notes(name: str, m: Measurement) -> list[str]:
     if stop - start > LONG_SEC * m.sample_rate:
         notes.append(f"long ({(stop - start) / m.sample_rate:.0f} s): training takes crops of it at random")
     return notes
+
+
+def _loss(m: Measurement) -> str:
+    """How much the channels of a file cancel, and where."""
+    amount = "60 dB or more" if m.loss_db >= MOST_DB else f"{m.loss_db:.0f} dB"
+    begin, end = m.loss_begin / m.sample_rate, m.loss_end / m.sample_rate
+    if m.loss_end < m.frames:
+        return f"{amount} from {begin:.2f} to {end:.2f} s"
+    return f"{amount} from {begin:.2f} s on" if m.loss_begin else amount
+
+
+def _channel_name(m: Measurement) -> str:
+    assert m.channel is not None
+    return ("the left channel", "the right channel")[m.channel] if m.channels == 2 else f"channel {m.channel + 1}"
 
 
 def _other_format(name: str, found: str) -> str | None:

@@ -150,6 +150,9 @@ class _Walk:
                     self.scan.ignored += 1  # sockets, pipes, devices
 
     def _file(self, path: Path) -> None:
+        if path.suffix == ".icloud" and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES:
+            self._add(path, problem="kept in iCloud and not on this disk; download it there")
+            return
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             self.scan.ignored += 1
             return

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = pcm.encode
 
-    def spy(job: encode.Job) -> float:
+    def spy(job: encode.Job, *pulse: Any) -> float:
         names.append(job.path.name)
-        return real(job)
+        return real(job, *pulse)
 
     monkeypatch.setattr(pcm, "encode", spy)
     return names
@@ -138,10 +139,10 @@ def test_an_interrupted_build_leaves_the_old_cache(
     sounds.write_notes(tmp_path / "in", 8)
     real, count = pcm.encode, iter(range(99))
 
-    def stopped(job: encode.Job) -> float:
+    def stopped(job: encode.Job, *pulse: Any) -> float:
         if next(count) == 2:
             raise KeyboardInterrupt
-        return real(job)
+        return real(job, *pulse)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pcm, "encode", stopped)
@@ -173,10 +174,10 @@ def test_a_file_that_vanishes_in_between_is_left_out(tmp_path: Path, monkeypatch
     sounds.write_notes(tmp_path / "in", 3)
     real = pcm.encode
 
-    def gone(job: encode.Job) -> float:
+    def gone(job: encode.Job, *pulse: Any) -> float:
         if job.path.name == "note-01.wav":
             raise AudioFileError(f"{job.path}: cannot be opened (gone); check that it is there")
-        return real(job)
+        return real(job, *pulse)
 
     monkeypatch.setattr(pcm, "encode", gone)
     cache = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)

@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from audio_gen.data import index
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.measure import measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, sound_extent
@@ -218,6 +220,24 @@ def test_progress_counts_all_files(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     inspect_folder(sounds.write_notes(tmp_path, 3), progress=lambda *args: told.append(args))
     assert told == [("inspect", 1, 3), ("inspect", 2, 3), ("inspect", 3, 3)]
+
+
+def test_a_long_file_shows_progress_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "TELL_SEC", 0.01)
+    sounds.write(tmp_path / "a.flac", np.zeros((RATE * 3600, 2), np.int16))
+    told: list[float] = []
+
+    def interrupt(stage: str, done: float, total: int) -> None:
+        told.append(done)
+        if done > 0:
+            raise KeyboardInterrupt
+
+    start = time.monotonic()
+    inspect_folder(tmp_path)
+    whole_sec, start = time.monotonic() - start, time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        inspect_folder(tmp_path, progress=interrupt)
+    assert 0 < told[-1] < 1 and time.monotonic() - start < max(0.2, whole_sec / 2)
 
 
 def test_the_command(tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:

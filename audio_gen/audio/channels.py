@@ -1,0 +1,132 @@
+"""Which mix of its channels keeps a sound: their mean, or one of them where they cancel each other.
+
+What is lost is the energy of the mean against the mean energy of the channels. It is 0 dB for equal channels, and
+10 log10(C) for C channels that have nothing to do with each other, as for a sound in one of them: 3 dB in stereo, which
+is how wide a recording may be. Channels that are against each other lose more.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_SEC = 0.05
+LONG, LONG_DB = 5, 4.5  # so many windows in a row must lose so much more than unrelated channels do ..
+SHORT, SHORT_DB = 2, 9.0  # .. or these: chance alone does that to the shortest windows of deep sounds ..
+WHOLE_DB = 3.0  # .. or the whole file this
+MATTERS_DB = {LONG: 40.0, SHORT: 20.0}  # below the loudest windows; what is quieter is no matter
+NOTED_DB = 0.5  # more than unrelated channels lose, over the whole file: told, and mixed all the same
+MOST_DB = 60.0  # a greater loss is told as this
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How the channels of a file become one.
+
+    Attributes:
+        channel: The one to use; None for the mean of all.
+        loss_db: What the mean loses against the channels, where it loses most if another mix is used for that, else
+            over the whole file.
+        begin: Frame at which that begins.
+        end: Frame at which it ends; as long as the file if it goes on to the end.
+        excess: The loss of the whole file is more than that of unrelated channels.
+    """
+
+    channel: int | None = None
+    loss_db: float = 0.0
+    begin: int = 0
+    end: int = 0
+    excess: bool = False
+
+
+class ChannelLevels:
+    """Energies of the channels and of their mean in short windows, gathered block by block."""
+
+    def __init__(self, channels: int, sample_rate: int) -> None:
+        """Start with nothing."""
+        self._channels = channels
+        self._window = max(1, round(WINDOW_SEC * sample_rate))
+        self._energies: list[np.ndarray] = []  # (windows, C + 1) each, the mean last
+        self._frames: list[int] = []  # of each block
+
+    def add(self, x: np.ndarray, mean: np.ndarray) -> None:
+        """Add a block x (frames, channels) and its mean (frames,)."""
+        self._frames.append(len(x))
+        whole = len(x) // self._window * self._window
+        energies = np.empty((-(-len(x) // self._window), self._channels + 1), np.float32)
+        for i, c in enumerate((*x.T, mean)):
+            c = np.ascontiguousarray(c)
+            windows = c[:whole].reshape(-1, self._window)
+            energies[: len(windows), i] = np.einsum("ij,ij->i", windows, windows)
+            if whole < len(x):
+                energies[-1, i] = np.dot(c[whole:], c[whole:])
+        self._energies.append(energies)
+
+    def silent(self) -> int:
+        """How many channels hold nothing while others do."""
+        powers = self._powers()
+        return int((powers == 0).sum()) if powers.any() else 0
+
+    def _powers(self) -> np.ndarray:
+        if not self._energies:
+            return np.zeros(self._channels)
+        return np.sum([e[:, :-1].sum(axis=0, dtype=np.float64) for e in self._energies], axis=0)
+
+    def mix(self) -> Mix:
+        """Choose the mix."""
+        if self._channels < 2 or not self._energies:
+            return Mix()
+        energies = np.concatenate(self._energies).astype(np.float64)
+        level = energies[:, :-1].mean(axis=1)
+        if not level.any():
+            return Mix()
+        unrelated = 10 * math.log10(self._channels)
+        whole_db = float(_loss(level.sum(), energies[:, -1].sum()))
+        lost = self._lost(energies[:, -1], level)
+        if not lost.any():
+            return Mix(None, whole_db, excess=whole_db > unrelated + NOTED_DB)
+        channel = self._best(energies[:, :-1], level)
+        kept = self._lost(energies[:, channel], level)
+        if kept.sum() >= lost.sum():
+            return Mix(None, whole_db, excess=whole_db > unrelated + NOTED_DB)
+        starts = self._starts()
+        first, last = np.flatnonzero(lost)[[0, -1]]
+        loss = float(_loss(level[lost].sum(), energies[lost, -1].sum()))
+        matters = np.flatnonzero(level > level.max() * 10 ** (-MATTERS_DB[LONG] / 10))
+        begin = 0 if first <= matters[0] else int(starts[first])
+        end = int(starts[-1]) if last >= matters[-1] else int(starts[last + 1])
+        return Mix(channel, loss, begin, end)
+
+    def _starts(self) -> np.ndarray:
+        """The first frame of each window, and the number of all frames."""
+        lengths: list[int] = []
+        for frames in self._frames:
+            lengths += [self._window] * (frames // self._window)
+            lengths += [frames % self._window] if frames % self._window else []
+        return np.concatenate([[0], np.cumsum(lengths)])
+
+    def _lost(self, mixed: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """The windows in which a mix loses far more than unrelated channels do, for longer than chance explains."""
+        lost = np.zeros(len(level), bool)
+        for count, excess_db in ((LONG, LONG_DB), (SHORT, SHORT_DB), (len(level), WHOLE_DB)):
+            count = min(count, len(level))
+            have, keep = _sums(level, count), _sums(mixed, count)
+            threshold = 10 ** (-(10 * math.log10(self._channels) + excess_db) / 10)
+            matters = have > have.max() * 10 ** (-MATTERS_DB.get(count, MATTERS_DB[LONG]) / 10)
+            lost |= np.convolve(matters & (keep < threshold * have), np.ones(count)) > 0
+        return lost & (mixed < level / self._channels)  # not the neighbours that brought no loss
+
+    def _best(self, channels: np.ndarray, level: np.ndarray) -> int:
+        """The channel that loses in the fewest windows; of equal ones the loudest, of equally loud ones the first."""
+        counts = np.array([self._lost(c, level).sum() for c in channels.T])
+        powers = np.where(counts == counts.min(), channels.sum(axis=0), 0)
+        return int(np.flatnonzero(powers >= powers.max() * (1 - 1e-3))[0])
+
+
+def _sums(x: np.ndarray, count: int) -> np.ndarray:
+    """Sums of `count` neighbours."""
+    return np.convolve(x, np.ones(count), "valid")
+
+
+def _loss(have: float, keep: float) -> float:
+    return MOST_DB if keep <= 10 ** (-MOST_DB / 10) * have else 10 * math.log10(have / keep)

@@ -1,0 +1,47 @@
+"""Sounds of a lower rate than the mel's: what lies above their band is silence, which a model would learn."""
+
+import math
+from collections.abc import Iterable
+
+from audio_gen.data.report import DatasetReport
+from audio_gen.hints import command
+
+DEFAULT_SAMPLE_RATE = 44100  # of the default mel preset
+LOWER = 0.75  # of the mel's rate; sounds below it leave a quarter of the band empty
+MOST = 0.5  # so many of the sounds must be
+PRESET, PRESET_RATES = "22khz_80band_256x", range(16001, 24001)
+
+
+def rate_notes(report: DatasetReport, sample_rate: int = DEFAULT_SAMPLE_RATE) -> list[str]:
+    """A note where most sounds hold nothing in the upper part of the mel's band, with the mel that suits.
+
+    Args:
+        report: The folder.
+        sample_rate: The mel's, in Hz.
+    """
+    return note_of_rates([f.measurement.sample_rate for f in report.usable if f.measurement], sample_rate)
+
+
+def note_of_rates(rates: Iterable[int], sample_rate: int) -> list[str]:
+    """The same from the rates of the sounds in Hz."""
+    rates = list(rates)
+    low = [rate for rate in rates if rate < LOWER * sample_rate]
+    if not low or len(low) <= MOST * len(rates):
+        return []
+    highest = max(low)
+    which = f"all {len(rates)}" if len(low) == len(rates) else f"{len(low)} of {len(rates)}"
+    stored = f"{highest / 1000:g} kHz" + (" or less" if min(low) < highest else "")
+    suits = command("train", "FOLDER", "--run", "RUN", "--set", f"mel={suited_mel(highest)}")
+    return [
+        f"{which} sounds are stored at {stored}: nothing lies above {highest / 2000:g} kHz, and the mel goes up to "
+        f"{sample_rate / 2000:g} kHz; a mel that suits: `{suits}`"
+    ]
+
+
+def suited_mel(sample_rate: int) -> str:
+    """The mel for sounds of a rate, as the setting `mel` takes it: a preset's name, or fields."""
+    if sample_rate in PRESET_RATES:
+        return PRESET
+    n_fft = 1 << max(7, round(math.log2(sample_rate * 2048 / 44100)))  # 46 ms or so
+    n_mels = 80 if n_fft >= 256 else 32
+    return f"{{sample_rate: {sample_rate}, n_fft: {n_fft}, hop_length: {n_fft // 4}, n_mels: {n_mels}}}"
