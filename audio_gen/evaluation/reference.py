@@ -95,8 +95,8 @@ def load_reference(
         ) from e
     if found.embedding != (embedding.name, embedding.digest):
         raise DataError(
-            f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not {embedding.name} "
-            f"{embedding.digest}; give --embedding "
+            f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
+            f"{embedding.name} {embedding.digest}; give --embedding "
             f"{clipped(one_line(found.embedding[0]), 60)}, or make the reference anew"
         )
     if found.vectors.shape[1] != embedding.dimensions:
