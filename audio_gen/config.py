@@ -221,10 +221,14 @@ def check_sections(kind: type[BaseModel], values: Mapping[str, Any], origin: str
         if isinstance(inner, type) and issubclass(inner, BaseModel) and name in values:
             if not isinstance(values[name], Mapping):
                 raise ConfigError(
-                    f"{origin}: {name} ({shortened(values[name])}) is a section; give its settings, such as "
+                    f"{origin}: {name} ({_shown(values[name])}) is a section; give its settings, such as "
                     f"{name}.{next(iter(inner.model_fields))}, or leave it out"
                 )
             check_sections(inner, values[name], origin)
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value is None else shortened(value)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

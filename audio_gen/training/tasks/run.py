@@ -19,7 +19,7 @@ from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError
 from audio_gen.files import write_json
-from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line, shortened
+from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
 from audio_gen.training.occasions import Event
@@ -257,7 +257,7 @@ def resolve_config(
         ConfigError: A setting is wrong, or differs from the run's where it may not.
     """
     if model not in TASKS:
-        raise ConfigError(f"--model {shortened(model)}: unknown; known are {', '.join(TASKS)}")
+        raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
     file = None if config_file is None else config.read_yaml(config_file)
