@@ -1,9 +1,9 @@
 """Which folders of a run are bundles, and what these tell of their training; read without torch."""
 
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from audio_gen.files import MalformedError, read_json
 
 CONFIG_NAME = "config.json"
 BUNDLE_NAME, LAST_NAME = "bundle", "bundle-last"  # in a run's folder: the best step, and the last where it is another
@@ -22,6 +22,20 @@ def best_and_last(run: Path) -> dict[str, dict[str, Any]]:
     old = (run / OLD_BEST_NAME / CONFIG_NAME).is_file()
     found = {}
     for name in (OLD_BEST_NAME, BUNDLE_NAME) if old else (BUNDLE_NAME, LAST_NAME):
-        with suppress(OSError, ValueError, AttributeError):
-            found[name] = json.loads((run / name / CONFIG_NAME).read_text(encoding="utf-8")).get("training") or {}
+        try:
+            config = read_json(run / name / CONFIG_NAME)
+        except (OSError, MalformedError):
+            continue
+        if isinstance(config, dict):
+            found[name] = _training(config.get("training"))
     return found
+
+
+def _training(values: Any) -> dict[str, Any]:
+    """What a bundle tells of its training, but for what is no figure."""
+    told = values if isinstance(values, dict) else {}
+    known: dict[str, type] = {"steps": int, "minutes": int | float, "figure": int | float | None}  # type: ignore[dict-item]
+    return {
+        key: value for key, value in told.items()
+        if key in known and isinstance(value, known[key]) and not isinstance(value, bool)
+    }  # fmt: skip

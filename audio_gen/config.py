@@ -3,16 +3,16 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
+import yaml  # to write; what is read goes through `parse_yaml`
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from audio_gen.errors import ConfigError
-from audio_gen.files import write_text
+from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, parse_yaml, read_regular, write_text
+from audio_gen.text import clipped, one_line, shortened
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -51,6 +51,7 @@ class DataSettings(Settings):
     """Regular expression whose captured text names files that stay on one side of the split."""
 
 
+MOST_PARTS = 8  # of a setting's dotted name
 LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
 EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # when a run has its first preview and bundle, whichever comes first
 
@@ -76,7 +77,7 @@ class TrainSettings(Settings):
     """Highest learning rate."""
     betas: tuple[Share, Share] = (0.9, 0.99)
     """Adam's two decay rates."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: NotNegative = 0.01
     """AdamW's weight decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     """Steps over which the rate rises; a cosine to zero follows."""
@@ -126,6 +127,7 @@ class RunConfig(Settings):
 
 
 Config = TypeVar("Config", bound=RunConfig)
+TOLD_ERRORS, TOLD_CHARACTERS = 8, 200  # of a config: how many, and of each how much
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,15 +149,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file is missing, is no YAML, or holds no mapping.
     """
+    name = one_line(path)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = parse_yaml(read_regular(path, LARGEST_YAML_BYTES))
     except OSError as e:
-        raise ConfigError(f"{path}: cannot be read ({e.strerror}); check the path") from e
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        where = getattr(e, "problem_mark", None)
-        raise ConfigError(f"{path}: no YAML{f' (line {where.line + 1})' if where else ''}; mend that line") from e
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: must hold `section: value` lines; see configs/ for examples")
+        raise ConfigError(f"{name}: cannot be read ({e.strerror}); check the path") from e
+    except MalformedError as e:
+        raise ConfigError(f"{name}: {e}; mend it, and save it as UTF-8") from e
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{name}: must hold `section: value` lines; see configs/ for examples")
     return value
 
 
@@ -168,20 +170,67 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {text}: must read section.key=value, such as --set train.lr=1e-4")
+        parts, told = [part.strip() for part in key.split(".")], clipped(one_line(text), TOLD_CHARACTERS)
+        if not equals or not all(parts) or len(parts) > MOST_PARTS:
+            raise ConfigError(f"--set {told}: must read section.key=value, such as --set train.lr=1e-4")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as e:
-            raise ConfigError(f"--set {text}: the value is no YAML; put it in quotes") from e
-        if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as text
-            with suppress(ValueError):
-                parsed = float(parsed)
+            parsed = _number_of(parse_yaml(value))
+        except MalformedError as e:
+            raise ConfigError(f"--set {told}: the value cannot be read ({e}); a text may need quotes") from e
+        within: Any = result
+        for part in parts[:-1]:
+            within = within.get(part, {}) if isinstance(within, Mapping) else within
+        old = within.get(parts[-1], parsed) if isinstance(within, Mapping) else within
+        if not isinstance(within, Mapping) or isinstance(old, Mapping) != isinstance(parsed, Mapping):
+            raise ConfigError(f"--set {told}: another --set gives {parts[0]} in another way; keep one of them")
         nested: Any = parsed
-        for part in reversed(key.strip().split(".")):
+        for part in reversed(parts):
             nested = {part: nested}
         result = merge(result, nested)
     return result
+
+
+def _number_of(value: Any) -> Any:
+    """A value of YAML 1.1, which reads 1e-4 as text, with such numbers as numbers.
+
+    Raises:
+        MalformedError: It is infinite or NaN.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if not math.isfinite(number):
+        raise MalformedError("it is infinite or NaN")
+    return number
+
+
+def check_sections(kind: type[BaseModel], values: Mapping[str, Any], origin: str) -> None:
+    """Refuse a section that is one value, before it takes the place of a whole section or vanishes under one.
+
+    Args:
+        kind: The config class.
+        values: Settings by section, from one place.
+        origin: That place, as the user knows it.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and name in values:
+            if not isinstance(values[name], Mapping):
+                raise ConfigError(
+                    f"{origin}: {name} ({_shown(values[name])}) is a section; give its settings, such as "
+                    f"{name}.{next(iter(inner.model_fields))}, or leave it out"
+                )
+            check_sections(inner, values[name], origin)
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value is None else shortened(value)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -202,7 +251,10 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as e:
-        raise ConfigError("; ".join(_explain(kind, error) for error in e.errors())) from None
+        errors = e.errors(include_url=False, include_context=False)
+        lines = [clipped(_explain(kind, error), TOLD_CHARACTERS) for error in errors[:TOLD_ERRORS]]
+        more = len(errors) - len(lines)
+        raise ConfigError("; ".join([*lines, *([f"and {more} more"] if more else [])])) from None
 
 
 def save(config: RunConfig, path: Path) -> None:
@@ -220,7 +272,7 @@ def first_preview_due(config_file: Path) -> str:
             return f"after {min(EARLY_SHARE * minutes, EARLY_MINUTES):.2g} minutes of training"
         if steps := train.get("steps") or (train.get("images") or 0) / train["batch_size"]:
             return f"at step {math.ceil(EARLY_SHARE * steps):.0f}"
-    except (ConfigError, KeyError, TypeError, AttributeError):
+    except (ConfigError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError):
         return "after a tenth of it"
     return f"after {EARLY_MINUTES:g} minutes of training or a tenth of it"
 
@@ -238,12 +290,14 @@ def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def _explain(kind: type[BaseModel], error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "dict[str,nullable[union[int,float]]]"))
+    parts = [str(part) for part in error["loc"] if part not in ("str", "dict[str,nullable[union[int,float]]]")]
+    key = clipped(one_line(".".join(parts)), TOLD_CHARACTERS // 2)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, field_paths(kind), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(field_paths(kind))}"
-        return f"unknown setting {key}; {hint}"
+        paths = field_paths(kind)
+        near = difflib.get_close_matches(key, paths, n=1, cutoff=0.5)
+        of = [path for path in paths if path.split(".")[:-1] == parts[:-1]] or paths
+        return f"unknown setting {key}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(of)}")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
-    return f"{key} ({error['input']!r}): {message[0].lower()}{message[1:]}"
+    return f"{key} ({shortened(error['input'], TOLD_CHARACTERS // 2)}): {message[0].lower()}{message[1:]}"

@@ -6,15 +6,18 @@ And the one way to read JSON and YAML, which may be a stranger's.
 import errno
 import io
 import json
+import math
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from audio_gen.errors import OutputError
+from audio_gen.text import shortened
 
 T = TypeVar("T")
 
@@ -102,7 +105,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused, since JSON has none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    data = text.encode("utf-8", "backslashreplace")  # half a character, as in some file names: \\udcff, as JSON has it
+    write_atomic(path, lambda p: p.write_bytes(data))
 
 
 def user_cache(name: str) -> Path:
@@ -118,10 +123,21 @@ def user_cache(name: str) -> Path:
 
 LARGEST_BYTES = 1 << 26  # of a JSON that is read whole
 LARGEST_YAML_BYTES = 1 << 20  # YAML is read a thousand times slower
+LARGEST_NUMBER = 1 << 64
 
 
 class MalformedError(ValueError):
     """A text is not the JSON or YAML that it should be; the message says why and shows none of it."""
+
+
+def is_path(value: object) -> TypeGuard[str]:
+    """Whether a value from a file can be asked for as a path; systems raise for longer ones, and for zero bytes."""
+    return (
+        isinstance(value, str)
+        and len(value.encode("utf-8", "replace")) < 1024
+        and "\0" not in value
+        and all(len(part.encode("utf-8", "replace")) <= 255 for part in value.split("/"))
+    )
 
 
 def read_regular(path: Path, limit: int = LARGEST_BYTES) -> bytes:
@@ -135,7 +151,10 @@ def read_regular(path: Path, limit: int = LARGEST_BYTES) -> bytes:
         OSError: It is not there or cannot be opened.
         MalformedError: It is no regular file, or larger than the limit.
     """
-    about = path.stat()
+    try:
+        about = path.stat()
+    except ValueError:  # a zero byte in its name
+        raise MalformedError("its name holds a zero byte") from None
     if not stat.S_ISREG(about.st_mode):
         raise MalformedError("it is a folder, a pipe or a device, no file")
     if about.st_size > limit:
@@ -166,7 +185,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError as e:
         raise MalformedError(f"no JSON at line {e.lineno}") from None
     except RecursionError:
@@ -183,8 +202,25 @@ def _no_number(name: str) -> Any:
     raise MalformedError(f"it holds {name}")
 
 
+def _float(text: str) -> float:
+    return _checked(float(text))
+
+
+def _int(text: str) -> int:
+    return _checked(int(text))
+
+
+def _checked(number: T) -> T:
+    """A number that fits into 64 bits; larger ones break whatever computes with them."""
+    if isinstance(number, int) and abs(number) >= LARGEST_NUMBER:
+        raise MalformedError("it holds a number of too many digits")
+    if isinstance(number, float) and not math.isfinite(number):
+        raise MalformedError("it holds an infinite number or NaN")
+    return number
+
+
 def parse_yaml(text: str | bytes) -> Any:
-    """The value of a YAML text without aliases, which can make gigabytes of a few lines.
+    """The value of a YAML text without aliases, which can make gigabytes of a few lines, and with each key once.
 
     Raises:
         MalformedError: It is no YAML, too large or too deep.
@@ -197,6 +233,16 @@ def parse_yaml(text: str | bytes) -> Any:
                 raise MalformedError(f"it has an alias (*) at line {self.peek_event().start_mark.line + 1}")
             return super().compose_node(parent, index)
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(names)) < len(names):
+                twice = next(key for key, count in Counter(names).items() if count > 1)
+                raise MalformedError(f"it has {shortened(twice)} twice in one section; keep one of them")
+            return super().construct_mapping(node, deep)
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            return _checked(super().construct_object(node, deep))
+
     try:
         if len(text) > LARGEST_YAML_BYTES:
             raise MalformedError(f"it has more than {LARGEST_YAML_BYTES / 1e6:.0f} MB")
@@ -204,13 +250,15 @@ def parse_yaml(text: str | bytes) -> Any:
             text = text.decode("utf-8-sig")
         return yaml.load(text, Loader)
     except yaml.YAMLError as e:
-        where = getattr(e, "problem_mark", None)
-        raise MalformedError(f"no YAML{f' at line {where.line + 1}' if where else ''}") from None
+        where, problem = getattr(e, "problem_mark", None), str(getattr(e, "problem", ""))
+        what = "a tab, where YAML needs spaces," if "'\\t'" in problem else "no YAML"
+        what = "a tag (!) that no file of ours has" if "constructor for the tag" in problem else what
+        raise MalformedError(f"{what}{f' at line {where.line + 1}' if where else ''}") from None
     except RecursionError:
         raise MalformedError("it nests too deep") from None
     except UnicodeDecodeError:
         raise MalformedError("it is not in UTF-8") from None
     except ValueError as e:  # such as a date of the 30th of February
         raise MalformedError(
-            str(e) if isinstance(e, MalformedError) else f"it holds an impossible value ({e})"
+            str(e) if isinstance(e, MalformedError) else f"it holds an impossible value ({shortened(str(e))})"
         ) from None

@@ -20,7 +20,22 @@ def visible(text: str, keep: str = "") -> str:
 
 def one_line(path: Path | str) -> str:
     """A file name that can be printed: line breaks, control and undecodable characters are escaped."""
-    return visible(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    try:
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which no file name here can have
+        text = str(path)
+    return visible(text)
+
+
+def clipped(text: str, limit: int) -> str:
+    """A text with its middle left out where it is long.
+
+    Args:
+        text: Any text.
+        limit: Most characters.
+    """
+    half = (limit - 4) // 2
+    return text if len(text) <= limit else f"{text[:half]} .. {text[-half:]}"
 
 
 def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
@@ -40,5 +55,4 @@ def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
         text = visible(repr(value))
     except (ValueError, RecursionError):
         return type(value).__name__
-    half = (limit - 4) // 2
-    return text if len(text) <= limit else f"{text[:half]} .. {text[-half:]}"
+    return clipped(text, limit)

@@ -34,10 +34,44 @@ def test_overrides_are_typed() -> None:
     assert values == {"train": {"lr": 1e-4}, "net": {"channels": [8, 16]}, "data": {"labels": "none"}}
 
 
-@pytest.mark.parametrize("text", ["train.lr", "=3", "train.lr=[1"])
+@pytest.mark.parametrize(
+    "text",
+    ["train.lr", "=3", "train.lr=[1", "a..b=1", ".a=1", "train.until=2026-02-30", "train.lr=1e400", "train.lr=nan",
+     f"train.steps={'9' * 400}", "train.lr=!!python/name:os.system", "train={lr: 1, lr: 2}"],
+)  # fmt: skip
 def test_a_malformed_override_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         config.parse_overrides([text])
+
+
+@pytest.mark.parametrize("texts", [["train=5", "train.lr=1"], ["train.lr=1", "train=5"], ["mel=x", "mel.n_mels=3"]])
+def test_overrides_of_one_another_are_refused(texts: list[str]) -> None:
+    with pytest.raises(ConfigError, match="another --set"):
+        config.parse_overrides(texts)
+
+
+@pytest.mark.parametrize("value", [5, None, "x", [1]])
+def test_a_section_is_no_value(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml: train \(.* is a section"):
+        config.check_sections(VAEConfig, {"train": value}, "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("a: 1\na: 2", "'a' twice"), ("a:\n\tb: 1", "a tab"), ("a: !!python/tuple [1]", "a tag"),
+     ("a: 1".encode("utf-16"), "UTF-8"), ("a: .inf", "infinite"), (f"a: {'7' * 400}", "digits"), ("1: 2", "section")],
+)  # fmt: skip
+def test_what_a_file_must_not_hold_is_named(tmp_path: Path, content: str | bytes, told: str) -> None:
+    (tmp_path / "c.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigError, match=told):
+        config.read_yaml(tmp_path / "c.yaml")
+
+
+def test_many_errors_and_long_values_are_one_short_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(train={f"key{i}\x1b": "v" * 10**5 for i in range(300)} | {"lr": "\x1b[2J" * 10**5})
+    line = str(caught.value)
+    assert len(line) < 2500 and line.isprintable() and "more" in line
 
 
 @pytest.mark.parametrize("length", [{"steps": 9}, {"minutes": 2}, {"images": 99}, {"until": "2026-01-01 07:00"}])

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "hints": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
-    "bundle_folders": set(),
+    "bundle_folders": {"files"},
     "checkpoint": BOTTOM | {"bundle_folders", "config", "distributed"},
     "audio": BASE,
     "models": SOUND,

@@ -15,9 +15,12 @@ from torch import Tensor, nn
 
 from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
 from audio_gen.errors import ConfigError, MelMismatchError
+from audio_gen.text import shortened
 
 MEL_FLOOR = 1e-5
 LOG_FLOOR = math.log(MEL_FLOOR)
+MOST = {"sample_rate": 1 << 20, "n_fft": 1 << 17, "hop_length": 1 << 17, "n_mels": 4096}
+MOST_WEIGHTS = 1 << 24  # of the mel filters
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class MelSpec:
     def preset(cls, name: str) -> "MelSpec":
         """Return the preset called `name`; an unknown one is a ConfigError that names the nearest."""
         if name not in PRESETS:
-            raise ConfigError(f"no mel preset is called {name!r}; {_nearest(name, list(PRESETS))}")
+            raise ConfigError(f"no mel preset is called {shortened(name)}; {_nearest(name, list(PRESETS))}")
         return PRESETS[name]
 
     @classmethod
@@ -68,7 +71,7 @@ class MelSpec:
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
-                raise ConfigError(f"unknown mel setting {key!r}; {_nearest(key, known)}")
+                raise ConfigError(f"unknown mel setting {shortened(key)}; {_nearest(key, known)}")
         missing = [name for name in known[:4] if name not in values]
         if missing:
             raise ConfigError(
@@ -133,18 +136,20 @@ class MelSpec:
 
 def _positive_int(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} ({value!r}) must be a whole number above 0")
+        raise ConfigError(f"{name} ({shortened(value)}) must be a whole number above 0")
+    if value > MOST[name]:
+        raise ConfigError(f"{name} ({shortened(value)}) must be at most {MOST[name]}")
     return value
 
 
 def _frequency(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{name} ({value!r}) must be a frequency in Hz")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST["sample_rate"]:
+        raise ConfigError(f"{name} ({shortened(value)}) must be a frequency in Hz")
     return float(value)
 
 
 def _nearest(name: object, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
@@ -155,6 +160,8 @@ def _check_sizes(spec: MelSpec) -> None:
     if n_fft % 2 or hop_length % 2:
         even = f"{n_fft + n_fft % 2} and {hop_length + hop_length % 2}"
         raise ConfigError(f"n_fft ({n_fft}) and hop_length ({hop_length}) must both be even; try {even}")
+    if spec.n_mels * spec.n_bins > MOST_WEIGHTS:
+        raise ConfigError(f"n_mels ({spec.n_mels}) at n_fft {n_fft} takes too much memory; use fewer of either")
     assert spec.f_max is not None
     if not 0 <= spec.f_min < spec.f_max <= spec.nyquist:
         raise ConfigError(

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from audio_gen import __version__
 from audio_gen.errors import AudioGenError, DesertedError
+from audio_gen.text import clipped, visible
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
 COMMANDS = {
@@ -36,6 +37,8 @@ COMMANDS = {
 
 # typer brings click along, in some versions under another name; this is its class of usage errors in all of them.
 UsageError: Any = typer.BadParameter.__base__
+
+LONGEST_LINE = 960  # of an error: what somebody else's file makes longer is no help
 
 _OS_FIXES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -149,7 +152,8 @@ def main() -> None:
 
 
 def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
-    print(label + " ".join(part.strip() for part in line.splitlines()), file=sys.stderr)
+    whole = visible(" ".join(part.strip() for part in line.splitlines()))
+    print(label + clipped(whole, LONGEST_LINE), file=sys.stderr)
     return status
 
 

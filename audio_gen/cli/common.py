@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audio_gen.errors import OutputError
+from audio_gen.text import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,7 @@ VocoderOption = Annotated[
     typer.Option(
         "--vocoder",
         help="How mels become sound: small (the default for mels it takes), griffinlim, a run or bundle, each also "
-        "with :N for N iterations, or bigvgan:PATH.",
+        "with :N for N iterations, or bigvgan:PATH. A folder that has one of these names: ./small.",
     ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show losses and other figures as it trains.")]
@@ -60,7 +61,7 @@ def check_out(out: Path, names: Iterable[str] | None = None, *, force: bool = Fa
     except OSError as e:
         raise OutputError(f"--out {out}: cannot be used ({e.strerror}); choose another folder") from e
     if there is not None:
-        raise OutputError(f"--out {out}: holds {there.name} already; choose another folder or add --force")
+        raise OutputError(f"--out {out}: holds {one_line(there.name)} already; choose another folder or add --force")
     return out
 
 
@@ -74,8 +75,11 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str, *, json_output: bool = False) -> None:
-    """Print a line for people: on standard output, or on standard error where that is kept for JSON."""
-    print(text, file=sys.stderr if json_output else sys.stdout)
+    """Print a line for people: on standard output, or on standard error where that is kept for JSON.
+
+    What could steer a terminal is escaped: names and notes in it come from files.
+    """
+    print(visible(text), file=sys.stderr if json_output else sys.stdout)
 
 
 def megabytes(size: float) -> str:
@@ -112,7 +116,7 @@ class Progress:
 
     def __init__(self, description: str, total: float | None = None, unit: str = "steps") -> None:
         """Start the clock; `progress` says what the arguments are."""
-        self._description, self._total, self._unit = description, total, unit
+        self._description, self._total, self._unit = visible(description), total, unit
         self._done = 0.0
         self._started = self._told = time.monotonic()
         self._bar: Any = None

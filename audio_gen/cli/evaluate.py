@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption
+from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def evaluate_command(
         return
     _show(result)
     if out is not None:
-        typer.echo(f"open {out / REPORT_NAME} in a browser")
+        say(f"open {out / REPORT_NAME} in a browser")
 
 
 def _check(
@@ -128,7 +128,6 @@ def _prepare(
 
 
 def _save_reference(path: Path, real: "Described", job: "Evaluation") -> None:
-    from audio_gen.cli.common import say
     from audio_gen.evaluation.reference import save_reference
 
     save_reference(path, real, clip_sec=job.clip_sec, mel=job.pipeline.spec if job.pipeline else None)
@@ -148,12 +147,12 @@ def _show(result: "Mapping[str, Any]") -> None:
     from audio_gen.evaluation.page import sentences_of, table_of
 
     for sentence in sentences_of(result):
-        typer.echo(sentence)
-    typer.echo("")
+        say(sentence)
+    say("")
     head, *rows = table_of(result)
     first, *widths = (max(map(len, column)) for column in zip(head, *rows, strict=True))
     for name, *cells in (head, *rows):
         aligned = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-        typer.echo("  ".join([name.ljust(first), *aligned]).rstrip())
+        say("  ".join([name.ljust(first), *aligned]).rstrip())
     for warning in result["warnings"]:
-        typer.echo(f"note: {warning}")
+        say(f"note: {warning}")

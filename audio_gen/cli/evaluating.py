@@ -1,6 +1,5 @@
 """The sets of clips that `evaluate` compares: where they are from, and what is made of them on the way."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -251,9 +250,11 @@ def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":
 
 def _sidecar(wav: Path) -> dict[str, Any] | None:
     """Class and pitch of the JSON beside a clip; None where there is none that can be read."""
+    from audio_gen.files import MalformedError, read_json
+
     try:
-        about = json.loads(wav.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        about = read_json(wav.with_suffix(".json"))
+    except (OSError, MalformedError):
         return None
     if not isinstance(about, dict):
         return None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.common import JsonOption
+from audio_gen.cli.common import JsonOption, say
 from audio_gen.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ def inspect_command(
         _show(report, json_output)
         report.require_usable(listed=True)
     except NothingUsableError as e:
-        typer.echo(f"error: {e}", err=True)
+        say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
     if strict and report.left_out:
-        typer.echo(
-            f"error: {len(report.left_out)} files are left out and --strict is on; remove or mend them", err=True
-        )
+        left = len(report.left_out)
+        say(f"error: {left} files are left out and --strict is on; remove or mend them", json_output=True)
         raise typer.Exit(1)
 
 
@@ -58,25 +57,25 @@ def _show(report: "DatasetReport", json_output: bool) -> None:
         emit_json(told)
         return
     for line in note_lines(report.files, {f.path: one_line(f.path) for f in report.files}):
-        typer.echo(line)
+        say(line)
     _show_summary(report)
     if report.usable:
         for line in class_lines(report, labels):
-            typer.echo(f"  {visible(line)}")
+            say(f"  {visible(line)}")
         for line in [*notes, *sufficiency(report, labels)]:
-            typer.echo(line)
+            say(line)
     if any(f.reasons for f in report.files):
-        typer.echo("--json lists every file with what is said of it")
+        say("--json lists every file with what is said of it")
 
 
 def _show_summary(report: "DatasetReport") -> None:
     s = report.summary()
-    typer.echo(
+    say(
         f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} left out; "
         f"{s['ignored']} other files passed over"
     )
     rates = ", ".join(f"{int(rate) / 1000:g} kHz ({count})" for rate, count in s["sample_rates"].items())
-    typer.echo(
+    say(
         f"{s['clips']} clips, {s['duration_sec'] / 60:.1f} minutes in all, {s['shortest_sec']:.2f} to "
         f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicate{'s' * (s['duplicates'] != 1)}; {rates}"
     )

@@ -1,6 +1,5 @@
 """An evaluation from its places to its verdict, for `evaluate` and for the report of `quickstart`."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,12 +18,16 @@ def run_cache(run: Path) -> "Cache | None":
     """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
     from audio_gen.data.store import INDEX_NAME, Cache
     from audio_gen.errors import DataError
+    from audio_gen.files import MalformedError, is_path, read_json
 
     places = [run / "cache", run.parent / "cache"]  # of a run, or of a bundle in one
     about = run / "run.json" if (run / "run.json").is_file() else run.parent / "run.json"
     if about.is_file():
-        with suppress(ValueError, KeyError, OSError):
-            places.append(Path(json.loads(about.read_text(encoding="utf-8"))["source"]))
+        with suppress(MalformedError, OSError):
+            record = read_json(about)
+            source = record.get("source") if isinstance(record, dict) else None
+            if is_path(source):
+                places.append(Path(source))
     for place in places:
         if (place / INDEX_NAME).is_file():
             try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.common import JsonOption
+from audio_gen.cli.common import JsonOption, say
 from audio_gen.hints import command
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def preprocess_command(
                 folder, out, sample_rate=sample_rate, options=options, progress=progress, workers=workers
             )
     except NothingUsableError as e:
-        typer.echo(f"error: {e}", err=True)
+        say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
     _show(cache, folder, json_output)
 
@@ -67,11 +67,11 @@ def _show(cache: "Cache", folder: Path, json_output: bool) -> None:
 
         emit_json({"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes, **summary})
         return
-    typer.echo(
+    say(
         f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
         f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files left out"
     )
     for note in summary["notes"]:
-        typer.echo(note)
+        say(note)
     if summary["leave_out"]:
-        typer.echo(f"why: {command('inspect', folder)}, or {cache.path / 'dataset_report.json'}")
+        say(f"why: {command('inspect', folder)}, or {cache.path / 'dataset_report.json'}")

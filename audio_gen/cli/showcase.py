@@ -55,8 +55,7 @@ def make_showcase(
     Returns:
         Counts and scores, for JSON.
     """
-    import json
-
+    from audio_gen.bundle_folders import best_and_last
     from audio_gen.cli.common import progress
     from audio_gen.cli.next_steps import how_to_go_on
     from audio_gen.config import read_yaml
@@ -76,7 +75,7 @@ def make_showcase(
             moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
     sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES)
     model: str = read_yaml(run / "config.yaml")["model"]
-    training = json.loads((run / "bundle" / "config.json").read_text(encoding="utf-8")).get("training", {})
+    training = next(iter(best_and_last(run).values()), {})
     summary = cache.report["summary"]
     write_report(
         report,

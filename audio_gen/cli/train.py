@@ -20,6 +20,7 @@ from audio_gen.cli.common import (
 )
 from audio_gen.cli.next_steps import next_command
 from audio_gen.cli.stages import stage_progress
+from audio_gen.text import visible
 
 LINE_EVERY_SEC = 15.0
 SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
@@ -36,7 +37,12 @@ def train_command(
     images: Annotated[int | None, typer.Option("--images", help="Length of the run in clips seen.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="When to end, such as '2026-01-01 07:00'.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="A run or bundle to start from, or small.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init", help="Start from this run or bundle, or small, the shipped vocoder (a folder: ./small)."
+        ),
+    ] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, or bf16 for speed.")] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Choose threads, size and batch by a short probe.")] = False,
     profile: Annotated[int, typer.Option("--profile", min=0, help="Time so many steps, part by part.")] = 0,
@@ -118,7 +124,7 @@ class TrainTeller:
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(visible(text), markup=False, highlight=False, emoji=False)
         else:
             say(text, json_output=self.json_output)
 
@@ -141,7 +147,7 @@ class TrainTeller:
         text = step_line(event) + self._latest
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(0, completed=event["progress"], description=text)
+            self._bar.update(0, completed=event["progress"], description=visible(text))
         elif now - self._told > LINE_EVERY_SEC:
             self._told = now
             self._line(f"{100 * event['progress']:.0f} %  {text}")

@@ -127,6 +127,8 @@ class _MelFile:
         from audio_gen.errors import DataError
         from audio_gen.text import one_line
 
+        if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
+            raise DataError(f"{one_line(self._file)}: is a folder, a pipe or a device; give a file made by numpy.save")
         try:
             values = np.load(self._file, mmap_mode="r", allow_pickle=False)
         except OSError as e:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from audio_gen import __version__
 from audio_gen.audio.mel import MelSpec
-from audio_gen.errors import DataError, MelMismatchError
+from audio_gen.checkpoint import read_tensors
+from audio_gen.errors import ConfigError, DataError, MelMismatchError
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.embeddings.base import Embedding
-from audio_gen.files import write_atomic
-from audio_gen.text import one_line
+from audio_gen.files import MalformedError, parse_json, write_atomic
+from audio_gen.text import clipped, one_line
 
 # 2: with how clips begin and end
 SUFFIX, FORMAT, EARLIER = ".safetensors", "audio_gen reference 2", {"audio_gen reference 1"}
@@ -74,9 +74,7 @@ def load_reference(
     """
     name = one_line(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        meta, tensors, _ = read_tensors(path)
         if meta.get("format") in EARLIER:
             raise DataError(
                 f"{name}: an earlier version wrote it, without figures that are compared now; make it anew with "
@@ -85,20 +83,26 @@ def load_reference(
         if meta.get("format") != FORMAT:
             make = "`audio-gen evaluate FOLDER --save-reference FILE`"
             raise DataError(f"{name}: is no reference file; make one with {make}")
-        about = json.loads(meta["clips"])
-        own_mel, own_sec = json.loads(meta["mel"]), json.loads(meta["clip_sec"])
+        about = parse_json(meta["clips"])
+        own_mel, own_sec = parse_json(meta["mel"]), parse_json(meta["clip_sec"])
+        if not isinstance(own_mel, dict | None) or not (own_sec is None or type(own_sec) in (int, float)):
+            raise MalformedError("mel or clip_sec")
         found = _described(meta, about, tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as e:
+        own_spec = None if own_mel is None else MelSpec.from_dict(own_mel)
+    except (OSError, KeyError, ValueError, TypeError, ConfigError) as e:
         raise DataError(
             f"{name}: is damaged or no reference file ({type(e).__name__}); make it anew with --save-reference"
         ) from e
     if found.embedding != (embedding.name, embedding.digest):
         raise DataError(
-            f"{name}: was made with the embedding {' '.join(found.embedding)}, not {embedding.name} "
-            f"{embedding.digest}; give --embedding {found.embedding[0]}, or make the reference anew"
+            f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
+            f"{embedding.name} {embedding.digest}; give --embedding "
+            f"{clipped(one_line(found.embedding[0]), 60)}, or make the reference anew"
         )
-    if mel is not None and own_mel is not None:
-        MelSpec.from_dict(own_mel).check_same(mel, f"the reference {name}", "the run")
+    if found.vectors.shape[1] != embedding.dimensions:
+        raise DataError(f"{name}: is damaged (its vectors); make it anew with --save-reference")
+    if mel is not None and own_spec is not None:
+        own_spec.check_same(mel, f"the reference {name}", "the run")
         if clip_sec is not None and own_sec is not None and abs(own_sec - clip_sec) > 1e-3:
             raise MelMismatchError(
                 f"{name}: holds clips of {own_sec:g} s, the run makes {clip_sec:g} s; make it anew with --run"
@@ -107,9 +111,24 @@ def load_reference(
 
 
 def _described(meta: Mapping[str, str], about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Described:
+    vectors = tensors["vectors"].float()
     signals = {key: np.asarray(tensors[f"signal.{key}"].double()) for key in signal.FIELDS}
+    if vectors.ndim != 2 or not bool(vectors.isfinite().all()) or not isinstance(about, dict):
+        raise MalformedError("vectors")
+    kinds: dict[str, tuple[type, ...]] = {
+        "titles": (str,), "groups": (str,), "classes": (str, type(None)), "pitches": (int, float, type(None)),
+        "hashes": (str, type(None)),
+    }  # fmt: skip
+    for key, kind in kinds.items():
+        values = about[key]
+        if not isinstance(values, list) or len(values) != len(vectors) or any(type(one) not in kind for one in values):
+            raise MalformedError(key)
+    if any(values.shape != (len(vectors),) for values in signals.values()):
+        raise MalformedError("signal")
+    if any(not isinstance(text, str) for pair in about["left_out"] for text in pair):
+        raise MalformedError("left_out")
     return Described(
-        meta["name"], (meta["embedding"], meta["digest"]), tensors["vectors"].float(), about["titles"],
+        meta["name"], (meta["embedding"], meta["digest"]), vectors, about["titles"],
         about["groups"], about["classes"], about["pitches"], about["hashes"], signals,
         [(title, reason) for title, reason in about["left_out"]],
     )  # fmt: skip

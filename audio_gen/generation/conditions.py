@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from audio_gen.data.names import meant
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH
-from audio_gen.text import one_line, shortened
+from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line, shortened
 
 SHOWN_CLASSES = 20
 PITCH_TOLERANCE = 0.5  # semitones beyond the trained range that a sound out of tune may lie
@@ -36,20 +36,21 @@ class Conditions:
         """
         if name is None:
             return UNKNOWN_CLASS
+        told = clipped(one_line(name), SHOWN_CHARACTERS)
         if not self.classes:
-            raise ConfigError(f"class ({name}): {self.model} was trained without classes; leave it out")
+            raise ConfigError(f"class ({told}): {self.model} was trained without classes; leave it out")
         found = meant(name, self.classes)
         if len(found) > 1:
             some = ", ".join(map(shortened, found[:SHOWN_CLASSES])) + (", .." if found[SHOWN_CLASSES:] else "")
             raise ConfigError(
-                f"class ({one_line(name)}) is ambiguous: {self.model} knows {some}; write one of them as it is here"
+                f"class ({told}) is ambiguous: {self.model} knows {some}; write one of them as it is here"
             )
         if not found:
-            near = difflib.get_close_matches(name, self.classes, n=len(self.classes), cutoff=0.5)
+            near = difflib.get_close_matches(name[:SHOWN_CHARACTERS], self.classes, n=len(self.classes), cutoff=0.5)
             ordered = near + [c for c in self.classes if c not in near]
             more = f" and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else ""
             raise ConfigError(
-                f"class ({name}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
+                f"class ({told}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
             )
         return self.classes.index(found[0])
 

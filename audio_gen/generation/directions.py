@@ -8,21 +8,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from audio_gen import __version__
+from audio_gen.checkpoint import read_tensors
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.files import write_atomic
+from audio_gen.files import parse_json, write_atomic
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.hints import command
-from audio_gen.text import one_line
+from audio_gen.text import clipped, one_line, shortened
 
 DIRECTIONS_NAME = "directions.safetensors"
 DIRECTIONS_FORMAT = 1
+LARGEST_BYTES, MOST_DIRECTIONS, LONGEST_NAME = 1 << 26, 1000, 60
 MAX_MOVE = 5.0
 LEAST_R2, LEAST_EFFECT = 0.05, 0.2
 
@@ -81,7 +82,9 @@ class Directions:
         if name not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"direction ({one_line(name)}) is unknown; {hint}there are {', '.join(self.names)}")
+            raise ConfigError(
+                f"direction ({clipped(one_line(name), 120)}) is unknown; {hint}there are {', '.join(self.names)}"
+            )
         return self.names.index(name)
 
 
@@ -123,20 +126,46 @@ def read_directions(path: Path) -> Directions:
         CheckpointError: It is damaged, or of another format.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            about, vectors = json.loads((file.metadata() or {})["about"]), file.get_tensor("directions")
+        meta, tensors, _ = read_tensors(path, LARGEST_BYTES)
+        about, vectors = parse_json(meta["about"]), tensors["directions"]
         if about["format"] != DIRECTIONS_FORMAT:
-            raise ValueError(f"format {about['format']}, this version reads {DIRECTIONS_FORMAT}")
+            raise ValueError(f"format {shortened(about['format'])}, this version reads {DIRECTIONS_FORMAT}")
         facts = tuple(Direction(**fact) for fact in about["directions"])
-        if vectors.ndim != 2 or len(vectors) != len(facts) or not bool(torch.isfinite(vectors).all()):
+        if vectors.ndim != 2 or len(vectors) != len(facts) or not bool(torch.isfinite(vectors.float()).all()):
             raise ValueError("its vectors")
-        if any(set(fact.effects) != set(DESCRIPTORS) for fact in facts):
+        if len(facts) > MOST_DIRECTIONS or not all(map(_is_whole, facts)):
             raise ValueError("its descriptors")
-        return Directions(vectors.float(), facts, about["spreads"], str(about["bundle"]), about["source"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as e:
+        if not _are_figures(about["spreads"]) or not isinstance(about["bundle"], str):
+            raise ValueError("its spreads or its bundle")
+        if set(about["source"]) != {"n", "seed"} or any(type(value) is not int for value in about["source"].values()):
+            raise ValueError("its source")
+        return Directions(vectors.float(), facts, about["spreads"], about["bundle"], about["source"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise CheckpointError(
-            f"{one_line(path)}: damaged, or no directions ({one_line(str(e))}); run `audio-gen directions RUN --force`"
+            f"{one_line(path)}: damaged, or no directions ({clipped(one_line(str(e)), 120)}); run "
+            "`audio-gen directions RUN --force`"
         ) from e
+
+
+def _is_whole(fact: Direction) -> bool:
+    """Whether all that is known of a direction, which comes from a file, is of the right type."""
+    numbers = all(value is None or (type(value) in (int, float)) for value in (fact.r2, fact.share))
+    named = isinstance(fact.name, str) and 0 < len(fact.name) <= LONGEST_NAME
+    return (
+        numbers
+        and named
+        and _are_figures(fact.effects)
+        and (fact.share is not None if fact.r2 is None else fact.name in DESCRIPTORS)
+    )
+
+
+def _are_figures(values: object) -> bool:
+    """Whether values are a number for each descriptor."""
+    return (
+        isinstance(values, dict)
+        and set(values) == set(DESCRIPTORS)
+        and all(type(value) in (int, float) for value in values.values())
+    )
 
 
 def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
@@ -151,7 +180,7 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     directions = read_directions(place)
     if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.model.latent_dim:
         raise CheckpointError(
-            f"{one_line(place)}: belongs to the bundle {directions.digest}, not {pipeline.digest}; run "
+            f"{one_line(place)}: belongs to the bundle {shortened(directions.digest)}, not {pipeline.digest}; run "
             f"`{command('directions', run)}` again"
         )
     return directions

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -11,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
+from audio_gen.checkpoint import load_plain
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
-from audio_gen.text import one_line
+from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, parse_yaml, read_json, read_regular
+from audio_gen.models.fitting import check_size
+from audio_gen.text import clipped, one_line, shortened
 
 BIGVGAN, VOCOS = "bigvgan", "vocos"
 PEERS = (BIGVGAN, VOCOS)
@@ -62,7 +63,7 @@ def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "c
     kind, _, name = choice.partition(":")
     path = Path(name).expanduser()
     if not name or not path.exists():
-        raise ConfigError(f"vocoder {one_line(choice)!r}: there is no such path; give {kind}: and its folder")
+        raise ConfigError(f"vocoder {shortened(choice)}: there is no such path; give {kind}: and its folder")
     if kind == VOCOS:
         raise _vocos_refusal(choice, path, spec)
     return load_bigvgan(path, spec, device)
@@ -107,8 +108,8 @@ def _block_reach(kernel: int, dilations: list[int], kind: str) -> int:
 
 def _bigvgan_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
+        config = read_json(path)
+    except (OSError, MalformedError) as e:
         raise CheckpointError(
             f"{one_line(path)}: missing or damaged ({type(e).__name__}); keep BigVGAN's own beside its weights"
         ) from e
@@ -125,12 +126,12 @@ def _bigvgan_checked(config: dict[str, Any], label: str) -> int:
     """Frames of context, of a config whose layers make hop_size samples of a frame."""
     try:
         context, samples = bigvgan_context(config), math.prod(config["upsample_rates"])
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         context, samples = 0, 0
     if not context or samples != config["hop_size"]:
         raise CheckpointError(
-            f"{label}: upsample_rates {config['upsample_rates']} do not make a hop of {config['hop_size']} samples; "
-            f"take the {BIGVGAN_CONFIG} that came with the weights"
+            f"{label}: upsample_rates {shortened(config['upsample_rates'])} do not make a hop of "
+            f"{shortened(config['hop_size'])} samples; take the {BIGVGAN_CONFIG} that came with the weights"
         )
     return context
 
@@ -139,7 +140,8 @@ def _bigvgan_spec(config: dict[str, Any], label: str) -> MelSpec:
     values = {key: config[key] for key in MEL_KEYS}
     if values["win_size"] != values["n_fft"]:
         raise MelMismatchError(
-            f"the vocoder {label}: its window ({values['win_size']} samples) is not its n_fft ({values['n_fft']}), as "
+            f"the vocoder {label}: its window ({shortened(values['win_size'])} samples) is not its n_fft "
+            f"({shortened(values['n_fft'])}), as "
             "in every mel of this project; take another BigVGAN"
         )
     return MelSpec(
@@ -158,6 +160,7 @@ def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Mo
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
+            check_size(lambda: BigVGAN(AttrDict(config)), tensors)
             network = BigVGAN(AttrDict(config))
             normed = any(key.endswith("weight_g") for key in tensors)
             if not normed:
@@ -166,7 +169,7 @@ def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Mo
             if normed:
                 network.remove_weight_norm()  # it would be computed again in every call
         except Exception as e:  # whatever a wrong setting leads to in its constructor
-            reason = one_line(str(e).strip().partition("\n")[0])
+            reason = clipped(one_line(str(e).strip().partition("\n")[0]), 200)
             raise CheckpointError(
                 f"{label}: its config.json and its weights do not make a BigVGAN ({reason}); take both from one release"
             ) from e
@@ -175,7 +178,7 @@ def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Mo
 
 def _bigvgan_tensors(weights: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = load_plain(weights)
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(
             f"{one_line(weights)}: missing, damaged or more than plain tensors ({type(e).__name__}); download it again"
@@ -198,16 +201,18 @@ def _vocos_input(path: Path) -> str:
     """What the Vocos at a path takes, in words, as far as its config.yaml says."""
     config = (path if path.is_dir() else path.parent) / "config.yaml"
     try:
-        extractor = yaml.safe_load(config.read_text(encoding="utf-8"))["feature_extractor"]
+        extractor = parse_yaml(read_regular(config, LARGEST_YAML_BYTES))["feature_extractor"]
         if not extractor["class_path"].endswith("MelSpectrogramFeatures"):
             return "codec features, not a mel"
         values = {"sample_rate": 24000, "n_fft": 1024, "hop_length": 256, "n_mels": 100, "padding": "center"}
-        values |= extractor.get("init_args") or {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
+        values |= {key: value for key, value in (extractor.get("init_args") or {}).items() if key in values}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return "a mel of its own (HTK bands of unit height, natural log from 1e-7)"
     return (
         "a mel of {sample_rate} Hz, n_fft {n_fft}, hop_length {hop_length}, {n_mels} bands (HTK bands of unit height, "
-        "natural log from 1e-7, padding {padding!r})".format_map(values)
+        "natural log from 1e-7, padding {padding})".format_map(
+            {key: shortened(value, 20) for key, value in values.items()}
+        )
     )
 
 

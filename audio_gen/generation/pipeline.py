@@ -1,7 +1,7 @@
 """A trained model, loaded once: seeds or sounds to latents, latents to log-mels, log-mels to sound."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from audio_gen.generation.latents import Latents
 from audio_gen.generation.vocoders import Vocoder, load_vocoder
 from audio_gen.models import build_model
 from audio_gen.models.density import LatentDensity
+from audio_gen.models.fitting import bundle_mel
 from audio_gen.models.gan import GAN
 from audio_gen.models.latent_gan import LatentGAN
 from audio_gen.models.mapped import MappedPrior
@@ -82,8 +83,9 @@ class Pipeline:
         """
         place, bundle = resolve_device(device), load_bundle(Path(path))
         name = one_line(path)
-        spec = MelSpec.from_dict(bundle.config["mel"])
+        spec = bundle_mel(bundle)
         model, prior = _model_and_prior(bundle, name)
+        _check_conditions(bundle, prior.tensors(), model, spec, name)
         pitch_range = bundle.config.get("pitch_range")
         return cls(
             kind=bundle.config["model"],
@@ -254,8 +256,46 @@ def _model_and_prior(bundle: Bundle, name: str) -> tuple[VAE | GAN | LatentGAN, 
     kind = bundle.config["model"]
     if kind in MAKES_NO_CLIPS:
         raise CheckpointError(f"{name}: holds a {kind}, which makes no clips; give a run made with --model vae or gan")
-    model = build_model(bundle.config, bundle.tensors)
+    model = build_model(bundle.config, bundle.tensors, name)
     if isinstance(model, VAE):
         return model, LatentDensity.from_tensors(bundle.part("density"))
     assert isinstance(model, GAN | LatentGAN)
     return model, MappedPrior(model, bundle.part("prior"))
+
+
+def _check_conditions(
+    bundle: Bundle, prior: Mapping[str, Tensor], model: VAE | GAN | LatentGAN, spec: MelSpec, name: str
+) -> None:
+    """Refuse a bundle whose parts beside the network do not fit it.
+
+    Raises:
+        CheckpointError: They do not.
+    """
+    classes, n, d = len(bundle.config.get("classes") or ()), prior.get("classes"), model.latent_dim
+    known = bundle.config["args"].get("vae", bundle.config["args"]).get("n_classes", 0)
+    shapes: dict[str, tuple[int, ...]] = {"classes": (-1,), "pitches": (-1 if n is None else len(n),)}
+    if isinstance(model, VAE):
+        count = len(prior["corners"]) if "corners" in prior and prior["corners"].ndim else 0
+        shapes |= {"corners": (count, -1, d + 1), "factors": (count, d + 1, -1), "class_id": (count,)}
+    else:
+        shapes |= {"centres": (classes + 1, d)}
+    fault = None
+    for key, wanted in shapes.items():
+        value = prior.get(key)
+        if value is None:
+            fault = fault or f"{key} is missing"
+        elif value.ndim != len(wanted) or any(have != want and (want >= 0 or not have) for have, want in zip(
+            value.shape, wanted, strict=True
+        )) or (not value.numel() and key != "factors"):  # fmt: skip
+            fault = fault or f"{key} has the shape {tuple(value.shape)}"
+        elif key in ("classes", "class_id"):
+            if value.dtype != torch.int64 or int(value.min()) < -1 or int(value.max()) >= classes:
+                fault = fault or f"{key} are not the numbers of its {classes} classes"
+        elif value.dtype != torch.float32 or (key != "pitches" and not bool(value.isfinite().all())):
+            fault = fault or f"{key} holds what is no number"
+    if known != classes:
+        fault = fault or f"{classes} classes, its network knows {known}"
+    if bundle.config.get("preroll", 0) >= spec.samples(model.frames):
+        fault = fault or "preroll is longer than a clip"
+    if fault:
+        raise CheckpointError(f"{name}: damaged ({fault}); export the bundle again from its run")

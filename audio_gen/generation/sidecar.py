@@ -1,6 +1,5 @@
 """The JSON beside every WAV that is made: how it was made, so that it can be made again and varied."""
 
-import json
 import math
 import zlib
 from collections.abc import Mapping
@@ -14,12 +13,15 @@ from torch import Tensor
 from audio_gen import __version__
 from audio_gen.audio.io import write_wav
 from audio_gen.errors import DataError
-from audio_gen.files import write_json
+from audio_gen.files import MalformedError, is_path, read_json, write_json
 from audio_gen.generation.conditions import pitch_or_none
 from audio_gen.generation.finish import Finish, Finished, finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.text import one_line
+from audio_gen.text import clipped, one_line
+
+LARGEST_BYTES = 1 << 22  # of a sidecar
+FARTHEST_PITCH = 256  # MIDI
 
 
 @dataclass(frozen=True)
@@ -119,20 +121,24 @@ def read_sidecar(wav_path: Path) -> Sidecar | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, LARGEST_BYTES)
         if isinstance(values, dict) and "z" not in values and values.get("kind") == "vocoded":
             return None  # of `vocode`, which knows no latent
         z = torch.tensor(values["z"], dtype=torch.float32)
         pitch = values["pitch"]
         if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):
-            raise ValueError("z")
-        if not (pitch is None or (isinstance(pitch, int | float) and math.isfinite(pitch))):
-            raise ValueError("pitch")
+            raise MalformedError("z")
+        if not (pitch is None or (type(pitch) in (int, float) and abs(pitch) <= FARTHEST_PITCH)):
+            raise MalformedError("pitch")
         if not isinstance(values["class"], str | None):
-            raise ValueError("class")
-        return Sidecar(z, values["class"], pitch, str(values["bundle"]), Path(values["bundle_path"]))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as e:
+            raise MalformedError("class")
+        place = values["bundle_path"]
+        if not isinstance(values["bundle"], str) or not is_path(place):
+            raise MalformedError("bundle")
+        return Sidecar(z, values["class"], pitch, values["bundle"], Path(place))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
-            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: {one_line(str(e))}); move it "
-            "away and name the run with --run, then the WAV itself is encoded"
+            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: "
+            f"{clipped(one_line(str(e)), 120)}); move it away and name the run with --run, then the WAV itself is "
+            "encoded"
         ) from e

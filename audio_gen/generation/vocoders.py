@@ -4,7 +4,6 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -17,13 +16,14 @@ from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.audio.onset import silent_until
 from audio_gen.audio.support import Opening, between_silence, silent_frames
 from audio_gen.bundle_folders import CONFIG_NAME
-from audio_gen.checkpoint import SHIPPED, load_bundle, shipped, shipped_mel
+from audio_gen.checkpoint import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
+from audio_gen.models.fitting import bundle_mel
 from audio_gen.models.vocoder import Vocoder as Refined
-from audio_gen.text import one_line
+from audio_gen.text import clipped, one_line, shortened
 
 CLASSICAL, NETWORK = "griffinlim", "small"
 NETWORKS = ("vocoder", "vocos")
@@ -96,7 +96,8 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     Args:
         choice: "griffinlim", a shipped one's name ("small"), the path of a vocoder's run or bundle, each also with ":N"
             for N iterations, or one of another project (see `load_peer`). "small:0" is the network with no more than
-            it was trained with. None is `default_vocoder`.
+            it was trained with. None is `default_vocoder`. These names go before folders that are called so, which
+            are "./small" or "path:small".
         spec: The mel that it must understand; None takes a network's own, or the default preset.
         device: Where a network is put.
 
@@ -107,23 +108,24 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     """
     if choice is None:
         choice = default_vocoder(spec)
-    if choice.partition(":")[0] in PEERS and ":" in choice:
+    if choice.partition(":")[0] in PEERS:
         return load_peer(choice, spec, device)
     name, count = _parsed(choice)
     if name == CLASSICAL:
         spec = spec or MelSpec.preset(DEFAULT_PRESET)
         return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
-    path = Path(name) if Path(name).exists() else shipped(name)
-    if path is None:
+    path = bundle_named(name)
+    if not path.exists():
         raise ConfigError(_unknown(choice))
-    known = one_line(path) if path == Path(name) else name
+    known = name if shipped(name) else one_line(path)
     bundle = load_bundle(path)
     if bundle.config["model"] not in NETWORKS:
         raise CheckpointError(
-            f"vocoder {known}: holds a {bundle.config['model']}; give a run made with --model vocoder"
+            f"vocoder {known}: holds a {clipped(one_line(bundle.config['model']), 60)}; give a run made with "
+            "--model vocoder"
         )
-    own, label = MelSpec.from_dict(bundle.config["mel"]), f"{known} ({bundle.digest})"
-    network = build_model(bundle.config, bundle.tensors).to(device)
+    own, label = bundle_mel(bundle), f"{known} ({bundle.digest})"
+    network = build_model(bundle.config, bundle.tensors, f"vocoder {known}").to(device)
     iterations = NETWORK_ITERATIONS if count is None else count or None
     if spec is not None and isinstance(network, Refined) and rate_factor(spec, own):
         return LowerRateVocoder(network, spec, label, iterations)
@@ -135,14 +137,16 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
 def _parsed(choice: str) -> tuple[str, int | None]:
     """A vocoder's name or path, and the iterations after its last colon."""
     name, colon, count = choice.rpartition(":")
-    if not colon or (Path(choice).exists() and name != CLASSICAL):
+    is_name = name == CLASSICAL or shipped(name) is not None
+    if not colon or f"{name}:" == PATH_PREFIX or (not is_name and bundle_named(choice).exists()):
         return choice, None
     least = 1 if name == CLASSICAL else 0
-    if not count.isdecimal() or not least <= int(count) <= MAX_ITERATIONS:
-        if name != CLASSICAL and shipped(name) is None and not Path(name).exists():
+    if not (count.isascii() and count.isdecimal() and len(count) < 9 and least <= int(count) <= MAX_ITERATIONS):
+        if not is_name and not bundle_named(name).exists():
             return choice, None  # a path that is not there, which may have colons
         raise ConfigError(
-            f"vocoder ({choice}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try {name}:8"
+            f"vocoder ({shortened(choice)}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try "
+            f"{name}:8"
         )
     return name, int(count)
 
@@ -166,7 +170,7 @@ def _unknown(choice: str) -> str:
     ]
     use = f"use {', '.join(named)}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
     near = difflib.get_close_matches(choice, named, n=1)
-    return f"vocoder {one_line(choice)!r}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)
+    return f"vocoder {shortened(choice)}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)
 
 
 def check_mel(mel: LongMel, spec: MelSpec, name: str = "the mel") -> None:

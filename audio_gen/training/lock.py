@@ -39,4 +39,4 @@ def locked(run: Path) -> Iterator[None]:
 
 def _who(run: Path) -> str:
     entry = read_progress(run) or {}
-    return f" (process {entry['pid']} on {entry.get('host')})" if entry.get("state") == "running" else ""
+    return f" (process {entry.get('pid')} on {entry.get('host')})" if entry.get("state") == "running" else ""

@@ -6,21 +6,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from audio_gen.files import write_text
+from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, parse_json, read_regular, write_text
+from audio_gen.text import one_line
 
 METRICS_NAME = "metrics.jsonl"
+LARGEST_BYTES, MOST_STEPS, LARGEST_FIGURE = 1 << 31, 1 << 53, 1e39
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a line cut off by a kill is passed over."""
-    lines = []
-    path = run / METRICS_NAME
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    """The lines of a run's metrics; one that a kill cut off, or that is none of a run's, is passed over.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    path, lines = run / METRICS_NAME, []
+    if not path.is_file():
+        return []
+    try:
+        texts = read_regular(path, LARGEST_BYTES).split(b"\n")
+    except (OSError, MalformedError) as e:
+        raise DataError(f"{one_line(path)}: cannot be read ({e}); move it away") from e
+    for text in texts:
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            line = parse_json(text)
+        except MalformedError:
             continue
+        if isinstance(line, dict) and type(line.get("step")) in (int, float) and 0 <= line["step"] <= MOST_STEPS:
+            lines.append({key: value for key, value in line.items() if key == "step" or _is_figure(value)})
     return lines
+
+
+def _is_figure(value: object) -> bool:
+    """Whether a value may be one of a run's: a text, a table, or a number that single precision holds."""
+    return not isinstance(value, int | float) or abs(value) <= LARGEST_FIGURE
 
 
 class MetricsLog:

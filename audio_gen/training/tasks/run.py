@@ -11,7 +11,7 @@ import torch
 from audio_gen import config, distributed
 from audio_gen.audio.mel import MelSpec
 from audio_gen.bundle_folders import BUNDLE_NAME, best_and_last
-from audio_gen.checkpoint import load_bundle, shipped
+from audio_gen.checkpoint import bundle_named, load_bundle
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -19,6 +19,7 @@ from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError
 from audio_gen.files import write_json
+from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
 from audio_gen.training.occasions import Event
@@ -72,7 +73,7 @@ def train_run(
     device: str = "auto",
     precision: str | None = None,
     force: bool = False,
-    init: Path | None = None,
+    init: Path | str | None = None,
     profile_steps: int = 0,
     auto: bool = False,
     on_event: Callable[[Event], None] | None = None,
@@ -93,7 +94,7 @@ def train_run(
         device: auto, cpu, cuda, cuda:N or mps.
         precision: fp32 or bf16.
         force: Move an existing run aside and start anew.
-        init: A bundle to start from.
+        init: A run or bundle to start from, or the name of a shipped one, see `bundle_named`.
         profile_steps: Steps to time part by part, see `Engine`.
         auto: Choose threads, size and batch by a probe, but for what is given; a run that goes on keeps what it has.
         on_event: Told what happens, see `Engine`.
@@ -167,8 +168,8 @@ def mel_of(settings: RunConfig) -> MelSpec:
 
 
 def _train_on(
-    cache: Cache, source: Path, run: Path, settings: RunConfig, world: World, init: Path | None, profile_steps: int,
-    tell: Callable[[Event], None],
+    cache: Cache, source: Path, run: Path, settings: RunConfig, world: World, init: Path | str | None,
+    profile_steps: int, tell: Callable[[Event], None],
 ) -> Path:  # fmt: skip
     """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
@@ -189,8 +190,9 @@ def _train_on(
         warn_of_long(cache, train_samples - task.preroll, tell)
     task.initialise(train)
     if init is not None:
-        bundle = load_bundle(init if init.exists() else shipped(init) or init)
-        spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
+        init = bundle_named(init)
+        bundle = load_bundle(init)
+        spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
         if task.makes_clips:
             check_preroll(bundle, task.preroll, init)
         if told := task.start_from(bundle, init):
@@ -259,32 +261,41 @@ def resolve_config(
         ConfigError: A setting is wrong, or differs from the run's where it may not.
     """
     if model not in TASKS:
-        raise ConfigError(f"--model {model}: unknown; known are {', '.join(TASKS)}")
+        raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    file = None if config_file is None else config.read_yaml(config_file)
+    set_by_hand = config.parse_overrides(overrides)
+    for values, origin in ((stored, run / CONFIG_NAME), (file, config_file), (set_by_hand, "--set")):
+        config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )
-    if config_file is not None:
-        base = config.merge(base, config.read_yaml(config_file))
-    given = config.merge(config.parse_overrides(overrides), flags)
+    if file is not None:
+        base = config.merge(base, file)
+    given = config.merge(set_by_hand, flags)
     if base.get("model") != model:
-        raise ConfigError(
-            f"--model {model}: the settings are for {base.get('model')}; give --model {base.get('model')}"
-        )
-    base = {**base, "train": {k: v for k, v in base["train"].items() if v is not None or k not in LENGTHS}}
+        told = _told(base.get("model"))
+        raise ConfigError(f"--model {model}: the settings are for {told}; give --model {told}")
+    base = {**base, "train": {k: v for k, v in base.get("train", {}).items() if v is not None or k not in LENGTHS}}
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
-            told = ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in changed)
+            told = ", ".join(f"{key} was {_told(old.get(key))}, is {_told(new[key])}" for key in changed)
             raise ConfigError(
-                f"{run}: cannot go on with other settings ({told}); train into a new folder, or add --force"
+                f"{one_line(run)}: cannot go on with other settings ({clipped(told, 6 * SHOWN_CHARACTERS)}); train "
+                "into a new folder, or add --force"
             )
     return settings
+
+
+def _told(value: Any) -> str:
+    """A setting's value in a message."""
+    return clipped(one_line(str(value)), SHOWN_CHARACTERS)
 
 
 def _evaluator(
