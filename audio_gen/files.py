@@ -3,6 +3,7 @@
 And the one way to read JSON and YAML, which may be a stranger's.
 """
 
+import errno
 import io
 import json
 import os
@@ -43,6 +44,22 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open a file for writing as `os.open` does, but never what a link leads to: an `opener` for `open`.
+
+    Raises:
+        OSError: It cannot be opened, is a symbolic link, or is no regular file.
+    """
+    with suppress(FileNotFoundError):
+        kind = os.lstat(path).st_mode
+        if stat.S_ISLNK(kind):
+            raise OSError(errno.ELOOP, "it is a link to another file", path)
+        if not stat.S_ISREG(kind):  # a pipe would wait for its reader
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", path)
+    more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(path, flags | more, 0o666)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
-BOTTOM = {"errors", "files", "device", "text", "threads", "hints"}
+BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints"}
 BASE = BOTTOM | {"bundle_folders", "config", "checkpoint", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
@@ -17,6 +17,7 @@ APPLICATIONS = PARTS | {"training", "training.tasks", "generation", "evaluation"
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors", "text"},
+    "locks": {"files"},
     "text": set(),
     "device": {"errors"},
     "threads": set(),

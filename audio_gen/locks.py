@@ -1,0 +1,67 @@
+"""Lock files that the system frees when a process ends, however it does; and places that have no locks."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from audio_gen.files import open_own
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}  # the last two from Windows
+WAIT_SEC = 0.1
+
+
+class HeldError(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool) -> Iterator[str | None]:
+    """Hold a lock file, which is made and stays there; nothing is written into it.
+
+    Args:
+        path: The file; its folder is there.
+        wait: Wait until it is free.
+
+    Yields:
+        None, or the reason why nothing is held: some network file systems have no locks. Go on then, and tell.
+
+    Raises:
+        HeldError: Another process or thread holds it, and `wait` is false.
+        OSError: The file cannot be made, or it is a link.
+    """
+    file = open_own(str(path), os.O_RDWR | os.O_CREAT)
+    try:
+        reason = _lock(file, wait)
+        yield reason
+    finally:
+        os.close(file)  # frees it
+
+
+def _lock(file: int, wait: bool) -> str | None:
+    while True:
+        try:
+            _try_lock(file, wait)
+            return None
+        except OSError as e:
+            if e.errno not in HELD:
+                return e.strerror or str(e)
+            if not wait:
+                raise HeldError from None
+        time.sleep(WAIT_SEC)
+
+
+def _try_lock(file: int, wait: bool) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return
+    import msvcrt
+
+    msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
