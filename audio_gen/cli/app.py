@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from audio_gen import __version__
+from audio_gen.cli.streams import drop_output, prepare_streams
 from audio_gen.errors import AudioGenError, DesertedError
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
@@ -121,12 +122,12 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", status=130, label="")
     except BrokenPipeError:
-        # What is left in the buffer has no reader; without this Python complains about it when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 141
     except OSError as e:
         if (line := _os_line(e)) is None:
             raise
+        drop_output()
         return _fail(line)
     except Exception as e:
         # torch is not imported here, so its error is known by name.
@@ -142,14 +143,15 @@ def _tells(error: AudioGenError) -> bool:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    # File names need not be valid text; they are shown escaped rather than ending the command.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
-    print(label + " ".join(part.strip() for part in line.splitlines()), file=sys.stderr)
+    try:
+        print(label + " ".join(part.strip() for part in line.splitlines()), file=sys.stderr)
+    except OSError:  # nobody reads it; the status says it too
+        drop_output()
     return status
 
 

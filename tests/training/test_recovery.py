@@ -1,5 +1,6 @@
 """Updates that went wrong: left out, then back to a checkpoint with a lower rate, then the end."""
 
+import errno
 import math
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from audio_gen import locks
 from audio_gen.checkpoint import load_bundle, load_checkpoint
 from audio_gen.errors import OutputError, TrainingError
 from audio_gen.training import checkpoints, occasions
@@ -242,6 +244,23 @@ def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -
                 train(notes, run, steps=1, force=force)
     assert not list(tmp_path.glob("run.old-*"))
     train(notes, run, steps=1)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EIO])
+def test_a_file_system_without_locks_is_told_and_trained_on(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(file: int, wait: bool) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locks, "_try_lock", refuse)
+    told: list[str] = []
+    with locked(tmp_path / "run", told.append):
+        assert len(told) == 1 and os.strerror(code) in told[0] and "\n" not in told[0]
+    if code == errno.ENOLCK:
+        events = train(notes, tmp_path / "other", steps=1)
+        assert sum("no locks" in event.get("text", "") for event in events) == 1
+        assert events[-1]["step"] == 1
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

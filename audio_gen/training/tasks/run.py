@@ -124,7 +124,7 @@ def train_run(
             spec = mel_of(settings)
             check_source(source, run)
             check_not_pruned(run)
-            held.enter_context(locked(run))
+            held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
             new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
