@@ -84,7 +84,7 @@ class LatentGANTask(MappedTask):
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take the mapping network of another GAN over the same VAE."""
         own = {name: value.clone() for name, value in self.gan.vae.state_dict().items()}
-        load_some(self.gan, bundle, run, kind="latent_gan", classes=self.mels.classes)
+        load_some(self.gan, bundle, run, kind="latent_gan", args=self.args, classes=self.mels.classes)
         if any(not torch.equal(value, own[name]) for name, value in self.gan.vae.state_dict().items()):
             raise CheckpointError(f"--init {run}: is over another VAE than vae ({self.config.vae}); give the same one")
         return None

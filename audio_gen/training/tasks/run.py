@@ -187,9 +187,10 @@ def _train_on(
     if init is not None:
         bundle = load_bundle(init if init.exists() else shipped(init) or init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {init}")
+        told = task.start_from(bundle, init)
         if task.makes_clips:
             check_preroll(bundle, task.preroll, init)
-        if told := task.start_from(bundle, init):
+        if told:
             tell({"kind": "note", "text": told})
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
