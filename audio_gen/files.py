@@ -18,6 +18,14 @@ from audio_gen.errors import OutputError
 T = TypeVar("T")
 
 
+def at_home(path: Path | str) -> Path:
+    """A path as people write it: `~` and `~user` at its start are home folders, which no shell put in."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
+
+
 def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     """Call `write` with a temporary path beside `path`, then rename it to `path`.
 

@@ -5,9 +5,12 @@ imported only when that command runs.
 """
 
 import errno
+import functools
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +19,7 @@ from typer.core import TyperCommand
 from audio_gen import __version__
 from audio_gen.cli.streams import drop_output, prepare_streams
 from audio_gen.errors import AudioGenError, DesertedError
+from audio_gen.files import at_home
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
 COMMANDS = {
@@ -66,8 +70,23 @@ def load_command(name: str) -> Any:
     """Return the command `name`, built from the annotated function in its module."""
     module = importlib.import_module(f"audio_gen.cli.{name}")
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(getattr(module, f"{name}_command"))
+    single.command(name)(_with_home(getattr(module, f"{name}_command")))
     return typer.main.get_command(single)
+
+
+def _with_home(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with `~` expanded in each path that it is given; a shell leaves that of --out=~/clips."""
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(map(expanded, value))
+        return at_home(value) if isinstance(value, Path) else value
+
+    @functools.wraps(function)
+    def call(**values: Any) -> None:
+        function(**{name: expanded(value) for name, value in values.items()})
+
+    return call
 
 
 def build() -> Any:

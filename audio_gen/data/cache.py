@@ -17,7 +17,7 @@ from audio_gen.data.split import assign_splits
 from audio_gen.data.store import FILES_NAME, INDEX_NAME, REPORT_NAME, VERSION, Cache, digest_of
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError, OutputError
-from audio_gen.files import write_json
+from audio_gen.files import at_home, write_json
 from audio_gen.text import one_line
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
@@ -83,7 +83,7 @@ def build_cache(
         DataError: The folder is missing or holds nothing to learn from.
         OutputError: The disk is full, or `out` cannot be written.
     """
-    folder, out, options = Path(folder), Path(out), options or CacheOptions()
+    folder, out, options = at_home(folder), at_home(out), options or CacheOptions()
     with _output_errors(out), _alone(out):
         old = _open_old(out)
         report = inspect_folder(folder, progress=progress, workers=workers, known=_known_files(old))

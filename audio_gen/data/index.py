@@ -11,6 +11,7 @@ from audio_gen.data.measure import measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
 from audio_gen.data.scan import Found, scan_folder
 from audio_gen.errors import AudioFileError
+from audio_gen.files import at_home
 from audio_gen.text import one_line
 
 Progress = Callable[[str, int, int], None]  # called with (what is being done, files done, files in all)
@@ -42,7 +43,8 @@ def inspect_folder(
         DataError: The folder is missing.
         NothingUsableError: It holds no file that is named as audio.
     """
-    scan = scan_folder(Path(folder))
+    folder = at_home(folder)
+    scan = scan_folder(folder)
     if not scan.found:
         held = f"{scan.ignored} other files, but " if scan.ignored else ""
         raise NothingUsableError(
@@ -50,7 +52,7 @@ def inspect_folder(
         )
     jobs = [(found, (known or {}).get(found.name)) for found in scan.found]
     files = list(in_threads(lambda job: _inspect(*job, made), jobs, workers, "inspect", progress))
-    return DatasetReport(Path(folder), _note_copies(files), scan.ignored)
+    return DatasetReport(folder, _note_copies(files), scan.ignored)
 
 
 def in_threads(

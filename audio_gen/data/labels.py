@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.files import at_home
 from audio_gen.text import one_line
 
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
@@ -104,7 +105,7 @@ def _sources(folder: Path, names: list[str], source: str, pattern: re.Pattern[st
     if source == "names":
         return [_from_names(names, pattern)]
     if source != "auto":
-        return [_from_file(Path(source), names)]
+        return [_from_file(at_home(source), names)]
     files = [folder / name for name in (*CSV_NAMES, NSYNTH_NAME) if (folder / name).is_file()]
     return [*(_from_file(file, names) for file in files), _from_folders(names), _from_names(names, pattern)]
 

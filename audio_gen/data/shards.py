@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from audio_gen.errors import DataError
-from audio_gen.files import write_atomic
+from audio_gen.files import at_home, write_atomic
 from audio_gen.hints import command
 from audio_gen.text import one_line
 
@@ -69,7 +69,7 @@ class Shards:
         """
         self.place, self._count, self._each = place, count, shard_samples
         self._mapped: OrderedDict[int, np.ndarray] = OrderedDict()
-        store = Path(os.environ.get(STORE) or Path.home() / ".cache" / "audio_gen" / "shards")
+        store = at_home(os.environ.get(STORE) or "~/.cache/audio_gen/shards")
         self._store = store / hashlib.sha256(repr((place, count, shard_samples, sounds)).encode()).hexdigest()[:16]
 
     def __len__(self) -> int:

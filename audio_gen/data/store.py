@@ -13,6 +13,7 @@ from audio_gen.data.shards import OneFile, Samples, Shards
 from audio_gen.data.split import Split
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import DataError
+from audio_gen.files import at_home
 from audio_gen.hints import command
 from audio_gen.text import one_line
 
@@ -52,7 +53,7 @@ class Cache:
         Raises:
             DataError: There is none, or it is damaged.
         """
-        path = Path(path)
+        path = at_home(path)
         index = load_index(path)
         try:
             if index["version"] == VERSION_IN_ONE:

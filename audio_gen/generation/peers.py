@@ -18,6 +18,7 @@ from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
+from audio_gen.files import at_home
 from audio_gen.text import one_line
 
 BIGVGAN, VOCOS = "bigvgan", "vocos"
@@ -60,7 +61,7 @@ def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "c
         MelMismatchError: It was trained for another mel, as Vocos always is.
     """
     kind, _, name = choice.partition(":")
-    path = Path(name).expanduser()
+    path = at_home(name)
     if not name or not path.exists():
         raise ConfigError(f"vocoder {one_line(choice)!r}: there is no such path; give {kind}: and its folder")
     if kind == VOCOS:

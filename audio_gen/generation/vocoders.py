@@ -4,7 +4,6 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -19,6 +18,7 @@ from audio_gen.audio.support import Opening, between_silence, silent_frames
 from audio_gen.bundle_folders import CONFIG_NAME
 from audio_gen.checkpoint import SHIPPED, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
+from audio_gen.files import at_home
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer
 from audio_gen.models import build_model
@@ -113,10 +113,11 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     if name == CLASSICAL:
         spec = spec or MelSpec.preset(DEFAULT_PRESET)
         return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
-    path = Path(name) if Path(name).exists() else shipped(name)
+    place = at_home(name)
+    path = place if place.exists() else shipped(name)
     if path is None:
         raise ConfigError(_unknown(choice))
-    known = one_line(path) if path == Path(name) else name
+    known = one_line(path) if path == place else name
     bundle = load_bundle(path)
     if bundle.config["model"] not in NETWORKS:
         raise CheckpointError(
@@ -135,11 +136,11 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
 def _parsed(choice: str) -> tuple[str, int | None]:
     """A vocoder's name or path, and the iterations after its last colon."""
     name, colon, count = choice.rpartition(":")
-    if not colon or (Path(choice).exists() and name != CLASSICAL):
+    if not colon or (at_home(choice).exists() and name != CLASSICAL):
         return choice, None
     least = 1 if name == CLASSICAL else 0
     if not count.isdecimal() or not least <= int(count) <= MAX_ITERATIONS:
-        if name != CLASSICAL and shipped(name) is None and not Path(name).exists():
+        if name != CLASSICAL and shipped(name) is None and not at_home(name).exists():
             return choice, None  # a path that is not there, which may have colons
         raise ConfigError(
             f"vocoder ({choice}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try {name}:8"

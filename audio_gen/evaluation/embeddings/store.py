@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.files import at_home
 
 BLOCK_CLIPS = 256  # what is lost at most when a long run is stopped
 WAIT_SEC = 5.0
@@ -90,6 +91,6 @@ class EmbeddingStore:
 def default_folder() -> Path:
     """Where embeddings are kept: in AUDIO_GEN_CACHE, or in audio_gen under XDG_CACHE_HOME or ~/.cache."""
     if own := os.environ.get("AUDIO_GEN_CACHE"):
-        return Path(own) / "embeddings"
+        return at_home(own) / "embeddings"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base)) / "audio_gen" / "embeddings"
+    return at_home(base) / "audio_gen" / "embeddings"

@@ -11,6 +11,7 @@ from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
+from audio_gen.files import at_home
 from audio_gen.losses import adversarial
 from audio_gen.models.discriminators import LatentDiscriminator
 from audio_gen.models.latent_gan import LatentGAN
@@ -163,7 +164,7 @@ def _trained_vae(place: str | None) -> Bundle:
     if place is None:
         raise ConfigError(f"domain latent needs a trained VAE; {HOW}")
     try:
-        bundle = load_bundle(Path(place))
+        bundle = load_bundle(at_home(place))
     except AudioGenError as e:
         raise ConfigError(f"vae ({place}): {e}; {HOW}") from e
     if bundle.config["model"] != "vae":

@@ -18,7 +18,7 @@ from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError
-from audio_gen.files import write_json
+from audio_gen.files import at_home, write_json
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
 from audio_gen.training.occasions import Event
@@ -102,6 +102,8 @@ def train_run(
     Raises:
         AudioGenError: What the user can mend, in one line.
     """
+    source, run = at_home(source), at_home(run)
+    config_file, init = config_file and at_home(config_file), init and at_home(init)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
