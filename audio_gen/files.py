@@ -7,7 +7,10 @@ import errno
 import io
 import json
 import os
+import re
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +19,8 @@ from typing import Any, TypeVar
 from audio_gen.errors import OutputError
 
 T = TypeVar("T")
+LEFTOVER = re.compile(r"\..*\.\d+(-\d+)?\.tmp(\.\w+)?")  # a name that `write_atomic` gives
+BUSY_TRIES, BUSY_SEC = (20 if os.name == "nt" else 0), 0.1
 
 
 def at_home(path: Path | str) -> Path:
@@ -39,11 +44,12 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     Raises:
         OutputError: The disk is full or the place cannot be written; `path` is as it was before.
     """
-    temporary = path.with_name(f".{path.stem[:64]}.{os.getpid()}.tmp{path.suffix}")
+    stem = os.fsencode(path.stem)[:64].decode("utf-8", "ignore")
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{threading.get_native_id()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         result = write(temporary)
-        os.replace(temporary, path)
+        _replace(temporary, path)
         return result
     except OSError as e:
         raise OutputError(
@@ -68,6 +74,25 @@ def open_own(path: str, flags: int) -> int:
             raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", path)
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     return os.open(path, flags | more, 0o666)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`; Windows refuses that while a program has it open, such as a virus scanner for a moment."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(BUSY_SEC)
+    os.replace(temporary, path)
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left in a folder which no other process writes to."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if LEFTOVER.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()
 
 
 @contextmanager

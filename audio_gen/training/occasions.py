@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore
+from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore, check_there
 from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
 from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
@@ -101,7 +101,12 @@ class Occasions:
             self.store.save(self.step, self.state())
 
     def tell_step(self, values: Mapping[str, Tensor | float], step_sec: float, progress: float) -> None:
-        """Tell and log a step that is done."""
+        """Tell and log a step that is done.
+
+        Raises:
+            OutputError: The run's folder is gone.
+        """
+        check_there(self.run)
         self.trained = True
         elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
         times = {"progress": progress, "step_sec": step_sec, "left_sec": left, "elapsed_sec": elapsed}

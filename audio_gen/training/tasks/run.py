@@ -19,6 +19,7 @@ from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError
 from audio_gen.files import at_home, write_json
+from audio_gen.training.checkpoints import drop_unfinished
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
 from audio_gen.training.occasions import Event
@@ -127,6 +128,7 @@ def train_run(
             check_source(source, run)
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
+            drop_unfinished(run)
             new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
