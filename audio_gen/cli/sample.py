@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from audio_gen.generation.distinct import Distinct
     from audio_gen.generation.pipeline import Pipeline
 
+CLIPS = 16
+
 
 def sample_command(
     run: RunArgument,
     out: OutOption,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many clips.")] = 16,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="How many clips; 16 where this is left out.")
+    ] = None,
     seed: SeedOption = 0,
     class_name: ClassOption = None,
     pitch: PitchOption = None,
@@ -63,19 +67,22 @@ def sample_command(
     from audio_gen.cli.clips import clip_stems, command_line, ends_note, rate_note, with_sidecars, write_clips
     from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
     from audio_gen.cli.originals import newness, originals_of
+    from audio_gen.errors import ConfigError
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.sidecar import describe
 
+    if per_class is not None and count is not None:
+        raise ConfigError(f"-n {count} and --per-class {per_class}: give one of them")
     moves = parse_moves(move or [])
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     pipeline = open_run(run, vocoder=vocoder, device=device)
     classes = _classes(pipeline, class_name, per_class)
     ways = load_directions(pipeline, directions) if moves else None
     drawn = [
-        _drawn(pipeline, per_class or count, seed, name, pitch, temperature, batch, every_seed) for name in classes
+        _drawn(pipeline, per_class or count or CLIPS, seed, name, pitch, temperature, batch, every_seed) for name in classes
     ]
     latents, seeds = Latents.join([one.latents for one in drawn]), [number for one in drawn for number in one.seeds]
     notes = [note for one in drawn if (note := one.shortage)]

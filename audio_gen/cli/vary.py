@@ -65,6 +65,8 @@ def vary_command(
     points = vary(pipeline, point, amount, seeds, temperature)
     stems = [f"{output_stems([clip])[0]}-vary-{i:02d}" for i in range(count)]
     check_out(out, with_sidecars(stems), force=force)
+    if amount == 0 and count > 1:
+        notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
     for note in notes:
         say(note, json_output=True)
 

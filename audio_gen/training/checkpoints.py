@@ -95,13 +95,17 @@ class CheckpointStore:
         return None, []
 
 
-def check_there(run: Path) -> None:
+def check_there(run: Path, sentinel: str = "") -> None:
     """Refuse to write into a run's folder that was deleted or renamed meanwhile; writing would make it again.
+
+    Args:
+        run: The run's folder.
+        sentinel: A file that is always in it; what was written while it was deleted may have made the folder again.
 
     Raises:
         OutputError: It was.
     """
-    if not run.is_dir():
+    if not (run / sentinel).exists():
         raise OutputError(
             f"{one_line(run)}: was deleted or renamed while it trained, so training ends; if it was renamed, train "
             "with its new name to go on from its newest checkpoint"

@@ -22,6 +22,7 @@ from audio_gen.training.schedule import Budget, due
 from audio_gen.training.task import Task
 
 Event = dict[str, Any]
+SETTINGS_NAME = "config.yaml"  # in a run's folder from before the first step on
 PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the time trained so far
 
 
@@ -73,6 +74,7 @@ class Occasions:
 
     def begin(self) -> None:
         """Open the log where training begins, or begins again."""
+        self._sentinel = SETTINGS_NAME if (self.run / SETTINGS_NAME).exists() else ""
         self.log = MetricsLog(self.run, self.step)
         self._saved_at, self._saved_step = time.monotonic(), self.step
         self._elapsed_min = self.budget.elapsed_sec() / 60
@@ -106,7 +108,7 @@ class Occasions:
         Raises:
             OutputError: The run's folder is gone.
         """
-        check_there(self.run)
+        check_there(self.run, self._sentinel)
         self.trained = True
         elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
         times = {"progress": progress, "step_sec": step_sec, "left_sec": left, "elapsed_sec": elapsed}

@@ -248,24 +248,27 @@ def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file holds its folder there")
-@pytest.mark.parametrize("rename", [False, True])
-def test_a_run_whose_folder_goes_ends_and_makes_it_not_again(notes: Path, tmp_path: Path, rename: bool) -> None:
+@pytest.mark.parametrize("way", ["rename", "delete", "delete while it writes"])
+def test_a_run_whose_folder_goes_ends_and_makes_it_not_again(notes: Path, tmp_path: Path, way: str) -> None:
     run, seen = tmp_path / "run", []
 
     def lose(event: dict) -> None:
         seen.append(event["kind"])
         if event["kind"] == "step" and event["step"] == 3:
-            if rename:
+            if way == "rename":
                 run.rename(tmp_path / "other")
             else:
                 shutil.rmtree(run)
+            if way == "delete while it writes":
+                (run / "previews").mkdir(parents=True)
 
     settings = ["train.validations=2", "train.previews=2", "train.checkpoint_minutes=1e-9"]
     with pytest.raises(OutputError, match="deleted or renamed") as error:
         train(notes, run, *settings, steps=40, on_event=lose)
-    assert "\n" not in str(error.value) and not run.exists()
+    assert "\n" not in str(error.value)
+    assert not (run / ("config.yaml" if "writes" in way else "")).exists()
     assert seen.count("step") <= 4
-    if rename:
+    if way == "rename":
         assert train(notes, tmp_path / "other", *settings, steps=40)[-1]["step"] == 40
 
 
