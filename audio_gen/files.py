@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from audio_gen.errors import OutputError
 
 T = TypeVar("T")
+RESERVED_CHARACTERS = frozenset('<>:"/\\|?*')
+RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL"} | {f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10)}
 LEFTOVER = re.compile(r"\..*\.\d+(-\d+)?\.tmp(\.\w+)?")  # a name that `write_atomic` gives
 BUSY_TRIES, BUSY_SEC = (20 if os.name == "nt" else 0), 0.1
 
@@ -29,6 +31,13 @@ def at_home(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # there is no such user
         return Path(path)
+
+
+def legal_name(name: str) -> str:
+    """A name without folders, as all systems allow it: Windows has reserved words, characters and ends."""
+    text = "".join("_" if c in RESERVED_CHARACTERS or not c.isprintable() else c for c in name).rstrip(". ")
+    stem, dot, rest = text.partition(".")
+    return f"{stem}_{dot}{rest}" if stem.rstrip().upper() in RESERVED_NAMES else text or "_"
 
 
 def write_atomic(path: Path, write: Callable[[Path], T]) -> T:

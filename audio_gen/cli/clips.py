@@ -57,11 +57,13 @@ def output_stems(files: Iterable[Path]) -> list[str]:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Names that are not too long and of which no two are equal but for case; equal ones are numbered."""
+    """Names that are legal and not too long, and of which no two are equal but for case; equal ones are numbered."""
+    from audio_gen.files import legal_name
+
     used: set[str] = set()
     found = []
     for name in names:
-        short = os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip"
+        short = legal_name(os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip")
         other, number = short, 1
         while other.casefold() in used:
             number += 1
