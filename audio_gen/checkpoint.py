@@ -19,7 +19,7 @@ from torch import Tensor
 from audio_gen.bundle_folders import CONFIG_NAME, bundle_folder
 from audio_gen.config import first_preview_due
 from audio_gen.errors import CheckpointError
-from audio_gen.files import MalformedError, parse_json, read_json, read_regular, write_atomic, write_json
+from audio_gen.files import MalformedError, at_home, parse_json, read_json, read_regular, write_atomic, write_json
 from audio_gen.text import clipped, one_line, shortened
 
 BUNDLE_FORMAT = 1
@@ -168,8 +168,8 @@ def bundle_named(name: str | Path) -> Path:
     """
     text = str(name)
     if text.startswith(PATH_PREFIX):
-        return Path(text[len(PATH_PREFIX) :])
-    return shipped(text) or Path(name)
+        return at_home(text[len(PATH_PREFIX) :])
+    return shipped(text) or at_home(name)
 
 
 def load_bundle(path: Path) -> Bundle:

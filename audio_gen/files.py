@@ -8,8 +8,11 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +23,25 @@ from audio_gen.errors import OutputError
 from audio_gen.text import shortened
 
 T = TypeVar("T")
+RESERVED_CHARACTERS = frozenset('<>:"/\\|?*')
+RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL"} | {f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10)}
+LEFTOVER = re.compile(r"\..*\.\d+(-\d+)?\.tmp(\.\w+)?")  # a name that `write_atomic` gives
+BUSY_TRIES, BUSY_SEC = (20 if os.name == "nt" else 0), 0.1
+
+
+def at_home(path: Path | str) -> Path:
+    """A path as people write it: `~` and `~user` at its start are home folders, which no shell put in."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
+
+
+def legal_name(name: str) -> str:
+    """A name without folders, as all systems allow it: Windows has reserved words, characters and ends."""
+    text = "".join("_" if c in RESERVED_CHARACTERS or not c.isprintable() else c for c in name).rstrip(". ")
+    stem, dot, rest = text.partition(".")
+    return f"{stem}_{dot}{rest}" if stem.rstrip().upper() in RESERVED_NAMES else text or "_"
 
 
 def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
@@ -35,12 +57,13 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
     Raises:
         OutputError: The disk is full or the place cannot be written; `path` is as it was before.
     """
-    temporary = path.with_name(f".{path.stem[:64]}.{os.getpid()}.tmp{path.suffix}")
+    stem = os.fsencode(path.stem)[:64].decode("utf-8", "ignore")
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{threading.get_native_id()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # a link of that name would be followed
         result = write(temporary)
-        os.replace(temporary, path)
+        _replace(temporary, path)
         return result
     except OSError as e:
         raise OutputError(
@@ -65,6 +88,25 @@ def open_own(path: str, flags: int) -> int:
             raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", path)
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     return os.open(path, flags | more, 0o666)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`; Windows refuses that while a program has it open, such as a virus scanner for a moment."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(BUSY_SEC)
+    os.replace(temporary, path)
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left in a folder which no other process writes to."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if LEFTOVER.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()
 
 
 @contextmanager

@@ -5,16 +5,21 @@ imported only when that command runs.
 """
 
 import errno
+import functools
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from audio_gen import __version__
+from audio_gen.cli.streams import drop_output, prepare_streams
 from audio_gen.errors import AudioGenError, DesertedError
+from audio_gen.files import at_home
 from audio_gen.text import clipped, visible
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
@@ -68,8 +73,23 @@ def load_command(name: str) -> Any:
     """Return the command `name`, built from the annotated function in its module."""
     module = importlib.import_module(f"audio_gen.cli.{name}")
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(getattr(module, f"{name}_command"))
+    single.command(name)(_with_home(getattr(module, f"{name}_command")))
     return typer.main.get_command(single)
+
+
+def _with_home(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with `~` expanded in each path that it is given; a shell leaves that of --out=~/clips."""
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(map(expanded, value))
+        return at_home(value) if isinstance(value, Path) else value
+
+    @functools.wraps(function)
+    def call(**values: Any) -> None:
+        function(**{name: expanded(value) for name, value in values.items()})
+
+    return call
 
 
 def build() -> Any:
@@ -124,12 +144,12 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", status=130, label="")
     except BrokenPipeError:
-        # What is left in the buffer has no reader; without this Python complains about it when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 141
     except OSError as e:
         if (line := _os_line(e)) is None:
             raise
+        drop_output()
         return _fail(line)
     except Exception as e:
         # torch is not imported here, so its error is known by name.
@@ -145,15 +165,16 @@ def _tells(error: AudioGenError) -> bool:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    # File names need not be valid text; they are shown escaped rather than ending the command.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
     whole = visible(" ".join(part.strip() for part in line.splitlines()))
-    print(label + clipped(whole, LONGEST_LINE), file=sys.stderr)
+    try:
+        print(label + clipped(whole, LONGEST_LINE), file=sys.stderr)
+    except OSError:  # nobody reads it; the status says it too
+        drop_output()
     return status
 
 

@@ -1,6 +1,7 @@
 """What the commands that make clips share: options, names of outputs, steps between two clips."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -42,10 +43,12 @@ STEPS_AT_ONCE = 16
 
 
 def command_line() -> str:
-    """The command that is running, as it can be typed again."""
+    """The command that is running, as it can be typed again, with `~` for the user's home folder."""
     from audio_gen.text import one_line
 
-    return one_line(shlex.join(["audio-gen", *sys.argv[1:]]))
+    home = os.path.expanduser("~").rstrip("/\\")
+    at_home = re.compile(rf"(^|[=:]){re.escape(home)}(?=[/\\]|$)" if home else "(?!)")
+    return one_line(shlex.join(["audio-gen", *(at_home.sub(r"\1~", word) for word in sys.argv[1:])]))
 
 
 def output_stems(files: Iterable[Path]) -> list[str]:
@@ -54,11 +57,13 @@ def output_stems(files: Iterable[Path]) -> list[str]:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Names that are not too long and of which no two are equal but for case; equal ones are numbered."""
+    """Names that are legal and not too long, and of which no two are equal but for case; equal ones are numbered."""
+    from audio_gen.files import legal_name
+
     used: set[str] = set()
     found = []
     for name in names:
-        short = os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip"
+        short = legal_name(os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip")
         other, number = short, 1
         while other.casefold() in used:
             number += 1

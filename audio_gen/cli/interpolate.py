@@ -109,10 +109,11 @@ def _endpoint(
 ) -> "tuple[Latents, list[str]]":
     """The latent of an end, and what happened to its file."""
     from audio_gen.errors import ConfigError
+    from audio_gen.files import at_home
     from audio_gen.generation.inputs import starting_point
 
     if not text.startswith(SEED_PREFIX):
-        return starting_point(pipeline, Path(text), class_name=class_name, pitch=pitch)
+        return starting_point(pipeline, at_home(text), class_name=class_name, pitch=pitch)
     number = text.removeprefix(SEED_PREFIX)
     if not number.isdecimal():
         raise ConfigError(f"{text}: after seed: must come a whole number; try seed:3")

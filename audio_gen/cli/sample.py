@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from audio_gen.generation.distinct import Distinct
     from audio_gen.generation.pipeline import Pipeline
 
+CLIPS = 16
+
 
 def sample_command(
     run: RunArgument,
     out: OutOption,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many clips.")] = 16,
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", min=1, help="How many clips; 16 where this is left out.")
+    ] = None,
     seed: SeedOption = 0,
     class_name: ClassOption = None,
     pitch: PitchOption = None,
@@ -60,23 +64,26 @@ def sample_command(
     Seeds from SEED on are tried, and those that sound like another are passed over. A clip is named after its class,
     its note and its seed; its JSON says how to make it again.
     """
+    from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import clip_stems, command_line, ends_note, rate_note, with_sidecars, write_clips
-    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
+    from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.cli.originals import newness, originals_of
+    from audio_gen.errors import ConfigError
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
     from audio_gen.generation.latents import Latents
     from audio_gen.generation.sidecar import describe
 
+    if per_class is not None and count is not None:
+        raise ConfigError(f"-n {count} and --per-class {per_class}: give one of them")
     moves = parse_moves(move or [])
     how = Finish(normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length)  # type: ignore[arg-type]
     pipeline = open_run(run, vocoder=vocoder, device=device)
     classes = _classes(pipeline, class_name, per_class)
     ways = load_directions(pipeline, directions) if moves else None
-    drawn = [
-        _drawn(pipeline, per_class or count, seed, name, pitch, temperature, batch, every_seed) for name in classes
-    ]
+    each = per_class or count or CLIPS
+    drawn = [_drawn(pipeline, each, seed, name, pitch, temperature, batch, every_seed) for name in classes]
     latents, seeds = Latents.join([one.latents for one in drawn]), [number for one in drawn for number in one.seeds]
     notes = [note for one in drawn if (note := one.shortage)]
     if ways is not None:
@@ -84,20 +91,21 @@ def sample_command(
     notes += [note] if (note := rate_note(pipeline, how)) else []
     count, stems = len(seeds), clip_stems(pipeline, latents, seeds, folders=per_class is not None)
     pictures = [GRID_NAME] if grid else []
-    check_out(out, [*with_sidecars(stems), *pictures], force=force)
-    for note in notes:
-        say(note, json_output=True)
     command, more = command_line(), {"moves": moves} if moves else None
     about = [
         describe(pipeline, latents[i], command=command, seed=seeds[i], temperature=temperature, more=more)
         for i in range(count)
     ]
     paths = [out / f"{stem}.wav" for stem in stems]
-    with progress("Sampling", count, "clips") as advance:
-        compare = originals_of(run, pipeline)
-        done, matches = write_clips(pipeline, latents, paths, about.__getitem__, advance, batch, how, compare)
-    if grid:
-        write_grid(out / GRID_NAME, pipeline, latents, seeds)
+    names = [*with_sidecars(stems), *pictures]
+    with claimed(out, names, command=command, bundle=pipeline.digest, force=force):
+        for note in notes:
+            say(note, json_output=True)
+        with progress("Sampling", count, "clips") as advance:
+            compare = originals_of(run, pipeline)
+            done, matches = write_clips(pipeline, latents, paths, about.__getitem__, advance, batch, how, compare)
+        if grid:
+            write_grid(out / GRID_NAME, pipeline, latents, seeds)
     if json_output:
         files = [
             {"path": str(path), "seed": a["seed"], "class": a["class"], "pitch": a["pitch"]}
@@ -110,8 +118,8 @@ def sample_command(
     else:
         between = "" if count < 3 else ".. "
         named = f"{stems[0]}.wav" if count == 1 else f"{stems[0]}.wav, {between}{stems[-1]}.wav"
-        names = [named, *([grid_note(count)] if grid else [])]
-        say(f"{count} {'clip' if count == 1 else 'clips'} in {out}: {', '.join(names)}; {ends_note(pipeline, done)}")
+        shown = [named, *([grid_note(count)] if grid else [])]
+        say(f"{count} {'clip' if count == 1 else 'clips'} in {out}: {', '.join(shown)}; {ends_note(pipeline, done)}")
         if matches:
             say(newness(matches, [path.name for path in paths], compare.real_share() if compare else None))
 

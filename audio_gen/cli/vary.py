@@ -40,8 +40,9 @@ def vary_command(
     json_output: JsonOption = False,
 ) -> None:
     """Make variations of a clip that was made before; its class and pitch are held."""
+    from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
-    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
+    from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.errors import DataError
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.inputs import starting_point
@@ -64,20 +65,21 @@ def vary_command(
     seeds = range(seed, seed + count)
     points = vary(pipeline, point, amount, seeds, temperature)
     stems = [f"{output_stems([clip])[0]}-vary-{i:02d}" for i in range(count)]
-    check_out(out, with_sidecars(stems), force=force)
-    for note in notes:
-        say(note, json_output=True)
+    if amount == 0 and count > 1:
+        notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
 
     source = {"source": one_line(clip), "amount": amount}
 
     def about(i: int) -> dict[str, Any]:
-        return describe(
-            pipeline, points[i], command=command_line(), seed=seeds[i], temperature=temperature, more=source
-        )
+        return describe(pipeline, points[i], command=command, seed=seeds[i], temperature=temperature, more=source)
 
     paths = [out / f"{stem}.wav" for stem in stems]
-    with progress("Varying", count, "clips") as advance:
-        write_clips(pipeline, points, paths, about, advance, how=how)
+    names, command = with_sidecars(stems), command_line()
+    with claimed(out, names, command=command, bundle=pipeline.digest, force=force):
+        for note in notes:
+            say(note, json_output=True)
+        with progress("Varying", count, "clips") as advance:
+            write_clips(pipeline, points, paths, about, advance, how=how)
     if json_output:
         files = [{"path": str(path), "seed": number} for path, number in zip(paths, seeds, strict=True)]
         emit_json({"files": files, "bundle": pipeline.digest, "vocoder": pipeline.vocoder.name})

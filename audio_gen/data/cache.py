@@ -31,7 +31,7 @@ from audio_gen.data.store import (
 )
 from audio_gen.data.table import FILE_NAMES, Clip, ClipTable
 from audio_gen.errors import DataError, OutputError
-from audio_gen.files import write_json
+from audio_gen.files import at_home, write_json
 from audio_gen.locks import exclusive
 from audio_gen.text import one_line
 
@@ -68,7 +68,7 @@ def build_cache(
         DataError: The folder is missing or holds nothing to learn from.
         OutputError: The disk is full, or `out` cannot be written.
     """
-    folder, out, options = Path(folder), Path(out), options or CacheOptions()
+    folder, out, options = at_home(folder), at_home(out), options or CacheOptions()
     with _output_errors(out), _alone(out) as words:
         old, known = _open_old(out, words)
         report = inspect_folder(folder, progress=progress, workers=workers, known=known, made=generated)

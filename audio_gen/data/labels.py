@@ -20,6 +20,7 @@ from audio_gen.data.label_files import LABEL_FILES, NoLabelsError, Row, midi_num
 from audio_gen.data.layout import Layout, read_layout
 from audio_gen.data.names import FileMatch, FileNames, composed, folded
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.files import at_home
 from audio_gen.text import one_line, shortened
 
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
@@ -130,7 +131,7 @@ def _label_files(folder: Path) -> list[str]:
 
 def _named_file(folder: Path, source: str) -> tuple[Path, str]:
     """The label file that a user named, and the folder that it is in, below that of the sounds."""
-    file = Path(source).expanduser()
+    file = at_home(source)
     if not file.exists() and (folder / file).exists():
         file = folder / file
     if not file.exists():

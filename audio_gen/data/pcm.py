@@ -11,7 +11,7 @@ import numpy as np
 
 from audio_gen.data.checksums import BLOCK, sums_of
 from audio_gen.data.encode import Job, encode, make_job
-from audio_gen.data.index import Progress, long_in_threads
+from audio_gen.data.index import Progress, in_threads, long_in_threads
 from audio_gen.data.measure import Measurement, Pulse
 from audio_gen.data.shards import OneFile
 from audio_gen.data.store import PCM_NAMES, Cache, Clip

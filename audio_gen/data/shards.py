@@ -16,7 +16,7 @@ import numpy as np
 from audio_gen.data import checksums
 from audio_gen.data.checksums import DamagedError, Samples
 from audio_gen.errors import DataError
-from audio_gen.files import write_atomic
+from audio_gen.files import at_home, user_cache, write_atomic
 from audio_gen.text import one_line, shortened
 
 OPEN_SHARDS = 64  # kept open at once
@@ -94,7 +94,7 @@ class Shards:
         """
         self.place, self._count, self._each = place, count, shard_samples
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
-        store = Path(os.environ.get(STORE) or Path.home() / ".cache" / "audio_gen" / "shards")
+        store = at_home(os.environ.get(STORE) or user_cache("shards"))
         self._store = store / hashlib.sha256(repr((place, count, shard_samples, sounds)).encode()).hexdigest()[:16]
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from audio_gen.data.shards import OneFile, Shards, allowed_place
 from audio_gen.data.split import Split
 from audio_gen.data.table import SUMS_NAME, TEXTS_NAME, Clip, ClipTable, read_column
 from audio_gen.errors import DataError
-from audio_gen.files import MalformedError, parse_json, read_json, read_regular, write_json
+from audio_gen.files import MalformedError, at_home, parse_json, read_json, read_regular, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line, shortened
 
@@ -63,7 +63,7 @@ class Cache:
         Raises:
             DataError: There is none, or it is damaged.
         """
-        path = Path(path)
+        path = at_home(path)
         index = load_index(path)
         try:
             if index["version"] == VERSION_IN_ONE:

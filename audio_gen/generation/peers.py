@@ -17,7 +17,7 @@ from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
 from audio_gen.checkpoint import load_plain
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
-from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, parse_yaml, read_json, read_regular
+from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, at_home, parse_yaml, read_json, read_regular
 from audio_gen.models.fitting import check_size
 from audio_gen.text import clipped, one_line, shortened
 
@@ -61,7 +61,7 @@ def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "c
         MelMismatchError: It was trained for another mel, as Vocos always is.
     """
     kind, _, name = choice.partition(":")
-    path = Path(name).expanduser()
+    path = at_home(name)
     if not name or not path.exists():
         raise ConfigError(f"vocoder {shortened(choice)}: there is no such path; give {kind}: and its folder")
     if kind == VOCOS:

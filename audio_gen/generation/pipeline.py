@@ -16,6 +16,7 @@ from audio_gen.audio.onset import fade_in, lead_samples, onset
 from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.files import at_home
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.vocoders import Vocoder, load_vocoder
@@ -81,7 +82,7 @@ class Pipeline:
             ConfigError: The device or the vocoder is unknown.
             MelMismatchError: The vocoder was trained for another mel.
         """
-        place, bundle = resolve_device(device), load_bundle(Path(path))
+        place, bundle = resolve_device(device), load_bundle(at_home(path))
         name = one_line(path)
         spec = bundle_mel(bundle)
         model, prior = _model_and_prior(bundle, name)

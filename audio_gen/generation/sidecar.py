@@ -1,6 +1,7 @@
 """The JSON beside every WAV that is made: how it was made, so that it can be made again and varied."""
 
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 from audio_gen import __version__
 from audio_gen.audio.io import write_wav
 from audio_gen.errors import DataError
-from audio_gen.files import MalformedError, is_path, read_json, write_json
+from audio_gen.files import MalformedError, at_home, is_path, read_json, write_json
 from audio_gen.generation.conditions import pitch_or_none
 from audio_gen.generation.finish import Finish, Finished, finish
 from audio_gen.generation.latents import Latents
@@ -33,7 +34,7 @@ class Sidecar:
         class_name: Class it was decoded with.
         pitch: MIDI pitch it was decoded with.
         digest: Hash of the bundle.
-        bundle_path: Where the bundle was.
+        bundle_path: Where the bundle is, if neither it nor the clip was moved away from the other.
     """
 
     z: Tensor
@@ -94,10 +95,27 @@ def write_clip(path: Path, wav: Tensor, about: dict[str, Any], how: Finish | Non
     gain = write_wav(path, made, done.sample_rate, how.subtype)
     levels = {"normalize": how.normalize, "bits": how.bits, "tail_db": how.tail_db}
     told = {**about, **done.to_json(), **levels}
+    if isinstance(bundle := about.get("bundle_path"), str):
+        told["bundle_path"] = shareable(Path(bundle), path.parent)
     if gain != 1:  # what lies beyond full scale is turned down
         told["gain_db"] = round(done.gain_db + 20 * math.log10(gain), 4)
     write_json(path.with_suffix(".json"), told)
     return done
+
+
+def shareable(path: Path, folder: Path) -> str:
+    """A path for a file in `folder` that is given to others: relative to it, so that both can be moved together.
+
+    Where that would lead through the root or past the home folder it begins with ~, or is absolute.
+    """
+    own, start, home = (os.path.realpath(place) for place in (path, folder, at_home("~")))
+    try:
+        shared = os.path.commonpath([own, start])
+        if shared != os.path.dirname(shared) and shared not in map(str, Path(home).parents):
+            return Path(os.path.relpath(own, start)).as_posix()
+    except ValueError:  # on another drive
+        pass
+    return f"~/{Path(own).relative_to(home).as_posix()}" if Path(own).is_relative_to(home) else own
 
 
 def dithered(wav: Tensor) -> Tensor:
@@ -135,7 +153,9 @@ def read_sidecar(wav_path: Path) -> Sidecar | None:
         place = values["bundle_path"]
         if not isinstance(values["bundle"], str) or not is_path(place):
             raise MalformedError("bundle")
-        return Sidecar(z, values["class"], pitch, values["bundle"], Path(place))
+        # Earlier versions wrote the whole path.
+        bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
+        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
             f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: "

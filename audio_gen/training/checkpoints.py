@@ -1,5 +1,6 @@
 """The checkpoints of a run: the newest few, and when it has finished one of weights alone."""
 
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from audio_gen.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.errors import CheckpointError, OutputError
+from audio_gen.files import drop_leftovers
+from audio_gen.text import one_line
 
 OLD_BEST_NAME = "best.pt"
 
@@ -31,6 +34,7 @@ class CheckpointStore:
             OutputError: There is no room, not even in place of all older ones but the newest.
         """
         path = self.folder / f"step-{step:08d}.pt"
+        check_there(self.folder.parent)
         try:
             save_checkpoint(path, state)
         except OutputError:
@@ -89,6 +93,31 @@ class CheckpointStore:
                 "train into another folder, or add --force"
             )
         return None, []
+
+
+def check_there(run: Path, sentinel: str = "") -> None:
+    """Refuse to write into a run's folder that was deleted or renamed meanwhile; writing would make it again.
+
+    Args:
+        run: The run's folder.
+        sentinel: A file that is always in it; what was written while it was deleted may have made the folder again.
+
+    Raises:
+        OutputError: It was.
+    """
+    if not (run / sentinel).exists():
+        raise OutputError(
+            f"{one_line(run)}: was deleted or renamed while it trained, so training ends; if it was renamed, train "
+            "with its new name to go on from its newest checkpoint"
+        )
+
+
+def drop_unfinished(run: Path) -> None:
+    """Delete what a killed training left half-written; only for who holds the run's lock."""
+    for folder in (run, run / "checkpoints", *run.glob("bundle*"), *run.glob("previews/*")):
+        drop_leftovers(folder)
+    for folder in run.glob(".bundle*.old"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class BackgroundSaver:

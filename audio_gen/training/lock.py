@@ -1,12 +1,11 @@
 """One process trains in a run's folder at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from audio_gen.errors import OutputError, TrainingError
+from audio_gen.locks import HeldError, exclusive
 from audio_gen.text import one_line
 from audio_gen.training.progress import read_progress
 
@@ -14,27 +13,31 @@ LOCK_NAME = ".lock"
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
+def locked(run: Path, tell: Callable[[str], object] = lambda line: None) -> Iterator[None]:
     """Hold the lock of a run's folder, which is made; the system frees it when the process ends, however it does.
+
+    Args:
+        run: The run's folder.
+        tell: Takes a line where the folder is on a file system without locks; the run goes on there.
 
     Raises:
         TrainingError: Another process holds it.
         OutputError: The folder cannot be written.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run / LOCK_NAME, timeout=0)
-        lock.acquire()
-    except Timeout as e:
-        raise TrainingError(
-            f"{one_line(run)}: another process trains here{_who(run)}; stop that one, or give another folder to --run"
-        ) from e
-    except OSError as e:
-        raise OutputError(f"{one_line(run)}: cannot be written ({e.strerror or e}); choose another folder") from e
-    try:
+    with ExitStack() as held:
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            missing = held.enter_context(exclusive(run / LOCK_NAME, wait=False))
+        except HeldError as e:
+            raise TrainingError(
+                f"{one_line(run)}: another process trains here{_who(run)}; stop that one, or give another folder to "
+                "--run"
+            ) from e
+        except OSError as e:
+            raise OutputError(f"{one_line(run)}: cannot be written ({e.strerror or e}); choose another folder") from e
+        if missing is not None:
+            tell(f"{one_line(run)}: its file system has no locks ({missing}); see that nothing else trains there")
         yield
-    finally:
-        lock.release()
 
 
 def _who(run: Path) -> str:

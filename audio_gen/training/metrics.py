@@ -55,7 +55,8 @@ class MetricsLog:
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         write_text(run / METRICS_NAME, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(run / METRICS_NAME, "ab", buffering=0)  # noqa: SIM115 (closed in close)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._events = run / "tensorboard"
+        self._board = SummaryWriter(str(self._events), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Write finite values for a step."""
@@ -73,8 +74,9 @@ class MetricsLog:
         """Write out and close both."""
         with suppress(OSError):
             self._file.close()
-        with suppress(OSError):
-            self._board.close()
+        if self._events.is_dir():  # else its thread would end with a traceback
+            with suppress(OSError):
+                self._board.close()
 
     def _append(self, line: dict[str, Any]) -> None:
         """Write a line at once; what a full disk cut off of one does not spoil the next."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore
+from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore, check_there
 from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
 from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
@@ -22,6 +22,7 @@ from audio_gen.training.schedule import Budget, due
 from audio_gen.training.task import Task
 
 Event = dict[str, Any]
+SETTINGS_NAME = "config.yaml"  # in a run's folder from before the first step on
 PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the time trained so far
 
 
@@ -73,6 +74,7 @@ class Occasions:
 
     def begin(self) -> None:
         """Open the log where training begins, or begins again."""
+        self._sentinel = SETTINGS_NAME if (self.run / SETTINGS_NAME).exists() else ""
         self.log = MetricsLog(self.run, self.step)
         self._saved_at, self._saved_step = time.monotonic(), self.step
         self._elapsed_min = self.budget.elapsed_sec() / 60
@@ -101,7 +103,12 @@ class Occasions:
             self.store.save(self.step, self.state())
 
     def tell_step(self, values: Mapping[str, Tensor | float], step_sec: float, progress: float) -> None:
-        """Tell and log a step that is done."""
+        """Tell and log a step that is done.
+
+        Raises:
+            OutputError: The run's folder is gone.
+        """
+        check_there(self.run, self._sentinel)
         self.trained = True
         elapsed, left = self.budget.elapsed_sec(), self.budget.left_sec(self.step, step_sec)
         times = {"progress": progress, "step_sec": step_sec, "left_sec": left, "elapsed_sec": elapsed}

@@ -1,10 +1,14 @@
 """The command line as a user meets it: help at once, and one line for what can be mended."""
 
 import errno
+import functools
+import importlib
+import inspect
 import signal
 import subprocess
 import sys
 import types
+import typing
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +82,42 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 def test_a_command_gets_its_arguments(demo: dict[str, object]) -> None:
     assert app.run(["demo", "a.wav", "--seed", "7", "--json", "--", "-rf.wav"]) == 0
     assert demo == {"files": [Path("a.wav"), Path("-rf.wav")], "seed": 7, "json_output": True}
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_home_is_found_in_every_path_of_every_command(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each parameter that takes paths gets ~/x; what the command does is cut out."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    module = importlib.import_module(f"audio_gen.cli.{name}")
+    seen: dict[str, object] = {}
+    function = getattr(module, f"{name}_command")
+    spy = functools.wraps(function)(lambda **values: seen.update(values))
+    monkeypatch.setattr(module, f"{name}_command", spy)
+    hints = {key: str(hint) for key, hint in typing.get_type_hints(function).items()}
+    options = inspect.signature(function).parameters
+    line = []
+    for key, hint in hints.items():
+        about = typing.get_args(typing.get_type_hints(function, include_extras=True)[key])
+        info = next((part for part in about if hasattr(part, "param_decls")), None)
+        needed = options[key].default is inspect.Parameter.empty if key in options else False
+        if info is None or not ("Path" in hint or needed):
+            continue
+        text = "~/x" if "Path" in hint else "x"
+        named = [part for part in (info.default, *(info.param_decls or ())) if str(part).startswith("--")]
+        line += [f"{named[0]}={text}" if named else text]
+    assert app.run([name, *line]) == 0
+    paths = [key for key, hint in hints.items() if "Path" in hint]
+    assert paths
+    for key in paths:
+        assert seen[key] in (tmp_path / "x", [tmp_path / "x"]), key
+
+
+def test_an_unknown_user_is_a_name_like_any_other(demo: dict[str, object]) -> None:
+    assert app.run(["demo", "~nobody-of-this-name/a.wav"]) == 0
+    assert demo["files"] == [Path("~nobody-of-this-name/a.wav")]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,11 @@ def test_sidecar_of_a_sample(run: Run, bundle: Path) -> None:
     keys = {"seed", "z", "class", "pitch", "temperature", "bundle", "bundle_path", "model", "vocoder", "sample_rate"}
     assert keys | {"version", "command"} <= set(about) and len(about["z"]) == LATENT_DIM
     assert (about["seed"], about["class"], about["pitch"], about["sample_rate"]) == (0, "bell", 60.0, 22050)
-    assert about["command"].startswith("audio-gen sample ") and Path(about["bundle_path"]) == bundle
+    assert (
+        about["command"].startswith("audio-gen sample ")
+        and Path("a", about["bundle_path"]).resolve() == bundle.resolve()
+    )
+    assert not Path(about["bundle_path"]).is_absolute()
     told = json.loads(out)
     assert told["files"] == [{"path": str(Path("a/bell-C4-0000.wav")), "seed": 0, "class": "bell", "pitch": 60.0}]
     assert told["bundle"] == about["bundle"]
@@ -215,7 +219,7 @@ def test_vocode_refuses_other_arrays(run: Run, array: np.ndarray, told: str) -> 
 def test_vary_from_a_sidecar(run: Run, bundle: Path) -> None:
     run("sample", bundle, "-n", "1", "--seed", "9", "--class", "bell", "--pitch", "60", "--out", "s", *FAST)
     clip = Path("s/bell-C4-0009.wav")
-    run("vary", clip, "--amount", "0", "-n", "2", "--out", "same", *FAST)
+    assert "the same clip" in run("vary", clip, "--amount", "0", "-n", "2", "--out", "same", *FAST)[1]
     assert Path("same/bell-C4-0009-vary-01.wav").read_bytes() == clip.read_bytes()
     run("vary", clip, "--amount", "0.5", "-n", "2", "--out", "other", *FAST)
     first, second = (Path(f"other/bell-C4-0009-vary-0{i}.wav").read_bytes() for i in range(2))

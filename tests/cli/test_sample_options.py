@@ -1,6 +1,7 @@
 """How `sample` names, sorts, cuts, levels and compares its clips."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 import soundfile as sf
 import torch
 
+from audio_gen.cli.claims import claimed
 from audio_gen.cli.clips import clip_stems, note_name
 from audio_gen.cli.evaluating import Evaluation
 from audio_gen.cli.originals import newness
 from audio_gen.data.cache import build_cache
 from audio_gen.evaluation.copies import Match
+from audio_gen.generation import sidecar
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
@@ -52,6 +55,49 @@ def names(folder: str) -> list[str]:
 )
 def test_notes(pitch: float, name: str) -> None:
     assert note_name(pitch) == name
+
+
+def test_a_killed_command_goes_on_and_other_files_stay(run: Run, bundle: Path, monkeypatch) -> None:
+    ask = ("sample", bundle, "-n", "4", "--every-seed", "--batch", "1", "--out", "a", *FAST)
+    run(*ask[:-6], "--out", "whole", *FAST)
+
+    class Killed(BaseException):
+        pass
+
+    written = []
+
+    def dies(path: Path, *args: object) -> object:
+        if len(written) == 2:
+            os.truncate(path, 100) if path.exists() else path.write_bytes(b"RIFF")  # a WAV without its JSON
+            raise Killed
+        written.append(path)
+        return write_clip(path, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sidecar, "write_clip", dies)
+        with pytest.raises(Killed):
+            run(*ask)
+    assert len(names("a")) == 3
+    assert "holds" in fails(run, *ask[:-6], "--temperature", "0.5", "--out", "a", *FAST)  # another command
+    assert "holds" not in run(*ask)[1]
+    for name in names("whole"):
+        assert Path("a", name).read_bytes() == Path("whole", name).read_bytes()
+    assert not list(Path("a").glob(".*"))
+    assert "holds" in fails(run, *ask)  # it is finished, so nothing is replaced any more
+
+
+def test_two_commands_at_once_do_not_mix(run: Run, bundle: Path) -> None:
+    ask = ("sample", bundle, "-n", "2", "--every-seed", "--out", "a", *FAST)
+    run(*ask[:-6], "--out", "b", *FAST)
+    with claimed(Path("a"), [*names("b"), "other.wav"], command="sample x", bundle="", force=False):
+        assert "another command writes" in fails(run, *ask)
+        assert "another command writes" in fails(run, *ask, "--force")
+        run("sample", bundle, "-n", "1", "--every-seed", "--seed", "7", "--out", "a", *FAST)
+    run(*ask)
+
+
+def test_options_that_exclude_each_other(run: Run, bundle: Path) -> None:
+    assert "give one of them" in fails(run, "sample", bundle, "-n", "2", "--per-class", "1", "--out", "a", *FAST)
 
 
 def test_names_say_what_clips_are() -> None:

@@ -1,6 +1,7 @@
 """A sidecar is enough to make its clip again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from audio_gen.errors import DataError
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import describe, read_sidecar, write_clip
+from audio_gen.generation.sidecar import describe, read_sidecar, shareable, write_clip
 
 
 def test_a_clip_is_made_again_from_its_sidecar(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -17,10 +18,42 @@ def test_a_clip_is_made_again_from_its_sidecar(pipeline: Pipeline, tmp_path: Pat
     wav = pipeline.vocode(pipeline.decode(point))[0]
     write_clip(tmp_path / "a.wav", wav, describe(pipeline, point, command="test", seed=4, temperature=1.0))
     found = read_sidecar(tmp_path / "a.wav")
-    assert found is not None and found.digest == pipeline.digest and found.bundle_path == pipeline.path
+    assert found is not None and found.digest == pipeline.digest and found.bundle_path == pipeline.path.resolve()
     assert found.class_name is not None and found.pitch is not None
     again = Latents.one(found.z, pipeline.conditions.class_id(found.class_name), found.pitch)
     assert torch.equal(pipeline.vocode(pipeline.decode(again))[0], wav)
+
+
+def test_clips_and_their_run_can_be_moved_together(pipeline: Pipeline, tmp_path: Path) -> None:
+    clip = tmp_path / "here" / "clips" / "a.wav"
+    shutil.copytree(pipeline.path, tmp_path / "here" / "run")
+    loaded = Pipeline.load(tmp_path / "here" / "run")
+    clip.parent.mkdir()
+    write_clip(clip, torch.ones(1, 4000), describe(loaded, loaded.latents([4]), command="test"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert str(tmp_path) not in (tmp_path / "there/clips/a.json").read_text()
+    found = read_sidecar(tmp_path / "there/clips/a.wav")
+    assert found is not None and found.bundle_path == (tmp_path / "there" / "run").resolve()
+
+
+def test_a_path_of_an_earlier_version_is_whole(tmp_path: Path) -> None:
+    about = {"z": [1.0], "class": None, "pitch": None, "bundle": "", "bundle_path": str(tmp_path / "run")}
+    (tmp_path / "a.json").write_text(json.dumps(about))
+    found = read_sidecar(tmp_path / "a.wav")
+    assert found is not None and found.bundle_path == (tmp_path / "run").resolve()
+
+
+@pytest.mark.parametrize(
+    ("run", "clips", "told"),
+    [("home/me/runs/a", "home/me/clips", "../runs/a"), ("home/me/runs/a", "mnt/clips", "~/runs/a"),
+     ("home/me/runs/a", "home/you/clips", "~/runs/a"), ("mnt/runs/a", "mnt/clips", "../runs/a")],
+)  # fmt: skip
+def test_no_path_says_who_the_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str, clips: str, told: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home/me"))
+    assert shareable(tmp_path / run, tmp_path / clips) == told
 
 
 def test_unknown_conditions_are_null(plain: Pipeline) -> None:

@@ -17,6 +17,7 @@ from audio_gen.config import TrainSettings, read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor
+from audio_gen.training.stop import stop_signals
 from audio_gen.training.tasks import TASKS, bank, mels, train_run
 from audio_gen.training.updates import weighted_sum
 from tests.sounds import pluck, write, write_notes
@@ -215,20 +216,36 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
     assert all(torch.isfinite(value).all() for value in state["modules"].values())
 
 
-def test_sigterm_saves_and_says_so(notes: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_saves_and_says_so(notes: Path, tmp_path: Path, name: str) -> None:
     events: list[dict] = []
 
     def stop(event: dict) -> None:
         events.append(event)
         if event["kind"] == "step" and event["step"] == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), getattr(signal, name))
 
     train(notes, tmp_path / "run", on_event=stop)
     assert events[-1] == {
-        "kind": "end", "step": 2, "stopped_by": "SIGTERM", "freed": 0, "best": None, "best_step": 2, "last": None,
+        "kind": "end", "step": 2, "stopped_by": name, "freed": 0, "best": None, "best_step": 2, "last": None,
         "judged_by": None,
     }  # fmt: skip
     assert (tmp_path / "run/checkpoints/step-00000002.pt").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop == ["SIGTERM"]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Updates that went wrong: left out, then back to a checkpoint with a lower rate, then the end."""
 
+import errno
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from audio_gen import locks
 from audio_gen.checkpoint import load_bundle, load_checkpoint
 from audio_gen.errors import OutputError, TrainingError
 from audio_gen.training import checkpoints, occasions
@@ -242,6 +245,61 @@ def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -
                 train(notes, run, steps=1, force=force)
     assert not list(tmp_path.glob("run.old-*"))
     train(notes, run, steps=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file holds its folder there")
+@pytest.mark.parametrize("way", ["rename", "delete", "delete while it writes"])
+def test_a_run_whose_folder_goes_ends_and_makes_it_not_again(notes: Path, tmp_path: Path, way: str) -> None:
+    run, seen = tmp_path / "run", []
+
+    def lose(event: dict) -> None:
+        seen.append(event["kind"])
+        if event["kind"] == "step" and event["step"] == 3:
+            if way == "rename":
+                run.rename(tmp_path / "other")
+            else:
+                shutil.rmtree(run)
+            if way == "delete while it writes":
+                (run / "previews").mkdir(parents=True)
+
+    settings = ["train.validations=2", "train.previews=2", "train.checkpoint_minutes=1e-9"]
+    with pytest.raises(OutputError, match="deleted or renamed") as error:
+        train(notes, run, *settings, steps=40, on_event=lose)
+    assert "\n" not in str(error.value)
+    assert not (run / ("config.yaml" if "writes" in way else "")).exists()
+    assert seen.count("step") <= 4
+    if way == "rename":
+        assert train(notes, tmp_path / "other", *settings, steps=40)[-1]["step"] == 40
+
+
+def test_what_a_kill_left_half_written_goes_with_the_next_session(notes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(notes, run, "train.compact=false", steps=1)
+    left = [run / "checkpoints/.step-00000001.77.tmp.pt", run / "checkpoints/.step-00000002.77-8.tmp.pt",
+            run / "bundle/.model.77-8.tmp.safetensors", run / ".config.77-8.tmp.yaml"]  # fmt: skip
+    kept = [run / "notes.tmp.txt", run / ".mine.tmp.txt", run / "checkpoints/.hidden"]
+    for path in (*left, *kept):
+        path.write_bytes(b"half")
+    train(notes, run, "train.compact=false", steps=2)
+    assert not [path for path in left if path.exists()]
+    assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EIO])
+def test_a_file_system_without_locks_is_told_and_trained_on(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(file: int, wait: bool) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locks, "_try_lock", refuse)
+    told: list[str] = []
+    with locked(tmp_path / "run", told.append):
+        assert len(told) == 1 and os.strerror(code) in told[0] and "\n" not in told[0]
+    if code == errno.ENOLCK:
+        events = train(notes, tmp_path / "other", steps=1)
+        assert sum("no locks" in event.get("text", "") for event in events) == 1
+        assert events[-1]["step"] == 1
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation.embeddings.base import Embedding
-from audio_gen.files import user_cache
+from audio_gen.files import at_home, user_cache
 from audio_gen.text import one_line
 
 BLOCK_CLIPS = 256  # what is lost at most when a long run is stopped
@@ -124,4 +124,4 @@ def _with_check(key: bytes, vector: bytes) -> bytes:
 def default_folder() -> Path:
     """Where embeddings are kept: in AUDIO_GEN_CACHE, or in the user's cache folder."""
     own = os.environ.get("AUDIO_GEN_CACHE")
-    return Path(os.path.expanduser(own)) / "embeddings" if own else user_cache("embeddings")
+    return at_home(own) / "embeddings" if own else user_cache("embeddings")

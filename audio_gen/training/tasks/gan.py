@@ -72,7 +72,7 @@ class GANTask(MappedTask):
 
         Components in which latents are far out are dropped.
         """
-        load_some(self.gan, bundle, run, kind="gan", classes=self.mels.classes)
+        load_some(self.gan, bundle, run, kind="gan", args=self.args, classes=self.mels.classes)
         told = drop_outliers(self.gan, bundle, self.mels, run)
         self._encode_clips()
         return told

@@ -11,6 +11,7 @@ from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
+from audio_gen.files import at_home
 from audio_gen.losses import adversarial
 from audio_gen.models.discriminators import LatentDiscriminator
 from audio_gen.models.latent_gan import LatentGAN
@@ -84,7 +85,7 @@ class LatentGANTask(MappedTask):
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take the mapping network of another GAN over the same VAE."""
         own = {name: value.clone() for name, value in self.gan.vae.state_dict().items()}
-        load_some(self.gan, bundle, run, kind="latent_gan", classes=self.mels.classes)
+        load_some(self.gan, bundle, run, kind="latent_gan", args=self.args, classes=self.mels.classes)
         if any(not torch.equal(value, own[name]) for name, value in self.gan.vae.state_dict().items()):
             raise CheckpointError(f"--init {run}: is over another VAE than vae ({self.config.vae}); give the same one")
         return None
@@ -163,7 +164,7 @@ def _trained_vae(place: str | None) -> Bundle:
     if place is None:
         raise ConfigError(f"domain latent needs a trained VAE; {HOW}")
     try:
-        bundle = load_bundle(Path(place))
+        bundle = load_bundle(at_home(place))
     except AudioGenError as e:
         raise ConfigError(f"vae ({place}): {e}; {HOW}") from e
     if bundle.config["model"] != "vae":

@@ -18,8 +18,9 @@ from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
 from audio_gen.errors import AudioGenError, ConfigError
-from audio_gen.files import write_json
+from audio_gen.files import at_home, write_json
 from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
+from audio_gen.training.checkpoints import drop_unfinished
 from audio_gen.training.engine import Engine
 from audio_gen.training.lock import locked
 from audio_gen.training.occasions import Event
@@ -105,6 +106,8 @@ def train_run(
     Raises:
         AudioGenError: What the user can mend, in one line.
     """
+    source, run = at_home(source), at_home(run)
+    config_file = config_file and at_home(config_file)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
@@ -128,7 +131,8 @@ def train_run(
             spec = mel_of(settings)
             check_source(source, run)
             check_not_pruned(run)
-            held.enter_context(locked(run))
+            held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
+            drop_unfinished(run)
             new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
@@ -193,9 +197,10 @@ def _train_on(
         init = bundle_named(init)
         bundle = load_bundle(init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
+        told = task.start_from(bundle, init)
         if task.makes_clips:
             check_preroll(bundle, task.preroll, init)
-        if told := task.start_from(bundle, init):
+        if told:
             tell({"kind": "note", "text": told})
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(

@@ -1,17 +1,26 @@
-"""Starting a run from a trained model."""
+"""Starting a run from a trained model, also where the folder has other classes or pitches by now."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from audio_gen.checkpoint import Bundle
 from audio_gen.errors import CheckpointError
+from audio_gen.models.pitch import HarmonicAxis, interpolation_matrix
+from audio_gen.text import one_line
+from audio_gen.training.tasks.gan_config import SIZES
 
 CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
 )
+EMBEDDING = "class_embedding.weight"  # row 0: no class
+READ, WRITTEN = ("analysis", "linear_in.weight"), ("mean", "linear.weight", "linear.bias", "linear_out.weight",
+                                                   "linear_out.bias")  # fmt: skip
+PROJECT, NORM = ("project.weight", "project.bias"), ("norm.weight", "norm.bias")  # of an AdaptiveNorm2d
 
 
 def check_preroll(bundle: Bundle, preroll: int, path: Path) -> None:
@@ -23,7 +32,7 @@ def check_preroll(bundle: Bundle, preroll: int, path: Path) -> None:
     theirs = bundle.config.get("preroll", 0)
     if theirs != preroll:
         raise CheckpointError(
-            f"--init {path}: its clips begin {theirs} samples after the start, those of this run {preroll}; "
+            f"--init {one_line(path)}: its clips begin {theirs} samples after the start, those of this run {preroll}; "
             f"add --set data.onset={'align' if theirs else 'keep'}"
         )
 
@@ -34,35 +43,159 @@ def load_same(model: nn.Module, bundle: Bundle, path: Path) -> None:
     Raises:
         CheckpointError: They do not fit.
     """
-    try:
-        model.load_state_dict(bundle.part("model"))
-    except RuntimeError as e:
+    mine, theirs = model.state_dict(), bundle.part("model")
+    _check_shapes(mine, theirs, bundle, path)
+    if extra := sorted(theirs.keys() - mine.keys()):
         raise CheckpointError(
-            f"--init {path}: does not fit ({str(e).splitlines()[-1].strip()}); use its settings"
-        ) from e
+            f"--init {one_line(path)}: holds another {bundle.config['model']} ({extra[0]} is there, and not here); use "
+            "its settings"
+        )
+    model.load_state_dict(theirs)
 
 
-def load_some(model: nn.Module, bundle: Bundle, path: Path, *, kind: str, classes: Sequence[str]) -> None:
-    """Load a bundle's weights into a model of the same kind and shape.
+def load_some(
+    model: nn.Module, bundle: Bundle, path: Path, *, kind: str, args: Mapping[str, Any], classes: Sequence[str]
+) -> None:
+    """Load a bundle's weights into a model of the same kind and size.
 
-    What follows from a folder's clips is left out, and so is what belongs to classes unless they are the same.
+    What follows from a folder's clips is left out. Classes are matched by name: a new one begins as the mean of those
+    that the bundle has, and where only one of both has classes the model begins as it was without them, or at their
+    mean. Of another range of pitches, the linear path is moved to this one.
+
+    Args:
+        model: What the weights are put into.
+        bundle: Has them.
+        path: What the user calls the bundle.
+        kind: The model's kind.
+        args: Its arguments.
+        classes: Its classes.
 
     Raises:
-        CheckpointError: The bundle holds another kind of model, or one of another shape.
+        CheckpointError: The bundle holds another kind of model, or one of another size.
     """
     if bundle.config["model"] != kind:
-        raise CheckpointError(f"--init {path}: holds a {bundle.config['model']}; give a run made with --model {kind}")
-    apart = set(CLIP_TENSORS)
-    mine, theirs = model.state_dict(), bundle.part("model")
-    if list(bundle.config.get("classes") or []) != list(classes):
-        apart |= {name for name in mine if "class_embedding" in name}
-    other = [
-        f"{name} is {tuple(theirs[name].shape) if name in theirs else 'missing'} there, {tuple(mine[name].shape)} here"
-        for name in mine
-        if name not in apart and (name not in theirs or theirs[name].shape != mine[name].shape)
-    ]
-    if other:
-        raise CheckpointError(f"--init {path}: another shape ({other[0]}); use its net and data.segment_sec settings")
+        raise CheckpointError(
+            f"--init {one_line(path)}: holds a {bundle.config['model']}; give a run made with --model {kind}"
+        )
+    _check_args(bundle, args, path)
+    mine, theirs = model.state_dict(), dict(bundle.part("model"))
+    known = list(bundle.config.get("classes") or [])
+    _move_rows(theirs, bundle.config["args"], args)
+    _convert_conditions(theirs, mine)
+    for name in [name for name in mine.keys() & theirs.keys() if name.endswith(EMBEDDING)]:
+        theirs[name] = _rows_by_name(theirs[name], known, classes)
+    apart = {name for name in mine if name in CLIP_TENSORS or (name.endswith(EMBEDDING) and name not in theirs)}
+    _check_shapes({name: value for name, value in mine.items() if name not in apart}, theirs, bundle, path)
     with torch.no_grad():
         for name in mine.keys() - apart:
             mine[name].copy_(theirs[name])
+
+
+def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
+    """Refuse another size or length, with the settings that the bundle has."""
+    theirs: dict[str, Any] = {"own_directions": 0, **bundle.config["args"]}
+    pitched, wanted = theirs.get("pitch_low") is not None, args.get("pitch_low") is not None
+    if pitched != wanted and "pitch_low" in args:
+        raise CheckpointError(
+            f"--init {one_line(path)}: was trained {'with' if pitched else 'without'} pitches, this run is "
+            + (
+                "without, since too few clips have one; add --set data.pitch=auto to estimate the missing ones"
+                if pitched
+                else "with them; add --set net.use_pitch=false"
+            )
+        )
+    names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "mapping_width", "width")
+    other = [name for name in names if name in args and theirs.get(name) != args[name]]
+    if not other:
+        return
+    told = ", ".join(f"{name} {theirs.get(name)} there, {args[name]} here" for name in other)
+    fixes = [f"net.{name}={theirs.get(name)}" for name in other if name in ("latent_dim", "noise_dim")]
+    if "frames" in other:
+        mel = bundle.config["mel"]
+        fixes.append(f"data.segment_sec={theirs['frames'] * mel['hop_length'] / mel['sample_rate']:.6g}")
+    if sized := [name for name in other if name in ("channels", "blocks", "mapping_width", "width")]:
+        fixes += _size_fixes(theirs, sized)
+    add = " ".join(f"--set {fix}" for fix in fixes).replace(", ", ",")
+    raise CheckpointError(f"--init {one_line(path)}: is of another size ({told}); add {add}")
+
+
+def _size_fixes(theirs: Mapping[str, Any], sized: Sequence[str]) -> list[str]:
+    """The settings that give a network as wide and deep as the bundle's."""
+    key, field = ("width", "latent_width") if "width" in theirs else ("mapping_width", "mapping_width")
+    like = [name for name, size in SIZES.items() if getattr(size, field) == theirs.get(key)]
+    whole = [name for name in like if list(SIZES[name].channels) == theirs.get("channels")]
+    whole = [name for name in whole if SIZES[name].blocks == theirs.get("blocks")]
+    fixes = [f"net.size={name}" for name in (whole or like)[:1]]
+    return (
+        fixes if whole else fixes + [f"net.{name}={theirs[name]}" for name in ("channels", "blocks") if name in sized]
+    )
+
+
+def _check_shapes(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], bundle: Bundle, path: Path) -> None:
+    other = [
+        f"{name} is {tuple(theirs[name].shape) if name in theirs else 'missing'} there, {tuple(mine[name].shape)} here"
+        for name in mine
+        if name not in theirs or theirs[name].shape != mine[name].shape
+    ]
+    if other:
+        raise CheckpointError(
+            f"--init {one_line(path)}: holds a {bundle.config['model']} of another shape ({other[0]}); use its settings"
+        )
+
+
+def _rows_by_name(rows: Tensor, known: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """The embedding of `classes`, of that of the `known` ones (N + 1, D)."""
+    new = rows[1:].mean(0) if len(rows) > 1 else rows[0]
+    number = {name: i for i, name in enumerate(known, 1)}
+    return torch.stack([rows[0], *(rows[number[name]] if name in number else new for name in classes)])
+
+
+def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -> None:
+    """Let a VAE's layers take the class, or no more take it, so that they do what they did."""
+    if (EMBEDDING in theirs) == (EMBEDDING in mine):
+        return
+    if EMBEDDING in mine:
+        width = mine[EMBEDDING].shape[1]
+        for name, value in mine.items():
+            if name.endswith(PROJECT[0]) and (start := name.removesuffix(PROJECT[0])) + NORM[0] in theirs:
+                scale, shift = (theirs.pop(start + part) for part in NORM)
+                theirs[name], theirs[start + PROJECT[1]] = torch.zeros_like(value), torch.cat([scale - 1, shift])
+            elif name in theirs and value.ndim == 2 and value.shape[1] == theirs[name].shape[1] + width:
+                theirs[name] = torch.cat([theirs[name], torch.zeros(len(value), width)], dim=1)
+        return
+    typical = theirs.pop(EMBEDDING)[1:].mean(0)
+    for name, value in mine.items():
+        if name.endswith(NORM[0]) and (start := name.removesuffix(NORM[0])) + PROJECT[0] in theirs:
+            weight, bias = (theirs.pop(start + part) for part in PROJECT)
+            theirs[name], theirs[start + NORM[1]] = (
+                (weight @ typical + bias).add(torch.cat([torch.ones(len(value)), torch.zeros(len(value))])).chunk(2)
+            )
+        elif name in theirs and value.ndim == 2 and theirs[name].shape[1] == value.shape[1] + len(typical):
+            own, given = theirs[name].split([value.shape[1], len(typical)], dim=1)
+            bias_name = f"{name.removesuffix('weight')}bias"
+            theirs[name], theirs[bias_name] = own, theirs[bias_name] + given @ typical
+
+
+def _move_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Move the linear path from the harmonic axis of one range of pitches to that of another."""
+    keys = ("n_mels", "f_min", "f_max", "pitch_low", "pitch_high")
+    if any(values.get(key) is None for values in (then, now) for key in keys):
+        return
+    old, new = (HarmonicAxis(**{key: values[key] for key in keys}) for values in (then, now))
+    if old.log_step == new.log_step:
+        return
+    to_new, to_old = _moves(old, new), _moves(new, old)
+    for name in tensors.keys() & {*READ, *WRITTEN}:
+        value, frames = tensors[name], now["frames"]
+        if name in READ:  # what reads old rows reads those that the new ones give
+            tensors[name] = torch.einsum("dol,on->dnl", value.unflatten(1, (old.rows, frames)), to_old).flatten(1)
+        else:
+            apart = value.reshape(old.rows, -1)
+            tensors[name] = (to_new @ apart).reshape(value.shape)
+
+
+def _moves(source: HarmonicAxis, target: HarmonicAxis) -> Tensor:
+    """Weights (rows, rows) that read the rows of one axis at the harmonics of another."""
+    harmonic = target.log_low + target.log_step * torch.arange(target.rows, dtype=torch.float64)
+    assert math.isfinite(source.log_step)
+    return interpolation_matrix((harmonic - source.log_low) / source.log_step, source.rows).float()

@@ -20,7 +20,7 @@ from audio_gen.models.vae import VAE
 from audio_gen.training.task import Phase, Preview
 from audio_gen.training.tasks.mels import MelData, MelTask
 from audio_gen.training.tasks.outliers import drop_outliers
-from audio_gen.training.tasks.start import load_same
+from audio_gen.training.tasks.start import load_some
 
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
 
@@ -105,8 +105,8 @@ class VAETask(MelTask):
         self.vae.initialise(mel, pitch)
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
-        """Take the weights of another VAE of the same shape, without components in which latents are far out."""
-        load_same(self.vae, bundle, run)
+        """Take the weights of another VAE of the same size, without components in which latents are far out."""
+        load_some(self.vae, bundle, run, kind="vae", args=self.args, classes=self.mels.classes)
         return drop_outliers(self.vae, bundle, self.mels, run)
 
     def phases(self) -> list[Phase]:

@@ -1,0 +1,54 @@
+"""Standard input, output and error of a command, which may be closed, a pipe without a reader or a lost terminal."""
+
+import errno
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+
+def prepare_streams() -> None:
+    """Make the standard streams fit to print on, whatever this process was started with.
+
+    What is closed becomes the null device, since a file that is opened later would take its number and get the output.
+    Names that the encoding of a stream lacks are printed escaped. A terminal that is closed meanwhile ends no training.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:  # as Python leaves it where it was closed
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False, encoding="utf-8"))  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if os.name == "posix" and stream.isatty():
+            raw = _Terminal(stream.fileno(), "w", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=True))
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Send what is still to be printed nowhere, since a stream cannot take it; Python would complain when it exits."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(null, stream.fileno())
+            with suppress(OSError):
+                stream.flush()
+
+
+class _Terminal(io.FileIO):
+    """A terminal that is closed takes what is printed, and shows it to nobody."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as e:
+            if e.errno != errno.EIO:
+                raise
+            return len(data)
