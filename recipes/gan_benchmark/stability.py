@@ -23,7 +23,7 @@ from typing import Any
 
 from figures import cell, markdown
 
-from audio_gen.data.labels import CSV_NAMES, NSYNTH_NAME
+from audio_gen.data.label_files import LABEL_FILES
 from audio_gen.data.scan import scan_folder
 from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import read_metrics
@@ -51,7 +51,7 @@ def linked(folder: Path, count: int, place: Path) -> Path:
     """A folder with links to some of the sounds, and to all labels."""
     sounds = {found.name: found.path for found in scan_folder(folder).found if not (found.problem or found.link_to)}
     chosen = {name: sounds[name] for name in subset(list(sounds), count)}
-    labels = (*CSV_NAMES, NSYNTH_NAME)
+    labels = LABEL_FILES
     chosen |= {name: folder / name for name in labels if (folder / name).is_file()}
     shutil.rmtree(place, ignore_errors=True)
     for name, path in chosen.items():

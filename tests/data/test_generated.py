@@ -14,6 +14,7 @@ from audio_gen.data import index
 from audio_gen.data.cache import build_cache
 from audio_gen.data.generated import is_marked
 from audio_gen.data.index import inspect_folder
+from audio_gen.data.measure import Measurement
 from audio_gen.data.scan import scan_folder
 from tests import sounds
 from tests.sounds import RATE
@@ -88,7 +89,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are decoded."""
     names: list[str] = []
     real = index.measure
-    monkeypatch.setattr(index, "measure", lambda path: names.append(path.name) or real(path))  # type: ignore[func-returns-value]
+
+    def measure(path: Path, pulse: index.Pulse) -> Measurement:
+        names.append(path.name)
+        return real(path, pulse)
+
+    monkeypatch.setattr(index, "measure", measure)
     return names
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audio_gen.errors import ConfigError, DataError
-from audio_gen.evaluation.embeddings import NAMES, load_embedding
+from audio_gen.evaluation.embeddings import NAMES, external, load_embedding
 from audio_gen.evaluation.embeddings.base import BATCH_WINDOWS, digest_of, mean_over_windows
 from audio_gen.evaluation.embeddings.external import Vggish, _vggish
 from tests.sounds import noise, sine
@@ -74,7 +74,7 @@ def test_vggish_takes_weights_by_order(monkeypatch: pytest.MonkeyPatch, tmp_path
     path = tmp_path / "weights.pth"
     names = ["features.%d.weight", "features.%d.bias"]
     weights = {names[i % 2] % (i // 2): w for i, w in enumerate(network.state_dict().values())}
-    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: weights)
+    monkeypatch.setattr(external, "load_plain", lambda path: weights)
     embed = Vggish(path)
     wavs = [torch.from_numpy(sine(440, 1.0, 16000)), torch.from_numpy(noise(0.1, 16000))]
     made = embed(wavs)

@@ -162,7 +162,7 @@ def test_another_folder_is_refused_and_a_changed_one_is_told(notes: Path, tmp_pa
     write(folder / "new.wav", pluck(333.0))
     events: list[dict] = []
     train(folder, tmp_path / "run", steps=2, on_event=events.append)
-    assert any("has changed" in event["text"] for event in events if event["kind"] == "note")
+    assert any("changed" in event["text"] and "new.wav" in event["text"] for event in events if event["kind"] == "note")
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
     with pytest.raises(ConfigError, match="was started on"):
         train(notes, tmp_path / "run", steps=3)

@@ -1,6 +1,5 @@
 """Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
 
-import json
 import shlex
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN
 from audio_gen.data.store import INDEX_NAME, Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
-from audio_gen.files import write_json
+from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.occasions import Event
@@ -165,4 +164,14 @@ def move_aside(run: Path) -> Path:
 
 def _started_on(run: Path) -> dict[str, str] | None:
     path = run / SOURCE_NAME
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.exists():
+        return None
+    try:
+        then = read_json(path)
+        if not isinstance(then, dict) or not all(isinstance(then.get(key), str) for key in ("source", "sounds")):
+            raise MalformedError("it lacks source or sounds")
+    except (OSError, MalformedError) as e:
+        raise DataError(
+            f"{one_line(path)}: is damaged ({e}); delete it, and the run goes on with the folder that you give"
+        ) from e
+    return then
