@@ -13,7 +13,7 @@ from audio_gen.audio.file_view import Part, patched
 from audio_gen.audio.foreign import what_it_is
 from audio_gen.audio.sound_end import End, Samples, duration, find_end
 from audio_gen.errors import AudioFileError
-from audio_gen.text import one_line
+from audio_gen.text import one_line, visible
 
 FORMATS = "WAV, W64, AIFF, CAF, AU, FLAC, Ogg (Vorbis or Opus) or MP3"  # what is opened; all else is refused by name
 HEAD_BYTES = 1 << 12
@@ -80,7 +80,7 @@ def look(path: Path) -> Container:
         try:
             found = how(f, start + skipped, about.st_size)
         except _RefusedError as e:
-            raise AudioFileError(f"{one_line(path)}: {e}") from None
+            raise AudioFileError(f"{one_line(path)}: {visible(str(e))}") from None
         except struct.error:
             found = Container()  # ends within its header: libsndfile says so
     if not skipped:

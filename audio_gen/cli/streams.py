@@ -13,6 +13,7 @@ def prepare_streams() -> None:
 
     What is closed becomes the null device, since a file that is opened later would take its number and get the output.
     Names that the encoding of a stream lacks are printed escaped. A terminal that is closed meanwhile ends no training.
+    What a library prints on standard output goes to standard error, since only our own lines and JSON belong there.
     """
     for number in range(3):
         try:
@@ -22,12 +23,15 @@ def prepare_streams() -> None:
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:  # as Python leaves it where it was closed
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False, encoding="utf-8"))  # noqa: SIM115
-    for name in ("stdout", "stderr"):
+    # Decoders written in C print on the number 1. What we print gets another number, and they get standard error.
+    output = os.dup(1)
+    os.dup2(2, 1)
+    for name, number in (("stdout", output), ("stderr", 2)):
         stream = getattr(sys, name)
-        if os.name == "posix" and stream.isatty():
-            raw = _Terminal(stream.fileno(), "w", closefd=False)
-            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=True))
-        getattr(sys, name).reconfigure(errors="backslashreplace")
+        raw = (_Terminal if os.isatty(number) else io.FileIO)(number, "w", closefd=False)
+        stream = io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=stream.line_buffering)
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
 
 
 def drop_output() -> None:

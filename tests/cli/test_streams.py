@@ -79,3 +79,12 @@ def test_a_terminal_that_is_closed_ends_nothing(tmp_path: Path) -> None:
     os.close(ours)
     process.communicate(b"\n", timeout=60)
     assert process.returncode == 0 and (tmp_path / "end").exists()
+
+
+def test_what_a_library_prints_goes_to_standard_error() -> None:
+    script = (
+        "import os; from audio_gen.cli.streams import prepare_streams; prepare_streams();"
+        "os.write(1, b'from C'); os.system('echo from a child'); print('ours')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    assert done.stdout == b"ours\n" and b"from C" in done.stderr and b"from a child" in done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audio_gen.audio.io import read_wav
+from audio_gen.cli.streams import prepare_streams
 from audio_gen.data.measure import measure
 from audio_gen.data.report import judge
 from audio_gen.errors import AudioFileError
@@ -51,6 +52,7 @@ def _try_one(path: Path) -> bool:
 
 
 def _main(container: str, subtype: str) -> None:
+    prepare_streams()  # as each command does: a decoder of ALAC prints on standard output
     data, read, names = sound(container, subtype), 0, f"x.{suffix(container)}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / names
