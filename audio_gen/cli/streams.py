@@ -28,10 +28,11 @@ def prepare_streams() -> None:
     os.dup2(2, 1)
     for name, number in (("stdout", output), ("stderr", 2)):
         stream = getattr(sys, name)
-        raw = (_Terminal if os.isatty(number) else io.FileIO)(number, "w", closefd=False)
-        stream = io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=stream.line_buffering)
-        stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, stream)
+        shown = os.isatty(number)
+        raw = (_Terminal if shown else io.FileIO)(number, "w", closefd=False)
+        lines = shown or name == "stderr"
+        wrapped = io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=lines)
+        setattr(sys, name, wrapped)
 
 
 def drop_output() -> None:
