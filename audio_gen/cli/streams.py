@@ -30,7 +30,7 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         shown = os.isatty(number)
         raw = (_Terminal if shown else io.FileIO)(number, "w", closefd=False)
-        lines = shown or name == "stderr"
+        lines = shown or name == "stderr" or stream.write_through
         wrapped = io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=lines)
         setattr(sys, name, wrapped)
 
