@@ -41,7 +41,7 @@ build = lambda _: build_cache(folder, out, sample_rate=44100, workers=1)
 told = {"inspect": sec(lambda _: inspect_folder(folder, workers=1)), "first cache": sec(build)}
 told |= {"unchanged cache": sec(build, 3), "open": sec(lambda _: Cache.open(out), 20)}
 clips = ClipDataset(Cache.open(out), split="train", segment_samples=88200, seed=0)
-epoch = len(clips) // 32
+epoch = -(-len(clips) // 32)
 told |= {"batch, first epoch": sec(lambda i: clips.batch(i, 32), epoch)}
 told |= {"batch, later": sec(lambda i: clips.batch(epoch + i, 32), epoch)}
 print(json.dumps(told))
@@ -64,7 +64,7 @@ def measured(code: Path, folder: Path) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-c", CHILD, str(folder), str(Path(place) / "cache")]
-        done = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=environment, cwd=place, stdout=subprocess.PIPE, text=True, check=True)
     told: dict[str, float] = json.loads(done.stdout)
     return told
 
