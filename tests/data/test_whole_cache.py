@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,27 @@ def test_what_someone_else_put_there_is_left_alone(built: tuple[Path, Path], tmp
     with pytest.raises(OutputError, match=r"index\.json: is no cache's"):
         build_cache(built[0], tmp_path / "site", sample_rate=RATE)
     assert (tmp_path / "site" / "index.json").read_text() == '{"pages": []}'
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_no_part_that_is_a_pipe_is_waited_for(built: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(built[1], tmp_path / "cache")
+    parts = [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".npy", ".json", ".int16")]
+    assert len(parts) > 10
+    for path in parts:
+        whole = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(lambda: everything(Cache.open(tmp_path / "cache")))
+            waits = not wait([reading], timeout=20).done
+            if waits:
+                path.write_bytes(b"")  # lets it go
+            assert not waits, path.name
+            assert (reading.exception() is None) == (path.name in ("stamp.json", "files.json", "dataset_report.json"))
+            assert isinstance(reading.exception(), DataError | None)
+        path.unlink()
+        path.write_bytes(whole)
 
 
 def test_a_stranger_s_table_is_checked(built: tuple[Path, Path], tmp_path: Path) -> None:
