@@ -11,6 +11,7 @@ from torch import Tensor
 
 from audio_gen.audio.mel import MelSpec
 from audio_gen.files import write_atomic
+from audio_gen.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def _narrowed(mel: Tensor) -> Tensor:
 
 def _plain(title: str) -> str:
     """A title in which nothing is read as a formula, on one short line."""
-    line = " ".join(title.split()).replace("$", r"\$")
+    line = visible(" ".join(title.split())).replace("$", r"\$")
     return line if len(line) <= TITLE_CHARACTERS else f"{line[: TITLE_CHARACTERS - 1]}…"
 
 

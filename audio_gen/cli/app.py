@@ -131,6 +131,10 @@ def run(args: list[str]) -> int:
         141 when the reader of a pipe has gone.
     """
     try:
+        os.getcwd()
+    except FileNotFoundError:  # nothing can be found in it, and libraries die of it in ways of their own
+        return _fail("the folder that this command is in was deleted; change to another one")
+    try:
         with build().make_context("audio-gen", list(args) or ["--help"]) as context:
             context.command.invoke(context)
         sys.stdout.flush()

@@ -1,6 +1,6 @@
 """Which command writes which files of a folder: two at once do not mix, and one that was killed can go on."""
 
-import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,26 +31,49 @@ def claimed(out: Path, names: Sequence[str], *, command: str, bundle: str, force
         OutputError: Another command writes one of them, or there is one already and `force` is off.
     """
     check_out(out, [])
-    own = out / CLAIM.format(os.getpid())
+    own = out / CLAIM.format(secrets.token_hex(8))
     with ExitStack() as held:
-        ours: set[str] = set()
-        for path in sorted(out.glob(CLAIM.format("*"))):
-            theirs = _read(path)
-            if _is_live(path):
-                if both := sorted(theirs["files"] & set(names)):
-                    raise OutputError(
-                        f"--out {one_line(out)}: another command writes {one_line(both[0])} there at this moment; "
-                        "choose another folder or wait"
-                    )
-            elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
-                ours |= theirs["files"]
-                held.callback(path.unlink, missing_ok=True)
-        check_out(out, [name for name in names if name not in ours], force=force)
+        # Held before the others are looked at: of two that come at once, one at least sees the other.
         write_json(own, {"command": command, "bundle": bundle, "files": list(names)})
         with exclusive(own, wait=False):
-            yield
-        held.close()
-        own.unlink(missing_ok=True)
+            done: dict[Path, set[str]] = {}
+            try:
+                done = _outlived(out, own, names, command=command, bundle=bundle)
+                ours = {name for files in done.values() for name in files}
+                check_out(out, [name for name in names if name not in ours], force=force)
+            except BaseException:
+                held.callback(own.unlink, missing_ok=True)
+                raise
+            try:
+                yield
+            except BaseException:
+                if not any((out / name).exists() for name in names):  # nothing to go on from
+                    held.callback(own.unlink, missing_ok=True)
+                raise
+        for path in (own, *done):
+            held.callback(path.unlink, missing_ok=True)
+
+
+def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundle: str) -> dict[Path, set[str]]:
+    """The claims that the same command left when it was killed, with their files.
+
+    Raises:
+        OutputError: Another command writes one of the names.
+    """
+    found = {}
+    for path in sorted(out.glob(CLAIM.format("*"))):
+        theirs = _read(path)
+        if path == own:
+            continue
+        if _is_live(path):
+            if both := sorted(theirs["files"] & set(names)):
+                raise OutputError(
+                    f"--out {one_line(out)}: another command writes {one_line(both[0])} there at this moment; "
+                    "choose another folder or wait"
+                )
+        elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
+            found[path] = theirs["files"]
+    return found
 
 
 def _read(path: Path) -> dict[str, set[str]]:

@@ -32,13 +32,16 @@ def encode_command(
     `interpolate --from NAME.encoded.wav` go on at once. --class and --pitch are for files whose name, folder and sound
     do not tell.
     """
-    from audio_gen.cli.clips import output_stems, sound_files, with_sidecars
-    from audio_gen.cli.common import check_out, open_run
+    from audio_gen.cli.claims import claimed
+    from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
+    from audio_gen.cli.common import open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
 
     files = sound_files(files)
     stems = output_stems(files)
     pipeline = open_run(run, vocoder=vocoder, device=device)
-    check_out(out, with_sidecars(f"{stem}.{KIND}" for stem in stems), force=force)
-    encoded = encode_all(pipeline, files, class_name, pitch, steps)
-    tell_scores(pipeline, write_encoded(pipeline, encoded, stems, out, [KIND]), json_output=json_output)
+    names = with_sidecars(f"{stem}.{KIND}" for stem in stems)
+    with claimed(out, names, command=command_line(), bundle=pipeline.digest, force=force):
+        encoded = encode_all(pipeline, files, class_name, pitch, steps)
+        rows = write_encoded(pipeline, encoded, stems, out, [KIND])
+    tell_scores(pipeline, rows, json_output=json_output)

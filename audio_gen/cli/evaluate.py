@@ -1,5 +1,6 @@
 """`audio-gen evaluate`: how near made clips are to real ones, how varied, how new, and whether anything is broken."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,30 +48,33 @@ def evaluate_command(
     json_output: JsonOption = False,
 ) -> None:
     """Compare made clips with real ones, and say in plain words what the figures mean."""
-    from audio_gen.cli.common import check_out, emit_json
+    from audio_gen.cli.claims import claimed
+    from audio_gen.cli.clips import command_line
+    from audio_gen.cli.common import emit_json
     from audio_gen.cli.judging import SAMPLES_NAME, gather, is_run, judged, samples_folder
 
     _check(real, generated, run, pitch, save_reference, force)
     sampled = generated is None or is_run(generated)
     run = generated if generated is not None and is_run(generated) else run
     job = _prepare(run, embedding, embedding_path, vocoder, device)
-    if out is not None:
-        check_out(out, [RESULT_NAME, REPORT_NAME, SAMPLES_NAME] if sampled else [RESULT_NAME, REPORT_NAME], force=force)
-    real_set = job.real(real, labels)
-    if save_reference is not None:
-        _save_reference(save_reference, real_set, job)
-    if run is None and generated is None:
-        if json_output:
-            emit_json({"reference": str(save_reference), "embedding": embedding, "n": len(real_set)})
-        return
-    with samples_folder(out) as folder:
-        if sampled:
-            job.sample(folder, count, seed)
-        assert sampled or generated is not None
-        sets = gather(job, real_set, folder if sampled else generated, seed)  # type: ignore[arg-type]
-        result = judged(job, sets, pitch, seed, run)
-        if out is not None:
-            _write(job, sets, result, out)
+    names = [RESULT_NAME, REPORT_NAME, *([SAMPLES_NAME] if sampled else [])]
+    digest = job.pipeline.digest if job.pipeline else ""
+    with claimed(out, names, command=command_line(), bundle=digest, force=force) if out else nullcontext():
+        real_set = job.real(real, labels)
+        if save_reference is not None:
+            _save_reference(save_reference, real_set, job)
+        if run is None and generated is None:
+            if json_output:
+                emit_json({"reference": str(save_reference), "embedding": embedding, "n": len(real_set)})
+            return
+        with samples_folder(out) as folder:
+            if sampled:
+                job.sample(folder, count, seed)
+            assert sampled or generated is not None
+            sets = gather(job, real_set, folder if sampled else generated, seed)  # type: ignore[arg-type]
+            result = judged(job, sets, pitch, seed, run)
+            if out is not None:
+                _write(job, sets, result, out)
     if json_output:
         emit_json(result)
         return

@@ -62,8 +62,9 @@ def interpolate_command(
     class that of --class. A clip that the same model made is taken as its JSON has it. Without --pitch the pitch moves
     too; with --layers all but these layers, and class and pitch, stay those of --from.
     """
-    from audio_gen.cli.clips import step_stems, with_sidecars, write_morph, write_steps
-    from audio_gen.cli.common import check_out, emit_json, open_run, progress, say
+    from audio_gen.cli.claims import claimed
+    from audio_gen.cli.clips import command_line, step_stems, with_sidecars, write_morph, write_steps
+    from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.errors import ConfigError
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.interpolate import parse_duration
@@ -85,12 +86,14 @@ def interpolate_command(
     if moved is not None:
         pair = pair[0], mix_layers(*pair, moved, pipeline.layers)
     stems = [*(step_stems(steps) if steps else ()), *(["morph"] if duration_sec else ())]
-    check_out(out, with_sidecars(stems), force=force)
-    for note in notes:
-        say(note, json_output=True)
     names = _name(start), _name(end)
     paths: list[Path] = []
-    with progress("Interpolating", steps + (duration_sec is not None), "clips") as advance:
+    with (
+        claimed(out, with_sidecars(stems), command=command_line(), bundle=pipeline.digest, force=force),
+        progress("Interpolating", steps + (duration_sec is not None), "clips") as advance,
+    ):
+        for note in notes:
+            say(note, json_output=True)
         if steps:
             paths += write_steps(pipeline, pair, names, out, steps, advance, attack_sec, how)
         if duration_sec is not None:

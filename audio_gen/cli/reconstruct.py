@@ -27,15 +27,18 @@ def reconstruct_command(
 
     --class and --pitch are for files whose name, folder and sound do not tell.
     """
-    from audio_gen.cli.clips import output_stems, sound_files, with_sidecars
-    from audio_gen.cli.common import check_out, open_run
+    from audio_gen.cli.claims import claimed
+    from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
+    from audio_gen.cli.common import open_run
     from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
 
     kinds = ("recon", "copy") if copy_synthesis else ("recon",)
     files = sound_files(files)
     stems = output_stems(files)
     pipeline = open_run(run, vocoder=vocoder, device=device)
-    check_out(out, with_sidecars(f"{stem}.{kind}" for stem in stems for kind in kinds), force=force)
-    # All files are read before any is written, so that a wrong name costs no half-done work.
-    encoded = encode_all(pipeline, files, class_name, pitch)
-    tell_scores(pipeline, write_encoded(pipeline, encoded, stems, out, kinds), json_output=json_output)
+    names = with_sidecars(f"{stem}.{kind}" for stem in stems for kind in kinds)
+    with claimed(out, names, command=command_line(), bundle=pipeline.digest, force=force):
+        # All files are read before any is written, so that a wrong name costs no half-done work.
+        encoded = encode_all(pipeline, files, class_name, pitch)
+        rows = write_encoded(pipeline, encoded, stems, out, kinds)
+    tell_scores(pipeline, rows, json_output=json_output)

@@ -35,8 +35,9 @@ def vocode_command(
     from audio_gen import __version__
     from audio_gen.audio.io import write_wav_blocks
     from audio_gen.audio.mel import MelSpec
+    from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
-    from audio_gen.cli.common import check_out, emit_json, progress, say
+    from audio_gen.cli.common import emit_json, progress, say
     from audio_gen.device import resolve_device
     from audio_gen.files import write_json
     from audio_gen.generation.vocoders import check_mel, load_vocoder
@@ -47,12 +48,14 @@ def vocode_command(
     files = sound_files(files)
     stems = [f"{stem}.vocoded" for stem in output_stems(files)]
     names = [f"{stem}.wav" for stem in stems]
-    check_out(out, with_sidecars(stems), force=force)
     rates: dict[int, int] = {}  # files by their own rate, where it is another
     for file in files:
         if _is_mel(file):
             check_mel(_MelFile(file, place), speak.spec, one_line(file))  # a wrong one is told before anything is made
-    with progress("Vocoding", len(files), "files") as advance:
+    with (
+        claimed(out, with_sidecars(stems), command=command_line(), bundle=speak.name, force=force),
+        progress("Vocoding", len(files), "files") as advance,
+    ):
         for name, file in zip(names, files, strict=True):
             log_mel = _MelFile(file, place) if _is_mel(file) else _MelOfSound(file, speak.spec, place)
             write_wav_blocks(

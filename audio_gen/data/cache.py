@@ -10,7 +10,7 @@ from typing import Any
 
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
-from audio_gen.data.measure import RULES, Measurement
+from audio_gen.data.measure import RULES, measurement_from
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.plan import CacheOptions, plan_clips
@@ -141,7 +141,7 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
     """What earlier inspections found by the rules of today, by path."""
     return {
         f["path"]: FileReport(
-            f["path"], Path(), "use", [], f["size"], f["mtime_ns"], Measurement(**f["measurement"]),
+            f["path"], Path(), "use", [], f["size"], f["mtime_ns"], measurement_from(f["measurement"]),
             inode=f.get("inode", 0), ctime_ns=f.get("ctime_ns", 0), bytes_hash=f.get("bytes_hash", ""),
         )
         for f in (old.known["files"] if old else ())

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from audio_gen.audio.channels import ChannelLevels, Mix
 from audio_gen.audio.io import BLOCK_FRAMES, downmix, finite, open_sound, read_blocks
+from audio_gen.files import MalformedError
 
 STRETCH = 256  # frames; the resolution at which onsets and ends are found (6 ms at 44.1 kHz)
 DC_STRETCHES = 8  # means over 46 ms at 44.1 kHz: several periods of all but the lowest bass
@@ -74,6 +76,33 @@ class Measurement:
     def duration_sec(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate
+
+
+SIGNED, MOST, MOST_CHANNELS = {"dc", "loss_db"}, 1 << 62, 1 << 16
+KINDS: dict[str, Any] = {
+    name: kind | int if kind is float else kind for name, kind in Measurement.__annotations__.items()
+}
+
+
+def measurement_from(values: dict[str, Any]) -> Measurement:
+    """A measurement from a file, whoever wrote it.
+
+    Args:
+        values: What `asdict` gave.
+
+    Raises:
+        MalformedError: It is none that a file can have.
+        TypeError: It has other fields.
+    """
+    found = Measurement(**values)
+    for name, kind in KINDS.items():
+        value = getattr(found, name)
+        fits = isinstance(value, kind) and (type(value) is not bool or kind is bool)
+        if not fits or (isinstance(value, int | float) and not (0 <= value <= MOST or name in SIGNED)):
+            raise MalformedError(name)
+    if not found.sample_rate or found.channels > MOST_CHANNELS or (found.channel or 0) >= max(found.channels, 1):
+        raise MalformedError("sample_rate or channels")
+    return found
 
 
 def measure(path: Path, pulse: Pulse | None = None) -> Measurement:

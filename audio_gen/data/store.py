@@ -126,18 +126,21 @@ class Cache:
             if self._index["version"] == VERSION and digest(data) != self._index["digests"][FILES_NAME]:
                 raise MalformedError("it is not what was written")
             known = parse_json(data)
-            if not isinstance(known["files"], list) or not isinstance(known["auto_pitches"], dict):
+            pitches = known["auto_pitches"].values()
+            if not isinstance(known["files"], list) or not all(isinstance(one, int | float | None) for one in pitches):
                 raise MalformedError("it holds other things than it should")
             return known
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise _damaged(folder / FILES_NAME, self.path, e) from e
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """What became of each file of the folder: {"files": [..], "summary": {..}}."""
         try:
-            return read_json(self.path / REPORT_NAME, LARGEST_LIST)
-        except (OSError, ValueError) as e:
+            report = read_json(self.path / REPORT_NAME, LARGEST_LIST)
+            _check_report(report)
+            return report
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
             raise _damaged(self.path / REPORT_NAME, self.path, e) from e
 
     @property
@@ -315,3 +318,24 @@ def _fix(cache: Path) -> str:
 def _make(path: Path) -> str:
     """The command that makes a cache of that path."""
     return f"`{command('preprocess', 'FOLDER', '--out', path)}`"
+
+
+def _check_report(report: Any) -> None:
+    """Refuse a report without what is shown of it: it has no checksum, and may be a stranger's.
+
+    Raises:
+        MalformedError: It holds other things.
+        KeyError: It lacks something.
+        TypeError: It is no table.
+    """
+    summary, notes = report["summary"], report["summary"].get("notes", [])
+    counts = [summary[key] for key in ("files", "use", "repair", "leave_out", "clips", "duration_sec")]
+    counts += [summary.get(key, 0) for key in ("train_clips", "val_clips")]
+    if not all(type(count) in (int, float) and count >= 0 for count in counts):
+        raise MalformedError("its counts are none")
+    for file in report["files"]:
+        texts = [file["path"], *file["reasons"]]
+        if file["action"] not in ("use", "repair", "leave_out") or not all(isinstance(one, str) for one in texts):
+            raise MalformedError("its list of files is none")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise MalformedError("its notes are none")

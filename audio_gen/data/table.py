@@ -317,9 +317,9 @@ def _sums_of(columns: dict[str, np.ndarray]) -> np.ndarray:
 
 def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
     """An array on disk (N,) of a kind that is known, and never what another header asks for."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise MalformedError(f"{path.name} is no file")
     with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise MalformedError(f"{path.name} is no file")
         try:
             version = np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), False, None)

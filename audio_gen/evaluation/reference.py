@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 
 from audio_gen import __version__
 from audio_gen.audio.mel import MelSpec
@@ -49,7 +49,8 @@ def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: 
     }  # fmt: skip
     tensors = {"vectors": real.vectors.half().contiguous()}
     tensors |= {f"signal.{key}": torch.from_numpy(values).float() for key, values in real.signal.items()}
-    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=meta))
+    data = safetensors_bytes(tensors, meta)  # writing a file, the library raises an error of its own on a full disk
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def is_reference(path: Path) -> bool:

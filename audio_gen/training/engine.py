@@ -13,20 +13,24 @@ from torch import Tensor, nn
 from audio_gen.checkpoint import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.names import composed
 from audio_gen.data.prefetch import Prefetcher
 from audio_gen.distributed import World
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
+from audio_gen.text import shortened
 from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
 from audio_gen.training.occasions import Event, Occasions
 from audio_gen.training.recovery import MAX_ROLLBACKS
 from audio_gen.training.schedule import Budget
+from audio_gen.training.states import is_state
 from audio_gen.training.stop import stop_signals
 from audio_gen.training.stopwatch import Stopwatch, counted
 from audio_gen.training.task import Task
 from audio_gen.training.updates import Updater
 
 ELSEWHERE = "a signal to another process"
+MOST_TOLD = 6  # differences, in a message
 MODEL = "model."  # where a task's modules have the one that is exported
 
 
@@ -215,25 +219,31 @@ class Engine:
             self._note(f"passed over: {line}")
         if state is None:
             return
-        different = [k for k, v in self.fingerprint.items() if state["fingerprint"].get(k) != v]
+        then = state.get("fingerprint")
+        if not isinstance(then, dict) or not is_state(state, self.updater.optimisers):
+            raise self._foreign()
+        different = [k for k, v in self.fingerprint.items() if _spelled(then.get(k)) != _spelled(v)]
         if different:
-            told = ", ".join(_differences(k, state["fingerprint"].get(k), self.fingerprint[k]) for k in different)
+            told = ", ".join(_differences(k, then.get(k), self.fingerprint[k]) for k in different)
             raise CheckpointError(
                 f"{self.run}: cannot go on ({told}); train into a new folder, with --init {shlex.quote(str(self.run))} "
                 "to keep its weights, or add --force to start anew"
             )
         try:
             self._load(state)
-        except (KeyError, ValueError, RuntimeError) as e:
-            raise CheckpointError(
-                f"{self.run}: was made by another version, whose state this one cannot take over; train into a new "
-                f"folder with --init {self.run}, if it has a bundle, or add --force"
-            ) from e
+        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as e:
+            raise self._foreign() from e
         self.budget = self.occasions.budget = Budget.of(self.settings, state["elapsed_sec"])
         if self.step:
             self._tell({"kind": "resume", "step": self.step})
         if self.occasions.reduced and self.budget.progress(self.step) < 1:
             self._note("the run had finished and kept its weights alone, so the optimisers start anew")
+
+    def _foreign(self) -> CheckpointError:
+        return CheckpointError(
+            f"{self.run}: was made by another version, whose state this one cannot take over; train into a new "
+            f"folder with --init {shlex.quote(str(self.run))}, if it has a bundle, or add --force"
+        )
 
     def _load(self, state: dict[str, Any]) -> None:
         """Take over networks, optimisers and what was best; the time that has passed has passed."""
@@ -255,9 +265,15 @@ class Engine:
         return {**state, "ema": average, "modules": restored(state["modules"]) | own}
 
 
+def _spelled(value: Any) -> Any:
+    """A value of a fingerprint with names as they are spelled now: earlier versions kept them as macOS stores them."""
+    return [composed(part) if isinstance(part, str) else part for part in value] if isinstance(value, list) else value
+
+
 def _differences(name: str, then: Any, now: Any) -> str:
     """What differs between two values of a fingerprint: of two tables their entries, each named."""
     if not (isinstance(then, dict) and isinstance(now, dict)):
-        return f"{name} {then} then, {now} now"
+        return f"{name} {shortened(then)} then, {shortened(now)} now"
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    return ", ".join(f"{key} {then.get(key)} then, {now.get(key)} now" for key in keys)
+    told = [f"{key} {shortened(then.get(key))} then, {shortened(now.get(key))} now" for key in keys[:MOST_TOLD]]
+    return ", ".join(told) + (", .." if keys[MOST_TOLD:] else "")

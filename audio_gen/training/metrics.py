@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from audio_gen.errors import DataError
+from audio_gen.errors import DataError, OutputError
 from audio_gen.files import MalformedError, parse_json, read_regular, write_text
 from audio_gen.text import one_line
+from audio_gen.training.events import EventFile, append
 
 METRICS_NAME = "metrics.jsonl"
 LARGEST_BYTES, MOST_STEPS, LARGEST_FIGURE = 1 << 31, 1 << 53, 1e39
@@ -50,21 +51,21 @@ class MetricsLog:
 
     def __init__(self, run: Path, step: int) -> None:
         """Go on after `step`."""
-        from torch.utils.tensorboard import SummaryWriter
-
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         write_text(run / METRICS_NAME, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(run / METRICS_NAME, "ab", buffering=0)  # noqa: SIM115 (closed in close)
-        self._events = run / "tensorboard"
-        self._board = SummaryWriter(str(self._events), purge_step=step + 1)
+        try:
+            self._events = EventFile(run / "tensorboard", step + 1)
+        except OSError as e:
+            raise OutputError(
+                f"{one_line(run / 'tensorboard')}: cannot be written ({e.strerror or e}); free some space or move it"
+            ) from e
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Write finite values for a step."""
         finite = {key: float(f"{value:.6g}") for key, value in values.items() if math.isfinite(value)}
         self._append({"step": step, **finite})
-        with suppress(OSError):
-            for key, value in finite.items():
-                self._board.add_scalar(key, value, step)
+        self._events.write(step, finite)
 
     def write_text(self, step: int, key: str, value: Any) -> None:
         """Write what is no number, such as verdicts."""
@@ -74,17 +75,7 @@ class MetricsLog:
         """Write out and close both."""
         with suppress(OSError):
             self._file.close()
-        if self._events.is_dir():  # else its thread would end with a traceback
-            with suppress(OSError):
-                self._board.close()
+        self._events.close()
 
     def _append(self, line: dict[str, Any]) -> None:
-        """Write a line at once; what a full disk cut off of one does not spoil the next."""
-        data = (json.dumps(line) + "\n").encode()
-        with suppress(OSError):
-            whole, written = self._file.tell(), 0
-            try:
-                written = self._file.write(data)
-            finally:
-                if written != len(data):
-                    self._file.truncate(whole)
+        append(self._file, (json.dumps(line) + "\n").encode())

@@ -21,6 +21,11 @@ def test_a_png_comes_back_and_is_written(tmp_path: Path, spec: MelSpec | None) -
     assert spectrogram_png(columns[:1], spec=spec).startswith(PNG)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_title_with_escapes_draws_what_can_be_read() -> None:
+    assert spectrogram_png([("kick\x1b[31m\u202e", torch.randn(40, 30))]).startswith(PNG)
+
+
 @pytest.mark.parametrize("frequency_hz", [300.0, 1000.0, 5000.0])
 def test_ticks_are_where_a_sine_is(frequency_hz: float) -> None:
     wav = torch.sin(2 * torch.pi * frequency_hz * torch.arange(22050) / 22050)[None, None]

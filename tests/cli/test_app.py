@@ -187,6 +187,18 @@ def test_an_interrupt_is_one_line() -> None:
     assert (process.returncode, error) == (130, "interrupted\n")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays there")
+def test_a_folder_that_was_deleted_is_told(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for line in (["inspect", "."], ["status", str(tmp_path)]):
+        assert app.run(line) == 2
+        assert capsys.readouterr().err == (
+            "error: the folder that this command is in was deleted; change to another one\n"
+        )
+
+
 def test_check_out(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     assert common.check_out(out) == out and out.is_dir()

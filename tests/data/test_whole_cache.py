@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from audio_gen.data import pcm, table
 from audio_gen.data.cache import build_cache
-from audio_gen.data.checksums import BLOCK, digest_of_json
+from audio_gen.data.checksums import BLOCK, digest, digest_of_json
 from audio_gen.data.store import Cache, stamp_of
 from audio_gen.errors import DataError, OutputError
 from tests import sounds
@@ -235,6 +236,73 @@ def test_what_someone_else_put_there_is_left_alone(built: tuple[Path, Path], tmp
     with pytest.raises(OutputError, match=r"index\.json: is no cache's"):
         build_cache(built[0], tmp_path / "site", sample_rate=RATE)
     assert (tmp_path / "site" / "index.json").read_text() == '{"pages": []}'
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_no_part_that_is_a_pipe_is_waited_for(built: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(built[1], tmp_path / "cache")
+    parts = [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".npy", ".json", ".int16")]
+    assert len(parts) > 10
+    for path in parts:
+        whole = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(lambda: everything(Cache.open(tmp_path / "cache")))
+            waits = not wait([reading], timeout=20).done
+            if waits:
+                path.write_bytes(b"")  # lets it go
+            assert not waits, path.name
+            assert (reading.exception() is None) == (path.name in ("stamp.json", "files.json", "dataset_report.json"))
+            assert isinstance(reading.exception(), DataError | None)
+        path.unlink()
+        path.write_bytes(whole)
+
+
+REPORTS: list[Any] = [
+    5, [], {}, {"summary": 1}, {"summary": {}, "files": []}, {"summary": {"files": "x"}}, {"files": [1]},
+    {"files": [{"path": 1, "action": "use", "reasons": []}]}, {"files": [{"path": "a", "action": "x", "reasons": []}]},
+    {"files": [{"path": "a", "action": "use", "reasons": [{}]}]}, {"summary": {"notes": 3}}, {"summary": {"clips": -1}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", REPORTS)
+def test_a_stranger_s_report_is_checked(built: tuple[Path, Path], tmp_path: Path, wrong: Any) -> None:
+    shutil.copytree(built[1], tmp_path / "c")
+    path = tmp_path / "c" / "dataset_report.json"
+    whole = json.loads(path.read_text())
+    assert Cache.open(tmp_path / "c").report == whole
+    if wrong and isinstance(wrong, dict) and wrong != {"summary": {}, "files": []} and wrong != {"summary": 1}:
+        wrong = {**whole, **{k: {**whole[k], **v} if isinstance(v, dict) else v for k, v in wrong.items()}}
+    path.write_text(json.dumps(wrong))
+    with pytest.raises(DataError, match="dataset_report"):
+        _ = Cache.open(tmp_path / "c").report
+
+
+def test_a_stranger_s_files_are_measured_again(built: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, cache = built
+    right = everything(Cache.open(cache))
+    known = json.loads((cache / "clips" / "files.json").read_text())
+    fields = known["files"][0]["measurement"]
+    assert len(fields) > 15
+    for name, value in fields.items():
+        for wrong in ("x" if not isinstance(value, str) else 3, [1], 10**18 * 9 if name != "rules" else True, {}):
+            shutil.rmtree(tmp_path / "c", ignore_errors=True)
+            shutil.copytree(cache, tmp_path / "c")
+            files = [{**f, "measurement": {**f["measurement"], name: wrong}} for f in known["files"]]
+            data = json.dumps({**known, "files": files}).encode()
+            (tmp_path / "c" / "clips" / "files.json").write_bytes(data)
+            resign(tmp_path / "c" / "index.json", digests={"files.json": digest(data)})
+            again = build_cache(folder, tmp_path / "c", sample_rate=RATE)
+            assert [again.read(c).tobytes() for c in again.clips] == right[6], (name, wrong)
+
+
+def resign(path: Path, digests: dict[str, str]) -> None:
+    """Let an index be one that names these digests, as a stranger can."""
+    index = json.loads(path.read_text())
+    index["digests"] |= digests
+    del index["digest"]
+    path.write_text(json.dumps({**index, "digest": digest_of_json(index)}))
 
 
 def test_a_stranger_s_table_is_checked(built: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A run says what has changed in its sounds since it began, and which folder brought a class."""
 
+import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,10 @@ def begun(tmp_path: Path) -> Path:
     (run / "checkpoints" / "step-00000001.pt").write_bytes(b"")
     keep_clips(run, cache_of(tmp_path))
     return run
+
+
+def decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
 
 
 def cache_of(tmp_path: Path) -> Cache:
@@ -72,7 +78,7 @@ def test_what_has_changed(tmp_path: Path, begun: Path, change: Callable[[Path], 
 
 def test_runs_of_earlier_versions_and_damaged_records_go_on(tmp_path: Path, begun: Path) -> None:
     sounds.write(tmp_path / "in" / "new" / "a.wav", sounds.noise())
-    for record in (None, b"", b"[1, 2]\n", b"\xff[", b'["a"'):
+    for record in (None, b"", b"[1, 2]\n", b"\xff[", b'["a"', b'["a", "h", ["x"], 1]', b'["a", {}, "x", 1]', b"1"):
         (begun / CLIPS_NAME).unlink(missing_ok=True)
         if record:
             (begun / CLIPS_NAME).write_bytes(record)
@@ -86,6 +92,19 @@ def test_a_new_class_is_told_with_its_folder(tmp_path: Path, begun: Path) -> Non
         check_classes(begun, tmp_path / "in", cache_of(tmp_path))
     shutil.rmtree(begun / "checkpoints")
     check_classes(begun, tmp_path / "in", cache_of(tmp_path))  # nothing is trained yet
+
+
+def test_classes_are_the_same_however_their_accents_are_stored(tmp_path: Path, begun: Path) -> None:
+    """Earlier versions kept class names as the folders have them, which on macOS is decomposed."""
+    for name in ("kick", "bell"):
+        (tmp_path / "in" / name).rename(tmp_path / "in" / decomposed(f"{name}é"))
+    (begun / CLIPS_NAME).unlink()
+    keep_clips(begun, cache_of(tmp_path))
+    rows = [json.loads(line) for line in (begun / CLIPS_NAME).read_text().splitlines()]
+    rows = [[path, content, decomposed(name), pitch] for path, content, name, pitch in rows]
+    (begun / CLIPS_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    check_classes(begun, tmp_path / "in", cache_of(tmp_path))
+    assert changes(begun, cache_of(tmp_path)) is None
 
 
 def test_a_class_that_is_gone_is_told(tmp_path: Path, begun: Path) -> None:

@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,60 @@ def test_a_run_of_another_version_is_told_in_a_line(notes: Path, tmp_path: Path)
     with pytest.raises(CheckpointError, match=r"another version.* --init .*run") as told:
         train(notes, run, steps=2)
     assert "\n" not in str(told.value)
+
+
+HOSTILE: list[Callable[[dict[str, Any]], object]] = [
+    lambda state: state.pop("fingerprint"),
+    lambda state: state.update(fingerprint=[1]),
+    lambda state: state.update(step="1"),
+    lambda state: state.update(step=-1),
+    lambda state: state.update(step=10**30),
+    lambda state: state.update(elapsed_sec=float("inf")),
+    lambda state: state.update(elapsed_sec=None),
+    lambda state: state.update(guard={"skipped": 0}),
+    lambda state: state["guard"].update(recent={"g": ["x"]}),
+    lambda state: state.update(figures=[(1, 2)]),
+    lambda state: state.update(modules=[1]),
+    lambda state: state.update(optimisers=5),
+    lambda state: state["optimisers"].update(g=None),
+    lambda state: state["optimisers"]["g"].update(param_groups=3),
+    lambda state: state["optimisers"]["g"]["state"][0].update(exp_avg=torch.zeros(3, 1, 7)),
+    lambda state: state["optimisers"]["g"]["state"][0].update(step="x"),
+]
+
+
+def test_a_state_that_is_none_of_ours_is_refused_in_a_line(notes: Path, tmp_path: Path) -> None:
+    run = train(notes, tmp_path / "run", steps=1, overrides=["train.compact=false"])
+    path = next((run / "checkpoints").glob("step-00000001.pt"))
+    whole = path.read_bytes()
+    for spoil in HOSTILE:
+        path.write_bytes(whole)
+        state = load_checkpoint(path)
+        spoil(state)
+        save_checkpoint(path, state)
+        with pytest.raises(CheckpointError) as told:
+            train(notes, run, steps=2)
+        assert "\n" not in str(told.value) and len(str(told.value)) < 600
+    path.write_bytes(whole)
+    assert train(notes, run, steps=2)
+
+
+def test_names_of_classes_that_are_only_stored_otherwise_are_no_change(tmp_path: Path) -> None:
+    for name in ("Café", "Drum"):
+        write_notes(tmp_path / "in" / name, count=4)
+    run = train(tmp_path / "in", tmp_path / "run", steps=1, overrides=["train.compact=false"])
+    path = next((run / "checkpoints").glob("step-00000001.pt"))
+    state = load_checkpoint(path)
+    assert state["fingerprint"]["classes"] == ["Café", "Drum"]
+    state["fingerprint"]["classes"] = [unicodedata.normalize("NFD", "Café"), "Drum"]
+    save_checkpoint(path, state)
+    assert train(tmp_path / "in", run, steps=2)
+    state["fingerprint"]["classes"] = ["Drum", "Café", *map(str, range(10**5))]
+    for later in (run / "checkpoints").glob("*.pt"):
+        save_checkpoint(later, state)
+    with pytest.raises(CheckpointError, match=r"classes list of 100002 entries then, .*Café") as told:
+        train(tmp_path / "in", run, steps=3)
+    assert len(str(told.value)) < 600
 
 
 def test_other_settings_are_refused_by_name(notes: Path, tmp_path: Path) -> None:

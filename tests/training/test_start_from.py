@@ -1,6 +1,7 @@
 """Starting from a run of another version of the folder: what both have is kept, and what does not fit says how to."""
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.models.vae import VAE
 from audio_gen.training.tasks import train_run
-from audio_gen.training.tasks.start import load_some
+from audio_gen.training.tasks.start import _rows_by_name, load_some
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -55,6 +56,15 @@ def test_classes_are_matched_by_name(first: tuple[str, Path], tmp_path: Path, na
         assert torch.allclose(mine[key], torch.stack(wanted), atol=1e-6)
     linear = "linear.weight" if model == "gan" else "linear_out.weight"
     assert torch.allclose(mine[linear], theirs[linear], atol=1e-6)
+
+
+def test_classes_are_matched_however_they_are_spelled() -> None:
+    rows = torch.arange(5.0)[:, None]
+    known = [unicodedata.normalize("NFD", "Café"), "kick", "Tom", "tom"]
+    mean = float(rows[1:].mean())
+    wanted = {"Café": 1.0, "CAFÉ": 1.0, "Kick": 2.0, "kick": 2.0, "tom": 4.0, "TOM": mean, "new": mean}
+    found = _rows_by_name(rows, known, list(wanted))
+    assert found[:, 0].tolist() == [0.0, *wanted.values()]
 
 
 @pytest.mark.parametrize(("then", "now"), [(("bell", "drum"), ("bell",)), (("bell",), ("bell", "drum"))])

@@ -13,6 +13,7 @@ from audio_gen.bundle_folders import BUNDLE_NAME, CONFIG_NAME, LAST_NAME, OLD_BE
 from audio_gen.checkpoint import halved, load_bundle, load_checkpoint, save_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
+from audio_gen.text import one_line
 from audio_gen.training.engine import Engine
 from audio_gen.training.tasks.outliers import check_reach
 
@@ -97,10 +98,10 @@ def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: 
     digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
     write_text(
         folder / "README.md",
-        f"# {folder.resolve().parent.name}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
+        f"# {one_line(folder.resolve().parent.name)}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
         f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
         f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
-        f"- classes: {', '.join(bundle_config.get('classes') or []) or 'none'}\n\n"
+        f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n\n"
         f"    audio-gen {use}\n",
     )
 

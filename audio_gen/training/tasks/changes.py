@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from audio_gen.data.names import composed
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip
 from audio_gen.errors import CheckpointError
@@ -106,6 +107,17 @@ def _began_with(run: Path) -> dict[str, Known] | None:
     """What a run began with, by path; None for runs of earlier versions and damaged records."""
     try:
         rows = [parse_json(line) for line in read_regular(run / CLIPS_NAME, LARGEST_BYTES).splitlines()]
-        return {path: (content, class_name, pitch) for path, content, class_name, pitch in rows}
+        if not all(_is_row(*row) for row in rows):
+            return None
+        return {path: (content, name and composed(name), pitch) for path, content, name, pitch in rows}
     except (OSError, MalformedError, TypeError, ValueError):
         return None
+
+
+def _is_row(path: object, content: object, name: object, pitch: object) -> bool:
+    return (
+        isinstance(path, str)
+        and isinstance(content, str)
+        and isinstance(name, str | None)
+        and isinstance(pitch, int | float | None)
+    )

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from audio_gen.audio.mel import MelSpec
 from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.names import composed
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError
 from audio_gen.files import at_home
 from audio_gen.losses import adversarial
 from audio_gen.models.discriminators import LatentDiscriminator
 from audio_gen.models.latent_gan import LatentGAN
+from audio_gen.text import shortened
 from audio_gen.training.task import Phase
 from audio_gen.training.tasks.bank import LatentBank, start_mapping
 from audio_gen.training.tasks.gan_config import GANConfig
@@ -64,12 +66,14 @@ class LatentGANTask(MappedTask):
         spec.check_same(MelSpec.from_dict(vae.config["mel"]), "this run", f"the VAE {self.config.vae}")
         wanted = {
             "data.segment_sec in frames": (vae.config["args"]["frames"], self.mels.frames),
-            "classes": (list(vae.config.get("classes") or []), list(self.mels.classes)),
+            "classes": ([composed(name) for name in vae.config.get("classes") or []], list(self.mels.classes)),
             "pitch range": (vae.config.get("pitch_range"), self.mels.pitch_range and list(self.mels.pitch_range)),
         }
         for name, (theirs, mine) in wanted.items():
             if theirs != mine:
-                raise ConfigError(f"vae ({self.config.vae}): {name} {theirs} there, {mine} here; {HOW}")
+                raise ConfigError(
+                    f"vae ({self.config.vae}): {name} {shortened(theirs)} there, {shortened(mine)} here; {HOW}"
+                )
         theirs, mine = ("align" if preroll else "keep" for preroll in (vae.config.get("preroll"), self.mels.preroll))
         if theirs != mine:
             raise ConfigError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.checkpoint import Bundle
+from audio_gen.data.names import meant
 from audio_gen.errors import CheckpointError
 from audio_gen.models.pitch import HarmonicAxis, interpolation_matrix
 from audio_gen.text import one_line
@@ -58,9 +59,9 @@ def load_some(
 ) -> None:
     """Load a bundle's weights into a model of the same kind and size.
 
-    What follows from a folder's clips is left out. Classes are matched by name: a new one begins as the mean of those
-    that the bundle has, and where only one of both has classes the model begins as it was without them, or at their
-    mean. Of another range of pitches, the linear path is moved to this one.
+    What follows from a folder's clips is left out. Classes are matched by name, however it is spelled: a new one begins
+    as the mean of those that the bundle has, and where only one of both has classes the model begins as it was without
+    them, or at their mean. Of another range of pitches, the linear path is moved to this one.
 
     Args:
         model: What the weights are put into.
@@ -147,7 +148,9 @@ def _rows_by_name(rows: Tensor, known: Sequence[str], classes: Sequence[str]) ->
     """The embedding of `classes`, of that of the `known` ones (N + 1, D)."""
     new = rows[1:].mean(0) if len(rows) > 1 else rows[0]
     number = {name: i for i, name in enumerate(known, 1)}
-    return torch.stack([rows[0], *(rows[number[name]] if name in number else new for name in classes)])
+    alike = {name: [name] if name in number else meant(name, known) for name in classes}
+    found = {name: rows[number[others[0]]] if len(others) == 1 else new for name, others in alike.items()}
+    return torch.stack([rows[0], *(found[name] for name in classes)])
 
 
 def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -> None:
