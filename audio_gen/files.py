@@ -145,9 +145,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN is refused, since JSON has none."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write `value` as JSON, atomically; NaN is refused, since JSON has none.
+
+    Args:
+        path: Where it is wanted.
+        value: What is written.
+        indent: As people read it; with None it is written ten times faster, for what only programs read.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
     data = text.encode("utf-8", "backslashreplace")  # half a character, as in some file names: \\udcff, as JSON has it
     write_atomic(path, lambda p: p.write_bytes(data))
 
@@ -166,6 +172,7 @@ def user_cache(name: str) -> Path:
 LARGEST_BYTES = 1 << 26  # of a JSON that is read whole
 LARGEST_YAML_BYTES = 1 << 20  # YAML is read a thousand times slower
 LARGEST_NUMBER = 1 << 64
+SAFE_DIGITS = 19  # integers of fewer are within that
 
 
 class MalformedError(ValueError):
@@ -249,7 +256,7 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    return _checked(int(text))
+    return int(text) if len(text) < SAFE_DIGITS else _checked(int(text))
 
 
 def _checked(number: T) -> T:

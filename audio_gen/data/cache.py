@@ -215,12 +215,12 @@ def _publish(
     files = [
         {
             "path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": f.inode, "ctime_ns": f.ctime_ns,
-            "bytes_hash": f.bytes_hash, "measurement": asdict(f.measurement),
+            "bytes_hash": f.bytes_hash, "measurement": vars(f.measurement),
         }
         for f in report.files
         if f.measurement
     ]  # fmt: skip
-    write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches})
+    write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches}, indent=None)
     told = report.to_json()
     sides = [clip.split for clip in clips]
     told["summary"] |= {"train_clips": sides.count("train"), "val_clips": sides.count("val"), "notes": index["notes"]}

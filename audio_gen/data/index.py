@@ -4,7 +4,8 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -111,7 +112,7 @@ def long_in_threads(
         futures = deque(pool.submit(run, i, task) for i, task in enumerate(tasks))
         for done in range(len(tasks)):
             future = futures.popleft()
-            while not wait([future], TELL_SEC).done:
+            while not _ends(future, TELL_SEC):
                 if progress:
                     part = sum(share for number, share in list(shares.items()) if number >= done)
                     progress(stage, round(done + part, 2), len(tasks))
@@ -123,6 +124,13 @@ def long_in_threads(
     finally:
         stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ends(future: "Future[Result]", seconds: float) -> bool:
+    """Wait so long for a task, and say whether it has ended; half the cost of `concurrent.futures.wait`."""
+    with suppress(TimeoutError):
+        future.exception(seconds)
+    return future.done()
 
 
 class _StoppedError(Exception):

@@ -1,4 +1,4 @@
-"""Rows of label files: CSV as spreadsheets and data sets write it, and NSynth's JSON."""
+"""Rows of label files: CSV as spreadsheets and data sets write it, JSON Lines, and NSynth's JSON."""
 
 import codecs
 import csv
@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from audio_gen.errors import DataError
-from audio_gen.files import MalformedError, read_json, read_regular
+from audio_gen.files import MalformedError, parse_json, read_json, read_regular
 from audio_gen.text import one_line, shortened
 
-LABEL_FILES = ("metadata.csv", "labels.csv", "metadata.tsv", "labels.tsv", "examples.json")  # whatever the case
+LABEL_FILES = (  # whatever the case
+    "metadata.csv", "labels.csv", "metadata.tsv", "labels.tsv", "metadata.jsonl", "labels.jsonl", "examples.json",
+)  # fmt: skip
+ROW_SUFFIXES = (".csv", ".tsv", ".jsonl")
 FILE_COLUMNS = ("file", "filename", "path", "audio", "filepath", "audiofile", "audiopath", "fname", "wav", "sample")
+FILE_COLUMNS += ("audiofilename", "slicefilename", "samplename", "wavfile")
 CLASS_COLUMNS = ("class", "classname", "label", "category", "instrument")
 PITCH_COLUMNS, VELOCITY_COLUMNS = ("pitch", "midinote", "midipitch"), ("velocity",)
+SPLIT_COLUMNS = ("split", "subset", "partition")
+MOST_TITLES = 10  # lines before the header of a table
 SEPARATORS = ",;\t|"
 SHOWN_COLUMNS = 12
 BOMS = {
@@ -39,6 +45,7 @@ class Row:
         class_name: Its class; "" where nothing is said.
         pitch: As number or name of a note.
         velocity: As number.
+        split: The side of the split that it is on, such as "test"; "" where nothing is said.
     """
 
     where: str
@@ -46,6 +53,7 @@ class Row:
     class_name: str
     pitch: Any
     velocity: Any
+    split: str = ""
 
 
 def read_rows(file: Path) -> tuple[list[Row], list[str]]:
@@ -54,7 +62,7 @@ def read_rows(file: Path) -> tuple[list[Row], list[str]]:
     Args:
         file: A JSON in NSynth's form, or a CSV with a header: separated by comma, semicolon, tab or bar, in UTF-8,
             UTF-16 or Windows-1252. Its columns, whatever their case, are one of FILE_COLUMNS, and any of CLASS_COLUMNS,
-            PITCH_COLUMNS and VELOCITY_COLUMNS.
+            PITCH_COLUMNS, VELOCITY_COLUMNS and SPLIT_COLUMNS. Or JSON Lines: an object a line with such keys.
 
     Returns:
         Its rows, and notes for the user without the file's name.
@@ -63,8 +71,9 @@ def read_rows(file: Path) -> tuple[list[Row], list[str]]:
         NoLabelsError: It is of another kind.
         DataError: It cannot be read.
     """
+    read = {".json": _read_nsynth, ".jsonl": _read_lines}.get(file.suffix.lower(), _read_csv)
     try:
-        return _read_nsynth(file) if file.suffix.lower() == ".json" else _read_csv(file)
+        return read(file)
     except (MalformedError, csv.Error) as e:
         raise NoLabelsError(f"{one_line(file)}: cannot be read as labels ({e}); correct it or move it away") from e
     except OSError as e:
@@ -93,12 +102,54 @@ def _read_csv(file: Path) -> tuple[list[Row], list[str]]:
     skipped, separator = 0, None
     if told := re.match(r"\s*\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", text):  # how Excel is told the separator
         skipped, separator, text = told[0].count("\n") or 1, told[1], text[told.end() :]
-    header = next((line for line in io.StringIO(text, newline="") if line.strip(f"{SEPARATORS} \r\n\"'")), "")
-    if not header:
+    lines = list(io.StringIO(text, newline=""))
+    full = [number for number, line in enumerate(lines) if line.strip(f"{SEPARATORS} \r\n\"'")]
+    if not full:
         raise NoLabelsError(f"{one_line(file)}: is empty; name the files and their classes in it, or move it away")
-    separator = separator or max(SEPARATORS, key=lambda s: _fitness(next(csv.reader([header], delimiter=s))))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    choices = separator or SEPARATORS
+    fits = {
+        number: max(_fitness(next(csv.reader([lines[number]], delimiter=s))) for s in choices)
+        for number in full[:MOST_TITLES]
+    }
+    titled = next((number for number, (known, count) in fits.items() if known and count > 1), full[0])
+    separator = max(choices, key=lambda s: _fitness(next(csv.reader([lines[titled]], delimiter=s))))
+    reader = csv.reader(iter(lines[titled:]), delimiter=separator, skipinitialspace=True)
     columns = next(row for row in reader if any(cell.strip("\"' ") for cell in row))
+    skipped += titled
+    if titled > full[0]:
+        notes.append("what stands before the line of column names is passed over")
+    body = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader]
+    rows, more = _rows_of(file, columns, [(number, row) for number, row in body if any(row)])
+    return rows, [*notes, *more]
+
+
+def _read_lines(file: Path) -> tuple[list[Row], list[str]]:
+    text, notes = _decoded(read_regular(file))
+    objects: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            value = parse_json(line) if line.strip() else {}
+        except MalformedError as e:
+            raise MalformedError(f"line {number}: {e}") from None
+        if not isinstance(value, dict):
+            raise MalformedError(f"line {number}: it is no object with names of fields")
+        objects += [(number, value)] if value else []
+    if not objects:
+        raise NoLabelsError(f"{one_line(file)}: is empty; name the files and their classes in it, or move it away")
+    columns = list(dict.fromkeys(key for _, value in objects for key in value))
+    cells = [(number, [_scalar(value.get(key)) for key in columns]) for number, value in objects]
+    rows, more = _rows_of(file, columns, cells)
+    return rows, [*notes, *more]
+
+
+def _scalar(value: Any) -> str:
+    """A value of a field as a table has it; nothing for lists and objects."""
+    return str(value).strip() if isinstance(value, str | int | float) else ""
+
+
+def _rows_of(file: Path, columns: Sequence[str], cells: Sequence[tuple[int, list[str]]]) -> tuple[list[Row], list[str]]:
+    """The rows of a table, and notes; `cells` are those of each line with its number."""
+    notes = []
     named = [_column(cell) for cell in columns]
     at = next((named.index(c) for c in FILE_COLUMNS if c in named), None)
     shown = [shortened(cell.strip())[1:-1] for cell in columns]
@@ -108,22 +159,19 @@ def _read_csv(file: Path) -> tuple[list[Row], list[str]]:
             f"{one_line(file)}: has no column 'file' but {has}; name the column of file names 'file', or rename the "
             "CSV if it holds no labels"
         )
-    lines = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader]
-    cells = [(number, row) for number, row in lines if any(row)]
-    classes, pitch, velocity = (
-        _places(named, wanted, at) for wanted in (CLASS_COLUMNS, PITCH_COLUMNS, VELOCITY_COLUMNS)
+    classes, pitch, velocity, split = (
+        _places(named, wanted, at) for wanted in (CLASS_COLUMNS, PITCH_COLUMNS, VELOCITY_COLUMNS, SPLIT_COLUMNS)
     )
     if not (classes or pitch or velocity):
-        raise NoLabelsError(
-            f"{one_line(file)}: has no column 'class', 'pitch' or 'velocity' but {has}; name one of them so"
-        )
+        what = f"has no column 'class', 'pitch' or 'velocity' but {has}; name one of them so"
+        if not split:
+            raise NoLabelsError(f"{one_line(file)}: {what}")
+        notes.append(what)
     # Names of classes go before their numbers, where there are columns of both.
     classes.sort(key=lambda place: all(_cell(row, [place]).isdigit() for _, row in cells if _cell(row, [place])))
-    rows = [
-        Row(f"line {number}", _cell(row, [at]), _cell(row, classes), _cell(row, pitch), _cell(row, velocity))
-        for number, row in cells
-        if _cell(row, [at])
-    ]
+    fields = ([at], classes, pitch, velocity, split)
+    rows = [Row(f"line {number}", *(_cell(row, places) for places in fields)) for number, row in cells]
+    rows = [row for row in rows if row.key]
     if len(rows) < len(cells):
         notes.append(f"{len(cells) - len(rows)} of {len(cells)} rows name no file")
     if not cells:

@@ -1,10 +1,11 @@
 """Class, pitch and velocity of clips, from whatever the folder offers.
 
 For each field the first source that knows it wins:
-1. `metadata.csv` or `labels.csv` (or .tsv) at the top, in a folder that holds all others, or in a split's folder,
+1. `metadata.csv` or `labels.csv` (or .tsv, .jsonl) at the top, in a folder that holds all others, or in a split's,
 2. NSynth's `examples.json` there,
-3. the class from the folders (see `audio_gen.data.layout`); pitch and velocity from the file name,
-4. the class from the file name (`violin-060-110.flac`; the pattern can be set).
+3. where there are none of these, another table there or in a folder beside the sounds, if most of it is of them,
+4. the class from the folders (see `audio_gen.data.layout`); pitch and velocity from the file name,
+5. the class from the file name (`violin-060-110.flac`; the pattern can be set).
 """
 
 import math
@@ -12,13 +13,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from audio_gen.data.label_files import LABEL_FILES, NoLabelsError, Row, midi_number, read_rows
-from audio_gen.data.layout import Layout, read_layout
+from audio_gen.data.label_files import LABEL_FILES, ROW_SUFFIXES, NoLabelsError, Row, midi_number, read_rows
+from audio_gen.data.layout import Layout, read_layout, split_folders
 from audio_gen.data.names import FileMatch, FileNames, composed, folded
+from audio_gen.data.split import Split
 from audio_gen.errors import ConfigError, DataError
 from audio_gen.files import at_home
 from audio_gen.text import one_line, shortened
@@ -26,6 +29,7 @@ from audio_gen.text import one_line, shortened
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
 SOURCES = ("auto", "none", "folders", "names")
 SHOWN = 3
+MOST_FOLDERS = 20  # without sounds, in which tables are looked for
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,13 @@ class Label:
         class_name: Its class.
         pitch: MIDI note number, 0 to 127, fractions allowed.
         velocity: MIDI velocity, 0 to 127.
+        split: The side of the split that a label file gives.
     """
 
     class_name: str | None = None
     pitch: float | None = None
     velocity: int | None = None
+    split: Split | None = None
 
     def or_else(self, other: "Label") -> "Label":
         """This label, with what it does not know taken from another."""
@@ -48,12 +54,13 @@ class Label:
             other.class_name if self.class_name is None else self.class_name,
             other.pitch if self.pitch is None else self.pitch,
             other.velocity if self.velocity is None else self.velocity,
+            self.split or other.split,
         )
 
 
 def read_labels(
     folder: Path, names: Iterable[str], *, source: str = "auto", pattern: str = DEFAULT_PATTERN,
-    unusable: Iterable[str] = (), layout: Layout | None = None,
+    unusable: Iterable[str] = (), layout: Layout | None = None, links: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Label], list[str]]:  # fmt: skip
     """Label the files of a folder.
 
@@ -66,6 +73,7 @@ def read_labels(
             `velocity` are used where it has them.
         unusable: Other audio files of the folder, which rows of a label file may name, too.
         layout: What the folders of the files mean, if that is known.
+        links: The file that each of the `unusable` stands for which is a link to one.
 
     Returns:
         A label for each name, and notes for the user.
@@ -77,7 +85,7 @@ def read_labels(
     names = list(names)
     compiled, layout = compile_pattern(pattern), layout or read_layout(names)
     labels, notes = {name: Label() for name in names}, list[str]()
-    for found in _sources(folder, names, list(unusable), source, compiled, layout):
+    for found in _sources(folder, names, _Others(list(unusable), links or {}), source, compiled, layout):
         if any(labels[name].class_name is None for name in found.labels):
             notes += found.class_notes
         for name, label in found.labels.items():
@@ -102,31 +110,73 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
+class _Others:
+    """Audio files that get no label of their own, and what those are which are links."""
+
+    names: list[str]
+    links: Mapping[str, str]
+
+    def resolved(self, match: FileMatch) -> FileMatch:
+        """A match with links replaced by what they lead to."""
+        names = tuple(dict.fromkeys(self.links.get(name, name) for name in match.names))
+        return replace(match, names=names, ambiguous=match.ambiguous and len(names) > 1)
+
+
+@dataclass(frozen=True)
 class _Found:
     labels: dict[str, Label]
     notes: list[str] = field(default_factory=list)
     class_notes: list[str] = field(default_factory=list)  # told where a class is taken from it
+    rows: int = 0
 
 
 def _sources(
-    folder: Path, names: list[str], unusable: list[str], source: str, pattern: re.Pattern[str], layout: Layout
+    folder: Path, names: list[str], others: _Others, source: str, pattern: re.Pattern[str], layout: Layout
 ) -> list[_Found]:
     by_folder, by_name = _Found(_classes(layout), class_notes=layout.class_notes), _Found(_from_names(names, pattern))
     if source in SOURCES and source != "auto":
         return {"none": [], "folders": [by_folder], "names": [by_name]}[source]
     if source != "auto":
-        return [_from_file(*_named_file(folder, source), names, unusable, named=True)]
+        return [_from_file(*_named_file(folder, source), names, others, named=True)]
     files = [(folder / place / file, place) for place in layout.places for file in _label_files(folder / place)]
     files.sort(key=lambda entry: LABEL_FILES.index(entry[0].name.lower()))
-    return [*(_from_file(*file, names, unusable) for file in files), by_folder, by_name]
+    tables = [_from_file(*file, names, others) for file in files]
+    if not any(table.labels for table in tables):
+        tables += _from_other_tables(folder, layout.places, names, others)
+    return [*tables, by_folder, by_name]
+
+
+def _from_other_tables(folder: Path, places: list[str], names: list[str], others: _Others) -> list[_Found]:
+    """Labels of tables with names of their own, such as `meta/esc50.csv`, most of whose rows label files here."""
+    holding = {name.rpartition("/")[0] for name in (*names, *others.names)}
+    holding |= {"/".join(parts[:i]) for parts in [path.split("/") for path in holding] for i in range(len(parts))}
+    found = []
+    for place in places:
+        beside = [f"{place}/{name}".lstrip("/") for name in _listing(folder / place)]
+        inside = [other for other in beside if other not in holding and (folder / other).is_dir()]
+        for where in [place, *inside[:MOST_FOLDERS]]:
+            for name in _listing(folder / where):
+                file = folder / where / name
+                if file.suffix.lower() not in ROW_SUFFIXES or name.startswith(".") or not file.is_file():
+                    continue
+                with suppress(DataError):  # it is for something else
+                    table = _from_file(file, place, names, others)
+                    known = [label for label in table.labels.values() if label.class_name or label.pitch is not None]
+                    if known and 2 * len(known) >= table.rows:
+                        title = one_line(f"{where}/{name}".lstrip("/"))
+                        found.append(replace(table, notes=[f"labels are read from {title}", *table.notes]))
+    return found
 
 
 def _label_files(folder: Path) -> list[str]:
+    return [name for name in _listing(folder) if name.lower() in LABEL_FILES and (folder / name).is_file()]
+
+
+def _listing(folder: Path) -> list[str]:
     try:
-        here = os.listdir(folder)
+        return sorted(os.listdir(folder))
     except OSError:  # a name with bytes that are no UTF-8, or a folder that is only read about
         return []
-    return sorted(name for name in here if name.lower() in LABEL_FILES and (folder / name).is_file())
 
 
 def _named_file(folder: Path, source: str) -> tuple[Path, str]:
@@ -157,7 +207,7 @@ def _from_names(names: list[str], pattern: re.Pattern[str]) -> dict[str, Label]:
     return labels
 
 
-def _from_file(file: Path, place: str, names: list[str], unusable: list[str], *, named: bool = False) -> _Found:
+def _from_file(file: Path, place: str, names: list[str], others: _Others, *, named: bool = False) -> _Found:
     """The labels of a file in the folder `place`; its keys are paths from there, or from the top."""
     title = one_line(f"{place}/{file.name}" if place else file.name)
     try:
@@ -166,12 +216,14 @@ def _from_file(file: Path, place: str, names: list[str], unusable: list[str], *,
         if named:
             raise
         return _Found({}, [f"{title}{str(e).removeprefix(one_line(file))}"])
-    parsed = [(row, _parsed(file, row)) for row in rows]
-    matches = _matches(place, [row.key for row in rows], [*names, *unusable])
+    sides = split_folders({row.split for row in rows if row.split})
+    parsed = [(row, _parsed(file, row, sides.get(row.split))) for row in rows]
+    matches = _matches(place, [row.key for row in rows], [*names, *others.names])
+    matches = {key: others.resolved(match) for key, match in matches.items()}
     labels, more = _joined(parsed, matches, frozenset(names))
-    if labels and not any(label != Label() for label in labels.values()):
+    if labels and not notes and not any(label != Label() for label in labels.values()):
         more.append(f"gives no class, pitch or velocity to any of the {len(labels)} files that it names")
-    return _Found(labels, [f"{title}: {note}" for note in [*notes, *more]])
+    return _Found(labels, [f"{title}: {note}" for note in [*notes, *more]], rows=len(rows))
 
 
 def _matches(place: str, keys: list[str], names: list[str]) -> dict[str, FileMatch]:
@@ -183,11 +235,11 @@ def _matches(place: str, keys: list[str], names: list[str]) -> dict[str, FileMat
     return FileNames(names).match(keys)
 
 
-def _parsed(file: Path, row: Row) -> Label:
+def _parsed(file: Path, row: Row, side: Split | None) -> Label:
     label = _label(row.class_name, row.pitch, row.velocity)
     if isinstance(label, str):
         raise DataError(f"{one_line(file)}, {row.where}: {label}; correct the row")
-    return label
+    return replace(label, split=side)
 
 
 def _joined(

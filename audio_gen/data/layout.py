@@ -9,8 +9,9 @@ from audio_gen.data.split import Split
 from audio_gen.text import one_line
 
 TRAIN = frozenset({"train", "training"})
-KEPT_BACK = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev"})
-FORMATS = frozenset({"wav", "wave", "wavs", "aif", "aiff", "flac", "mp3", "ogg", "opus"})
+KEPT_BACK = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout"})
+NUMBERS = frozenset({"8", "16", "24", "32", "44", "1", "48", "96", "192"})  # of bits and kHz
+FORMAT = re.compile(r"waves?|wavs?|aiff?s?|flac|mp3s?|ogg|opus|(?:8|16|24|32)?bits?|(?:44|48|88|96|176|192)?k(?:hz)?")
 NO_SOUNDS = "__MACOSX"
 SHOWN_FOLDERS = 5
 
@@ -68,18 +69,18 @@ def read_layout(names: Iterable[str]) -> Layout:
         class_notes.append(f"classes are the folders in {one_line('/'.join(passed))}, which holds all others")
     if classes and not splits:
         splits, split_notes = _splits_below(active, depth)
-        class_notes += [] if splits else _not_all_splits(tops)
+        class_notes += [] if splits else [*_not_all_splits(tops), *_same_below(active, depth)]
     return Layout(classes, splits, places, split_notes, class_notes)
 
 
 def split_folders(folders: Iterable[str]) -> dict[str, Split]:
     """The side that each folder stands for; nothing where one of them is no split, or all stand for the same.
 
-    The names may have more words, which are the same in all: `nsynth-train`, `nsynth-valid`.
+    The names may have more words, which are the same in all but for numbers: `nsynth-train`, `1_train`, `2_test`.
     """
     words = {folder: [w for w in re.split(r"[\W_]+", folded(folder)) if w] for folder in folders}
     found = {folder: [w for w in some if w in TRAIN | KEPT_BACK] for folder, some in words.items()}
-    rest = {tuple(w for w in some if w not in TRAIN | KEPT_BACK) for some in words.values()}
+    rest = {tuple(w for w in some if w not in TRAIN | KEPT_BACK and not w.isdigit()) for some in words.values()}
     if len(rest) != 1 or any(len(some) != 1 for some in found.values()):
         return {}
     named = {folder: some[0] for folder, some in found.items()}
@@ -113,9 +114,28 @@ def _not_all_splits(tops: set[str]) -> list[str]:
     return [f"the folders {_listed(named)} are taken for classes, not splits, since {others} is beside them"]
 
 
+def _same_below(active: Mapping[str, list[str]], depth: int) -> list[str]:
+    """A note where each class has the same folders, as packs side by side have; they may be what is meant."""
+    below: dict[str, set[str]] = {}
+    for path in active.values():
+        below.setdefault(path[depth], set()).add(path[depth + 1] if len(path) > depth + 2 else "")
+    first, *others = below.values()
+    if not others or len(first) < 2 or "" in first:
+        return []
+    if any({*map(folded, other)} != {*map(folded, first)} for other in others):
+        return []
+    return [
+        f"the classes are {_listed(below)}, and each holds {_listed(first)}, which are not told apart; if those are "
+        "the classes, say so in a labels.csv"
+    ]
+
+
 def _are_formats(tops: set[str], paths: list[list[str]], depth: int) -> bool:
     """Whether folders hold the same in several formats: WAV/kick, MP3/kick."""
-    return all(folded(top) in FORMATS for top in tops) and all(len(path) > depth + 2 for path in paths)
+    words = [[w for w in re.split(r"[\W_]+", folded(top)) if w not in NUMBERS] for top in tops]
+    return all(some and all(FORMAT.fullmatch(w) for w in some) for some in words) and all(
+        len(path) > depth + 2 for path in paths
+    )
 
 
 def _listed(folders: Iterable[str]) -> str:

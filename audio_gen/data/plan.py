@@ -1,6 +1,6 @@
 """What becomes of the usable files of a folder: class, pitch and side of the split, and all there is to say of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from audio_gen.data.labels import DEFAULT_PATTERN, Label, compile_pattern, read_labels
@@ -78,12 +78,14 @@ def plan_clips(report: DatasetReport, options: CacheOptions, sample_rate: int = 
     labels, notes = read_labels(
         report.folder, paths, source=options.labels, pattern=options.pattern, layout=layout,
         unusable=[f.path for f in report.files if f.path not in usable],
+        links={f.path: f.link_to for f in report.files if f.link_to},
     )  # fmt: skip
+    by_rows = {path: label.split for path, label in labels.items() if label.split}
     if options.pitch == "none":
-        labels = {path: Label(label.class_name, None, label.velocity) for path, label in labels.items()}
+        labels = {path: replace(label, pitch=None) for path, label in labels.items()}
     sides, note = assign_splits(
         paths, [_content(f) for f in used], val_fraction=options.val_fraction, group_pattern=options.group_pattern,
-        folders=layout.splits,
+        folders=layout.splits | by_rows, given_by="label file" if by_rows else "folders",
     )  # fmt: skip
     notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]
     notes += rate_notes(report, sample_rate)

@@ -145,25 +145,24 @@ class _Walk:
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 elif entry.is_file(follow_symlinks=False):
-                    self._file(path)
+                    self._file(path, os.path.join(real, entry.name))
                 else:
                     self.scan.ignored += 1  # sockets, pipes, devices
 
-    def _file(self, path: Path) -> None:
+    def _file(self, path: Path, real: str) -> None:
         if path.suffix == ".icloud" and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES:
             self._add(path, problem="kept in iCloud and not on this disk; download it there")
             return
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             self.scan.ignored += 1
             return
-        real = os.path.realpath(path)
         self._add(path, problem=self._hidden(path), link_to=self.seen_files.get(real))
-        self.seen_files.setdefault(real, printable_name(path.relative_to(self.root)))
+        self.seen_files.setdefault(real, self.scan.found[-1].name)
 
     def _link(self, path: Path) -> None:
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            self._file(path)
+            self._file(path, real)
         elif os.path.isdir(real):
             inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent would never end
             if inside_out or real in self.seen_folders:

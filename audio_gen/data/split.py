@@ -13,7 +13,7 @@ SALT = b"audio_gen split 1"
 
 def assign_splits(
     paths: Sequence[str], content_hashes: Sequence[str], *, val_fraction: float, group_pattern: str | None = None,
-    folders: Mapping[str, Split] | None = None,
+    folders: Mapping[str, Split] | None = None, given_by: str = "folders",
 ) -> tuple[list[Split], str | None]:  # fmt: skip
     """Split clips into training and validation.
 
@@ -26,6 +26,7 @@ def assign_splits(
         group_pattern: Regular expression searched in the path; the groups that it captures name the group.
         folders: The sides of clips that lie in the folder of a split; they are kept where they leave enough to train on
             and `val_fraction` is not 0.
+        given_by: What says on which side clips are, in notes.
 
     Returns:
         The side of each clip, and a note where nothing could be kept back, or where the folders have splits.
@@ -33,31 +34,33 @@ def assign_splits(
     keys = _group_keys(paths, content_hashes, group_pattern)
     given = None
     if folders and val_fraction:
-        sides, given = _of_folders([folders.get(path, "train") for path in paths], keys, content_hashes)
+        sides, given = _of_folders([folders.get(path, "train") for path in paths], keys, content_hashes, given_by)
         if sides:
             return sides, given
     elif folders:
-        given = "val_fraction is 0: the sounds that the folders keep for validation are trained on, too"
+        given = f"val_fraction is 0: the sounds that the {given_by} keep for validation are trained on, too"
     sides, note = _by_content(keys, content_hashes, val_fraction)
     return sides, "; ".join(text for text in (given, note) if text) or None
 
 
-def _of_folders(given: list[Split], keys: Sequence[Key], content_hashes: Sequence[str]) -> tuple[list[Split], str]:
+def _of_folders(
+    given: list[Split], keys: Sequence[Key], content_hashes: Sequence[str], given_by: str
+) -> tuple[list[Split], str]:
     """The sides as the folders have them, or none, and what to say of it; a group in both is for validation."""
     kept_back = {key for key, side in zip(keys, given, strict=True) if side == "val"}
     sides: list[Split] = ["val" if key in kept_back else "train" for key in keys]
     moved = sum(side != before for side, before in zip(sides, given, strict=True))
     sounds = len({content for content, side in zip(content_hashes, sides, strict=True) if side == "train"})
     if not kept_back:
-        return [], "the folders keep no usable sound for validation, so all are split anew"
+        return [], f"the {given_by} keep no usable sound for validation, so all are split anew"
     if sounds < MIN_CLIPS:
         return [], (
-            f"the splits of the folders leave {sounds} different sounds to train on, fewer than {MIN_CLIPS}, "
+            f"the splits of the {given_by} leave {sounds} different sounds to train on, fewer than {MIN_CLIPS}, "
             + (f"since {moved} files for training have a sound or group that is for validation, too: " if moved else "")
             + "so all are split anew"
         )
     counts = f"{sides.count('train')} files to train on, {sides.count('val')} to validate on"
-    note = f"the splits of the folders are kept: {counts}"
+    note = f"the splits of the {given_by} are kept: {counts}"
     files = "1 file for training is" if moved == 1 else f"{moved} files for training are"
     more = f"; {files} not trained on, since the same sound or group is for validation, too"
     return sides, note + (more if moved else "")

@@ -61,6 +61,8 @@ def test_the_level_that_tells_sounds_apart(names: list[str], classes: set[str], 
         (["dev", "eval"], ["train", "val"]),
         (["train", "dev"], ["train", "val"]),
         (["FSD50K.dev_audio", "FSD50K.eval_audio"], ["train", "val"]),
+        (["1_train", "2_val", "03 test"], ["train", "val", "val"]),
+        (["train", "holdout"], ["train", "val"]),
         (["train horn", "test tone"], []),
         (["train", "kick"], []),
         (["train"], []),
@@ -94,3 +96,17 @@ def test_label_files_lie_where_the_sounds_do(tmp_path: Path) -> None:
     assert [label.class_name for label in found.values()] == ["kick", "snare"] and notes == []
     named = read_labels(tmp_path, ["Set/train/1.wav", "Set/test/1.wav"], source="Set/test/metadata.csv")[0]
     assert [label.class_name for label in named.values()] == [None, "snare"]
+
+
+@pytest.mark.parametrize("formats", [("16bit", "24bit"), ("WAV 24-bit 48kHz", "MP3"), ("44.1 kHz", "96 kHz")])
+def test_the_same_in_several_formats_has_the_classes_below(formats: tuple[str, str]) -> None:
+    names = [f"{top}/{which}/1.wav" for top in formats for which in ("Kick", "Snare")]
+    assert list(read_layout(names).classes.values()) == ["Kick", "Snare"] * 2
+
+
+def test_packs_side_by_side_are_classes_and_it_is_told_what_they_share() -> None:
+    names = [f"{top}/{which}/{i}.wav" for top in ("Pack A", "Pack B") for which in ("Kick", "Snare") for i in range(2)]
+    layout = read_layout(names)
+    assert set(layout.classes.values()) == {"Pack A", "Pack B"}
+    assert len(layout.class_notes) == 1 and "each holds Kick/, Snare/" in layout.class_notes[0]
+    assert read_layout([*names, "Pack B/Tom/1.wav"]).class_notes == []
