@@ -37,6 +37,7 @@ from audio_gen.text import one_line
 
 __all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
 
+CHANGED = "has changed while it was being read; run the command again"
 TABLE_FILES = {*FILE_NAMES, FILES_NAME, BLOCKS_NAME, STAMP_NAME}
 
 
@@ -150,10 +151,11 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
 
 
 def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
-    """Leave out the files that could not be read a second time."""
+    """Leave out the files that could not be read a second time, or are not the ones that were measured."""
+    changed = {f.measurement.content_hash: CHANGED for f in report.usable if f.measurement and not f.is_there()}
     files = []
     for f in report.files:
-        lost = stored.lost.get(f.measurement.content_hash) if f.measurement else None
+        lost = (stored.lost | changed).get(f.measurement.content_hash) if f.measurement else None
         files.append(replace(f, action="leave_out", reasons=[lost], measurement=None) if lost else f)
     return replace(report, files=files)
 

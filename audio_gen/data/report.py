@@ -61,6 +61,14 @@ class FileReport:
         """A file with the same stamp has the same content; one with another may have, which its bytes tell."""
         return self.size, self.mtime_ns, self.inode, self.ctime_ns
 
+    def is_there(self) -> bool:
+        """Whether the file is still the one that was looked at, as far as size, time and inode tell."""
+        try:
+            about = self.file.stat()
+        except OSError:
+            return False
+        return (about.st_size, about.st_mtime_ns, about.st_ino) == (self.size, self.mtime_ns, self.inode)
+
     def to_json(self) -> dict[str, Any]:
         """The public form."""
         m = self.measurement

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
 import torch
 
 from audio_gen.audio.io import GENERATED, write_wav
-from audio_gen.data import index
+from audio_gen.data import cache, index
 from audio_gen.data.cache import build_cache
 from audio_gen.data.generated import is_marked
 from audio_gen.data.index import inspect_folder
@@ -136,3 +137,25 @@ def test_settled_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
     monkeypatch.setattr(index, "_bytes_hash", lambda path: pytest.fail(f"{path} is read"))
     build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
+
+
+def test_a_file_that_is_exchanged_while_it_is_stored_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sounds.write_notes(tmp_path / "in", 3)
+    other = sounds.write(tmp_path / "other.wav", sounds.pluck(555.0, 0.4))
+    assert other.stat().st_size == (folder / "note-01.wav").stat().st_size
+
+    def inspect_then_exchange(*args: Any, **more: Any) -> Any:
+        report = index.inspect_folder(*args, **more)
+        if other.exists():
+            other.replace(folder / "note-01.wav")
+        return report
+
+    monkeypatch.setattr(cache, "inspect_folder", inspect_then_exchange)
+    first = build_cache(folder, tmp_path / "cache", sample_rate=RATE)
+    assert [clip.path for clip in first.clips] == ["note-00.wav", "note-02.wav"]
+    (lost,) = [file for file in first.report["files"] if file["action"] == "leave_out"]
+    assert lost["path"] == "note-01.wav" and "has changed while it was being read" in lost["reasons"][0]
+    second = build_cache(folder, tmp_path / "cache", sample_rate=RATE)
+    assert len(second.clips) == 3 and len({clip.content_hash for clip in second.clips}) == 3
