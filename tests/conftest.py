@@ -14,6 +14,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a POSIX system on others."""
+    if os.name == "nt":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="needs links, pipes and signals as POSIX has them"))
+
+
 @pytest.fixture
 def run_cli(tmp_path: Path) -> RunCli:
     """Run `audio-gen ARGS` as a process of its own in an empty folder; the result has returncode, stdout, stderr."""

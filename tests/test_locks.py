@@ -62,6 +62,7 @@ def test_a_file_system_without_locks_is_told(
         assert reason == os.strerror(code)
 
 
+@pytest.mark.posix
 def test_no_link_is_followed_and_nothing_is_written(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")

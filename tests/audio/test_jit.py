@@ -58,6 +58,7 @@ def test_the_user_s_own_folder_is_used(tmp_path: Path) -> None:
     assert list((tmp_path / "own").rglob("*.nbi")) and not (tmp_path / "xdg").exists()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("place", ["shared", "link", "file", "no folder"])
 def test_a_place_that_is_not_the_user_s_own_is_not_used(tmp_path: Path, place: str) -> None:
     before, folder = compiled_files(), tmp_path / "audio_gen" / "numba"

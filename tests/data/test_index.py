@@ -170,6 +170,7 @@ def test_hidden_files_are_told_of(tmp_path: Path) -> None:
     assert "hidden folder" in files[".hidden/b.wav"].reasons[0]
 
 
+@pytest.mark.posix
 def test_links_are_followed_once(tmp_path: Path) -> None:
     outside = sounds.write(tmp_path / "outside" / "o.wav", sounds.noise()).parent
     root = tmp_path / "in"

@@ -187,6 +187,7 @@ def test_an_index_names_nothing_outside(built: tuple[Path, Path], tmp_path: Path
         assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "victim", "victim.db"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("name", ["pcm.int16", "pcm-2.int16", "index.json", "dataset_report.json", "clips/offset.npy"])
 @pytest.mark.parametrize("grown", [False, True])
@@ -206,6 +207,7 @@ def test_a_build_writes_through_no_link_to_a_file(
     assert victim.read_bytes() == content
 
 
+@pytest.mark.posix
 def test_a_build_writes_through_no_link_to_a_folder_and_no_lock(built: tuple[Path, Path], tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()

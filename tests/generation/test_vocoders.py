@@ -116,6 +116,7 @@ def test_real_sound_through_blocks() -> None:
     assert float(loud[0, 2:-2].min()) > 0.2  # no holes at the joins
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("choice", ["small", "small:2", None])
 def test_a_shipped_name_goes_before_a_folder_of_that_name(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str | None

@@ -149,6 +149,7 @@ train_run(Path(sys.argv[1]), Path(sys.argv[2]), model="vae", config_file=Path(sy
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("step", "bundle"), [(2, None), (3, 2)])
 def test_sampling_works_from_the_first_preview_on_after_a_kill_too(
     notes: Path, tmp_path: Path, step: int, bundle: int | None

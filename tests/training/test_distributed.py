@@ -87,6 +87,7 @@ def test_two_processes_train_what_one_does_for_twenty_steps(notes: Path, tmp_pat
     same_of_one_and_two(notes, tmp_path, model, steps=20)
 
 
+@pytest.mark.posix
 @pytest.mark.faults
 def test_when_one_is_killed_the_other_ends_and_the_run_goes_on_alone(notes: Path, tmp_path: Path) -> None:
     args = command(notes, tmp_path / "run", "vae", "train.steps=100000", "train.checkpoint_minutes=0.01")

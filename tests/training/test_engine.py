@@ -67,6 +67,7 @@ def vae(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(notes, tmp_path_factory.mktemp("runs") / "vae", steps=1, overrides=["train.previews=0"])
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("model", "domain"),
     [
@@ -273,6 +274,7 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+@pytest.mark.posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_says_so(notes: Path, tmp_path: Path, name: str) -> None:
     events: list[dict] = []
@@ -291,6 +293,7 @@ def test_a_signal_saves_and_says_so(notes: Path, tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+@pytest.mark.posix
 def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -6,7 +6,6 @@
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,8 @@ import torch
 from audio_gen.checkpoint import load_checkpoint
 from audio_gen.training.metrics import read_metrics
 from tests.sounds import write_notes
+
+resource = pytest.importorskip("resource", reason="has no such limits")
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(os.name == "nt", reason="has no such signals")]
 
