@@ -15,7 +15,7 @@ LONG, LONG_DB = 5, 4.5  # so many windows in a row must lose so much more than u
 SHORT, SHORT_DB = 2, 9.0  # .. or these: chance alone does that to the shortest windows of deep sounds ..
 WHOLE_DB = 3.0  # .. or the whole file this
 MATTERS_DB = {LONG: 40.0, SHORT: 20.0}  # below the loudest windows; what is quieter is no matter
-NOTED_DB = 0.5  # more than unrelated channels lose, over the whole file: told, and mixed all the same
+NOTED_DB = 0.2  # more than unrelated channels lose, over the whole file: told, and mixed all the same
 MOST_DB = 60.0  # a greater loss is told as this
 
 

@@ -29,6 +29,7 @@ BITRATES = {  # (1: MPEG 1, 2: MPEG 2 and 2.5; layer): kbit/s
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+ID3V1_BYTES = 128
 RAW_CODECS = {1: 1, 27: 1}  # bytes of a sample of AU's mu-law and A-law
 
 
@@ -133,8 +134,10 @@ def _is_mpeg(data: bytes, at: int) -> bool:
     """Whether two frames of MPEG audio (MP3) follow one another from `at`; one is enough at the beginning."""
     length = mpeg_frame_bytes(data[at : at + 4])
     after = data[at + length : at + length + 4]
-    alike = len(after) == 4 and after[1] == data[at + 1] and not (after[2] ^ data[at + 2]) & 0x0C
-    return bool(length and (at == 0 or (alike and mpeg_frame_bytes(after))))
+    if at == 0 and length and len(after) < 4:
+        return True  # a file of one frame
+    alike = len(after) == 4 and not (after[1] ^ data[at + 1]) & 0xFE and not (after[2] ^ data[at + 2]) & 0x0C
+    return bool(length and alike and mpeg_frame_bytes(after))
 
 
 def mpeg_frame_bytes(head: bytes) -> int:
@@ -171,12 +174,16 @@ def _wav(f: BinaryIO, start: int, size: int) -> Container:
     end = wav_header.find_wav_end(f, header)
     further = [] if end.mended else header.further
     note = end.note
+    f.seek(end.stop)
+    another = f.read(4) in wav_header.RIFFS  # as `cat` makes it; libsndfile refuses all of it
+    if another and not note:
+        note = "another WAV stands behind it in one file, and only the first is used; split the file to use both"
     if further:
         note = f"holds {1 + len(further)} blocks of samples, one behind the other: all are used"
     name = {"RF64": "RF64", "BW64": "RF64", "W64": "W64"}.get(header.kind, "WAV")
     # libsndfile takes whatever stands behind the samples of a W64 for samples, and knows no BW64.
     other = header.kind == "BW64" or (header.kind == "W64" and end.stop < size)
-    if not (end.mended or further or other):
+    if not (end.mended or further or other or another):
         return Container("", None, note, header.sample_rate)
     parts = wav_header.rewritten(header, [(header.samples.start, end.stop), *further])
     return Container(name, parts, note, header.sample_rate)
@@ -313,10 +320,17 @@ def _flac(f: BinaryIO, start: int, size: int) -> Container:
         return Container("", None, note, stream.sample_rate)
     held = flac_header.last_sample(f, stream, size)
     if held <= stream.samples:
-        return Container("", None, None, stream.sample_rate)
+        parts: list[Part] | None = [(start, size - ID3V1_BYTES)] if _has_id3v1(f, size) else None
+        return Container("", parts, None, stream.sample_rate)
     promised, there = duration(stream.samples / stream.sample_rate), duration(held / stream.sample_rate)
     note = f"its header promises {promised}, the file holds {there}: all of it is used"
     return Container("", patched(start, size, stream.open_length()), note, stream.sample_rate)
+
+
+def _has_id3v1(f: BinaryIO, size: int) -> bool:
+    """Whether a tag stands at the end, on which libsndfile loses its way."""
+    f.seek(max(0, size - ID3V1_BYTES))
+    return f.read(3) == b"TAG"
 
 
 def _ogg(f: BinaryIO, start: int, size: int) -> Container:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from audio_gen.data.store import Cache
-    from audio_gen.evaluation.clips import SoundClip
+    from audio_gen.evaluation.clips import ClipSet, SoundClip
     from audio_gen.evaluation.copies import EmbeddingDistance
     from audio_gen.evaluation.described import Described
     from audio_gen.evaluation.embeddings.base import Embedding
@@ -82,6 +82,7 @@ class Evaluation:
             return replace(found, name="real")
         with stage_progress() as tell:
             found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=tell)
+        _tell(found_clips)
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
     def made(self, folder: Path) -> "Described":
@@ -101,6 +102,7 @@ class Evaluation:
                 known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
         with stage_progress() as tell:
             found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, made=True)
+        _tell(found)
         clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
         return self.describe("generated", clips, found.left_out)
 
@@ -227,6 +229,14 @@ class Evaluation:
         encoder = pipeline.kind == "vae"  # others have a first guess only, and search from there
         found = pipeline.encode(mel, *condition) if encoder else invert(pipeline, mel, *condition, SEARCH_STEPS).latents
         return pipeline.vocode(pipeline.decode(found))[0, 0]
+
+
+def _tell(found: "ClipSet") -> None:
+    """Say what there is to say of a folder of clips."""
+    from audio_gen.cli.common import say
+
+    for note in found.notes:
+        say(f"note: {note}", json_output=True)
 
 
 def _levelled(clip: "SoundClip", gain_db: float) -> "SoundClip":

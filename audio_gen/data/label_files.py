@@ -17,8 +17,10 @@ LABEL_FILES = (  # whatever the case
     "metadata.csv", "labels.csv", "metadata.tsv", "labels.tsv", "metadata.jsonl", "labels.jsonl", "examples.json",
 )  # fmt: skip
 ROW_SUFFIXES = (".csv", ".tsv", ".jsonl")
-FILE_COLUMNS = ("file", "filename", "path", "audio", "filepath", "audiofile", "audiopath", "fname", "wav", "sample")
-FILE_COLUMNS += ("audiofilename", "slicefilename", "samplename", "wavfile")
+FILE_COLUMNS = (
+    "file", "filename", "path", "audio", "filepath", "audiofile", "audiopath", "fname", "wav", "sample",
+    "audiofilename", "slicefilename", "samplename", "wavfile",
+)  # fmt: skip
 CLASS_COLUMNS = ("class", "classname", "label", "category", "instrument")
 PITCH_COLUMNS, VELOCITY_COLUMNS = ("pitch", "midinote", "midipitch"), ("velocity",)
 SPLIT_COLUMNS = ("split", "subset", "partition")

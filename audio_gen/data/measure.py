@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from audio_gen.audio.channels import ChannelLevels, Mix
-from audio_gen.audio.io import BLOCK_FRAMES, downmix, finite, open_sound, read_blocks
+from audio_gen.audio.io import BLOCK_FRAMES, UNKNOWN_LENGTH, AudioInfo, downmix, finite, open_sound, read_blocks
+from audio_gen.audio.sound_end import duration
 from audio_gen.files import MalformedError
 
+CODER_FRAMES = 4096  # that MP3 coders may add and decoders may leave out
 STRETCH = 256  # frames; the resolution at which onsets and ends are found (6 ms at 44.1 kHz)
 DC_STRETCHES = 8  # means over 46 ms at 44.1 kHz: several periods of all but the lowest bass
 DC_MIN = 0.003
 SILENCE_BELOW_PEAK = 1e-3  # -60 dB
 FULL_SCALE = 0.9999
-RULES = 2  # raised whenever the same file would be measured otherwise; older measurements are made again
+RULES = 3  # raised whenever the same file would be measured otherwise; older measurements are made again
 CLIP_RUN = 3  # this many samples in a row at full scale are a clip, fewer can be a true peak
 
 
@@ -178,7 +180,7 @@ def _measure(path: Path, channel: int | None, pulse: Pulse | None) -> tuple[Meas
         channel=channel,
         silent_channels=levels.silent() if levels else 0,
         content_hash=digest.hexdigest(),
-        header_note=about.note if frames else None,
+        header_note=_note(about, frames),
         rules=RULES,
     )
     return measurement, levels.mix() if levels and channel is None else Mix()
@@ -194,6 +196,17 @@ def _clip_runs(block: np.ndarray) -> int:
     for i in range(CLIP_RUN):
         run &= at[i : len(at) - CLIP_RUN + 1 + i]
     return int((run[1:] & ~run[:-1]).sum() + run[:1].sum())
+
+
+def _note(about: AudioInfo, frames: int) -> str | None:
+    """What is wrong with a file of which so much was decoded."""
+    promised = about.frames if about.frames < UNKNOWN_LENGTH else 0
+    if about.note or not about.format.startswith("MP") or frames + CODER_FRAMES >= promised:
+        return about.note if frames else None
+    there, all_of_it = duration(frames / about.sample_rate), duration(promised / about.sample_rate)
+    return (
+        f"its header promises {all_of_it}, the file holds {there}: cut off, what is there is used" if frames else None
+    )
 
 
 def _extent(envelope: _Envelope, frames: int) -> tuple[float, float, int, int]:

@@ -22,6 +22,18 @@ UNREADABLE = [
     "mpc",
     "mka",
     "amr",
+    "sd2",
+    "ncw",
+    "rx2",
+    "rex",
+    "tta",
+    "dsf",
+    "dff",
+    "spx",
+    "voc",
+    "webm",
+    "ac3",
+    "mp2",
 ]  # named in the report, not passed over
 AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in READABLE + UNREADABLE)
 

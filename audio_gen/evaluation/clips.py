@@ -1,7 +1,7 @@
 """The clips of a folder or a cache as evaluation reads them: one after the other, and nothing dropped unsaid."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,10 +43,11 @@ class SoundClip:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips, and the files that hold none, each with the reason."""
+    """Clips, the files that hold none, each with the reason, and what there is to say of the folder."""
 
     clips: list[SoundClip]
     left_out: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
 
 
 def find_clips(
@@ -73,9 +74,14 @@ def find_clips(
     """
     if (place / INDEX_NAME).is_file():
         cache = Cache.open(place)
-        return ClipSet([part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)], [])
+        parts = [part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)]
+        return ClipSet(parts, [], cache.notes)
     report = inspect_folder(place, progress=progress, made=made)
-    found, _ = read_labels(place, [f.path for f in report.usable], source=labels)
+    usable = {f.path for f in report.usable}
+    found, notes = read_labels(
+        place, sorted(usable), source=labels, unusable=[f.path for f in report.files if f.path not in usable],
+        links={f.path: f.link_to for f in report.files if f.link_to},
+    )  # fmt: skip
     clips: list[SoundClip] = []
     left_out = [(one_line(f.path), "; ".join(f.reasons)) for f in report.left_out]
     for f in report.usable:
@@ -90,7 +96,7 @@ def find_clips(
         clips += _file_clips(f, m, label, clip_sec, (0, m.frames) if made else sound_extent(m))
     if not clips:
         raise NothingUsableError(f"{one_line(place)}: none of its {len(left_out)} files can be used ({left_out[0][1]})")
-    return ClipSet(clips, left_out)
+    return ClipSet(clips, left_out, [*report.notes, *([] if made else notes)])
 
 
 def cache_clips(cache: Cache, clip: Clip, clip_sec: float | None = None) -> list[SoundClip]:

@@ -55,6 +55,7 @@ MIXED = {
     "one side": (stereo((X, 0 * X)), False),
     "panned in turn": (stereo((X, 0 * X), (0 * X, X)), False),
     "somewhat against each other": (stereo((A, B - 0.3 * A)), True),
+    "a little against each other": (stereo((A, B - 0.1 * A)), True),
     "silence that cancels": (stereo((X, X), (1e-4 * X, -1e-4 * X)), False),
     "six": (np.stack([sounds.noise(seed=i) for i in range(6)], axis=1), False),
 }

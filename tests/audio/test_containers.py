@@ -107,6 +107,8 @@ WHOLE: dict[str, tuple[bytes, str | None]] = {
     "open.flac": (flac(0), "leaves the length open"),
     "quarter.flac": (flac(RATE // 4), PROMISE),
     "id3 in front, open.flac": (ID3 + flac(0), "leaves the length open"),
+    "tags around.flac": (ID3 + by_libsndfile(format="FLAC") + b"TAG" + bytes(125), None),
+    "two in one.wav": (2 * riff(FMT, data(LITTLE)), "another WAV stands behind it"),
     "alac.caf": (by_libsndfile(format="CAF", subtype="ALAC_16"), None),
 }
 
@@ -145,6 +147,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "film.wav": (b"RIFF\0\1\0\0AVI LIST" + bytes(100), "a video"),
     "zeros.wav": (bytes(70000), "nothing but zeros"),
     "noise.wav": (np.random.default_rng(2).bytes(5000), "is none of WAV"),
+    "frame by chance.wav": (b"\xff\xfb\x90\x44" + np.random.default_rng(2).bytes(5000), "is none of WAV"),
     "tag.mp3": (ID3, "no sound"),
 }
 

@@ -145,6 +145,14 @@ def test_headers_that_lie_are_noted(tmp_path: Path) -> None:
     assert "FLAC named .wav" in files["other.wav"].reasons
 
 
+def test_an_mp3_that_is_cut_off_is_used_with_a_word(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "a.mp3", sounds.sine(sec=3.0), format="MP3")
+    assert inspect_folder(tmp_path).files[0].reasons == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    file = inspect_folder(tmp_path).files[0]
+    assert file.action != "leave_out" and "promises 3.00 s" in file.reasons[0] and "cut off" in file.reasons[0]
+
+
 def test_same_sound_in_any_container_is_noted(tmp_path: Path) -> None:
     for name in ("a.wav", "b.flac", "c.aiff"):
         sounds.write(tmp_path / name, (32767 * X).astype(np.int16))

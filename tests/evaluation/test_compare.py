@@ -172,6 +172,17 @@ def test_a_file_that_is_no_reference_is_refused(tmp_path: Path) -> None:
         save_reference(tmp_path / "real.npz", described("real", plucks(2, 1)), clip_sec=None, mel=None)
 
 
+def test_what_there_is_to_say_of_a_folder_comes_with_its_clips(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", sine(sec=0.5, sample_rate=8000), 8000)
+    write(tmp_path / "run" / "previews" / "b.wav", sine(500, sec=0.5, sample_rate=8000), 8000)
+    (tmp_path / "run" / "run.json").write_text('{"source": "..", "sounds": "1"}')
+    (tmp_path / "labels.csv").write_text("file,class\na.wav,bell\ngone.wav,kick\n")
+    found = find_clips(tmp_path)
+    assert [(clip.title, clip.class_name) for clip in found.clips] == [("a.wav", "bell")]
+    assert len(found.notes) == 2 and "run/: a training run" in found.notes[0] and "gone.wav" in found.notes[1]
+    assert find_clips(tmp_path, made=True).notes == found.notes[:1]
+
+
 def test_long_files_become_clips_of_one_group(tmp_path: Path) -> None:
     write(tmp_path / "long.wav", sine(sec=25, sample_rate=8000), 8000)
     write(tmp_path / "bell-060-100.wav", sine(sec=0.5, sample_rate=8000), 8000)
