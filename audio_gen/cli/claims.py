@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from audio_gen.cli.common import check_out
+from audio_gen.cli.common import check_out, say
 from audio_gen.errors import OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.locks import HeldError, exclusive
@@ -46,9 +46,11 @@ def claimed(out: Path, names: Sequence[str], *, command: str, bundle: str, force
                 raise
             try:
                 yield
-            except BaseException:
+            except BaseException as e:
                 if not any((out / name).exists() for name in names):  # nothing to go on from
                     held.callback(own.unlink, missing_ok=True)
+                elif isinstance(e, KeyboardInterrupt):
+                    say(f"the same command again goes on with {one_line(out)}", json_output=True)
                 raise
         for path in (own, *done):
             held.callback(path.unlink, missing_ok=True)

@@ -72,6 +72,8 @@ def train_command(
     if end["stopped_by"]:
         say_best(run, end)
         say(f"stopped by {end['stopped_by']} at step {end['step']}, all is saved; run the same command again to go on")
+    elif teller.nothing_trained:
+        say(f"nothing was trained: the run was finished at step {end['step']}; a longer --minutes or --steps goes on")
     else:
         say_best(run, end)
         if end["freed"] > 0:
@@ -108,12 +110,18 @@ class TrainTeller:
         self._bar: Any = None
         self._told = 0.0
         self._latest = ""
+        self._resumed: int | None = None
         self._stages = ExitStack()
         self._tell_stage: Callable[[str, int, int], None] | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event."""
         getattr(self, f"_on_{event['kind']}")(event)
+
+    @property
+    def nothing_trained(self) -> bool:
+        """Whether the run had reached its end before."""
+        return self._resumed is not None and self._resumed == self.end.get("step")
 
     def close(self) -> None:
         """Take the bars down."""
@@ -197,6 +205,7 @@ class TrainTeller:
         pass
 
     def _on_resume(self, event: dict[str, Any]) -> None:
+        self._resumed = event["step"]
         self._line(f"going on from step {event['step']}")
 
     def _on_note(self, event: dict[str, Any]) -> None:

@@ -84,17 +84,19 @@ def read_labels(
     """
     names = list(names)
     compiled, layout = compile_pattern(pattern), layout or read_layout(names)
-    labels, notes = {name: Label() for name in names}, list[str]()
+    labels, notes, in_files = {name: Label() for name in names}, list[str](), set[str]()
     for found in _sources(folder, names, _Others(list(unusable), links or {}), source, compiled, layout):
         if any(labels[name].class_name is None for name in found.labels):
             notes += found.class_notes
         for name, label in found.labels.items():
+            if found.rows and label.class_name is not None:
+                in_files.add(name)
             labels[name] = labels[name].or_else(label)
         notes += found.notes
     asked = pattern != DEFAULT_PATTERN and source in ("auto", "names")
     if asked and names and not any(compiled.search(_stem(name)) for name in names):
         notes.append(f"pattern ({shortened(pattern)[1:-1]}) is in no file's name, such as {one_line(_stem(names[0]))}")
-    return labels, [*notes, *_unite_classes(labels, layout)]
+    return labels, [*notes, *_left_to_folders(labels, in_files), *_unite_classes(labels, layout)]
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -224,6 +226,18 @@ def _from_file(file: Path, place: str, names: list[str], others: _Others, *, nam
     if labels and not notes and not any(label != Label() for label in labels.values()):
         more.append(f"gives no class, pitch or velocity to any of the {len(labels)} files that it names")
     return _Found(labels, [f"{title}: {note}" for note in [*notes, *more]], rows=len(rows))
+
+
+def _left_to_folders(labels: Mapping[str, Label], in_files: set[str]) -> list[str]:
+    """A note of the classes of folders and names beside those of label files: often two spellings of one class."""
+    left = [name for name, label in labels.items() if label.class_name is not None and name not in in_files]
+    if not in_files or not left:
+        return []
+    label = one_line(labels[left[0]].class_name or "")
+    return [
+        f"no label file gives a class to {_files(len(left))} of {len(labels)}, such as {one_line(left[0])}: the folder "
+        f"or the name does ({label})"
+    ]
 
 
 def _matches(place: str, keys: list[str], names: list[str]) -> dict[str, FileMatch]:

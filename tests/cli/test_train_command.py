@@ -43,3 +43,17 @@ def test_what_a_user_can_mend_is_one_line(tmp_path: Path, run: Run) -> None:
         assert error.startswith("error: ")
         assert told in error
         assert error.count("\n") == 1
+
+
+def test_what_a_run_starts_from_and_that_a_finished_one_learns_no_more(tmp_path: Path, run: Run) -> None:
+    for name in ("Kick", "snare"):
+        write_notes(tmp_path / "notes" / name, 5)
+    train = ("--config", TINY, "--steps", "2", "--device", "cpu")
+    run("train", "notes", "--run", "run", *train)
+    out, _ = run("train", "notes", "--run", "run", *train)
+    assert "nothing was trained: the run was finished at step 2" in out
+    (tmp_path / "notes" / "Kick").rename(tmp_path / "notes" / "kicks")
+    (tmp_path / "notes" / "snare").rename(tmp_path / "notes" / "bell")
+    out, _ = run("train", "notes", "--run", "new", *train, "--init", "run")
+    (told,) = [line for line in out.splitlines() if line.startswith("starts from the weights of run")]
+    assert told.endswith("known classes: kicks; new classes: bell; classes left out: snare")

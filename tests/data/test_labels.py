@@ -105,3 +105,14 @@ def test_estimated_pitch(midi: int) -> None:
 def test_noise_has_no_pitch() -> None:
     assert estimate_midi(sounds.noise(), sounds.RATE) is None
     assert estimate_midi(np.zeros(300, np.float32) + sounds.noise(sec=300 / sounds.RATE), sounds.RATE) is None
+
+
+def test_files_that_a_table_leaves_to_their_folders_are_told(tmp_path: Path) -> None:
+    names = ["Hats/1.wav", "Hats/2.wav", "Kicks/1.wav"]
+    (tmp_path / "labels.csv").write_text("file,class\nHats/1.wav,hat\nKicks/1.wav,kick\n")
+    labels, notes = read_labels(tmp_path, names)
+    assert [labels[name].class_name for name in names] == ["hat", "Hats", "kick"]
+    (told,) = [note for note in notes if "no label file" in note]
+    assert "1 file of 3, such as Hats/2.wav" in told and "(Hats)" in told
+    (tmp_path / "labels.csv").write_text("file,class\nHats/1.wav,hat\nHats/2.wav,hat\nKicks/1.wav,kick\n")
+    assert not [note for note in read_labels(tmp_path, names)[1] if "no label file" in note]

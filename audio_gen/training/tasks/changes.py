@@ -17,6 +17,9 @@ LARGEST_BYTES = 1 << 30
 Known = tuple[str, str | None, float | None]  # hash, class, pitch
 
 
+ANOTHER_CLASS = "of another class"
+
+
 def keep_clips(run: Path, cache: Cache) -> None:
     """Write down what a run begins with; what is there stays."""
     if (run / CLIPS_NAME).is_file():
@@ -50,7 +53,7 @@ def changes(run: Path, cache: Cache) -> str | None:
         "removed": [path for path in gone if path not in moved],
         "renamed": [f"{before} to {path}" for before, path in renamed],
         "with another sound": [path for path in both if then[path][0] != now[path][0]],
-        "of another class": [path for before, path in pairs if then[before][1] != now[path][1]],
+        ANOTHER_CLASS: [path for before, path in pairs if then[before][1] != now[path][1]],
         "of another pitch": [path for before, path in pairs if then[before][2] != now[path][2]],
     }
     return ", ".join(f"{len(some)} {kind} ({one_line(some[0])})" for kind, some in kinds.items() if some) or None
@@ -70,11 +73,15 @@ def check_classes(run: Path, source: Path, cache: Cache) -> None:
     told = [_new_class(name, source, cache, then) for name in sorted(after - before)]
     told += [f"class {shortened(name)} is gone: {_example(then, name)} had it" for name in sorted(before - after)]
     if told:
-        more = f" (and {len(told) - 1} more)" if told[1:] else ""
+        more = f" ({_others(len(told) - 1)})" if told[1:] else ""
         raise CheckpointError(
             f"{one_line(run)}: cannot go on with other classes: {told[0]}{more}; undo that, train into a new folder "
             f"with --init {shlex.quote(str(run))} to keep its weights, or add --force to start anew"
         )
+
+
+def _others(count: int) -> str:
+    return f"and {count} more class{'es' * (count > 1)} came or went"
 
 
 def _new_class(name: str, source: Path, cache: Cache, then: dict[str, Known]) -> str:

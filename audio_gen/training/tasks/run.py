@@ -43,7 +43,7 @@ from audio_gen.training.tasks.source import (
     warn_of_few,
     warn_of_long,
 )  # fmt: skip
-from audio_gen.training.tasks.start import check_preroll
+from audio_gen.training.tasks.start import check_preroll, classes_taken
 from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
@@ -191,7 +191,7 @@ def _train_on(
             tell({"kind": "note", "text": note})
     if task.makes_clips:
         warn_of_few(cache, tell)
-        warn_of_long(cache, train_samples - task.preroll, tell)
+        warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None:
         init = bundle_named(init)
@@ -200,8 +200,9 @@ def _train_on(
         told = task.start_from(bundle, init)
         if task.makes_clips:
             check_preroll(bundle, task.preroll, init)
-        if told:
-            tell({"kind": "note", "text": told})
+        for text in (classes_taken(bundle, init, cache.classes), told):
+            if text:
+                tell({"kind": "note", "text": text})
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(
         {

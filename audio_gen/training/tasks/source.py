@@ -20,7 +20,7 @@ from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.occasions import Event
-from audio_gen.training.tasks.changes import CLIPS_NAME, changes, keep_clips
+from audio_gen.training.tasks.changes import ANOTHER_CLASS, CLIPS_NAME, changes, keep_clips
 
 SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
@@ -109,6 +109,9 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
     then, sounds, told = _started_on(run), cache.sounds, changes(run, cache)
     if told is not None:
         text = f"{one_line(source)}: since the run began, files were changed: {told}; going on with what it has now"
+        if ANOTHER_CLASS in told:
+            again = f"--init {shlex.quote(str(run))}"
+            text += f". The model mixes the old and the new classes up for long; a new --run with {again} does not"
         tell({"kind": "note", "text": text})
     elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
         tell(
@@ -136,12 +139,19 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
         )  # fmt: skip
 
 
-def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None]) -> None:
-    """Say so where more than a tenth of the sounds are longer than the model's clip of so many samples."""
+def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], preroll: int = 0) -> None:
+    """Say so where more than a tenth of the sounds are longer than the model's clip.
+
+    Args:
+        cache: The sounds.
+        samples: Of a clip, the silence before its sound left out.
+        tell: Gets the note.
+        preroll: Samples of that silence.
+    """
     lengths = cache.split("train").column("samples")
     if (long := int((lengths > samples).sum())) <= LONG_SHARE * len(lengths):
         return
-    enough = np.ceil(10 * np.quantile(lengths, 1 - LONG_SHARE) / cache.sample_rate) / 10
+    enough = np.ceil(10 * (np.quantile(lengths, 1 - LONG_SHARE) + preroll) / cache.sample_rate) / 10
     model_sec = samples / cache.sample_rate
     told = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
     fix = f"--set data.segment_sec={enough:.1f} takes nine of ten whole, and is slower"

@@ -22,6 +22,7 @@ EMBEDDING = "class_embedding.weight"  # row 0: no class
 READ, WRITTEN = ("analysis", "linear_in.weight"), ("mean", "linear.weight", "linear.bias", "linear_out.weight",
                                                    "linear_out.bias")  # fmt: skip
 PROJECT, NORM = ("project.weight", "project.bias"), ("norm.weight", "norm.bias")  # of an AdaptiveNorm2d
+SHOWN_CLASSES = 10
 
 
 def check_preroll(bundle: Bundle, preroll: int, path: Path) -> None:
@@ -92,6 +93,20 @@ def load_some(
             mine[name].copy_(theirs[name])
 
 
+def classes_taken(bundle: Bundle, path: Path, classes: Sequence[str]) -> str:
+    """Say what a run starts from: which classes the bundle knows, which are new and which are left out."""
+    theirs = list(bundle.config.get("classes") or [])
+    known = _known_classes(theirs, classes)
+    kinds = {
+        "known classes": [name for name in classes if known[name] is not None],
+        "new classes": [name for name in classes if known[name] is None],
+        "classes left out": [name for name in theirs if name not in known.values()],
+    }
+    told = [f"{kind}: {', '.join(map(one_line, some[:SHOWN_CLASSES]))}{', ..' * (len(some) > SHOWN_CLASSES)}"
+            for kind, some in kinds.items() if some]  # fmt: skip
+    return "; ".join([f"starts from the weights of {one_line(path)}", *told])
+
+
 def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
     """Refuse another size or length, with the settings that the bundle has."""
     theirs: dict[str, Any] = {"own_directions": 0, **bundle.config["args"]}
@@ -148,9 +163,17 @@ def _rows_by_name(rows: Tensor, known: Sequence[str], classes: Sequence[str]) ->
     """The embedding of `classes`, of that of the `known` ones (N + 1, D)."""
     new = rows[1:].mean(0) if len(rows) > 1 else rows[0]
     number = {name: i for i, name in enumerate(known, 1)}
-    alike = {name: [name] if name in number else meant(name, known) for name in classes}
-    found = {name: rows[number[others[0]]] if len(others) == 1 else new for name, others in alike.items()}
+    found = {
+        name: new if other is None else rows[number[other]] for name, other in _known_classes(known, classes).items()
+    }
     return torch.stack([rows[0], *(found[name] for name in classes)])
+
+
+def _known_classes(known: Sequence[str], classes: Sequence[str]) -> dict[str, str | None]:
+    """The class of the `known` ones that each class is, however it is spelled; None for a new one."""
+    there = set(known)
+    alike = {name: [name] if name in there else meant(name, known) for name in classes}
+    return {name: others[0] if len(others) == 1 else None for name, others in alike.items()}
 
 
 def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -> None:
