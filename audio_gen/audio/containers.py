@@ -346,4 +346,23 @@ def _ogg(f: BinaryIO, start: int, size: int) -> Container:
     for magic, what in names.items():
         if first.startswith(magic):
             raise _RefusedError(f"holds {what}, which cannot be read; convert it to WAV or FLAC")
+    if (streams := _ogg_streams(f, start, size)) > 1:
+        several = f"holds {streams} streams, one behind the other"
+        if first.startswith(b"OpusHead"):
+            raise _RefusedError(f"{several}, which cannot be read; save it again as WAV or FLAC")
+        return Container(note=f"{several}: only the first is used; save it again as WAV or FLAC")
     return Container()
+
+
+def _ogg_streams(f: BinaryIO, start: int, size: int) -> int:
+    """How many streams begin in an Ogg, by the heads of its pages; 1 where these do not follow one another."""
+    at, streams = start, 0
+    while at + 27 <= start + size:
+        f.seek(at)
+        head = f.read(27)
+        if head[:4] != b"OggS":
+            break
+        streams += head[5] & 2 > 0  # the first page of a stream
+        lengths = f.read(head[26])
+        at += 27 + len(lengths) + sum(lengths)
+    return max(streams, 1)

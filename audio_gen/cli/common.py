@@ -30,6 +30,9 @@ VocoderOption = Annotated[
         "with :N for N iterations, or bigvgan:PATH. A folder that has one of these names: ./small.",
     ),
 ]
+GeneratedOption = Annotated[
+    bool, typer.Option("--generated", help="Also use clips that audio_gen generated, which are left out else.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show losses and other figures as it trains.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.common import JsonOption, say
+from audio_gen.cli.common import GeneratedOption, JsonOption, say
 from audio_gen.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ def inspect_command(
     folder: Annotated[Path, typer.Argument(help="A folder of sounds; it is only read.")],
     json_output: JsonOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail (status 1) if any file is left out.")] = False,
+    generated: GeneratedOption = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Files read at the same time.")] = 2,
 ) -> None:
     """Say what is in a folder of sounds, and what is wrong with it."""
@@ -25,7 +26,7 @@ def inspect_command(
 
     try:
         with stage_progress() as progress:
-            report = inspect_folder(folder, progress=progress, workers=workers)
+            report = inspect_folder(folder, progress=progress, workers=workers, made=generated)
         _show(report, json_output)
         report.require_usable(listed=True)
     except NothingUsableError as e:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_gen.cli.common import JsonOption, say
+from audio_gen.cli.common import GeneratedOption, JsonOption, say
 from audio_gen.hints import command
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def preprocess_command(
     group_pattern: Annotated[
         str | None, typer.Option("--group-pattern", help="Files with the same text in its ( ) stay on one side.")
     ] = None,
+    generated: GeneratedOption = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Files read at the same time.")] = 2,
     json_output: JsonOption = False,
 ) -> None:
@@ -52,7 +53,13 @@ def preprocess_command(
     try:
         with stage_progress() as progress:
             cache = build_cache(
-                folder, out, sample_rate=sample_rate, options=options, progress=progress, workers=workers
+                folder,
+                out,
+                sample_rate=sample_rate,
+                options=options,
+                progress=progress,
+                workers=workers,
+                generated=generated,
             )
     except NothingUsableError as e:
         say(f"error: {e}", json_output=True)

@@ -19,7 +19,7 @@ from audio_gen.errors import AudioFileError
 from audio_gen.files import at_home
 from audio_gen.text import one_line
 
-USE_GENERATED = "`--set data.generated=true` of train"
+USE_GENERATED = "`--generated` of inspect and preprocess, or `--set data.generated=true` of train,"
 RECENT_NS = 2_000_000_000  # a file that changed so shortly ago can change again without another time
 Progress = Callable[[str, float, int], None]  # called with (what is being done, files done, files in all)
 TELL_SEC = 0.5  # while a file takes longer, the share of it that is done is told

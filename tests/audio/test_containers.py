@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from audio_gen.audio.io import info, open_sound, read_wav
+from audio_gen.data.measure import measure
 from audio_gen.errors import AudioFileError
 from tests import sounds
 from tests.sounds import RATE
@@ -208,3 +209,13 @@ def test_spoiled_heads_give_a_sound_or_one_line(tmp_path: Path, spoil: str, capf
             except AudioFileError as e:
                 assert "\n" not in str(e)
     assert capfd.readouterr().out == ""
+
+
+def test_an_ogg_of_two_streams_says_so(tmp_path: Path) -> None:
+    for subtype in ("VORBIS", "OPUS"):
+        path = sounds.write(tmp_path / "one.ogg", sounds.noise(0.5, 48000), 48000, format="OGG", subtype=subtype)
+        assert measure(path).header_note is None
+        (tmp_path / f"{subtype}.ogg").write_bytes(2 * path.read_bytes())
+    assert "holds 2 streams" in (measure(tmp_path / "VORBIS.ogg").header_note or "")
+    with pytest.raises(AudioFileError, match="holds 2 streams"):
+        measure(tmp_path / "OPUS.ogg")

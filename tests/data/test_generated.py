@@ -159,3 +159,10 @@ def test_a_file_that_is_exchanged_while_it_is_stored_is_left_out(
     assert lost["path"] == "note-01.wav" and "has changed while it was being read" in lost["reasons"][0]
     second = build_cache(folder, tmp_path / "cache", sample_rate=RATE)
     assert len(second.clips) == 3 and len({clip.content_hash for clip in second.clips}) == 3
+
+
+def test_generated_clips_are_used_on_request(tmp_path: Path, run_cli: Any) -> None:
+    write_wav(tmp_path / "in" / "a.wav", torch.from_numpy(sounds.pluck())[None], sounds.RATE)
+    assert run_cli("inspect", "in").returncode == 1 and run_cli("preprocess", "in", "--out", "c").returncode == 1
+    assert "1 used" in run_cli("inspect", "in", "--generated").stdout
+    assert run_cli("preprocess", "in", "--out", "c", "--generated").returncode == 0
