@@ -17,7 +17,7 @@ LARGEST_BYTES = 1 << 30
 Known = tuple[str, str | None, float | None]  # hash, class, pitch
 
 
-ANOTHER_CLASS = "of another class"
+ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
 
 
 def keep_clips(run: Path, cache: Cache) -> None:
@@ -52,7 +52,7 @@ def changes(run: Path, cache: Cache) -> str | None:
         "added": [path for path in new if path not in moved],
         "removed": [path for path in gone if path not in moved],
         "renamed": [f"{before} to {path}" for before, path in renamed],
-        "with another sound": [path for path in both if then[path][0] != now[path][0]],
+        ANOTHER_SOUND: [path for path in both if then[path][0] != now[path][0]],
         ANOTHER_CLASS: [path for before, path in pairs if then[before][1] != now[path][1]],
         "of another pitch": [path for before, path in pairs if then[before][2] != now[path][2]],
     }

@@ -20,7 +20,7 @@ from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.occasions import Event
-from audio_gen.training.tasks.changes import ANOTHER_CLASS, CLIPS_NAME, changes, keep_clips
+from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, CLIPS_NAME, changes, keep_clips
 
 SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
@@ -109,9 +109,11 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
     then, sounds, told = _started_on(run), cache.sounds, changes(run, cache)
     if told is not None:
         text = f"{one_line(source)}: since the run began, files were changed: {told}; going on with what it has now"
-        if ANOTHER_CLASS in told:
+        if ANOTHER_CLASS in told or ANOTHER_SOUND in told:
             again = f"--init {shlex.quote(str(run))}"
-            text += f". The model mixes the old and the new classes up for long; a new --run with {again} does not"
+            text += (
+                f". The model goes on from what it learned of them before; a new --run with {again} learns them anew"
+            )
         tell({"kind": "note", "text": text})
     elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
         tell(
