@@ -112,7 +112,7 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
         if ANOTHER_CLASS in told or ANOTHER_SOUND in told:
             again = f"--init {shlex.quote(str(run))}"
             text += (
-                f". The model goes on from what it learned of them before; a new --run with {again} learns them anew"
+                f". The model goes on from what it learned before; a new --run with {again} learns them anew"
             )
         tell({"kind": "note", "text": text})
     elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
