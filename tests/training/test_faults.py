@@ -169,4 +169,4 @@ def test_files_that_vanish_or_change_do_not_end_a_run(notes: Path, tmp_path: Pat
     files[1].write_bytes(b"RIFF rot")
     _, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
-    assert "has changed" in finish(folder, run, "vae")
+    assert "files were changed" in finish(folder, run, "vae")
