@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ SOUNDING = 0.1  # -20 dB of the loudest frame
 WANTED_VOICED_SHARE = 0.25
 CENTS, NEAR_CENTS = 1200, 50
 SILENT_PEAK = 1e-4
+_CREPE_LOADING = Lock()
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ def _crepe(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) 
     except ImportError as e:
         raise ConfigError(f"pitch method 'crepe' needs torchcrepe ({e}); pip install \"audio-gen[eval]\"") from e
     x = _resampled(wav, sample_rate, CREPE_RATE)
+    with _CREPE_LOADING:  # torchcrepe shows its network to other threads before the weights are in it
+        if getattr(torchcrepe.infer, "capacity", None) != CREPE_MODEL:
+            torchcrepe.load.model("cpu", CREPE_MODEL)
     f0_hz, periodicity = torchcrepe.predict(
         torch.from_numpy(x)[None], CREPE_RATE, CREPE_HOP, f_min_hz, f_max_hz, CREPE_MODEL,
         decoder=torchcrepe.decode.weighted_argmax, return_periodicity=True, batch_size=64,

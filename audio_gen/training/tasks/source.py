@@ -111,9 +111,7 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
         text = f"{one_line(source)}: since the run began, files were changed: {told}; going on with what it has now"
         if ANOTHER_CLASS in told or ANOTHER_SOUND in told:
             again = f"--init {shlex.quote(str(run))}"
-            text += (
-                f". The model goes on from what it learned before; a new --run with {again} learns them anew"
-            )
+            text += f". The model goes on from what it learned before; a new --run with {again} learns them anew"
         tell({"kind": "note", "text": text})
     elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
         tell(
