@@ -166,7 +166,7 @@ def user_cache(name: str) -> Path:
     """
     usual = {"win32": os.environ.get("LOCALAPPDATA"), "darwin": "~/Library/Caches"}.get(sys.platform)
     base = os.environ.get("XDG_CACHE_HOME") or usual or "~/.cache"
-    return Path(os.path.expanduser(base)) / "audio_gen" / name
+    return at_home(base) / "audio_gen" / name
 
 
 LARGEST_BYTES = 1 << 26  # of a JSON that is read whole

@@ -152,11 +152,12 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
 
 def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
     """Leave out the files that could not be read a second time, or are not the ones that were measured."""
-    changed = {f.measurement.content_hash: CHANGED for f in report.usable if f.measurement and not f.is_there()}
+    lost = {f.measurement.content_hash: CHANGED for f in report.usable if f.measurement and not f.is_there()}
+    lost |= stored.lost
     files = []
     for f in report.files:
-        lost = (stored.lost | changed).get(f.measurement.content_hash) if f.measurement else None
-        files.append(replace(f, action="leave_out", reasons=[lost], measurement=None) if lost else f)
+        reason = lost.get(f.measurement.content_hash) if f.measurement else None
+        files.append(replace(f, action="leave_out", reasons=[reason], measurement=None) if reason else f)
     return replace(report, files=files)
 
 

@@ -86,13 +86,19 @@ def test_a_shard_that_is_missing_or_short_is_named(tmp_path: Path, monkeypatch: 
         OneFile(tmp_path / "one", 3)
 
 
+def sharded(script: ModuleType, folder: Path, place: str | None = None) -> Cache:
+    """A cache of six notes, which lies in shards in `folder / "sharded"` too."""
+    whole = build_cache(sounds.write_notes(folder / "in", 6), folder / "cache", sample_rate=RATE)
+    assert script.shard(whole, folder / "sharded", place, shard_mb=0.01) > 2
+    return whole
+
+
 @pytest.mark.parametrize("place", [None, "memory://cache"])
 def test_a_sharded_cache_trains_as_the_whole_one(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
 ) -> None:
     monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
-    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
-    assert script.shard(whole, tmp_path / "sharded", place, shard_mb=0.01) > 2
+    whole = sharded(script, tmp_path, place)
     if place is not None:
         with pytest.raises(DataError, match=f"set {shards.PLACE} to it"):
             Cache.open(tmp_path / "sharded")
@@ -107,8 +113,7 @@ def test_a_sharded_cache_trains_as_the_whole_one(
 
 
 def test_a_folder_built_over_a_sharded_cache_is_stored_anew(script: ModuleType, tmp_path: Path) -> None:
-    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
-    script.shard(whole, tmp_path / "sharded", None, shard_mb=0.01)
+    whole = sharded(script, tmp_path)
     again = build_cache(tmp_path / "in", tmp_path / "sharded", sample_rate=RATE)
     assert isinstance(again.stored_samples.source, OneFile)
     for a, b in zip(again.clips, whole.clips, strict=True):
@@ -143,8 +148,7 @@ def test_a_damaged_shard_is_named_and_a_damaged_copy_of_it_fetched_again(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
 ) -> None:
     monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
-    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
-    script.shard(whole, tmp_path / "sharded", place, shard_mb=0.01)
+    whole = sharded(script, tmp_path, place)
     if place:
         monkeypatch.setenv(shards.PLACE, place)
         Cache.open(tmp_path / "sharded").stored(whole.clips[0])

@@ -15,8 +15,6 @@ from audio_gen.text import one_line, shortened
 CLIPS_NAME = "clips.jsonl"  # of a run: path, hash, class and pitch of each clip that it began with
 LARGEST_BYTES = 1 << 30
 Known = tuple[str, str | None, float | None]  # hash, class, pitch
-
-
 ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
 
 
@@ -28,15 +26,15 @@ def keep_clips(run: Path, cache: Cache) -> None:
     write_text(run / CLIPS_NAME, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def changes(run: Path, cache: Cache) -> str | None:
-    """How many files have changed since a run began, with a name for each kind of change.
+def changes(run: Path, cache: Cache) -> dict[str, list[str]]:
+    """The files that have changed since a run began.
 
     Returns:
-        Part of a sentence; None if nothing has changed, or nothing was written down.
+        Their names for each kind of change; nothing if none has changed, or nothing was written down.
     """
     then, now = _began_with(run), {clip.path: _known(clip) for clip in cache.clips}
     if then is None or then == now:
-        return None
+        return {}
     gone, new = [path for path in then if path not in now], [path for path in now if path not in then]
     both = [path for path in now if path in then]
     names: dict[str, list[str]] = {}
@@ -56,7 +54,12 @@ def changes(run: Path, cache: Cache) -> str | None:
         ANOTHER_CLASS: [path for before, path in pairs if then[before][1] != now[path][1]],
         "of another pitch": [path for before, path in pairs if then[before][2] != now[path][2]],
     }
-    return ", ".join(f"{len(some)} {kind} ({one_line(some[0])})" for kind, some in kinds.items() if some) or None
+    return {kind: some for kind, some in kinds.items() if some}
+
+
+def counted(kinds: dict[str, list[str]]) -> str:
+    """How many files changed in each way, with an example, as part of a sentence."""
+    return ", ".join(f"{len(some)} {kind} ({one_line(some[0])})" for kind, some in kinds.items())
 
 
 def check_classes(run: Path, source: Path, cache: Cache) -> None:

@@ -20,7 +20,7 @@ from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.occasions import Event
-from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, CLIPS_NAME, changes, keep_clips
+from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, CLIPS_NAME, changes, counted, keep_clips
 
 SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
@@ -106,10 +106,11 @@ def check_not_pruned(run: Path) -> None:
 
 def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
     """Write down where a run's sounds are from, and say how many files have changed since it began."""
-    then, sounds, told = _started_on(run), cache.sounds, changes(run, cache)
-    if told is not None:
-        text = f"{one_line(source)}: since the run began, files were changed: {told}; going on with what it has now"
-        if ANOTHER_CLASS in told or ANOTHER_SOUND in told:
+    then, sounds, changed = _started_on(run), cache.sounds, changes(run, cache)
+    if changed:
+        text = f"{one_line(source)}: since the run began, files were changed: {counted(changed)}"
+        text += "; going on with what it has now"
+        if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
             text += f". The model goes on from what it learned before; a new --run with {again} learns them anew"
         tell({"kind": "note", "text": text})
