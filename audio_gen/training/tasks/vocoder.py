@@ -32,8 +32,6 @@ MAX_FIRST_FRAME = 1 << 16
 class VocoderNet(Settings):
     """The network."""
 
-    head: Literal["vocoder"] = "vocoder"
-    """Kind of the network."""
     dim: Count = 192
     """Channels."""
     blocks: Count = 6
@@ -101,6 +99,8 @@ class VocoderConfig(RunConfig):
 
 class VocoderTask:
     """Trains a vocoder on crops of clips."""
+
+    retired: Sequence[str] = ()
 
     def __init__(self, config: VocoderConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the mel."""
