@@ -17,8 +17,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.shards import BYTES, write_shards
-from audio_gen.data.store import INDEX_NAME, REPORT_NAME, Cache, publish
+from audio_gen.data.store import Cache, publish
 from audio_gen.errors import AudioGenError
 
 
@@ -27,8 +28,8 @@ def shard(cache: Cache, out: Path, place: str | None, shard_mb: float) -> int:
     samples = max(1, round(shard_mb * 2**20 / BYTES))
     count = write_shards(cache.stored_samples, place or str(out / "shards"), samples)
     shutil.copytree(cache.path / cache.table_name, out / cache.table_name, dirs_exist_ok=True)
-    shutil.copyfile(cache.path / REPORT_NAME, out / REPORT_NAME)
-    index = json.loads((cache.path / INDEX_NAME).read_text(encoding="utf-8"))
+    shutil.copyfile(CacheFolder(cache.path).dataset_report, CacheFolder(out).dataset_report)
+    index = json.loads(CacheFolder(cache.path).index.read_text(encoding="utf-8"))
     publish(out, {**index, "shards": {"place": place or "shards", "samples": samples}})
     return count
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--place")
     parser.add_argument("--shard-mb", type=float, default=256)
     args = parser.parse_args()
-    if (args.out / INDEX_NAME).exists():
+    if CacheFolder(args.out).index.exists():
         sys.exit(f"{args.out}: holds a cache already; choose another place for --out")
     try:
         cache = Cache.open(args.cache)

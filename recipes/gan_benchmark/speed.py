@@ -30,8 +30,8 @@ from figures import markdown
 from torch import Tensor, nn
 
 from audio_gen import config
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache

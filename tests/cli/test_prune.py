@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.files import write_json
 from tests.cli.conftest import Run, clip_of
 from tests.generation.models import write_bundle
@@ -67,7 +67,7 @@ def test_status_says_which_step_is_used_and_what_is_on_the_disk(ended: Path, run
 def test_a_run_of_an_earlier_version_is_loaded_at_its_best_step_and_that_is_said_once(ended: Path, run: Run) -> None:
     (ended / "bundle").rename(ended / "bundle-best")
     (ended / "bundle-last").rename(ended / "bundle")
-    best = best_and_last(ended)
+    best = RunFolder(ended).best_and_last()
     assert list(best) == ["bundle-best", "bundle"]
     _, error = run("sample", ended, "-n", "1", "--out", "clips", "--vocoder", "griffinlim")
     assert error.count("an earlier version made this run; its best step (100) is used") == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle, load_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import Bundle, load_bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.names import composed
 from audio_gen.data.store import Cache
