@@ -102,7 +102,7 @@ class CheckpointStore:
         """
         before, path = self.size(), self.run.checkpoint(step)
         save_checkpoint(path, state)
-        for old in [*self.paths(), self.old_best]:
+        for old in self.paths():
             if old != path:
                 with suppress(OSError):
                     old.unlink(missing_ok=True)
@@ -110,12 +110,7 @@ class CheckpointStore:
 
     def size(self) -> int:
         """Bytes of all checkpoints."""
-        return sum(path.stat().st_size for path in self.run.all_states())
-
-    @property
-    def old_best(self) -> Path:
-        """Where earlier versions kept the best step's state."""
-        return self.run.old_best_checkpoint
+        return sum(path.stat().st_size for path in self.paths())
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest whole checkpoint, and a line for each damaged one that was skipped.

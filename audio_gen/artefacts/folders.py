@@ -116,11 +116,6 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def old_best_checkpoint(self) -> Path:
-        """The best step's state, in runs of earlier versions."""
-        return self.checkpoints / "best.pt"
-
-    @property
     def bundle(self) -> Path:
         """The bundle of the best step."""
         return self.path / "bundle"
@@ -130,11 +125,6 @@ class RunFolder:
         """The bundle of the last step, where another one is the best."""
         return self.path / "bundle-last"
 
-    @property
-    def old_best_bundle(self) -> Path:
-        """The bundle of the best step, in runs of earlier versions, whose `bundle` is the last step."""
-        return self.path / "bundle-best"
-
     def checkpoint(self, step: int) -> Path:
         """The state after `step` steps."""
         return self.checkpoints / f"step-{step:08d}.pt"
@@ -142,10 +132,6 @@ class RunFolder:
     def checkpoint_files(self) -> list[Path]:
         """The states, oldest first."""
         return sorted(self.checkpoints.glob("step-*.pt"))
-
-    def all_states(self) -> list[Path]:
-        """The states, also those that only earlier versions wrote."""
-        return sorted(self.checkpoints.glob("*.pt"))
 
     def preview(self, step: int) -> Path:
         """The folder of a step's preview."""
@@ -185,9 +171,8 @@ class RunFolder:
 
     def best_and_last(self) -> dict[str, dict[str, Any]]:
         """Steps, minutes and figure of the run's bundles by name: the best step, then the last if it is another."""
-        old = BundleFolder(self.old_best_bundle).exists()
         found = {}
-        for folder in (self.old_best_bundle, self.bundle) if old else (self.bundle, self.last_bundle):
+        for folder in (self.bundle, self.last_bundle):
             try:
                 config = read_json(BundleFolder(folder).config)
             except (OSError, MalformedError):
@@ -294,10 +279,7 @@ class QuickstartFolder:
 
 def bundle_folder(path: Path) -> Path:
     """The folder of a bundle: `path` itself, or the bundle of the best step of the run there."""
-    if BundleFolder(path).exists():
-        return path
-    run = RunFolder(path)
-    return run.old_best_bundle if BundleFolder(run.old_best_bundle).exists() else run.bundle
+    return path if BundleFolder(path).exists() else RunFolder(path).bundle
 
 
 def is_run_or_bundle(path: Path) -> bool:

@@ -18,13 +18,13 @@ def prunable(run: Path, *, force: bool = False) -> list[Path]:
     Raises:
         CheckpointError: What training has learned would be lost.
     """
-    paths = RunFolder(run).all_states()
+    paths = RunFolder(run).checkpoint_files()
     bundles = RunFolder(run).best_and_last()
     if not bundles:
         raise CheckpointError(
             f"{run}: has no bundle yet, so its checkpoints are all that there is; run the same train command again"
         )
-    newest = max((int(path.stem.removeprefix("step-")) for path in paths if path.stem.startswith("step-")), default=0)
+    newest = max((int(path.stem.removeprefix("step-")) for path in paths), default=0)
     held = max(about.get("steps") or 0 for about in bundles.values())
     state = (read_progress(run) or {}).get("state")
     if newest > held and not force:

@@ -1,15 +1,12 @@
 """What a run leaves for others: the bundle of its best step, and that of its last where it is another."""
 
-import copy
 import math
-from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from audio_gen import __version__
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
-from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.artefacts.folders import BundleFolder, RunFolder
 from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError
@@ -55,25 +52,6 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
             f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start anew"
         )
     return weights
-
-
-def renew(engine: Engine, run: Path) -> None:
-    """Bring a folder of an earlier version, whose `bundle` was the last step, into the order of this one."""
-    places = RunFolder(run)
-    if BundleFolder(places.old_best_bundle).exists():
-        if places.bundle.is_dir():
-            BundleFolder(places.last_bundle).drop()
-            places.bundle.rename(places.last_bundle)
-        places.old_best_bundle.rename(places.bundle)
-    figure = engine.occasions.best()
-    if figure is None or not engine.store.old_best.is_file() or weights_of(run, figure.step) is not None:
-        return
-    with suppress(CheckpointError):  # a damaged one is no loss to a run that goes on
-        state = load_checkpoint(engine.store.old_best)
-        if state["step"] == figure.step:
-            model = copy.deepcopy(engine.ema.module)
-            model.load_state_dict(state["ema"])
-            write(engine, places.bundle, model, figure.step)
 
 
 def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: Path | None = None) -> None:
