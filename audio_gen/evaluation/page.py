@@ -142,24 +142,24 @@ def _pitch_section(result: Mapping[str, Any]) -> list[Section]:
 
 
 def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
-    if result.get("copies"):
-        return _copies(sets, result, clips)
-    copied = result["memorised"]
+    if result["memorised"]:
+        return _memorised(sets, result, clips)
+    near = result["nearness"]
     rows = [["generated", "nearest that was learned from", "distance"]]
-    rows += [[p["generated"], p["training"], number(p["distance"])] for p in copied["closest"]]
+    rows += [[p["generated"], p["training"], number(p["distance"])] for p in near["closest"]]
     text = (
-        f"The ten samples nearest to a sound of {copied['of']}. Nearer than {number(copied['threshold'])} counts as a "
+        f"The ten samples nearest to a sound of {near['of']}. Nearer than {number(near['threshold'])} counts as a "
         "copy: only 1 % of real sounds are that near to another."
     )
     sounds: list[Sound] = []
-    for pair in copied["closest"][:5]:
+    for pair in near["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], "generated")
         sounds += _sounds(sets.train or sets.real, clips, pair["training"], "learned from")
     return Section("Nearest pairs", [text], sounds=sounds, table=rows)
 
 
-def _copies(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
-    found = result["copies"]
+def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    found = result["memorised"]
     rows = [["generated", "verdict", "nearest that was learned from", "dB", "embedding"]]
     rows += [
         [p["generated"], p["verdict"], p["file"], number(p["distance_db"]), number(p["embedding_distance"])]
