@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "training": SOUND | {"data"},
     "training.tasks": PARTS | {"training", "evaluation"},
     "generation": PARTS,
-    "evaluation": SOUND | {"data"},
+    "evaluation": SOUND | {"data", "models"},
     "export": PARTS | {"training"},
     "cli": APPLICATIONS | {"web"},
     "web": APPLICATIONS,
