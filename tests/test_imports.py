@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
-BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints"}
+BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints", "findings"}
 BASE = BOTTOM | {"artefacts", "config", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "device": {"errors"},
     "threads": set(),
     "hints": set(),
+    "findings": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
     "artefacts": BOTTOM | {"config", "distributed"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "training": SOUND | {"data"},
     "training.tasks": PARTS | {"training", "evaluation"},
     "generation": PARTS,
-    "evaluation": SOUND | {"data"},
+    "evaluation": SOUND | {"data", "models"},
     "export": PARTS | {"training"},
     "cli": APPLICATIONS | {"web"},
     "web": APPLICATIONS,

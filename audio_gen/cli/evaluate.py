@@ -140,7 +140,7 @@ def _save_reference(path: Path, real: "Described", job: "Evaluation") -> None:
 
 
 def _write(job: "Evaluation", sets: "Sets", result: "Mapping[str, Any]", out: Path) -> None:
-    from audio_gen.evaluation.page import write_page
+    from audio_gen.evaluation.report.sections import write_page
     from audio_gen.files import write_json
 
     write_json(EvaluationFolder(out).result, result)
@@ -149,7 +149,7 @@ def _write(job: "Evaluation", sets: "Sets", result: "Mapping[str, Any]", out: Pa
 
 def _show(result: "Mapping[str, Any]") -> None:
     """The verdict in sentences, then the table."""
-    from audio_gen.evaluation.page import sentences_of, table_of
+    from audio_gen.evaluation.report.sections import sentences_of, table_of
 
     for sentence in sentences_of(result):
         say(sentence)

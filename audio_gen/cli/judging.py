@@ -54,7 +54,8 @@ def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | N
     """All figures with the verdict; that of a run's own training is part of it."""
     from audio_gen.evaluation.compare import compare
     from audio_gen.evaluation.verdict import judge
-    from audio_gen.training.health import diagnose
+    from audio_gen.findings import OF_SAMPLES
+    from audio_gen.training.diagnosis import diagnose
     from audio_gen.training.metrics import read_metrics
 
     heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
@@ -64,13 +65,9 @@ def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | N
     if sets.copies is None and run is not None:
         why = "a reference file holds no audio" if len(sets.real) > 1 else "that takes two clips at least"
         result["warnings"].append(f"copy-synthesis was not measured: {why}")
-    findings = [finding.to_json() for finding in judge(result)]
-    named = {finding["name"] for finding in findings}
-    if run is not None:
-        trained = [verdict for verdict in diagnose(read_metrics(run)) if verdict.alarm and verdict.name not in named]
-        own = [{"name": v.name, "text": f"{v.text[0].upper()}{v.text[1:]}.", "alarm": True} for v in trained]
-        findings = own + findings
-    result["verdict"] = findings
+    trained = [] if run is None else diagnose(read_metrics(run))
+    alarms = [finding for finding in trained if finding.alarm and finding.name not in OF_SAMPLES]
+    result["verdict"] = [finding.to_json() for finding in [*alarms, *judge(result)]]
     return result
 
 

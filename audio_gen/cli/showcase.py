@@ -196,7 +196,7 @@ def _judged(
     from audio_gen.errors import AudioGenError
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.evaluation.page import evaluation_sections, sentences_of
+    from audio_gen.evaluation.report.sections import evaluation_sections, sentences_of
 
     try:
         embedding = load_embedding(device=pipeline.device)

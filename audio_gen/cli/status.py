@@ -10,7 +10,7 @@ import typer
 from audio_gen.cli.common import JsonOption, emit_json, megabytes, say
 
 if TYPE_CHECKING:
-    from audio_gen.training.readings import Readings
+    from audio_gen.training.history import History
 
 AGAIN = "run the same train command again to go on"
 # What is not followed by a trend: the same figure of real sounds, and counts.
@@ -24,31 +24,22 @@ def status_command(
     json_output: JsonOption = False,
 ) -> None:
     """Say how far a run is, whether it works, and what to do."""
-    from dataclasses import asdict
-
     from audio_gen.artefacts.folders import RunFolder
-    from audio_gen.training.health import diagnose
+    from audio_gen.training.diagnosis import diagnose
+    from audio_gen.training.history import History
     from audio_gen.training.metrics import read_metrics
-    from audio_gen.training.readings import Readings
 
     check_run(run)
     rows = read_metrics(run)
-    entry = _state(run, Readings(rows))
+    entry = _state(run, History(rows))
     share = 1.0 if entry["progress"] is None else entry["progress"]
-    log = Readings(rows, share)
+    log = History(rows, share)
     verdicts = diagnose(rows, progress=share)
     if json_output:
         values = log.latest("val/", "eval/", "loss/", "gap/", "grad_norm/")
-        told = {"values": values, "verdicts": [asdict(v) for v in verdicts]}
-        emit_json(
-            {
-                "run": str(run),
-                **entry,
-                **told,
-                "bundles": RunFolder(run).best_and_last(),
-                "sizes": RunFolder(run).sizes(),
-            }
-        )
+        told = {"values": values, "verdicts": [v.to_json() for v in verdicts]}
+        folder = RunFolder(run)
+        emit_json({"run": str(run), **entry, **told, "bundles": folder.best_and_last(), "sizes": folder.sizes()})
         return
     say(_state_line(run, entry))
     say(_bundle_line(run))
@@ -77,7 +68,7 @@ def check_run(run: Path) -> None:
         raise DataError(f"{run}: holds no run; give the folder after --run of the train command")
 
 
-def _state(run: Path, log: "Readings") -> dict[str, Any]:
+def _state(run: Path, log: "History") -> dict[str, Any]:
     """What is known of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None where it is not."""
     from audio_gen.artefacts.folders import RunFolder
     from audio_gen.training.progress import is_running, read_progress
@@ -148,7 +139,7 @@ def _bundle_line(run: Path) -> str:
     return f"all commands use the best step: {', '.join(told)}"
 
 
-def _figure_lines(log: "Readings") -> list[str]:
+def _figure_lines(log: "History") -> list[str]:
     """A line for each figure: its newest value, that of real sounds beside it, and where it goes."""
     latest = log.latest("val/", "eval/")
     beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}

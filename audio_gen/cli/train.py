@@ -247,7 +247,7 @@ def in_words(values: dict[str, float]) -> str:
     if "diversity" in values:
         told.append(f"variety {100 * values['diversity']:.0f} % of theirs")
     if values.get("memorised"):
-        told.append(f"{100 * values['memorised']:.0f} % are near-copies")
+        told.append(f"{100 * values['memorised']:.0f} % are copies of a training sound")
     return ", ".join(told)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
 from audio_gen.training.checkpoints import BackgroundSaver
 from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
-from audio_gen.training.health import diagnose
+from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.previews import write_preview
 from audio_gen.training.schedule import Budget, due
@@ -215,13 +215,13 @@ class Occasions:
         self.figures.append(figure(self.step, next(iter(values.values())), values.get("kad_se")))
 
     def _diagnose(self, progress: float) -> None:
-        """Judge the run by its metrics; an alarm is told when it is new, the rest where it changes nothing else."""
-        verdicts = diagnose(read_metrics(self.run), progress=progress)
-        self.log.write_text(self.step, "health", [asdict(verdict) for verdict in verdicts])
-        new = [verdict for verdict in verdicts if verdict.alarm and verdict.name not in self._alarmed]
-        self._alarmed = {verdict.name for verdict in verdicts if verdict.alarm}
-        for verdict in new:
-            self.tell({"kind": "health", "step": self.step, "name": verdict.name, "text": verdict.text})
+        """Judge the run by its metrics, log the findings and emit alarms that are new."""
+        findings = diagnose(read_metrics(self.run), progress=progress)
+        self.log.write_text(self.step, "health", [finding.to_json() for finding in findings])
+        new = [finding for finding in findings if finding.alarm and finding.name not in self._alarmed]
+        self._alarmed = {finding.name for finding in findings if finding.alarm}
+        for finding in new:
+            self.tell({"kind": "health", "step": self.step, "name": finding.name, "text": finding.text})
 
     def _preview(self) -> None:
         folder = RunFolder(self.run).preview(self.step)

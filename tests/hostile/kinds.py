@@ -26,7 +26,7 @@ from audio_gen.generation.directions import Direction, Directions, read_directio
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vocoders import load_vocoder
 from audio_gen.models.vocoder import Vocoder
-from audio_gen.training.health import diagnose
+from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import ProgressFile, read_progress
 from audio_gen.training.tasks.run import resolve_config
