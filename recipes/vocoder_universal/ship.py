@@ -21,13 +21,13 @@ tags: [audio, vocoder]
 ---
 # {name}
 
-Turns natural-log mels of {mel} into sound. A network corrects what can be computed from the mel, above 2.6 kHz, and
-iterations of Griffin-Lim, in the part below and then in all of it, make the wave fit the mel.
+Turns natural-log mels of {mel} into sound. A start is computed from the mel; a network corrects it above 2.6 kHz.
+Griffin-Lim iterations then fit the wave to the mel, first below 2.6 kHz, then over all frequencies.
 
 | | |
 |---|---|
 | parameters | {parameters:,}, in half precision ({size:.1f} MB) |
-| trained on | the corpus of `recipes/vocoder_universal`; its DATA.md names sources, licences and what is kept out |
+| trained on | the corpus of `recipes/vocoder_universal`; its DATA.md lists sources, licences and held-out files |
 | steps | {steps:,} of {batch} crops of {crop:.2f} s |
 | SHA-256, first twelve digits | {digest} |
 | licence | MIT |
