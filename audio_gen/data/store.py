@@ -27,8 +27,7 @@ PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
 BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and when they were made
 DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table whose digests are in the index
 VERSION = 3
-VERSION_IN_ONE = 1  # had everything in the index
-OLD_VERSIONS = (VERSION_IN_ONE, 2)  # have no checksums
+OLD_VERSION = 2  # has no checksums
 HIGHEST_RATE = 1 << 24
 LARGEST_LIST = 1 << 28  # bytes of a JSON that tells of each file
 NO_LIMIT = 1 << 62
@@ -66,10 +65,6 @@ class Cache:
         path = at_home(path)
         index = load_index(path)
         try:
-            if index["version"] == VERSION_IN_ONE:
-                clips = ClipTable.of(Clip(**{**clip, "reasons": tuple(clip["reasons"])}) for clip in index["clips"])
-                index = {**index, "table": "", "sounds": digest_of(clip.content_hash for clip in clips)}
-                return cls.of(path, index, clips)
             summed, folder = index["version"] == VERSION, path / index["table"]
             clips = ClipTable.open(folder, index["pcm_samples"], summed=summed)
             if summed:
@@ -79,7 +74,7 @@ class Cache:
             lost = Path(e.filename) if e.filename else path / INDEX_NAME
             raise DamagedError(lost, f"cannot be read ({e.strerror or e})", _fix(path)) from e
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            raise _damaged(path / (index.get("table") or INDEX_NAME), path, e) from e
+            raise _damaged(path / index["table"], path, e) from e
 
     @classmethod
     def of(cls, path: Path, index: dict[str, Any], clips: ClipTable, sums: np.ndarray | None = None) -> "Cache":
@@ -118,8 +113,6 @@ class Cache:
     @cached_property
     def known(self) -> dict[str, Any]:
         """What only the next build wants: what was found out about each of the `files`, and the `auto_pitches`."""
-        if self._index["version"] == VERSION_IN_ONE:
-            return self._index
         folder = self.path / self.table_name
         try:
             data = read_regular(folder / FILES_NAME, LARGEST_LIST)
@@ -229,7 +222,7 @@ def load_index(path: Path) -> dict[str, Any]:
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise _damaged(file, path, e) from e
-    if type(version) is int and version not in (*OLD_VERSIONS, VERSION):
+    if type(version) is int and version not in (OLD_VERSION, VERSION):
         raise DamagedError(file, f"is of version {shortened(version)}, not {VERSION}", _fix(path))
     try:
         _check_index(index)
@@ -254,10 +247,9 @@ def _check_index(index: dict[str, Any]) -> None:
         "pcm_samples": type(index["pcm_samples"]) is int and 0 <= index["pcm_samples"] < 1 << 62,
         "notes": isinstance(index["notes"], list) and all(isinstance(note, str) for note in index["notes"]),
         "shards": shards is None or (type(shards["samples"]) is int and 0 < shards["samples"] < 1 << 62),
+        "table": index["table"] in TABLES,
+        "sounds": isinstance(index["sounds"], str),
     }  # fmt: skip
-    if version != VERSION_IN_ONE:
-        right["table"] = index["table"] in TABLES
-        right["sounds"] = isinstance(index["sounds"], str)
     if version == VERSION:
         right["digests"] = isinstance(index["digests"], dict)
         right["digest"] = index["digest"] == digest_of_json(index, without=("digest",))

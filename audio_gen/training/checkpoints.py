@@ -13,8 +13,6 @@ from audio_gen.errors import CheckpointError, OutputError
 from audio_gen.files import drop_leftovers
 from audio_gen.text import one_line
 
-OLD_BEST_NAME = "best.pt"
-
 
 class CheckpointStore:
     """`checkpoints/step-*.pt` of a run's folder."""
@@ -60,7 +58,7 @@ class CheckpointStore:
         """
         before, path = self.size(), self.folder / f"step-{step:08d}.pt"
         save_checkpoint(path, state)
-        for old in [*self.paths(), self.old_best]:
+        for old in self.paths():
             if old != path:
                 with suppress(OSError):
                     old.unlink(missing_ok=True)
@@ -69,11 +67,6 @@ class CheckpointStore:
     def size(self) -> int:
         """Bytes of all checkpoints."""
         return sum(path.stat().st_size for path in self.folder.glob("*.pt"))
-
-    @property
-    def old_best(self) -> Path:
-        """Where earlier versions kept the best step's state."""
-        return self.folder / OLD_BEST_NAME
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest whole checkpoint, and a line for each damaged one that was passed over.

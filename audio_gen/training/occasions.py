@@ -173,11 +173,8 @@ class Occasions:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; the time that evaluations took stays what it is if that is more."""
         self.step = state["step"]
-        self._evaluation_sec = max(self._evaluation_sec, state.get("evaluation_sec", 0.0))
-        if "figures" in state:
-            self.figures = [Figure(*one) for one in state["figures"]]
-        elif state.get("best_of") == self.judged_by and state["best_step"]:  # of earlier versions: the lowest alone
-            self.figures = [figure(state["best_step"], state["best"], None)]
+        self._evaluation_sec = max(self._evaluation_sec, state["evaluation_sec"])
+        self.figures = [Figure(*one) for one in state["figures"]]
 
     def note(self, text: str) -> None:
         """Tell a line."""

@@ -43,6 +43,8 @@ class Task(Protocol):
 
     args: dict[str, Any]
     """The model's arguments."""
+    retired: Sequence[str]
+    """How the names of states begin that checkpoints of earlier versions hold, and the task's modules do not."""
 
     @property
     def model(self) -> nn.Module:

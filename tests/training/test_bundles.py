@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
+from audio_gen.checkpoint import load_bundle, load_checkpoint
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.disk import prunable, prune, sizes
@@ -166,44 +166,6 @@ def test_sampling_works_from_the_first_preview_on_after_a_kill_too(
     else:
         assert steps(run) == {"bundle": bundle}
         assert Pipeline.load(run, device="cpu").sample(1).isfinite().all()
-
-
-def test_a_run_of_an_earlier_version_is_put_in_order(notes: Path, tmp_path: Path, kads: Kads) -> None:
-    """There `bundle` was the last step, `bundle-best` the best; `best.pt` its state."""
-    run = tmp_path / "run"
-    kads(0.5, 1.0, 1.0, 1.0)
-    train(notes, run, "train.compact=false")
-    newest = run / "checkpoints/step-00000004.pt"
-    state = load_checkpoint(newest)
-    old = {key: value for key, value in state.items() if key not in ("figures", "began")}
-    save_checkpoint(newest, {**old, "best": 0.5, "best_step": 1, "best_of": "evaluation"})
-    (run / "bundle").rename(run / "bundle-best")
-    (run / "bundle-last").rename(run / "bundle")
-    assert steps(run) == {"bundle-best": 1, "bundle": 4}
-    assert load_bundle(run).config["training"]["steps"] == 1
-    assert load_bundle(run / "bundle").config["training"]["steps"] == 4
-    kads(1.0)
-    train(notes, run, "train.previews=1", steps=5)
-    assert steps(run) == {"bundle": 1, "bundle-last": 5}
-    assert not (run / "bundle-best").exists()
-
-
-def test_the_best_state_of_an_earlier_version_becomes_the_bundle(notes: Path, tmp_path: Path, kads: Kads) -> None:
-    """A run that was killed, so that it had no bundle yet."""
-    run = tmp_path / "run"
-    kads(0.5, 1.0, 1.0, 1.0)
-    train(notes, run, "train.compact=false", "train.keep=9")
-    first, newest = (run / f"checkpoints/step-0000000{step}.pt" for step in (1, 4))
-    wanted = load_bundle(run).part("model")
-    first.rename(run / "checkpoints/best.pt")
-    old = {key: value for key, value in load_checkpoint(newest).items() if key not in ("figures", "began")}
-    save_checkpoint(newest, {**old, "best": 0.5, "best_step": 1, "best_of": "evaluation"})
-    for name in ("bundle", "bundle-last"):
-        (run / name).rename(tmp_path / name)
-    kads(1.0)
-    train(notes, run, "train.previews=1", steps=5)
-    assert steps(run) == {"bundle": 1, "bundle-last": 5}
-    assert all(torch.equal(value, wanted[key]) for key, value in load_bundle(run).part("model").items())
 
 
 def test_pruning_keeps_what_was_made_and_says_how_to_go_on(notes: Path, tmp_path: Path) -> None:

@@ -75,11 +75,6 @@ def test_the_two_kinds_do_not_go_together(
 ) -> None:
     with pytest.raises(CheckpointError, match=rf"--init .*; add --set data\.onset={theirs}$"):
         train(sounds, tmp_path / "vae", "vae", f"data.onset={mine}", init=runs[theirs])
-    latent = ["domain=latent", f"vae={runs[theirs]}"]
-    with pytest.raises(ConfigError, match=rf"{theirs} there, {mine} here; add --set data\.onset={theirs}$"):
-        train(sounds, tmp_path / "gan", "gan", *latent, f"data.onset={mine}")
-    made = train(sounds, tmp_path / "same", "gan", *latent, f"data.onset={theirs}")
-    assert load_bundle(made).config["preroll"] == (PREROLL if theirs == "align" else 0)
 
 
 def test_a_run_of_before_goes_on_as_it_began(runs: dict[str, Path], tmp_path: Path) -> None:

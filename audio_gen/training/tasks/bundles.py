@@ -1,16 +1,14 @@
 """What a run leaves for others: the bundle of its best step, and that of its last where it is another."""
 
-import copy
 import math
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from audio_gen import __version__
-from audio_gen.bundle_folders import BUNDLE_NAME, CONFIG_NAME, LAST_NAME, OLD_BEST_NAME, best_and_last
-from audio_gen.checkpoint import halved, load_bundle, load_checkpoint, save_bundle
+from audio_gen.bundle_folders import BUNDLE_NAME, CONFIG_NAME, LAST_NAME, best_and_last
+from audio_gen.checkpoint import halved, load_bundle, save_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.text import one_line
@@ -54,25 +52,6 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
             f"{LAST_NAME} back, or add --force to start anew"
         )
     return weights
-
-
-def renew(engine: Engine, run: Path) -> None:
-    """Bring a folder of an earlier version, whose `bundle` was the last step, into the order of this one."""
-    best, old_best = run / BUNDLE_NAME, run / OLD_BEST_NAME
-    if (old_best / CONFIG_NAME).is_file():
-        if best.is_dir():
-            _drop(run / LAST_NAME)
-            best.rename(run / LAST_NAME)
-        old_best.rename(best)
-    figure = engine.occasions.best()
-    if figure is None or not engine.store.old_best.is_file() or weights_of(run, figure.step) is not None:
-        return
-    with suppress(CheckpointError):  # a damaged one is no loss to a run that goes on
-        state = load_checkpoint(engine.store.old_best)
-        if state["step"] == figure.step:
-            model = copy.deepcopy(engine.ema.module)
-            model.load_state_dict(state["ema"])
-            write(engine, best, model, figure.step)
 
 
 def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: Path | None = None) -> None:

@@ -28,10 +28,10 @@ from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.bundles import export, export_last, renew, weights_to_go_on, write
+from audio_gen.training.tasks.bundles import export, export_last, weights_to_go_on, write
 from audio_gen.training.tasks.changes import check_classes
-from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
+from audio_gen.training.tasks.gan import GANTask
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import (
     check_apart,
@@ -49,10 +49,15 @@ from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
 TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {
     "vae": (VAEConfig, VAETask),
-    "gan": (GANConfig, gan_task),
+    "gan": (GANConfig, GANTask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
 CONFIG_NAME = "config.yaml"
+# Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
+RETIRED: dict[str, Any] = {
+    "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
+    "loss.penalty_latent": ...,
+}  # fmt: skip
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
     "train.checkpoint_minutes", "train.keep", "train.micro_batches", "train.compact",
@@ -223,7 +228,6 @@ def _train_on(
     engine.occasions.export = partial(export, engine, run)
     freed = 0
     try:
-        renew(engine, run)
         engine.fit()
         export_last(engine, run)
         if settings.train.compact and not engine.stopped_by:
@@ -270,6 +274,8 @@ def resolve_config(
         raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    if stored is not None and model == "gan":
+        stored = _without_retired(stored, run)
     file = None if config_file is None else config.read_yaml(config_file)
     set_by_hand = config.parse_overrides(overrides)
     for values, origin in ((stored, run / CONFIG_NAME), (file, config_file), (set_by_hand, "--set")):
@@ -297,6 +303,27 @@ def resolve_config(
                 "into a new folder, or add --force"
             )
     return settings
+
+
+def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
+    """The settings of a run without those that are gone.
+
+    Raises:
+        ConfigError: One of them is needed to go on.
+    """
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in stored.items()}
+    for name, harmless in RETIRED.items():
+        section, _, key = name.rpartition(".")
+        values = kept.get(section) if section else kept
+        if not isinstance(values, dict) or key not in values:
+            continue
+        value = values.pop(key)
+        if harmless is not ... and value != harmless:
+            raise ConfigError(
+                f"{one_line(run)}: was trained with {name} {_told(value)}, which this version no longer has; train a "
+                "new run"
+            )
+    return kept
 
 
 def _told(value: Any) -> str:

@@ -102,6 +102,8 @@ class VocoderConfig(RunConfig):
 class VocoderTask:
     """Trains a vocoder on crops of clips."""
 
+    retired: Sequence[str] = ()
+
     def __init__(self, config: VocoderConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
