@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.tensors import load_plain
 from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_plain
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
 from audio_gen.files import MalformedError, at_home, read_json
 from audio_gen.models.fitting import check_size

@@ -4,9 +4,9 @@ import difflib
 
 import torch
 
+from audio_gen.artefacts.bundle import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
-from audio_gen.bundle_folders import CONFIG_NAME
-from audio_gen.checkpoint import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.models import build_model
 from audio_gen.models.fitting import bundle_mel
@@ -101,7 +101,7 @@ def speaks(name: str, spec: MelSpec) -> MelSpec | None:
 def _unknown(choice: str) -> str:
     named = [
         CLASSICAL,
-        *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}")),
+        *sorted(folder.name for folder in SHIPPED.glob("*") if BundleFolder(folder).exists()),
     ]
     use = f"use {', '.join(named)}, {CLASSICAL}:N, {BIGVGAN}:PATH, or the path of a run made with --model vocoder"
     near = difflib.get_close_matches(choice, named, n=1)

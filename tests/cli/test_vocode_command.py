@@ -10,12 +10,12 @@ import soundfile as sf
 import torch
 import torch.nn.functional as F
 
+from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
 from audio_gen.cli.vocode import _MelFile, _MelOfSound
 from audio_gen.data.index import inspect_folder
-from audio_gen.generation.sidecar import read_sidecar
 from audio_gen.vocoding import load, long
 from audio_gen.vocoding import vocoder as contract
 from audio_gen.vocoding.load import load_vocoder

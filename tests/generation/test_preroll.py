@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.onset import lead_samples, onset
-from audio_gen.checkpoint import load_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.inputs import encode_file
 from audio_gen.generation.pipeline import Pipeline

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.load import load_vocoder
