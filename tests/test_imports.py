@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
 BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints", "findings"}
-BASE = BOTTOM | {"bundle_folders", "config", "checkpoint", "distributed"}
+BASE = BOTTOM | {"artefacts", "config", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
 APPLICATIONS = PARTS | {"training", "training.tasks", "generation", "evaluation", "export"}
@@ -25,8 +25,7 @@ MAY_IMPORT = {
     "findings": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
-    "bundle_folders": {"files"},
-    "checkpoint": BOTTOM | {"bundle_folders", "config", "distributed"},
+    "artefacts": BOTTOM | {"config", "distributed"},
     "audio": BASE,
     "models": SOUND,
     "losses": SOUND,

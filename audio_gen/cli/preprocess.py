@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.cli.common import GeneratedOption, JsonOption, say
 from audio_gen.hints import command
 
@@ -32,6 +33,10 @@ def preprocess_command(
     ] = None,
     generated: GeneratedOption = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Files read at the same time.")] = 2,
+    shards: Annotated[
+        str | None,
+        typer.Option("--shards", help="FOLDER is a cache: copy its samples into shards here, inside OUT or at a URL."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Read a folder once into a cache that trains fast."""
@@ -41,6 +46,15 @@ def preprocess_command(
     from audio_gen.data.labels import DEFAULT_PATTERN
     from audio_gen.data.report import NothingUsableError
 
+    if shards is not None:
+        from audio_gen.data.sharding import shard_cache
+
+        count = shard_cache(folder, out, shards)
+        if json_output:
+            from audio_gen.cli.common import emit_json
+
+            return emit_json({"cache": str(out), "shards": count, "place": shards})
+        return say(f"{out}: {count} shards at {shards}")
     options = CacheOptions(
         labels=labels,
         pattern=DEFAULT_PATTERN if pattern is None else pattern,
@@ -81,4 +95,4 @@ def _show(cache: "Cache", folder: Path, json_output: bool) -> None:
     for note in summary["notes"]:
         say(note)
     if summary["leave_out"]:
-        say(f"why: {command('inspect', folder)}, or {cache.path / 'dataset_report.json'}")
+        say(f"why: {command('inspect', folder)}, or {CacheFolder(cache.path).dataset_report}")

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from audio_gen.data import checksums
-from audio_gen.data.checksums import DamagedError, Samples
+from audio_gen.data.checksums import DamagedError
 from audio_gen.errors import DataError
 from audio_gen.files import at_home, user_cache, write_atomic
 from audio_gen.text import one_line, shortened
@@ -237,24 +237,3 @@ def allowed_place(place: object, cache: Path) -> str:
 def shard_name(place: str, number: int) -> str:
     """The path or URL of a shard."""
     return f"{place.rstrip('/')}/{number:06d}.int16"
-
-
-def write_shards(samples: Samples, place: str, shard_samples: int) -> int:
-    """Copy samples into shards.
-
-    Args:
-        samples: Of a cache.
-        place: A folder, which is made, or a URL.
-        shard_samples: Samples in each shard.
-
-    Returns:
-        How many shards there are.
-    """
-    import fsspec
-
-    count = -(-len(samples) // shard_samples)
-    for number in range(count):
-        first = number * shard_samples
-        with fsspec.open(shard_name(place, number), "wb", auto_mkdir=True) as file:
-            file.write(samples.read(first, min(shard_samples, len(samples) - first)).astype("<i2").tobytes())
-    return count

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import Checked, DamagedError, digest, digest_of_file, digest_of_json
 from audio_gen.data.shards import OneFile, Shards, allowed_place
 from audio_gen.data.split import Split
@@ -19,16 +20,15 @@ from audio_gen.files import MalformedError, at_home, parse_json, read_json, read
 from audio_gen.hints import command
 from audio_gen.text import one_line, shortened
 
-__all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
+__all__ = ["Cache", "Clip"]
 
-INDEX_NAME, REPORT_NAME, FILES_NAME = "index.json", "dataset_report.json", "files.json"
+FILES_NAME = "files.json"
 # All names of what is written anew, in turn; nothing else that an index names is opened.
 PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
 BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and when they were made
 DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table whose digests are in the index
 VERSION = 3
-VERSION_IN_ONE = 1  # had everything in the index
-OLD_VERSIONS = (VERSION_IN_ONE, 2)  # have no checksums
+OLD_VERSION = 2  # has no checksums
 HIGHEST_RATE = 1 << 24
 LARGEST_LIST = 1 << 28  # bytes of a JSON that tells of each file
 NO_LIMIT = 1 << 62
@@ -66,20 +66,16 @@ class Cache:
         path = at_home(path)
         index = load_index(path)
         try:
-            if index["version"] == VERSION_IN_ONE:
-                clips = ClipTable.of(Clip(**{**clip, "reasons": tuple(clip["reasons"])}) for clip in index["clips"])
-                index = {**index, "table": "", "sounds": digest_of(clip.content_hash for clip in clips)}
-                return cls.of(path, index, clips)
             summed, folder = index["version"] == VERSION, path / index["table"]
             clips = ClipTable.open(folder, index["pcm_samples"], summed=summed)
             if summed:
                 _compare_digests(folder, index["digests"], except_of=FILES_NAME)
             return cls.of(path, index, clips, read_column(folder / BLOCKS_NAME, "<u4") if summed else None)
         except OSError as e:
-            lost = Path(e.filename) if e.filename else path / INDEX_NAME
+            lost = Path(e.filename) if e.filename else CacheFolder(path).index
             raise DamagedError(lost, f"cannot be read ({e.strerror or e})", _fix(path)) from e
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            raise _damaged(path / (index.get("table") or INDEX_NAME), path, e) from e
+            raise _damaged(path / index["table"], path, e) from e
 
     @classmethod
     def of(cls, path: Path, index: dict[str, Any], clips: ClipTable, sums: np.ndarray | None = None) -> "Cache":
@@ -118,8 +114,6 @@ class Cache:
     @cached_property
     def known(self) -> dict[str, Any]:
         """What only the next build wants: what was found out about each of the `files`, and the `auto_pitches`."""
-        if self._index["version"] == VERSION_IN_ONE:
-            return self._index
         folder = self.path / self.table_name
         try:
             data = read_regular(folder / FILES_NAME, LARGEST_LIST)
@@ -137,11 +131,11 @@ class Cache:
     def report(self) -> dict[str, Any]:
         """What became of each file of the folder: {"files": [..], "summary": {..}}."""
         try:
-            report = read_json(self.path / REPORT_NAME, LARGEST_LIST)
+            report = read_json(CacheFolder(self.path).dataset_report, LARGEST_LIST)
             _check_report(report)
             return report
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
-            raise _damaged(self.path / REPORT_NAME, self.path, e) from e
+            raise _damaged(CacheFolder(self.path).dataset_report, self.path, e) from e
 
     @property
     def has_sums(self) -> bool:
@@ -221,15 +215,15 @@ def load_index(path: Path) -> dict[str, Any]:
     Raises:
         DataError: It is missing, damaged, or of another version.
     """
-    file = path / INDEX_NAME
+    file = CacheFolder(path).index
     if not file.is_file():
-        raise DataError(f"{one_line(path)}: is no cache ({INDEX_NAME} is missing); make one with {_make(path)}")
+        raise DataError(f"{one_line(path)}: is no cache ({file.name} is missing); make one with {_make(path)}")
     try:
         index = read_json(file)
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise _damaged(file, path, e) from e
-    if type(version) is int and version not in (*OLD_VERSIONS, VERSION):
+    if type(version) is int and version not in (OLD_VERSION, VERSION):
         raise DamagedError(file, f"is of version {shortened(version)}, not {VERSION}", _fix(path))
     try:
         _check_index(index)
@@ -254,10 +248,9 @@ def _check_index(index: dict[str, Any]) -> None:
         "pcm_samples": type(index["pcm_samples"]) is int and 0 <= index["pcm_samples"] < 1 << 62,
         "notes": isinstance(index["notes"], list) and all(isinstance(note, str) for note in index["notes"]),
         "shards": shards is None or (type(shards["samples"]) is int and 0 < shards["samples"] < 1 << 62),
+        "table": index["table"] in TABLES,
+        "sounds": isinstance(index["sounds"], str),
     }  # fmt: skip
-    if version != VERSION_IN_ONE:
-        right["table"] = index["table"] in TABLES
-        right["sounds"] = isinstance(index["sounds"], str)
     if version == VERSION:
         right["digests"] = isinstance(index["digests"], dict)
         right["digest"] = index["digest"] == digest_of_json(index, without=("digest",))
@@ -280,7 +273,7 @@ def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> N
         write_json(folder / STAMP_NAME, stamp_of(samples.stat()))
     digests = {name: digest_of_file(folder / name, NO_LIMIT) for name in DIGESTED}
     index = {**index, "version": VERSION, "digests": digests}
-    write_json(path / INDEX_NAME, {**index, "digest": digest_of_json(index, without=("digest",))})
+    write_json(CacheFolder(path).index, {**index, "digest": digest_of_json(index, without=("digest",))})
 
 
 def stamp_of(about: os.stat_result) -> list[int]:

@@ -26,11 +26,6 @@ def gradient_penalty(logits: Tensor, *inputs: Tensor) -> Tensor:
     return 0.5 * torch.stack([g.float().square().flatten(1).sum(1).mean() for g in gradients]).sum()
 
 
-def lecam(logits_real: Tensor, logits_fake: Tensor, average_real: Tensor, average_fake: Tensor) -> Tensor:
-    """Ties logits (B,) of one kind to the running average of the other, for few data. Source: Tseng 2021, eq. 4."""
-    return (logits_real - average_fake).square().mean() + (logits_fake - average_real).square().mean()
-
-
 def hinge_d(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     """The discriminator's hinge loss on logits of any shape. Source: Lim and Ye 2017."""
     return F.relu(1 - logits_real).mean() + F.relu(1 + logits_fake).mean()

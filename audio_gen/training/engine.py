@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import halved, restored
+from audio_gen.artefacts.checkpoint import CheckpointStore
+from audio_gen.artefacts.tensors import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.names import composed
@@ -18,12 +19,11 @@ from audio_gen.data.prefetch import Prefetcher
 from audio_gen.distributed import World
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.text import shortened
-from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
 from audio_gen.training.occasions import Event, Occasions
 from audio_gen.training.recovery import MAX_ROLLBACKS
 from audio_gen.training.schedule import Budget
-from audio_gen.training.states import is_state
+from audio_gen.training.states import is_state, without_retired
 from audio_gen.training.stop import stop_signals
 from audio_gen.training.stopwatch import Stopwatch, counted
 from audio_gen.training.task import Task
@@ -247,6 +247,7 @@ class Engine:
 
     def _load(self, state: dict[str, Any]) -> None:
         """Take over networks, optimisers and what was best; the time that has passed has passed."""
+        state = without_retired(state, self.task.retired, self.updater.optimisers)
         self.occasions.reduced = "ema" not in state
         if self.occasions.reduced:
             state = self._with_weights(state)

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.checkpoint import CheckpointStore, check_there
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore, check_there
+from audio_gen.training.checkpoints import BackgroundSaver
 from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
@@ -22,7 +24,6 @@ from audio_gen.training.schedule import Budget, due
 from audio_gen.training.task import Task
 
 Event = dict[str, Any]
-SETTINGS_NAME = "config.yaml"  # in a run's folder from before the first step on
 PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the time trained so far
 
 
@@ -74,7 +75,8 @@ class Occasions:
 
     def begin(self) -> None:
         """Open the log where training begins, or begins again."""
-        self._sentinel = SETTINGS_NAME if (self.run / SETTINGS_NAME).exists() else ""
+        settings = RunFolder(self.run).settings  # there from before the first step on
+        self._sentinel = settings.name if settings.exists() else ""
         self.log = MetricsLog(self.run, self.step)
         self._saved_at, self._saved_step = time.monotonic(), self.step
         self._elapsed_min = self.budget.elapsed_sec() / 60
@@ -173,11 +175,8 @@ class Occasions:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; the time that evaluations took stays what it is if that is more."""
         self.step = state["step"]
-        self._evaluation_sec = max(self._evaluation_sec, state.get("evaluation_sec", 0.0))
-        if "figures" in state:
-            self.figures = [Figure(*one) for one in state["figures"]]
-        elif state.get("best_of") == self.judged_by and state["best_step"]:  # of earlier versions: the lowest alone
-            self.figures = [figure(state["best_step"], state["best"], None)]
+        self._evaluation_sec = max(self._evaluation_sec, state["evaluation_sec"])
+        self.figures = [Figure(*one) for one in state["figures"]]
 
     def note(self, text: str) -> None:
         """Tell a line."""
@@ -225,7 +224,7 @@ class Occasions:
             self.tell({"kind": "health", "step": self.step, "name": finding.name, "text": finding.text})
 
     def _preview(self) -> None:
-        folder = self.run / "previews" / f"step-{self.step:08d}"
+        folder = RunFolder(self.run).preview(self.step)
         batch = next(iter(self.val.fixed_batches(PREVIEW_CLIPS, PREVIEW_CLIPS))).to(self.device)
         with torch.no_grad():
             preview = self.task.preview(self.averaged, batch)

@@ -1,6 +1,6 @@
 """What a checkpoint holds beside weights, compared with what one of ours can hold: it may be a stranger's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -16,12 +16,11 @@ def is_state(state: Mapping[str, Any], optimisers: Mapping[str, Optimizer]) -> b
         state: A checkpoint's.
         optimisers: Those that go on from it.
     """
-    guard = state.get("guard", {"skipped": 0, "rollbacks": 0, "strain": 0, "recent": {}})
-    figures = state.get("figures", [])
+    guard, figures = state.get("guard"), state.get("figures")
     if not (isinstance(guard, dict) and isinstance(guard.get("recent"), dict) and isinstance(figures, list)):
         return False
-    counts = [state.get("step"), state.get("began", 0), guard.get("skipped"), guard.get("rollbacks")]
-    seconds = [state.get("elapsed_sec"), state.get("evaluation_sec", 0.0)]
+    counts: list[Any] = [state.get("step"), state.get("began"), guard.get("skipped"), guard.get("rollbacks")]
+    seconds: list[Any] = [state.get("elapsed_sec"), state.get("evaluation_sec")]
     rows: list[Any] = [*guard["recent"].values(), *figures, [guard.get("strain")]]
     return (
         all(type(one) is int and 0 <= one <= MOST_STEPS for one in counts)
@@ -30,6 +29,29 @@ def is_state(state: Mapping[str, Any], optimisers: Mapping[str, Optimizer]) -> b
         and all(len(row) == 3 for row in figures)
         and _fit(state.get("optimisers", {}), optimisers)
     )
+
+
+def without_retired(
+    state: Mapping[str, Any], retired: Sequence[str], optimisers: Mapping[str, Optimizer]
+) -> dict[str, Any]:
+    """A state without what belongs to networks that this version no longer has.
+
+    Args:
+        state: A checkpoint's.
+        retired: How the names of their states begin.
+        optimisers: Those that go on from it; groups of parameters beyond theirs go too.
+    """
+    modules = {key: value for key, value in state["modules"].items() if not key.startswith(tuple(retired))}
+    changed = {**state, "modules": modules}
+    if "optimisers" in state:
+        changed["optimisers"] = {name: _shortened(state["optimisers"][name], one) for name, one in optimisers.items()}
+    return changed
+
+
+def _shortened(state: Mapping[str, Any], optimiser: Optimizer) -> dict[str, Any]:
+    groups = state["param_groups"][: len(optimiser.param_groups)]
+    kept = {number for group in groups for number in group["params"]}
+    return {"state": {n: one for n, one in state["state"].items() if n in kept}, "param_groups": groups}
 
 
 def _is_number(value: object) -> bool:

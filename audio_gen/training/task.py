@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import Bundle
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 
 
@@ -43,6 +43,8 @@ class Task(Protocol):
 
     args: dict[str, Any]
     """The model's arguments."""
+    retired: Sequence[str]
+    """How the names of states begin that checkpoints of earlier versions hold, and the task's modules do not."""
 
     @property
     def model(self) -> nn.Module:

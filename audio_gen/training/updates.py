@@ -112,13 +112,12 @@ class Updater:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; one without optimisers leaves these new."""
         if "optimisers" in state:
-            self.began = state.get("began", 0)
+            self.began = state["began"]
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
         else:
             self.began = state["step"]
-        if "guard" in state:  # not in those of earlier versions
-            self.guard.load_state_dict(state["guard"])
+        self.guard.load_state_dict(state["guard"])
 
     def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
         groups = [{"params": parameters, "factor": factor} for parameters, factor in phase.groups]

@@ -1,13 +1,12 @@
-"""How fast the GANs train and make mels, where a step goes, and what each way of speeding it up is worth.
+"""How fast the GAN trains and makes mels, where a step goes, and what each way of speeding it up is worth.
 
-    python recipes/gan_benchmark/speed.py [--size small] [--threads 2] [--only train generator latent profile variants]
-        [--rounds 5] [--steps 4] [--vae RUN] [--pitched] [--set loss.penalty_steps=2 ..] [--json FILE]
+    python recipes/gan_benchmark/speed.py [--size small] [--threads 2] [--only train generator profile variants]
+        [--rounds 5] [--steps 4] [--pitched] [--set loss.penalty_steps=2 ..] [--json FILE]
 
 A step is the engine's own: both phases, gradient clipping, optimisers and the average of the weights. Its batches lie
 in memory, so that reading clips does not count; their log-mels do. The sounds are synthetic (128 bands x 128 frames
-unless `--mel` and `--frames` say otherwise). Without `--vae` the latent GAN trains over a VAE of the default size that
-has learned nothing, which costs the same. What is compared is measured in turns, round after round; figures are medians
-of rounds.
+unless `--mel` and `--frames` say otherwise). What is compared is measured in turns, round after round; figures are
+medians of rounds.
 """
 
 import argparse
@@ -31,7 +30,6 @@ from torch import Tensor, nn
 
 from audio_gen import config
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -41,12 +39,12 @@ from audio_gen.losses import adversarial
 from audio_gen.training.engine import Engine
 from audio_gen.training.tasks import TASKS, mels
 
-PARTS = ("train", "generator", "latent", "profile", "variants")
+PARTS = ("train", "generator", "profile", "variants")
 CLIPS, CLASSES, LOW_PITCH, PITCHES = 64, 8, 48, 24  # of the synthetic folder
 PROGRESS = 0.5  # where in the run the steps are: past the ramps
 WARM_UP = 4  # steps before the clock runs; a multiple of every `penalty_steps` here
 BATCHES = 4  # in memory
-GENERATOR_BATCHES, MAPPING_BATCHES = (1, 32), (1, 32, 256)
+GENERATOR_BATCHES = (1, 32)
 GENERATOR_IMAGES, MAPPING_LATENTS, MAX_CALLS = 128, 16384, 256  # of one round, about
 
 
@@ -145,12 +143,11 @@ def train_rates(bench: Bench, trainers: dict[str, Trainer]) -> dict:
     return {name: spread(x) for name, x in rates(bench, work, units, dict.fromkeys(work, bench.steps)).items()}
 
 
-def alone(bench: Bench, model: nn.Module, sizes: Sequence[int], decode: bool) -> dict:
-    """Mels, or only latents, a second from noise, without gradients."""
+def alone(bench: Bench, model: nn.Module, sizes: Sequence[int]) -> dict:
+    """Mels a second from noise, without gradients."""
     model = model.eval()
     network: Any = model
     work: dict[str, Callable[[], object]] = {}
-    total = GENERATOR_IMAGES if decode else MAPPING_LATENTS
     for size in sizes:
         z = torch.randn(size, network.noise_dim, device=bench.device)
         class_id = (torch.arange(size) % CLASSES).to(bench.device)
@@ -158,25 +155,15 @@ def alone(bench: Bench, model: nn.Module, sizes: Sequence[int], decode: bool) ->
 
         def make(z: Tensor = z, class_id: Tensor = class_id, pitch: Tensor = pitch) -> Tensor:
             w = network.map(z, class_id, pitch)
-            return network.decode(w, class_id, pitch) if decode else w
+            return network.decode(w, class_id, pitch)
 
         work[f"batch {size}"] = make
     units = {f"batch {size}": float(size) for size in sizes}
-    times = {f"batch {size}": max(1, min(MAX_CALLS, total // size)) for size in sizes}
+    times = {f"batch {size}": max(1, min(MAX_CALLS, GENERATOR_IMAGES // size)) for size in sizes}
     with torch.no_grad():
         for make_one in work.values():
             bench.seconds(make_one, 3)
         return {name: spread(x) for name, x in rates(bench, work, units, times).items()}
-
-
-def vae_bundle(bench: Bench, given: Path | None) -> Path:
-    """The VAE that the latent GAN is trained over."""
-    if given is not None:
-        return given
-    trainer = bench.trainer(model="vae")
-    made, tensors = trainer.task.bundle(trainer.task.model)
-    save_bundle(bench.folder / "vae", made, tensors)
-    return bench.folder / "vae"
 
 
 @dataclass
@@ -391,19 +378,9 @@ def measured(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
         if "train" in args.only:
             found[f"{name}, images trained"] = train_rates(bench, {f"batch {trainer.batch_size}": trainer})
         if "generator" in args.only:
-            found[f"{name}, images made"] = alone(bench, trainer.task.model, GENERATOR_BATCHES, decode=True)
+            found[f"{name}, images made"] = alone(bench, trainer.task.model, GENERATOR_BATCHES)
         if "profile" in args.only:
             results["profile"][name] = profile(bench, trainer, args.operators)
-    if "latent" in args.only:
-        over = ["domain=latent", f"vae={vae_bundle(bench, args.vae)}"]
-        latent = {f"batch {n}": bench.trainer(*over, f"train.batch_size={n}") for n in args.latent_batches}
-        any_of_them = next(iter(latent.values()))
-        results["latent_parameters"] = {key: _count(part) for key, part in any_of_them.task.modules.items()}
-        found["latent GAN, latents trained"] = train_rates(bench, latent)
-        found["latent GAN, latents mapped"] = alone(bench, any_of_them.task.model, MAPPING_BATCHES, decode=False)
-        found["latent GAN, mels made"] = alone(bench, any_of_them.task.model, GENERATOR_BATCHES, decode=True)
-        if "profile" in args.only:
-            results["profile"]["latent GAN"] = profile(bench, any_of_them, args.operators)
     if "variants" in args.only:
         results["variants"] = variants(bench)
     return results
@@ -417,7 +394,6 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="small")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--latent-batches", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--mel", default="44khz_128band_512x")
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
@@ -426,7 +402,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4, help="of a round, a multiple of 4")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--pitched", action="store_true", help="condition on pitches too")
-    parser.add_argument("--vae", type=Path, help="a trained VAE, with its --mel and --frames; its sounds do not matter")
     parser.add_argument("--operators", type=int, default=0, help="so many rows of torch's own profile")
     parser.add_argument("--set", dest="overrides", nargs="+", default=[], help="settings, such as loss.penalty_steps=2")
     parser.add_argument("--json", type=Path)

@@ -1,8 +1,7 @@
 """Samples in shards are the samples: across their borders, on a disk, and from afar, with blocks kept."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import fsspec
 import numpy as np
@@ -11,13 +10,12 @@ import pytest
 from audio_gen.data import shards
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.shards import OneFile, Shards, allowed_place, shard_name, write_shards
+from audio_gen.data.sharding import shard_cache, write_shards
+from audio_gen.data.shards import OneFile, Shards, allowed_place, shard_name
 from audio_gen.data.store import Cache
-from audio_gen.errors import DataError
+from audio_gen.errors import DataError, OutputError
 from tests import sounds
 from tests.sounds import RATE
-
-SCRIPT = Path(__file__).parents[2] / "recipes" / "cluster" / "shard.py"
 
 
 class Stored:
@@ -31,15 +29,6 @@ class Stored:
 
     def read(self, first: int, count: int) -> np.ndarray:
         return self.samples[first : first + count]
-
-
-@pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shard", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -86,19 +75,19 @@ def test_a_shard_that_is_missing_or_short_is_named(tmp_path: Path, monkeypatch: 
         OneFile(tmp_path / "one", 3)
 
 
-def sharded(script: ModuleType, folder: Path, place: str | None = None) -> Cache:
+def sharded(folder: Path, place: str | None = None) -> Cache:
     """A cache of six notes, which lies in shards in `folder / "sharded"` too."""
     whole = build_cache(sounds.write_notes(folder / "in", 6), folder / "cache", sample_rate=RATE)
-    assert script.shard(whole, folder / "sharded", place, shard_mb=0.01) > 2
+    assert shard_cache(folder / "cache", folder / "sharded", place or "shards", shard_mb=0.01) > 2
     return whole
 
 
 @pytest.mark.parametrize("place", [None, "memory://cache"])
 def test_a_sharded_cache_trains_as_the_whole_one(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
 ) -> None:
     monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
-    whole = sharded(script, tmp_path, place)
+    whole = sharded(tmp_path, place)
     if place is not None:
         with pytest.raises(DataError, match=f"set {shards.PLACE} to it"):
             Cache.open(tmp_path / "sharded")
@@ -112,8 +101,20 @@ def test_a_sharded_cache_trains_as_the_whole_one(
         assert np.array_equal(a.wav, b.wav) and a.index.tolist() == b.index.tolist()
 
 
-def test_a_folder_built_over_a_sharded_cache_is_stored_anew(script: ModuleType, tmp_path: Path) -> None:
-    whole = sharded(script, tmp_path)
+def test_the_command_shards_a_cache_once(tmp_path: Path, run_cli: Callable) -> None:  # type: ignore[type-arg]
+    whole = build_cache(sounds.write_notes(tmp_path / "in", 6), tmp_path / "cache", sample_rate=RATE)
+    command = ("preprocess", tmp_path / "cache", "--out", tmp_path / "sharded", "--shards", "parts")
+    done = run_cli(*command)
+    assert done.returncode == 0 and "1 shards at parts" in done.stdout
+    assert Cache.open(tmp_path / "sharded").clips == whole.clips
+    again = run_cli(*command)
+    assert again.returncode == 2 and "holds a cache already" in again.stderr
+    with pytest.raises(OutputError, match="shards cannot be written"):
+        shard_cache(tmp_path / "cache", tmp_path / "other", "nowhere://x")
+
+
+def test_a_folder_built_over_a_sharded_cache_is_stored_anew(tmp_path: Path) -> None:
+    whole = sharded(tmp_path)
     again = build_cache(tmp_path / "in", tmp_path / "sharded", sample_rate=RATE)
     assert isinstance(again.stored_samples.source, OneFile)
     for a, b in zip(again.clips, whole.clips, strict=True):
@@ -145,10 +146,10 @@ def test_an_index_names_a_bucket_or_a_folder_inside(tmp_path: Path, place: str) 
 
 @pytest.mark.parametrize("place", [None, "memory://flips"])
 def test_a_damaged_shard_is_named_and_a_damaged_copy_of_it_fetched_again(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
 ) -> None:
     monkeypatch.setenv(shards.STORE, str(tmp_path / "blocks"))
-    whole = sharded(script, tmp_path, place)
+    whole = sharded(tmp_path, place)
     if place:
         monkeypatch.setenv(shards.PLACE, place)
         Cache.open(tmp_path / "sharded").stored(whole.clips[0])

@@ -12,7 +12,7 @@ from audio_gen.errors import DataError, MelMismatchError
 from audio_gen.evaluation.clips import SoundClip, find_clips
 from audio_gen.evaluation.compare import Sets, compare, halve, noise_clips
 from audio_gen.evaluation.described import SILENT, Described, describe_clips
-from audio_gen.evaluation.reference import load_reference, save_reference
+from audio_gen.evaluation.reference_set import load_reference, save_reference
 from audio_gen.evaluation.report.sections import write_page
 from audio_gen.evaluation.verdict import judge
 from audio_gen.findings import OF_SAMPLES

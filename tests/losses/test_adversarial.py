@@ -9,7 +9,6 @@ from audio_gen.losses.adversarial import (
     gradient_penalty,
     hinge_d,
     hinge_g,
-    lecam,
     relativistic_d,
     relativistic_g,
 )
@@ -64,12 +63,6 @@ def test_the_penalty_of_a_curved_discriminator_is_the_mean_over_clips() -> None:
     x = torch.randn(5, 6, requires_grad=True)
     penalty = gradient_penalty(x.square().sum(1), x)
     assert float(penalty.detach()) == pytest.approx(float(2 * x.square().sum(1).mean().detach()), rel=1e-5)
-
-
-def test_lecam_is_zero_at_its_fixed_point_and_ties_to_the_other_side() -> None:
-    real, fake = torch.full((4,), 0.7), torch.full((4,), -0.3)
-    assert float(lecam(real, fake, torch.tensor(-0.3), torch.tensor(0.7))) == 0
-    assert float(lecam(real, fake, torch.tensor(0.7), torch.tensor(-0.3))) == pytest.approx(2)
 
 
 def test_pooled_l1_ignores_grain_that_is_zero_on_average_in_each_square() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.training.disk import prunable, prune, sizes
+from audio_gen.training.disk import prunable, prune
 from audio_gen.training.tasks import train_run
 from tests.sounds import write_notes
 
@@ -51,7 +52,7 @@ def train(notes: Path, run: Path, *overrides: str, model: str = "vae", **how: An
 
 
 def steps(run: Path) -> dict[str, int]:
-    return {name: about["steps"] for name, about in best_and_last(run).items()}
+    return {name: about["steps"] for name, about in RunFolder(run).best_and_last().items()}
 
 
 @pytest.mark.parametrize(
@@ -99,10 +100,10 @@ def test_a_run_that_has_finished_keeps_weights_alone_and_goes_on_from_them(
     whole = train(notes, tmp_path / "run", "train.compact=false", model=model)
     state = load_checkpoint(tmp_path / "run/checkpoints/step-00000004.pt")
     assert whole[-1]["freed"] == 0
-    before = sizes(tmp_path / "run")["checkpoints"]
+    before = RunFolder(tmp_path / "run").sizes()["checkpoints"]
     events = train(notes, tmp_path / "run", "train.compact=true", model=model)  # nothing to do but that
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000004.pt"]
-    assert events[-1]["freed"] == before - sizes(tmp_path / "run")["checkpoints"] > 0
+    assert events[-1]["freed"] == before - RunFolder(tmp_path / "run").sizes()["checkpoints"] > 0
     seen: list[dict[str, Any]] = []
 
     def look(event: dict[str, Any]) -> None:
@@ -168,50 +169,12 @@ def test_sampling_works_from_the_first_preview_on_after_a_kill_too(
         assert Pipeline.load(run, device="cpu").sample(1).isfinite().all()
 
 
-def test_a_run_of_an_earlier_version_is_put_in_order(notes: Path, tmp_path: Path, kads: Kads) -> None:
-    """There `bundle` was the last step, `bundle-best` the best; `best.pt` its state."""
-    run = tmp_path / "run"
-    kads(0.5, 1.0, 1.0, 1.0)
-    train(notes, run, "train.compact=false")
-    newest = run / "checkpoints/step-00000004.pt"
-    state = load_checkpoint(newest)
-    old = {key: value for key, value in state.items() if key not in ("figures", "began")}
-    save_checkpoint(newest, {**old, "best": 0.5, "best_step": 1, "best_of": "evaluation"})
-    (run / "bundle").rename(run / "bundle-best")
-    (run / "bundle-last").rename(run / "bundle")
-    assert steps(run) == {"bundle-best": 1, "bundle": 4}
-    assert load_bundle(run).config["training"]["steps"] == 1
-    assert load_bundle(run / "bundle").config["training"]["steps"] == 4
-    kads(1.0)
-    train(notes, run, "train.previews=1", steps=5)
-    assert steps(run) == {"bundle": 1, "bundle-last": 5}
-    assert not (run / "bundle-best").exists()
-
-
-def test_the_best_state_of_an_earlier_version_becomes_the_bundle(notes: Path, tmp_path: Path, kads: Kads) -> None:
-    """A run that was killed, so that it had no bundle yet."""
-    run = tmp_path / "run"
-    kads(0.5, 1.0, 1.0, 1.0)
-    train(notes, run, "train.compact=false", "train.keep=9")
-    first, newest = (run / f"checkpoints/step-0000000{step}.pt" for step in (1, 4))
-    wanted = load_bundle(run).part("model")
-    first.rename(run / "checkpoints/best.pt")
-    old = {key: value for key, value in load_checkpoint(newest).items() if key not in ("figures", "began")}
-    save_checkpoint(newest, {**old, "best": 0.5, "best_step": 1, "best_of": "evaluation"})
-    for name in ("bundle", "bundle-last"):
-        (run / name).rename(tmp_path / name)
-    kads(1.0)
-    train(notes, run, "train.previews=1", steps=5)
-    assert steps(run) == {"bundle": 1, "bundle-last": 5}
-    assert all(torch.equal(value, wanted[key]) for key, value in load_bundle(run).part("model").items())
-
-
 def test_pruning_keeps_what_was_made_and_says_how_to_go_on(notes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(notes, run, "train.compact=false")
-    before = sizes(run)
+    before = RunFolder(run).sizes()
     assert prune(run) == before["checkpoints"] > 0
-    assert {**before, "checkpoints": 0} == sizes(run)
+    assert {**before, "checkpoints": 0} == RunFolder(run).sizes()
     with pytest.raises(CheckpointError, match=r"`prune` deletes them.*--init .*run.*--force") as error:
         train(notes, run, steps=8)
     assert "\n" not in str(error.value)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.likeness import view
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle
 from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
@@ -126,7 +126,7 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
     assert [row["step"] for row in rows if "health" in row] == [2, 4]
     assert events[-1]["best"] == 1.0 and events[-1]["best_step"] == 2
     assert (events[-1]["last"], events[-1]["judged_by"]) == (2.0, "KAD")
-    told = best_and_last(tmp_path / "run")
+    told = RunFolder(tmp_path / "run").best_and_last()
     assert {name: (about["steps"], about["figure"]) for name, about in told.items()} == {
         "bundle": (2, 1.0), "bundle-last": (4, 2.0),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The GAN's tasks on mel images and on a VAE's latents: what holds in every step, and how runs start."""
+"""The GAN's task on mel images: what holds in every step, and how runs start."""
 
 import shutil
 from pathlib import Path
@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import soundfile as sf
 import torch
+import yaml
 from torch import Tensor
 
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models import build_model
@@ -25,7 +27,6 @@ from tests.sounds import noise, pluck, write
 CONFIGS = Path(__file__).parents[2] / "configs"
 ONCE = "augment=0"  # each clip is encoded once, not hundreds of times in other forms
 QUICK = ["train.previews=0", "train.validations=0", "train.steps=2", ONCE]
-DOMAINS = ["mel", "latent"]
 FROZEN = ["mapping", "linear", "synthesis"]
 
 
@@ -75,10 +76,10 @@ def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     return task, data
 
 
-@pytest.fixture(params=DOMAINS)
-def either(request: pytest.FixtureRequest, sounds: Path, vae: Path, tmp_path: Path) -> tuple[Any, ClipDataset]:
-    """The task of each domain."""
-    return ready(sounds, tmp_path / "run", f"domain={request.param}", f"vae={vae}")
+@pytest.fixture
+def fresh(sounds: Path, tmp_path: Path) -> tuple[Any, ClipDataset]:
+    """A task before the first step, and its clips."""
+    return ready(sounds, tmp_path / "run")
 
 
 def one_line(error: pytest.ExceptionInfo[AudioGenError], *parts: object) -> bool:
@@ -94,8 +95,8 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_every_loss_has_one_weight(either: tuple[Any, ClipDataset]) -> None:
-    task, data = either
+def test_every_loss_has_one_weight(fresh: tuple[Any, ClipDataset]) -> None:
+    task, data = fresh
     assert [phase.name for phase in task.phases()] == ["d", "g"]
     for phase in ("d", "g"):
         losses = task.losses(phase, data.batch(0, 4), generator())
@@ -116,14 +117,13 @@ def test_what_is_learned_of_logits_is_logged_once_a_step(sounds: Path, tmp_path:
     logged = task.learn("d", {**readings, **known})
     assert float(logged["gap/logits"]) == 2
     assert float(logged["adaptive/p"]) > 0
-    assert float(task.critics.averages.real) == pytest.approx(0.03)
     assert int(task.critics.averages.steps) == 1
     task.losses("g", data.batch(0, 4), generator())
     assert task.learn("g", task.readings()) == {}
 
 
-def test_a_lazy_penalty_comes_in_its_turn_and_lecam_where_it_is_asked_for(sounds: Path, tmp_path: Path) -> None:
-    task, data = ready(sounds, tmp_path / "run", "loss.penalty_steps=2", "loss.lecam=0.1")
+def test_a_lazy_penalty_comes_in_its_turn(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run", "loss.penalty_steps=2")
     found = []
     for i in range(4):
         for phase in ("d", "g"):
@@ -131,7 +131,6 @@ def test_a_lazy_penalty_comes_in_its_turn_and_lecam_where_it_is_asked_for(sounds
             found += [losses] if phase == "d" else []
             task.learn(phase, task.readings())
     assert [float(losses["penalty"].detach()) > 0 for losses in found] == [True, False, True, False]
-    assert all(float(losses["lecam"].detach()) >= 0 and losses["lecam"].requires_grad for losses in found)
 
 
 def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path, tmp_path: Path) -> None:
@@ -153,12 +152,12 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
     assert found["stride"] == pytest.approx(found["all"], rel=1e-4)
 
 
-def test_both_sides_judge_places_and_latents_too(sounds: Path, tmp_path: Path) -> None:
-    task, data = ready(sounds, tmp_path / "run", "loss.latent=1")
+def test_both_sides_judge_places_too(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path / "run")
     for phase, name in (("d", "adv_d"), ("g", "adv_g")):
         losses = task.losses(phase, data.batch(0, 4), generator())
-        values = [float(losses[key].detach()) for key in (name, f"{name}_local", f"{name}_latent")]
-        assert len(set(values)) == 3
+        values = [float(losses[key].detach()) for key in (name, f"{name}_local")]
+        assert len(set(values)) == 2
         assert all(value > 0 for value in values)
 
 
@@ -183,7 +182,7 @@ def test_staying_is_measured_from_where_the_mapping_starts(sounds: Path, tmp_pat
 
 def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run")
-    assert task.critics.modules.keys() == {"d", "d_latent", "adaptive", "averages"}
+    assert task.critics.modules.keys() == {"d", "adaptive", "averages"}
     assert all(task.modules[name] is module for name, module in task.critics.modules.items())
     for _ in range(2):
         task.losses("d", data.batch(0, 4), generator())
@@ -191,9 +190,9 @@ def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     assert float(task.modules.state_dict()["averages.steps"]) == 2
 
 
-def test_runs_start_as_the_density_of_their_clips(either: tuple[Any, ClipDataset]) -> None:
+def test_runs_start_as_the_density_of_their_clips(fresh: tuple[Any, ClipDataset]) -> None:
     """Each clip's latent is an anchor of its class, and the network adds nothing yet."""
-    task, data = either
+    task, data = fresh
     mapping = task.model.mapping
     assert len(mapping.anchor_class) == len(data)
     mel, *conditions = task.mels.basis()
@@ -212,9 +211,9 @@ def nearest(points: Tensor, others: Tensor) -> float:
     return float(torch.cat([distance.amin(0), distance.amin(1)]).max())
 
 
-def test_each_phase_moves_its_own_networks_only(either: tuple[Any, ClipDataset]) -> None:
+def test_each_phase_moves_its_own_networks_only(fresh: tuple[Any, ClipDataset]) -> None:
     """The loss of one side leaves no gradient on the other, and all that should learn has one."""
-    task, data = either
+    task, data = fresh
     own = {phase.name: phase.parameters() for phase in task.phases()}
     others = {"d": list(task.model.parameters()), "g": own["d"]}
     for phase in ("d", "g"):
@@ -226,16 +225,16 @@ def test_each_phase_moves_its_own_networks_only(either: tuple[Any, ClipDataset])
     assert all(parameter.requires_grad for parameter in own["d"])
 
 
-def test_the_generators_phase_does_not_change_what_judges(either: tuple[Any, ClipDataset]) -> None:
-    task, data = either
+def test_the_generators_phase_does_not_change_what_judges(fresh: tuple[Any, ClipDataset]) -> None:
+    task, data = fresh
     task.losses("d", data.batch(0, 4), generator())
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
     task.losses("g", data.batch(0, 4), generator())
     assert same(before, task.modules.state_dict())
 
 
-def test_both_phases_see_the_same_made_clips_and_the_seed_decides(either: tuple[Any, ClipDataset]) -> None:
-    task, data = either
+def test_both_phases_see_the_same_made_clips_and_the_seed_decides(fresh: tuple[Any, ClipDataset]) -> None:
+    task, data = fresh
     rows = []
     for seed in (0, 0, 1):
         for phase in ("d", "g"):
@@ -244,9 +243,8 @@ def test_both_phases_see_the_same_made_clips_and_the_seed_decides(either: tuple[
     assert rows[0] == rows[1] != rows[2]
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_a_bundle_makes_what_the_task_made(sounds: Path, vae: Path, tmp_path: Path, domain: str) -> None:
-    task, _ = ready(sounds, tmp_path / "run", f"domain={domain}", f"vae={vae}")
+def test_a_bundle_makes_what_the_task_made(fresh: tuple[Any, ClipDataset], tmp_path: Path) -> None:
+    task, _ = fresh
     save_bundle(tmp_path / "bundle", *task.bundle(task.model))
     bundle = load_bundle(tmp_path / "bundle")
     model: Any = build_model(bundle.config, bundle.tensors)
@@ -280,8 +278,8 @@ def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, t
     assert found["fair"] == 0
 
 
-def test_validation_and_preview_of_both_domains(either: tuple[Any, ClipDataset]) -> None:
-    task, data = either
+def test_validation_and_preview(fresh: tuple[Any, ClipDataset]) -> None:
+    task, data = fresh
     with torch.no_grad():
         values = task.validate(task.model, data.fixed_batches(4, 6))
         preview = task.preview(task.model, next(data.fixed_batches(2, 2)))
@@ -294,14 +292,13 @@ def test_validation_and_preview_of_both_domains(either: tuple[Any, ClipDataset])
 
 def test_a_run_can_start_from_one_with_other_classes(gan: Path, tmp_path: Path) -> None:
     """The networks are the bundle's; each class starts where its own clips lie among the bundle's components."""
-    task, data = ready(write_sounds(tmp_path / "new", ("horn", "lute", "oboe")), tmp_path / "run", "loss.latent=1")
+    task, data = ready(write_sounds(tmp_path / "new", ("horn", "lute", "oboe")), tmp_path / "run")
     task.start_from(load_bundle(gan), gan)
     theirs, mine = load_bundle(gan).part("model"), task.model.state_dict()
     kept = [name for name in mine if "class_embedding" not in name and name not in CLIP_TENSORS]
     assert all(torch.equal(mine[name], theirs[name]) for name in kept)
     mel, *conditions = task.mels.basis()
     w = task.model.encode(mel, *conditions)[0]
-    assert torch.allclose(task.bank.mu, w, atol=1e-4)  # latents of the bundle's components
     for number in range(3):
         anchors = mine["mapping.corners"][mine["mapping.anchor_class"] == number][:, 0, :-1]
         assert nearest(w[conditions[0] == number], anchors) < 1e-3
@@ -363,46 +360,39 @@ def test_what_does_not_fit_is_refused_in_one_line(gan: Path, vae: Path, sounds: 
     assert one_line(mel, gan, "7000", "8000")
 
 
-def latent(sounds: Path, run: Path, vae: Path | None, *overrides: str, **how: Any) -> Path:
-    place = [] if vae is None else [f"vae={vae}"]
-    return train(sounds, run, "domain=latent", *place, *overrides, **how)
+def retired(run: Path) -> None:
+    """Make of a run one of an earlier version, which had a discriminator of latents."""
+    stored = yaml.safe_load((run / "config.yaml").read_text())
+    stored |= {"domain": "mel", "vae": None}
+    stored["loss"] |= {"latent": 0.0, "lecam": 0.0, "latent_batch": 256, "latent_lr": 5.0, "penalty_latent": 0.1}
+    (run / "config.yaml").write_text(yaml.safe_dump(stored))
+    path = run / "checkpoints/step-00000002.pt"
+    state = load_checkpoint(path)
+    state["modules"] |= {"d_latent.stem.weight": torch.ones(3), "averages.real": torch.ones(())}
+    (group,) = state["optimisers"]["d"]["param_groups"]
+    last = len(group["params"])
+    state["optimisers"]["d"]["param_groups"].append({**group, "params": [last]})
+    save_checkpoint(path, state)
 
 
-def test_the_latent_domain_says_how_to_get_a_vae(sounds: Path, gan: Path, tmp_path: Path) -> None:
-    for place, told in ((None, "needs a trained VAE"), (tmp_path / "none", tmp_path / "none"), (gan, "holds a gan")):
-        with pytest.raises(ConfigError) as error:
-            latent(sounds, tmp_path / "run", place)
-        assert one_line(error, told, "--model vae", "--set vae=")
+def test_a_run_with_what_is_gone_goes_on_bit_for_bit(sounds: Path, tmp_path: Path) -> None:
+    """Settings and states of the latent discriminator, which counted for nothing, are passed over."""
+    runs = [train(sounds, tmp_path / name, "train.compact=false") for name in ("now", "then")]
+    retired(runs[1])
+    now, then = (load_bundle(train(sounds, run, "train.compact=false", "train.steps=3")).tensors for run in runs)
+    assert same(now, then)
 
 
-def test_a_vae_of_other_sounds_is_refused_by_name(sounds: Path, vae: Path, tmp_path: Path) -> None:
-    with pytest.raises(MelMismatchError) as mel:
-        latent(sounds, tmp_path / "mel", vae, "mel.f_max=7000")
-    assert one_line(mel, vae, "7000", "8000")
+@pytest.mark.parametrize(("name", "value"), [("domain", "latent"), ("loss.lecam", 0.3)])
+def test_a_run_that_needs_what_is_gone_is_refused_by_name(sounds: Path, tmp_path: Path, name: str, value: Any) -> None:
+    run = train(sounds, tmp_path / "run", "train.steps=1")
+    stored = yaml.safe_load((run / "config.yaml").read_text())
+    section, _, key = name.rpartition(".")
+    (stored[section] if section else stored)[key] = value
+    (run / "config.yaml").write_text(yaml.safe_dump(stored))
     with pytest.raises(ConfigError) as error:
-        latent(sounds, tmp_path / "length", vae, "data.segment_sec=0.3")
-    assert one_line(error, vae, "segment_sec", "31", "19")
-    with pytest.raises(ConfigError) as error:
-        latent(write_sounds(tmp_path / "others", ("horn", "lute")), tmp_path / "classes", vae)
-    assert one_line(error, vae, "bell", "horn")
-    with pytest.raises(ConfigError) as error:
-        latent(sounds, tmp_path / "pitch", vae, "net.use_pitch=false")
-    assert one_line(error, vae, "pitch range", "48")
-
-
-def test_the_vae_stays_as_it_is_and_a_run_can_start_from_another_over_it(
-    sounds: Path, vae: Path, tmp_path: Path
-) -> None:
-    latent(sounds, tmp_path / "one", vae, "train.lr=0.01")
-    one, original = load_bundle(tmp_path / "one").part("model"), load_bundle(vae).part("model")
-    assert all(torch.equal(one[f"vae.{name}"], value) for name, value in original.items())
-    task, _ = ready(sounds, tmp_path / "two", "domain=latent", f"vae={vae}")
-    task.start_from(load_bundle(tmp_path / "one"), tmp_path / "one")
-    assert same(task.model.state_dict(), one)
-    other = train(sounds, tmp_path / "vae", "train.seed=1", model="vae")
-    with pytest.raises(CheckpointError) as error:
-        latent(sounds, tmp_path / "three", other, init=tmp_path / "one")
-    assert one_line(error, tmp_path / "one", other, "another VAE")
+        train(sounds, run, "train.steps=2")
+    assert one_line(error, f"{name} {value}", "no longer has", "train a new run")
 
 
 @pytest.mark.parametrize("names", [(1,), (5, 2), (5, 1)])
@@ -430,7 +420,7 @@ def test_only_classes_of_few_clips_are_warned_of_by_name(tmp_path: Path) -> None
 
 def test_metrics_show_losses_gaps_and_augmentation(gan: Path) -> None:
     found = set().union(*read_metrics(gan))
-    losses = {f"loss/adv_{side}{part}" for side in "dg" for part in ("", "_local", "_latent")}
+    losses = {f"loss/adv_{side}{part}" for side in "dg" for part in ("", "_local")}
     assert losses | {"grad_norm/d", "grad_norm/g", "adaptive/p", "gap/logits"} <= found
 
 

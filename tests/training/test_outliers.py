@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import load_bundle, save_bundle
-from audio_gen.errors import ConfigError, OutputError
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.errors import OutputError
 from audio_gen.models.gan import GAN
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.outliers import MOST_DEVIATIONS, check_reach, reach
@@ -126,14 +126,6 @@ def test_a_run_from_a_broken_bundle_drops_the_component(trained: tuple[str, Path
 def test_a_run_from_a_sound_bundle_drops_nothing(trained: tuple[str, Path], hits: Path, tmp_path: Path) -> None:
     model, run = trained
     assert not [note for note in train(hits, tmp_path / "new", model, init=run) if "dropped" in note]
-
-
-def test_a_gan_over_a_broken_vae_says_what_to_do(hits: Path, tmp_path: Path) -> None:
-    train(hits, tmp_path / "vae", "vae")
-    old = broken("vae", tmp_path / "vae", tmp_path / "old")
-    with pytest.raises(ConfigError, match="drops such components") as error:
-        train(hits, tmp_path / "gan", "gan", "domain=latent", f"vae={old}")
-    assert "\n" not in str(error.value)
 
 
 def test_what_is_dropped_from_a_gan_changes_no_other_component() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_gen.checkpoint import load_plain
+from audio_gen.artefacts.tensors import load_plain
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.text import one_line

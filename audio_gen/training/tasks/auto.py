@@ -92,9 +92,6 @@ def choose(settings: RunConfig, given: Iterable[str], probe: Probe, tell: Callab
         The settings to train with; the number of torch's threads is set.
     """
     given = set(given)
-    if getattr(settings, "domain", "mel") == "latent":
-        tell("--auto: a GAN over latents is small and fast as it is")
-        return settings
     if probe.device.type == "cpu":
         _choose_threads(settings, probe, tell)
     if not any(key.startswith("net.") for key in given):

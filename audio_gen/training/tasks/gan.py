@@ -7,27 +7,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
-from audio_gen.training.task import Phase
-from audio_gen.training.tasks.bank import LatentBank, start_mapping
+from audio_gen.models.mapped import MappedPrior
+from audio_gen.training.task import Phase, Preview
+from audio_gen.training.tasks.bank import start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.mapped import MappedTask
-from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.mels import Conditions, MelData, MelTask
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
 
-class GANTask(MappedTask):
-    """Trains a generator and two discriminators, one of mel images and one of latents."""
+class GANTask(MelTask):
+    """Trains a generator against a discriminator of mel images."""
 
-    kind, encoded = "gan", "encoded"
-    gan: GAN
+    retired: Sequence[str] = ("d_latent.", "averages.real", "averages.fake")
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes and pitches."""
@@ -51,7 +50,6 @@ class GANTask(MappedTask):
         self.critics = Critics(config.loss, self.gan, size, n_classes=classes, images=config.train.batch_size)
         self.networks = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
         self.networks.to(memory_format=torch.channels_last)  # a tenth faster
-        self.bank: LatentBank | None = None
         self._drawn: list[Drawn] = []
 
     def initialise(self, train: ClipDataset) -> None:
@@ -59,13 +57,7 @@ class GANTask(MappedTask):
         self.mels.learn_from(train)
         mel, _, pitch = self.mels.basis()
         self.gan.initialise(mel, pitch)
-        self._encode_clips()
-
-    def _encode_clips(self) -> None:
-        if self.config.loss.latent:
-            self.bank = LatentBank(self.mels, self.gan)
         start_mapping(self.gan.mapping, self.mels, self.gan)
-        self.critics.d_latent.look_at(self.gan.linear.weight.norm(dim=0))
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them.
@@ -74,11 +66,16 @@ class GANTask(MappedTask):
         """
         load_some(self.gan, bundle, run, kind="gan", args=self.args, classes=self.mels.classes)
         told = drop_outliers(self.gan, bundle, self.mels, run)
-        self._encode_clips()
+        start_mapping(self.gan.mapping, self.mels, self.gan)
         return told
 
+    @property
+    def model(self) -> nn.Module:
+        """The generator."""
+        return self.gan
+
     def phases(self) -> list[Phase]:
-        """The discriminators, then the generator; its linear path moves slowly, since it starts where it should be."""
+        """The discriminator, then the generator; its linear path moves slowly, since it starts where it should be."""
         rates, gan = self.config.loss, self.gan
         parts = [
             (gan.linear.parameters(), rates.linear_lr), (gan.mapping.parameters(), rates.mapping_lr),
@@ -86,13 +83,7 @@ class GANTask(MappedTask):
         ]  # fmt: skip
         moving = [([p for p in parameters if p.requires_grad], rate) for parameters, rate in parts]
         return [
-            Phase(
-                "d",
-                [
-                    (list(self.critics.d.parameters()), rates.d_lr),
-                    (list(self.critics.d_latent.parameters()), rates.latent_lr),
-                ],
-            ),
+            Phase("d", [(list(self.critics.d.parameters()), rates.d_lr)]),
             Phase("g", [(parameters, rate) for parameters, rate in moving if parameters]),
         ]
 
@@ -106,11 +97,9 @@ class GANTask(MappedTask):
         ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
         if phase == "d":
             penalty = w.penalty * w.penalty_start ** (1 - ramp)
-            return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty, "lecam": w.lecam,
-                    "adv_d_latent": w.latent, "penalty_latent": w.latent * w.penalty_latent}  # fmt: skip
+            return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty}
         rest = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return {"adv_g": 1.0, "adv_g_local": w.local, "adv_g_latent": w.latent, "reconstruction": rest,
-                "stay": w.stay}  # fmt: skip
+        return {"adv_g": 1.0, "adv_g_local": w.local, "reconstruction": rest, "stay": w.stay}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
@@ -129,12 +118,7 @@ class GANTask(MappedTask):
         made, moves = gan.mapping.moved(self._noise(len(real), generator), class_id, gan.known_pitch(pitch))
         made = torch.cat([w[:rebuilt], made[rebuilt:]])
         fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
-        w_real, w_conditions = w, conditions
-        if self.bank is not None:
-            share = len(real) / self.config.train.batch_size
-            w_real, w_conditions = self.bank.draw(max(1, round(share * self.config.loss.latent_batch)), generator)
-        w_fake = gan.map(self._noise(len(w_real), generator), *w_conditions)
-        return Drawn(real, fake, rebuilt, conditions, features, w_real, w_fake, w_conditions, moves)
+        return Drawn(real, fake, rebuilt, conditions, features, moves)
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
@@ -169,6 +153,30 @@ class GANTask(MappedTask):
             "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(means[1]),
             "logits_gap_train": float(means[0]),
         }  # fmt: skip
+
+    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+        """Real clips, these through the generator and back, and new clips of the same class and pitch."""
+        assert isinstance(model, GAN)
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
+        back = model.decode(model.encode(mel, *conditions)[0], *conditions)
+        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        return self.mels.preview(batch, {"real": mel, "encoded": back, "sampled": sampled})
+
+    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Clips from the mapping network as it is now."""
+        assert isinstance(model, GAN)
+        return self.mels.make(model, self._prior(model), count, seed)
+
+    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Config and tensors: the averaged generator, and what its conditions and truncation are drawn from."""
+        assert isinstance(model, GAN)
+        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+        prior = {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}
+        return self.mels.bundle_config("gan", self.args), tensors | prior
+
+    def _prior(self, model: GAN) -> MappedPrior:
+        """What clips are drawn from, with the model's mapping as it is now."""
+        return MappedPrior.fit(model, *self.mels.known_conditions(), len(self.mels.classes))
 
     def _gap(self, model: GAN, mel: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Logits of real mel images (B, M, L) less those of made ones of the same conditions (B,)."""

@@ -10,24 +10,20 @@ from audio_gen.models.mapping import MIN_NOISE
 
 
 class Size(NamedTuple):
-    """Channels of each stage and blocks in it, of generator and discriminator, and widths.
-
-    `mapping_width` is that of mapping and latent discriminator beside mel images, `latent_width` of both over a VAE.
-    """
+    """Channels of each stage and blocks in it, of generator and discriminator, and the mapping network's width."""
 
     channels: tuple[int, ...]
     blocks: int
     d_channels: tuple[int, ...]
     d_blocks: int
     mapping_width: int
-    latent_width: int
 
 
 SIZES = {
-    "tiny": Size((24, 48, 64, 96), 1, (24, 48, 64, 96), 1, 192, 256),
-    "small": Size((32, 64, 96, 128), 1, (32, 64, 96, 128), 1, 256, 384),
-    "base": Size((64, 128, 192, 256), 2, (64, 128, 192, 256), 2, 512, 768),
-    "large": Size((128, 256, 384, 512), 2, (128, 256, 384, 512), 3, 512, 1024),
+    "tiny": Size((24, 48, 64, 96), 1, (24, 48, 64, 96), 1, 192),
+    "small": Size((32, 64, 96, 128), 1, (32, 64, 96, 128), 1, 256),
+    "base": Size((64, 128, 192, 256), 2, (64, 128, 192, 256), 2, 512),
+    "large": Size((128, 256, 384, 512), 2, (128, 256, 384, 512), 3, 512),
 }
 
 
@@ -83,12 +79,6 @@ class GANLoss(Settings):
     """They are taken on every so many of the images: 1 is all of them, and slow."""
     penalty_steps: Count = 1
     """Steps between two penalties; each then counts as often as it was left out."""
-    penalty_latent: NotNegative = 0.1
-    """R1 and R2 of the latent discriminator."""
-    latent: NotNegative = 0.0
-    """Adversarial losses on latents, beside those on mel images."""
-    latent_batch: Count = 256
-    """Latents that they are computed on."""
     reconstruction: NotNegative = 1.0
     """L1 of pooled log-mels between real clips and what their latents decode to, at the start."""
     reconstruction_end: NotNegative = 1.0
@@ -99,14 +89,10 @@ class GANLoss(Settings):
     """Bands and frames that are averaged before."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Of a batch that is made from the latents of its real clips, instead of new ones."""
-    lecam: NotNegative = 0.0
-    """LeCam regularisation, for few clips."""
     ramp: Share = 0.2
     """Share of the run over which penalties and reconstruction fall."""
     d_lr: Positive = 4.0
-    """Learning rate of the discriminators over that of the generator."""
-    latent_lr: Positive = 5.0
-    """Learning rate of the latent discriminator over that of the generator."""
+    """Learning rate of the discriminator over that of the generator."""
     mapping_lr: Positive = 1.0
     """Learning rate of the mapping network over that of the other parts."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -121,10 +107,6 @@ class GANConfig(RunConfig):
     """A GAN run."""
 
     model: Literal["gan"] = "gan"
-    domain: Literal["mel", "latent"] = "mel"
-    """mel: images of log-mels; latent: the latents of a trained VAE, which decodes them."""
-    vae: str | None = None
-    """Run or bundle of the VAE for the latent domain."""
     train: TrainSettings = TrainSettings(
         minutes=60, lr=1e-4, betas=(0.0, 0.99), weight_decay=0.0, clip_norm=2.0, ema_images=10_000
     )

@@ -206,6 +206,7 @@ class MelTask:
 
     mels: MelData
     networks: nn.ModuleDict
+    retired: Sequence[str] = ()
 
     @property
     def modules(self) -> nn.ModuleDict:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from audio_gen import config, distributed
+from audio_gen.artefacts.bundle import bundle_named, load_bundle
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.bundle_folders import BUNDLE_NAME, best_and_last
-from audio_gen.checkpoint import bundle_named, load_bundle
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -28,10 +28,10 @@ from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.bundles import export, export_last, renew, weights_to_go_on, write
+from audio_gen.training.tasks.bundles import export, export_last, weights_to_go_on, write
 from audio_gen.training.tasks.changes import check_classes
-from audio_gen.training.tasks.domains import gan_task
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
+from audio_gen.training.tasks.gan import GANTask
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.source import (
     check_apart,
@@ -49,10 +49,14 @@ from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
 TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {
     "vae": (VAEConfig, VAETask),
-    "gan": (GANConfig, gan_task),
+    "gan": (GANConfig, GANTask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-CONFIG_NAME = "config.yaml"
+# Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
+RETIRED: dict[str, Any] = {
+    "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
+    "loss.penalty_latent": ...,
+}  # fmt: skip
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
     "train.checkpoint_minutes", "train.keep", "train.micro_batches", "train.compact",
@@ -133,7 +137,7 @@ def train_run(
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
             drop_unfinished(run)
-            new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
+            new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             cache = open_source(source, run, settings, spec, tell)
@@ -184,8 +188,8 @@ def _train_on(
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.lead:
-        config.save(settings, run / CONFIG_NAME)
-        write_json(run / "dataset_report.json", cache.report)
+        config.save(settings, RunFolder(run).settings)
+        write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell({"kind": "note", "text": note})
@@ -223,7 +227,6 @@ def _train_on(
     engine.occasions.export = partial(export, engine, run)
     freed = 0
     try:
-        renew(engine, run)
         engine.fit()
         export_last(engine, run)
         if settings.train.compact and not engine.stopped_by:
@@ -238,7 +241,7 @@ def _train_on(
 
 def _best(engine: Engine) -> dict[str, Any]:
     """The step of the run's bundle, its figure and that of the last step, None where not judged, and what they are."""
-    told = list(best_and_last(engine.run).values()) or [{}]
+    told = list(RunFolder(engine.run).best_and_last().values()) or [{}]
     best, last = told[0], told[-1]
     of = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(engine.occasions.judged_by)
     return {"best": best.get("figure"), "best_step": best.get("steps"), "last": last.get("figure"), "judged_by": of}
@@ -251,7 +254,7 @@ def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile)
         if event["kind"] == "step":
             progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
         if event["kind"] == "milestone":
-            folder = engine.run / f"{BUNDLE_NAME}-{event['minutes']:g}min"
+            folder = RunFolder(engine.run).milestone(event["minutes"])
             write(engine, folder, engine.ema.module, event["step"])
         tell(event)
 
@@ -269,10 +272,12 @@ def resolve_config(
     if model not in TASKS:
         raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
-    stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
+    if stored is not None and model == "gan":
+        stored = _without_retired(stored, run)
     file = None if config_file is None else config.read_yaml(config_file)
     set_by_hand = config.parse_overrides(overrides)
-    for values, origin in ((stored, run / CONFIG_NAME), (file, config_file), (set_by_hand, "--set")):
+    for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings
@@ -297,6 +302,27 @@ def resolve_config(
                 "into a new folder, or add --force"
             )
     return settings
+
+
+def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
+    """The settings of a run without those that are gone.
+
+    Raises:
+        ConfigError: One of them is needed to go on.
+    """
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in stored.items()}
+    for name, harmless in RETIRED.items():
+        section, _, key = name.rpartition(".")
+        values = kept.get(section) if section else kept
+        if not isinstance(values, dict) or key not in values:
+            continue
+        value = values.pop(key)
+        if harmless is not ... and value != harmless:
+            raise ConfigError(
+                f"{one_line(run)}: was trained with {name} {_told(value)}, which this version no longer has; train a "
+                "new run"
+            )
+    return kept
 
 
 def _told(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import Bundle
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.data.names import meant
 from audio_gen.errors import CheckpointError
 from audio_gen.models.pitch import HarmonicAxis, interpolation_matrix
@@ -120,7 +120,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
                 else "with them; add --set net.use_pitch=false"
             )
         )
-    names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "mapping_width", "width")
+    names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "mapping_width")
     other = [name for name in names if name in args and theirs.get(name) != args[name]]
     if not other:
         return
@@ -129,7 +129,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
     if "frames" in other:
         mel = bundle.config["mel"]
         fixes.append(f"data.segment_sec={theirs['frames'] * mel['hop_length'] / mel['sample_rate']:.6g}")
-    if sized := [name for name in other if name in ("channels", "blocks", "mapping_width", "width")]:
+    if sized := [name for name in other if name in ("channels", "blocks", "mapping_width")]:
         fixes += _size_fixes(theirs, sized)
     add = " ".join(f"--set {fix}" for fix in fixes).replace(", ", ",")
     raise CheckpointError(f"--init {one_line(path)}: is of another size ({told}); add {add}")
@@ -137,8 +137,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
 
 def _size_fixes(theirs: Mapping[str, Any], sized: Sequence[str]) -> list[str]:
     """The settings that give a network as wide and deep as the bundle's."""
-    key, field = ("width", "latent_width") if "width" in theirs else ("mapping_width", "mapping_width")
-    like = [name for name, size in SIZES.items() if getattr(size, field) == theirs.get(key)]
+    like = [name for name, size in SIZES.items() if size.mapping_width == theirs.get("mapping_width")]
     whole = [name for name in like if list(SIZES[name].channels) == theirs.get("channels")]
     whole = [name for name in whole if SIZES[name].blocks == theirs.get("blocks")]
     fixes = [f"net.size={name}" for name in (whole or like)[:1]]
