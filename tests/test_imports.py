@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 
-BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints"}
-BASE = BOTTOM | {"bundle_folders", "config", "checkpoint", "distributed"}
+BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints", "findings"}
+BASE = BOTTOM | {"artefacts", "config", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
 APPLICATIONS = PARTS | {"training", "training.tasks", "generation", "evaluation", "export"}
@@ -22,10 +22,10 @@ MAY_IMPORT = {
     "device": {"errors"},
     "threads": set(),
     "hints": set(),
+    "findings": set(),
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
-    "bundle_folders": {"files"},
-    "checkpoint": BOTTOM | {"bundle_folders", "config", "distributed"},
+    "artefacts": BOTTOM | {"config", "distributed"},
     "audio": BASE,
     "models": SOUND,
     "losses": SOUND,
@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "training": SOUND | {"data"},
     "training.tasks": PARTS | {"training", "evaluation"},
     "generation": PARTS,
-    "evaluation": SOUND | {"data"},
+    "evaluation": SOUND | {"data", "models"},
     "export": PARTS | {"training"},
     "cli": APPLICATIONS | {"web"},
     "web": APPLICATIONS,

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.inversion import griffin_lim, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.errors import ConfigError, DataError
 from audio_gen.evaluation.distances import kad
 from audio_gen.models.vocoder import VocosHead

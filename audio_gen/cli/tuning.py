@@ -105,7 +105,7 @@ def chosen_vocoder(
 
 def _shape(name: str, spec: "MelSpec") -> list[str]:
     """Settings that make a run of the same mel and network as the shipped one of that name."""
-    from audio_gen.checkpoint import load_bundle, shipped
+    from audio_gen.artefacts.bundle import load_bundle, shipped
 
     folder = shipped(name)
     assert folder

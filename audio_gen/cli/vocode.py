@@ -32,14 +32,13 @@ def vocode_command(
     json_output: JsonOption = False,
 ) -> None:
     """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
-    from audio_gen import __version__
+    from audio_gen.artefacts.sidecar import of_vocoded, write_sidecar
     from audio_gen.audio.io import write_wav_blocks
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import emit_json, progress, say
     from audio_gen.device import resolve_device
-    from audio_gen.files import write_json
     from audio_gen.generation.vocoders import check_mel, load_vocoder
     from audio_gen.text import one_line
 
@@ -61,10 +60,11 @@ def vocode_command(
             write_wav_blocks(
                 out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate, "PCM_24"
             )
-            about = {"source": one_line(file), "kind": "vocoded", "vocoder": speak.name, "mel": speak.spec.to_dict(),
-                     "sample_rate": speak.spec.sample_rate, "version": __version__,
-                     "command": command_line()}  # fmt: skip
-            write_json((out / name).with_suffix(".json"), about)
+            about = of_vocoded(
+                source=one_line(file), vocoder=speak.name, mel=speak.spec.to_dict(),
+                sample_rate=speak.spec.sample_rate, command=command_line(),
+            )  # fmt: skip
+            write_sidecar(out / name, about)
             if isinstance(log_mel, _MelOfSound) and log_mel.file_rate != speak.spec.sample_rate:
                 rates[log_mel.file_rate] = rates.get(log_mel.file_rate, 0) + 1
     for rate, count in sorted(rates.items()):

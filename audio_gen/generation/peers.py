@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.tensors import load_plain
 from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.audio.support import between_silence
-from audio_gen.checkpoint import load_plain
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
 from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, at_home, parse_yaml, read_json, read_regular
 from audio_gen.models.fitting import check_size

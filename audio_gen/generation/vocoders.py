@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio_gen.artefacts.bundle import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.clips import each_clip
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import DEFAULT_PRESET, LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.audio.onset import silent_until
 from audio_gen.audio.support import Opening, between_silence, silent_frames
-from audio_gen.bundle_folders import CONFIG_NAME
-from audio_gen.checkpoint import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError
 from audio_gen.generation.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.generation.peers import PEERS, load_peer
@@ -166,7 +166,7 @@ def speaks(name: str, spec: MelSpec) -> MelSpec | None:
 def _unknown(choice: str) -> str:
     named = [
         CLASSICAL,
-        *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CONFIG_NAME}")),
+        *sorted(folder.name for folder in SHIPPED.glob("*") if BundleFolder(folder).exists()),
     ]
     use = f"use {', '.join(named)}, {CLASSICAL}:N, {PEERS[0]}:PATH, or the path of a run made with --model vocoder"
     near = difflib.get_close_matches(choice, named, n=1)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import halved, restored
+from audio_gen.artefacts.checkpoint import CheckpointStore
+from audio_gen.artefacts.tensors import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.names import composed
@@ -18,7 +19,6 @@ from audio_gen.data.prefetch import Prefetcher
 from audio_gen.distributed import World
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.text import shortened
-from audio_gen.training.checkpoints import CheckpointStore
 from audio_gen.training.ema import Ema
 from audio_gen.training.occasions import Event, Occasions
 from audio_gen.training.recovery import MAX_ROLLBACKS

@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import DataError, OutputError
 from audio_gen.files import MalformedError, parse_json, read_regular, write_text
 from audio_gen.text import one_line
 from audio_gen.training.events import EventFile, append
 
-METRICS_NAME = "metrics.jsonl"
 LARGEST_BYTES, MOST_STEPS, LARGEST_FIGURE = 1 << 31, 1 << 53, 1e39
 
 
@@ -21,7 +21,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: The file cannot be read.
     """
-    path, lines = run / METRICS_NAME, []
+    path, lines = RunFolder(run).metrics, []
     if not path.is_file():
         return []
     try:
@@ -52,13 +52,13 @@ class MetricsLog:
     def __init__(self, run: Path, step: int) -> None:
         """Go on after `step`."""
         kept = [line for line in read_metrics(run) if line["step"] <= step]
-        write_text(run / METRICS_NAME, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = open(run / METRICS_NAME, "ab", buffering=0)  # noqa: SIM115 (closed in close)
+        write_text(RunFolder(run).metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = open(RunFolder(run).metrics, "ab", buffering=0)  # noqa: SIM115 (closed in close)
         try:
-            self._events = EventFile(run / "tensorboard", step + 1)
+            self._events = EventFile(RunFolder(run).events, step + 1)
         except OSError as e:
             raise OutputError(
-                f"{one_line(run / 'tensorboard')}: cannot be written ({e.strerror or e}); free some space or move it"
+                f"{one_line(RunFolder(run).events)}: cannot be written ({e.strerror or e}); free some space or move it"
             ) from e
 
     def write(self, step: int, values: dict[str, float]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.checkpoint import CheckpointStore, check_there
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import OutputError
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore, check_there
+from audio_gen.training.checkpoints import BackgroundSaver
 from audio_gen.training.choice import VALIDATION_NOISE, Figure, chosen, figure
-from audio_gen.training.health import diagnose
+from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.previews import write_preview
 from audio_gen.training.schedule import Budget, due
 from audio_gen.training.task import Task
 
 Event = dict[str, Any]
-SETTINGS_NAME = "config.yaml"  # in a run's folder from before the first step on
 PREVIEW_CLIPS, EVALUATION_SHARE = 4, 0.05  # an evaluation's share is of the time trained so far
 
 
@@ -74,7 +75,8 @@ class Occasions:
 
     def begin(self) -> None:
         """Open the log where training begins, or begins again."""
-        self._sentinel = SETTINGS_NAME if (self.run / SETTINGS_NAME).exists() else ""
+        settings = RunFolder(self.run).settings  # there from before the first step on
+        self._sentinel = settings.name if settings.exists() else ""
         self.log = MetricsLog(self.run, self.step)
         self._saved_at, self._saved_step = time.monotonic(), self.step
         self._elapsed_min = self.budget.elapsed_sec() / 60
@@ -213,16 +215,16 @@ class Occasions:
         self.figures.append(figure(self.step, next(iter(values.values())), values.get("kad_se")))
 
     def _diagnose(self, progress: float) -> None:
-        """Judge the run by its metrics; an alarm is told when it is new, the rest where it changes nothing else."""
-        verdicts = diagnose(read_metrics(self.run), progress=progress)
-        self.log.write_text(self.step, "health", [asdict(verdict) for verdict in verdicts])
-        new = [verdict for verdict in verdicts if verdict.alarm and verdict.name not in self._alarmed]
-        self._alarmed = {verdict.name for verdict in verdicts if verdict.alarm}
-        for verdict in new:
-            self.tell({"kind": "health", "step": self.step, "name": verdict.name, "text": verdict.text})
+        """Judge the run by its metrics, log the findings and emit alarms that are new."""
+        findings = diagnose(read_metrics(self.run), progress=progress)
+        self.log.write_text(self.step, "health", [finding.to_json() for finding in findings])
+        new = [finding for finding in findings if finding.alarm and finding.name not in self._alarmed]
+        self._alarmed = {finding.name for finding in findings if finding.alarm}
+        for finding in new:
+            self.tell({"kind": "health", "step": self.step, "name": finding.name, "text": finding.text})
 
     def _preview(self) -> None:
-        folder = self.run / "previews" / f"step-{self.step:08d}"
+        folder = RunFolder(self.run).preview(self.step)
         batch = next(iter(self.val.fixed_batches(PREVIEW_CLIPS, PREVIEW_CLIPS))).to(self.device)
         with torch.no_grad():
             preview = self.task.preview(self.averaged, batch)

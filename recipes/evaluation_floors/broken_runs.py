@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.progress import read_progress
 

@@ -18,8 +18,8 @@ from inversion_benchmark import SUFFIXES, load_clips, measure, methods
 from rich.console import Console
 from rich.table import Table
 
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.checkpoint import load_bundle
 from audio_gen.generation.vocoders import load_vocoder
 from audio_gen.training.tasks import train_run
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.models.vocoder import Vocoder
 
 SPEC = MelSpec.preset(DEFAULT_PRESET)

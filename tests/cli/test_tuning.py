@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen import checkpoint
+from audio_gen.artefacts import bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle, save_bundle
 from audio_gen.cli import tuning
 from audio_gen.cli.tuning import Choice, chosen_vocoder
 from audio_gen.data.store import Cache
@@ -37,7 +37,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     config = {"model": "vocoder", "args": {**SPEC.to_dict(), **ARGS}, "mel": SPEC.to_dict()}
     save_bundle(tmp_path / "vocoders" / "small", config, tensors)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "vocoders")
+    monkeypatch.setattr(bundle, "SHIPPED", tmp_path / "vocoders")
     return tmp_path / "vocoders" / "small"
 
 

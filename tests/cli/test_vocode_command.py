@@ -10,6 +10,7 @@ import soundfile as sf
 import torch
 import torch.nn.functional as F
 
+from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
@@ -17,7 +18,6 @@ from audio_gen.audio.support import LEAD_SEC, silent_frames
 from audio_gen.cli.vocode import _MelFile, _MelOfSound
 from audio_gen.data.index import inspect_folder
 from audio_gen.generation import vocoders
-from audio_gen.generation.sidecar import read_sidecar
 from audio_gen.generation.vocoders import load_vocoder, vocode_long
 from tests import sounds
 from tests.cli.conftest import Run

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.onset import lead_samples, onset
 from audio_gen.audio.support import LEAD_SEC, silent_frames
-from audio_gen.checkpoint import load_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.inputs import encode_file
 from audio_gen.generation.pipeline import Pipeline

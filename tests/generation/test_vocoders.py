@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.support import LEAD_SEC
-from audio_gen.checkpoint import save_bundle
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.generation.vocoders import OVERLAP_FRAMES, load_vocoder, vocode_long
 from audio_gen.models.vocoder import Vocoder

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_bundle
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.tasks import train_run
 from tests.sounds import noise, pluck, write

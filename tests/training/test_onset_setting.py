@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.onset import lead_samples, onset
 from audio_gen.audio.support import silent_frames
-from audio_gen.checkpoint import load_bundle
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.training.tasks import TASKS, train_run

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from audio_gen import config, distributed
+from audio_gen.artefacts.bundle import bundle_named, load_bundle
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.bundle_folders import BUNDLE_NAME, best_and_last
-from audio_gen.checkpoint import bundle_named, load_bundle
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -52,7 +52,6 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "gan": (GANConfig, GANTask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-CONFIG_NAME = "config.yaml"
 # Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
 RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
@@ -138,7 +137,7 @@ def train_run(
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
             drop_unfinished(run)
-            new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
+            new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
             cache = open_source(source, run, settings, spec, tell)
@@ -189,8 +188,8 @@ def _train_on(
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.lead:
-        config.save(settings, run / CONFIG_NAME)
-        write_json(run / "dataset_report.json", cache.report)
+        config.save(settings, RunFolder(run).settings)
+        write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell({"kind": "note", "text": note})
@@ -242,7 +241,7 @@ def _train_on(
 
 def _best(engine: Engine) -> dict[str, Any]:
     """The step of the run's bundle, its figure and that of the last step, None where not judged, and what they are."""
-    told = list(best_and_last(engine.run).values()) or [{}]
+    told = list(RunFolder(engine.run).best_and_last().values()) or [{}]
     best, last = told[0], told[-1]
     of = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(engine.occasions.judged_by)
     return {"best": best.get("figure"), "best_step": best.get("steps"), "last": last.get("figure"), "judged_by": of}
@@ -255,7 +254,7 @@ def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile)
         if event["kind"] == "step":
             progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
         if event["kind"] == "milestone":
-            folder = engine.run / f"{BUNDLE_NAME}-{event['minutes']:g}min"
+            folder = RunFolder(engine.run).milestone(event["minutes"])
             write(engine, folder, engine.ema.module, event["step"])
         tell(event)
 
@@ -273,12 +272,12 @@ def resolve_config(
     if model not in TASKS:
         raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
-    stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
+    stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
     if stored is not None and model == "gan":
         stored = _without_retired(stored, run)
     file = None if config_file is None else config.read_yaml(config_file)
     set_by_hand = config.parse_overrides(overrides)
-    for values, origin in ((stored, run / CONFIG_NAME), (file, config_file), (set_by_hand, "--set")):
+    for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings

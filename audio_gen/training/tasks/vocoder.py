@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
 from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache

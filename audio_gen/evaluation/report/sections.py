@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from audio_gen.evaluation import plots
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
 from audio_gen.evaluation.copies import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING, TWIN_DB
 from audio_gen.evaluation.described import Described
-from audio_gen.evaluation.report import Section, Sound, write_report
+from audio_gen.evaluation.report import charts
+from audio_gen.evaluation.report.document import Section, Sound, write_report
 
 ROWS = {
     "generated": "generated", "real_vs_real": "real against real", "copy_synthesis": "copy-synthesis",
@@ -63,9 +63,9 @@ def evaluation_sections(
     """The parts of the report, for a page of its own or as part of another."""
     return [
         Section("How near, how varied: the figures", _reading(result), table=table_of(result)),
-        Section("Where the clips lie", [MAP_TEXT], drawings=[_map(sets)]),
-        Section("What the sounds are like", drawings=[
-            plots.histogram_svg({"real": list(sets.real.signal[key]), "generated": list(sets.made.signal[key])}, label)
+        Section("Where the clips lie", [MAP_TEXT], charts=[_map(sets)]),
+        Section("What the sounds are like", charts=[
+            charts.histogram_svg({"real": list(sets.real.signal[key]), "generated": list(sets.made.signal[key])}, label)
             for key, label in SHOWN_FIELDS.items()
         ], table=_signal_table(result)),
         *_pitch_section(result),
@@ -113,9 +113,9 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
 def _map(sets: Sets) -> str:
     shown = {"real": sets.real, "generated": sets.made, "copy-synthesis": sets.copies}
     there = {name: _thinned(one.vectors) for name, one in shown.items() if one is not None}
-    points = plots.map_points(there["real"], list(there.values()))
+    points = charts.map_points(there["real"], list(there.values()))
     named = {name: [(float(x), float(y)) for x, y in some] for name, some in zip(there, points, strict=True)}
-    return plots.scatter_svg(named, "Map of real and generated clips")
+    return charts.scatter_svg(named, "Map of real and generated clips")
 
 
 def _thinned(vectors: Tensor) -> Tensor:
@@ -142,24 +142,24 @@ def _pitch_section(result: Mapping[str, Any]) -> list[Section]:
 
 
 def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
-    if result.get("copies"):
-        return _copies(sets, result, clips)
-    copied = result["memorised"]
+    if result["memorised"]:
+        return _memorised(sets, result, clips)
+    near = result["nearness"]
     rows = [["generated", "nearest that was learned from", "distance"]]
-    rows += [[p["generated"], p["training"], number(p["distance"])] for p in copied["closest"]]
+    rows += [[p["generated"], p["training"], number(p["distance"])] for p in near["closest"]]
     text = (
-        f"The ten samples nearest to a sound of {copied['of']}. Nearer than {number(copied['threshold'])} counts as a "
+        f"The ten samples nearest to a sound of {near['of']}. Nearer than {number(near['threshold'])} counts as a "
         "copy: only 1 % of real sounds are that near to another."
     )
     sounds: list[Sound] = []
-    for pair in copied["closest"][:5]:
+    for pair in near["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], "generated")
         sounds += _sounds(sets.train or sets.real, clips, pair["training"], "learned from")
     return Section("Nearest pairs", [text], sounds=sounds, table=rows)
 
 
-def _copies(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
-    found = result["copies"]
+def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    found = result["memorised"]
     rows = [["generated", "verdict", "nearest that was learned from", "dB", "embedding"]]
     rows += [
         [p["generated"], p["verdict"], p["file"], number(p["distance_db"]), number(p["embedding_distance"])]

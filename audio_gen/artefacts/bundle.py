@@ -1,96 +1,29 @@
-"""Checkpoints (plain dicts) and bundles (config.json + model.safetensors): reading one can run no code."""
+"""Bundles: what is needed to generate, as config.json + model.safetensors. Reading one can run no code."""
 
 import hashlib
-import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from audio_gen.bundle_folders import CONFIG_NAME, bundle_folder
+from audio_gen.artefacts.folders import BundleFolder, QuickstartFolder, RunFolder, bundle_folder
+from audio_gen.artefacts.tensors import LARGE, header, metadata, read_tensors, restored
 from audio_gen.config import first_preview_due
 from audio_gen.errors import CheckpointError
-from audio_gen.files import MalformedError, at_home, parse_json, read_json, read_regular, write_atomic, write_json
+from audio_gen.files import MalformedError, at_home, parse_json, read_json, write_atomic, write_json
 from audio_gen.text import clipped, one_line, shortened
 
 BUNDLE_FORMAT = 1
-WEIGHTS_NAME = "model.safetensors"
 INSIDE = "audio_gen"  # the key of the config in a weights file
-LARGEST_WEIGHTS_BYTES = 1 << 32
 PATH_PREFIX = "path:"  # names what follows as a path, whatever it is called
 MOST_CLASSES, LONGEST_CLASS, MOST_PREROLL, FARTHEST_PITCH = 1 << 16, 1000, 1 << 20, 256
-LARGE = 1 << 16  # numbers of a tensor; smaller ones are always written, and in full precision
-SHIPPED = Path(__file__).parent / "vocoders"  # bundles that come with the package, by name
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a dict of tensors, numbers, strings and containers of these, atomically."""
-    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own, a plain write does not
-    torch.save(state, buffer)
-    write_atomic(path, lambda p: p.write_bytes(buffer.getbuffer()))
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, onto the CPU.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, or holds more than plain data.
-    """
-    try:
-        state = load_plain(path)
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("of an older format")
-    except Exception as e:  # torch raises many kinds for a damaged file
-        raise CheckpointError(
-            f"{one_line(path)}: not a whole checkpoint ({type(e).__name__}); delete it to go on from an older one"
-        ) from e
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{one_line(path)}: holds no checkpoint; delete it to go on from an older one")
-    return state
-
-
-def load_plain(path: Path) -> Any:
-    """What torch.save wrote, onto the CPU: plain data alone, from a regular file, whose parts are not compressed.
-
-    Raises:
-        Exception: Of any kind, where it is damaged or something else.
-    """
-    if not path.is_file():  # a pipe would be waited for
-        raise FileNotFoundError(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise zipfile.BadZipFile("it is compressed, and may be any size")
-            if (damaged := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def read_tensors(path: Path, limit: int = LARGEST_WEIGHTS_BYTES) -> tuple[dict[str, str], dict[str, Tensor], bytes]:
-    """The metadata, the tensors and all bytes of a safetensors file, read once: it may be replaced meanwhile.
-
-    Args:
-        path: The file.
-        limit: Most bytes.
-
-    Raises:
-        OSError: It is not there or cannot be opened.
-        MalformedError: It is no such file, or too large.
-    """
-    data = read_regular(path, limit)
-    try:
-        return _metadata(_header(data)[0]), tensors_of_bytes(data), data
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as e:
-        raise MalformedError(f"it holds no tensors ({clipped(one_line(str(e)), 120)})") from e
+SHIPPED = Path(__file__).parents[1] / "vocoders"  # bundles that come with the package, by name
 
 
 @dataclass(frozen=True)
@@ -105,16 +38,6 @@ class Bundle:
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors whose names begin with `name.`, without that beginning."""
         return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
-
-
-def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Large tensors in fp16, half the size; the rest, and what fp16 cannot hold, as it is."""
-    return {key: _half(value) for key, value in tensors.items()}
-
-
-def restored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `halved` gave, in fp32 again."""
-    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
 
 
 def save_bundle(
@@ -141,8 +64,8 @@ def save_bundle(
     digest = _digest_of(safetensors_bytes(own, metadata={INSIDE: ""}))
     config["digest"] = digest
     data = safetensors_bytes(own, metadata={INSIDE: json.dumps(config, allow_nan=False)})
-    write_atomic(folder / WEIGHTS_NAME, lambda p: p.write_bytes(data))
-    write_json(folder / CONFIG_NAME, config)
+    write_atomic(BundleFolder(folder).weights, lambda p: p.write_bytes(data))
+    write_json(BundleFolder(folder).config, config)
     return digest
 
 
@@ -152,12 +75,12 @@ def shipped(name: str | Path) -> Path | None:
     if any(separator in text for separator in {os.sep, os.altsep or os.sep, "\0"}):
         return None
     folder = SHIPPED / text
-    return folder if folder.parent == SHIPPED and (folder / CONFIG_NAME).is_file() else None
+    return folder if folder.parent == SHIPPED and BundleFolder(folder).exists() else None
 
 
 def shipped_mel(folder: Path) -> dict[str, Any]:
     """The mel of a bundle that comes with the package."""
-    return read_json(folder / CONFIG_NAME)["mel"]
+    return read_json(BundleFolder(folder).config)["mel"]
 
 
 def bundle_named(name: str | Path) -> Path:
@@ -186,7 +109,7 @@ def load_bundle(path: Path) -> Bundle:
             f"{one_line(path)}: does not exist; give a run's folder, which --run of `audio-gen train` names"
         )
     folder = bundle_folder(path)
-    if not (folder / CONFIG_NAME).is_file():
+    if not BundleFolder(folder).exists():
         raise CheckpointError(f"{one_line(path)}: holds no trained model; {_why_none(path)}")
     config = _read_config(folder)
     data, tensors = _read_weights(folder)
@@ -198,7 +121,7 @@ def load_bundle(path: Path) -> Bundle:
                 f"{one_line(folder)}: its weights ({digest}) are not those that config.json names "
                 f"({shortened(config['digest'])}); export the bundle again from its run"
             )
-        config = _checked(inside, folder / WEIGHTS_NAME)
+        config = _checked(inside, BundleFolder(folder).weights)
     if (shared := config.pop("shared", None)) is not None:
         tensors |= _read_shared(folder, shared)
     return Bundle(folder, config, restored(tensors), digest)
@@ -207,18 +130,18 @@ def load_bundle(path: Path) -> Bundle:
 def _read_config(folder: Path) -> dict[str, Any]:
     """The checked config of a bundle."""
     try:
-        config = read_json(folder / CONFIG_NAME)
+        config = read_json(BundleFolder(folder).config)
     except (OSError, MalformedError) as e:
         raise CheckpointError(
-            f"{one_line(folder / CONFIG_NAME)}: damaged ({e}); export the bundle again from its run"
+            f"{one_line(BundleFolder(folder).config)}: damaged ({e}); export the bundle again from its run"
         ) from e
-    return _checked(config, folder / CONFIG_NAME)
+    return _checked(config, BundleFolder(folder).config)
 
 
 def _config_inside(data: bytes) -> Any:
     """The config that a weights file holds; None where it cannot be read."""
     try:
-        return parse_json(_metadata(_header(data)[0]).get(INSIDE) or "{}")
+        return parse_json(metadata(header(data)[0]).get(INSIDE) or "{}")
     except MalformedError:
         return None
 
@@ -280,13 +203,6 @@ def _is_range(value: Any) -> bool:
     )
 
 
-def _half(value: Tensor) -> Tensor:
-    if value.dtype != torch.float32 or value.numel() < LARGE:
-        return value
-    half = value.half()
-    return half if bool((half.isfinite() == value.isfinite()).all()) else value
-
-
 def _apart(tensors: dict[str, Tensor], beside: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that must be written, and the names of those that the bundle `beside` has."""
     theirs = _read_weights(beside)[1]
@@ -301,10 +217,10 @@ def _apart(tensors: dict[str, Tensor], beside: Path) -> tuple[dict[str, Tensor],
 def _read_weights(folder: Path) -> tuple[bytes, dict[str, Tensor]]:
     """A weights file, read once."""
     try:
-        _, tensors, data = read_tensors(folder / WEIGHTS_NAME)
+        _, tensors, data = read_tensors(BundleFolder(folder).weights)
     except (OSError, MalformedError) as e:
         raise CheckpointError(
-            f"{one_line(folder / WEIGHTS_NAME)}: damaged or missing; export the bundle again from its run"
+            f"{one_line(BundleFolder(folder).weights)}: damaged or missing; export the bundle again from its run"
         ) from e
     return data, tensors
 
@@ -313,7 +229,7 @@ def _read_shared(folder: Path, shared: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors that a bundle has in common with the one beside it."""
     name = Path(shared["with"]).name
     place = folder.resolve().parent / name
-    theirs = _read_weights(place)[1] if name.strip(".") and (place / WEIGHTS_NAME).is_file() else {}
+    theirs = _read_weights(place)[1] if name.strip(".") and BundleFolder(place).weights.is_file() else {}
     if missing := [key for key in shared["tensors"] if key not in theirs]:
         raise CheckpointError(
             f"{one_line(folder)}: shares {clipped(one_line(missing[0]), 120)} with {one_line(place)}, which has none; "
@@ -322,25 +238,12 @@ def _read_shared(folder: Path, shared: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key: theirs[key] for key in shared["tensors"]}
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and where its data begins."""
-    begin = 8 + int.from_bytes(data[:8], "little")
-    header = parse_json(data[8:begin])
-    if not isinstance(header, dict) or not isinstance(header.get("__metadata__") or {}, dict):
-        raise MalformedError("its header is none")
-    return header, begin
-
-
-def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
-    return header.get("__metadata__") or {}
-
-
 def _digest_of(data: bytes) -> str:
     """Twelve hex digits of the SHA-256 of weights; the config in their file, which names them, is left out."""
-    header, begin = _header(data)
-    if INSIDE not in _metadata(header):  # as in earlier versions
+    found, begin = header(data)
+    if INSIDE not in metadata(found):  # as in earlier versions
         return hashlib.sha256(data).hexdigest()[:12]
-    tensors = {key: header[key] for key in sorted(header) if key != "__metadata__"}
+    tensors = {key: found[key] for key in sorted(found) if key != "__metadata__"}
     digest = hashlib.sha256(json.dumps(tensors, sort_keys=True).encode())
     digest.update(memoryview(data)[begin:])
     return digest.hexdigest()[:12]
@@ -348,8 +251,10 @@ def _digest_of(data: bytes) -> str:
 
 def _why_none(path: Path) -> str:
     """Why a folder has no bundle, and what to do."""
-    if (path / "run" / "bundle").is_dir():  # what quickstart makes
-        return f"give {one_line(path / 'run')}"
-    if not (path / "config.yaml").is_file():
+    run = QuickstartFolder(path).run
+    if RunFolder(run).bundle.is_dir():
+        return f"give {one_line(run)}"
+    settings = RunFolder(path).settings
+    if not settings.is_file():
         return "give a folder made by `audio-gen train`"
-    return f"its training has not reached its first preview, which is due {first_preview_due(path / 'config.yaml')}"
+    return f"its training has not reached its first preview, which is due {first_preview_due(settings)}"

@@ -1,4 +1,4 @@
-"""The lines of a run's metrics, as series of figures; what is missing or not finite is passed over."""
+"""The metrics of a run as series of figures; missing and non-finite values are skipped."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,23 +6,28 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-# Of fewer lines than this the beginning and the end would be the same.
+# With fewer lines the first and the last tenth would overlap.
 MIN_LINES = 6
 
 
 @dataclass(frozen=True)
-class Readings:
-    """The lines of metrics, oldest first, and how much of the run they are, 0 to 1."""
+class History:
+    """Metrics of a run.
+
+    Attributes:
+        rows: Lines of metrics.jsonl, oldest first.
+        progress: Share of the run that they cover, 0 to 1.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     progress: float = 1.0
 
     def keys(self, prefix: str) -> list[str]:
-        """Keys that start with `prefix`, in the order in which they came."""
+        """Keys that start with `prefix`, in order of first appearance."""
         return list(dict.fromkeys(key for row in self.rows for key in row if key.startswith(prefix)))
 
     def series(self, key: str) -> list[tuple[float, float]]:
-        """(step, value) of every line that has a finite value for `key`."""
+        """(step, value) of every line with a finite value for `key`."""
         return [(row.get("step", i), row[key]) for i, row in enumerate(self.rows) if _is_finite(row.get(key))]
 
     def values(self, key: str) -> list[float]:
@@ -40,31 +45,31 @@ class Readings:
         return {key: value for key, value in found.items() if value is not None}
 
     def start_and_end(self, key: str) -> tuple[float, float]:
-        """Medians of the first and the last tenth, of three lines at least; NaN, which compares false, if too few."""
+        """Medians of the first and the last tenth (at least three lines); NaN, which compares false, if too few."""
         values = self.values(key)
         tenth = max(3, len(values) // 10)
         return (median(values[:tenth]), median(values[-tenth:])) if len(values) >= MIN_LINES else (math.nan, math.nan)
 
     def best_start_and_end(self, key: str) -> tuple[float, float]:
-        """As `start_and_end`, but the lowest of the first tenth: a run may be broken by its third line."""
+        """Like `start_and_end`, with the minimum of the first tenth: a run may diverge by its third line."""
         values = self.values(key)
         end = self.start_and_end(key)[1]
         return min(values[: max(3, len(values) // 10)], default=math.nan), end
 
     def error_key(self) -> str:
-        """The key of the error of mels on files kept out, lower is better; "" without one, as with a GAN."""
+        """The key of the mel error on held-out files, lower is better; "" without one, as with a GAN."""
         return next((key for key in self.keys("val/") if "mel" in key), "")
 
     def errors(self) -> list[float]:
-        """The error on files kept out, at every validation."""
+        """The error on held-out files, at every validation."""
         return self.values(self.error_key())
 
     def mel_losses(self) -> list[str]:
-        """Keys of training losses that compare mels; others, such as adversarial ones, may go anywhere."""
+        """Keys of training losses that compare mels; adversarial losses may rise in a healthy run."""
         return [key for key in self.keys("loss/") if "mel" in key]
 
     def learns(self) -> bool:
-        """Whether a training loss ends below where it began."""
+        """Whether a mel loss ends below its start."""
         return any(end < start for start, end in map(self.best_start_and_end, self.mel_losses()))
 
     def steps_done(self) -> float:
@@ -72,7 +77,7 @@ class Readings:
         return max((row["step"] for row in self.rows if _is_finite(row.get("step"))), default=0)
 
     def steps(self) -> float:
-        """Steps of the whole run, estimated from those done."""
+        """Steps of the whole run, estimated from the newest step and the progress."""
         return max(self.steps_done() / max(self.progress, 1e-3), 1.0)
 
 
