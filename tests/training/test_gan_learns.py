@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import train_run
 from tests.training.test_gan_task import CONFIGS, generator, ready, write_sounds
