@@ -102,8 +102,8 @@ def _check_choices(
     """Refuse what would only fail after training; return the mel."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device
-    from audio_gen.generation.vocoders import load_vocoder
     from audio_gen.training.tasks.run import resolve_config
+    from audio_gen.vocoding.load import load_vocoder
 
     resolve_device(device)
     mel = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
