@@ -101,9 +101,9 @@ def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tens
     return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
 
 
-def thinned(clips: Sequence[Clip]) -> list[Clip]:
-    """Every n-th of the clips, at most 4,000."""
-    return list(clips[:: max(1, -(-len(clips) // MOST_ORIGINALS))])
+def thinned(clips: Sequence[Clip], most: int = MOST_ORIGINALS) -> list[Clip]:
+    """Every n-th of the clips, at most `most`."""
+    return list(clips[:: max(1, -(-len(clips) // most))])
 
 
 def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:

@@ -111,15 +111,15 @@ class LightEvaluator:
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
         flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
-        views = {
-            name: copies.original_views(data.cache, data.clips, self._clip_sec)
-            for name, data in (("train", self.train), ("val", self.val))
-        }
-        unseen = views["val"] if apart and len(views["val"]) >= copies.MIN_KEPT_OUT else None
+        views = copies.original_views(self.train.cache, self.train.clips, self._clip_sec)
+        unseen = None
+        if apart and len(val) >= copies.MIN_KEPT_OUT:
+            some = copies.thinned(self.val.clips, MAX_CLIPS)
+            unseen = copies.original_views(self.val.cache, some, self._clip_sec)
         return _Real(
             reference=reference,
-            views=views["train"],
-            memorised=copies.real_share(views["train"], unseen),
+            views=views,
+            memorised=copies.real_share(views, unseen),
             floor=distances.kad_floor(reference, names)["p95"],
             coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
             flatness=float(torch.tensor(flat).nanmedian()),
