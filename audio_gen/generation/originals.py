@@ -15,6 +15,7 @@ from audio_gen.audio.likeness import nearest, view
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
+from audio_gen.findings import percent
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.text import one_line
 
@@ -103,9 +104,9 @@ def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tens
     return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
 
 
-def thinned(clips: Sequence[Clip]) -> list[Clip]:
-    """Every n-th of the clips, at most 4,000."""
-    return list(clips[:: max(1, -(-len(clips) // MOST_ORIGINALS))])
+def thinned(clips: Sequence[Clip], most: int = MOST_ORIGINALS) -> list[Clip]:
+    """Every n-th of the clips, at most `most`."""
+    return list(clips[:: max(1, -(-len(clips) // most))])
 
 
 def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:
@@ -167,15 +168,15 @@ def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | 
     """How many clips are copies or close to a training sound, and which; `real_share` shows the scale."""
     counts = Counter(match.verdict for match in matches)
     if not counts["copy"] and not counts["close"]:
-        return f"all {len(matches)} are new: none is close to a sound that the model learned from"
+        return f"all {len(matches)} are new: none is close to a training sound"
     pairs = [f"{name} of {m.file}" for name, m in zip(names, matches, strict=True) if m.verdict == "copy"]
     more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    told = f"{counts['copy']} of {len(matches)} are as near to a training sound as a copy of it"
-    told += f" ({', '.join(pairs[:SHOWN])}{more})" if pairs else ""
-    told += f", {counts['close']} are close to one, {counts['new']} are new"
+    text = f"{counts['copy']} of {len(matches)} are copies of a training sound"
+    text += f" ({', '.join(pairs[:SHOWN])}{more})" if pairs else ""
+    text += f", {counts['close']} are close to one, {counts['new']} are new"
     if pairs and real_share is not None:
-        told += f"; of your own sounds that the model did not learn from, {real_share:.0%} are as near as a copy"
-    return told
+        text += f"; of unseen real sounds, {percent(real_share)} are as near to one"
+    return text
 
 
 def run_cache(run: Path) -> Cache | None:

@@ -202,19 +202,19 @@ def test_clips_are_compared_with_training_sounds_where_these_are_there(run: Run,
         assert original == file["original"] and original["verdict"] in ("new", "close", "copy")
         assert original["file"].startswith("note-0") and original["distance_db"] > 0
     out, _ = run("sample", "run", "-n", "2", "--out", "c", *FAST)
-    assert "all 2 are new" in out or "of 2 are as near to a training sound as a copy of it" in out
+    assert "all 2 are new" in out or "of 2 are copies of a training sound" in out
 
 
 def test_words_on_newness() -> None:
     new, close = Match("new", "a.wav", 9.0), Match("close", "b.wav", 4.0)
     copy = Match("copy", "kick.wav", 1.0)
-    assert newness([new, new], ["x", "y"]) == "all 2 are new: none is close to a sound that the model learned from"
-    near = "are as near to a training sound as a copy of it"
+    assert newness([new, new], ["x", "y"]) == "all 2 are new: none is close to a training sound"
+    near = "are copies of a training sound"
     assert newness([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
     told = f"1 of 3 {near} (x of kick.wav), 1 are close to one, 1 are new"
     assert newness([copy, new, close], ["x", "y", "z"]) == told
     assert newness([copy, new, close], ["x", "y", "z"], 0.25) == (
-        f"{told}; of your own sounds that the model did not learn from, 25% are as near as a copy"
+        f"{told}; of unseen real sounds, 25 % are as near to one"
     )
     assert newness([copy] * 5, list("vwxyz")) == (
         f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new"

@@ -112,15 +112,15 @@ class LightEvaluator:
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
         flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
-        views = {
-            name: originals.original_views(data.cache, data.clips, self._clip_sec)
-            for name, data in (("train", self.train), ("val", self.val))
-        }
-        unseen = views["val"] if apart and len(views["val"]) >= originals.MIN_KEPT_OUT else None
+        views = originals.original_views(self.train.cache, self.train.clips, self._clip_sec)
+        unseen = None
+        if apart and len(val) >= originals.MIN_KEPT_OUT:
+            some = originals.thinned(self.val.clips, MAX_CLIPS)
+            unseen = originals.original_views(self.val.cache, some, self._clip_sec)
         return _Real(
             reference=reference,
-            views=views["train"],
-            memorised=originals.real_share(views["train"], unseen),
+            views=views,
+            memorised=originals.real_share(views, unseen),
             floor=distances.kad_floor(reference, names)["p95"],
             coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
             flatness=float(torch.tensor(flat).nanmedian()),
