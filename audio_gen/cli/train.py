@@ -4,8 +4,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,11 @@ from audio_gen.cli.common import (
 from audio_gen.cli.next_steps import next_command
 from audio_gen.cli.stages import stage_progress
 from audio_gen.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from audio_gen.training import events
 
 LINE_EVERY_SEC = 15.0
 SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
@@ -112,11 +118,21 @@ class TrainTeller:
         self._latest = ""
         self._resumed: int | None = None
         self._stages = ExitStack()
-        self._tell_stage: Callable[[str, int, int], None] | None = None
+        self._tell_stage: Callable[[str, float, int], None] | None = None
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: "events.Event") -> None:
         """Show one event."""
-        getattr(self, f"_on_{event['kind']}")(event)
+        from audio_gen.training import events
+
+        handlers: dict[type[events.Event], Callable[[Any], None]] = {
+            events.CacheProgress: self._on_data, events.Started: self._on_start, events.StepDone: self._on_step,
+            events.StepLogged: self._on_metrics, events.Validated: self._on_val, events.Evaluated: self._on_evaluation,
+            events.MilestoneExported: self._on_milestone, events.Profiled: self._on_profile,
+            events.Alarm: self._on_health, events.Previewed: self._on_preview, events.Resumed: self._on_resume,
+            events.Note: self._on_note, events.Ended: self._on_end,
+        }  # fmt: skip
+        if handler := handlers.get(type(event)):
+            handler(event)
 
     @property
     def nothing_trained(self) -> bool:
@@ -136,83 +152,80 @@ class TrainTeller:
         else:
             say(text, json_output=self.json_output)
 
-    def _on_data(self, event: dict[str, Any]) -> None:
+    def _on_data(self, event: "events.CacheProgress") -> None:
         if self._tell_stage is None:
             self._tell_stage = self._stages.enter_context(stage_progress())
-        self._tell_stage(event["what"], event["done"], event["total"])
+        self._tell_stage(event.stage, event.done, event.total)
 
-    def _on_start(self, event: dict[str, Any]) -> None:
+    def _on_start(self, event: "events.Started") -> None:
         self._stages.close()
-        classes = f", {len(event['classes'])} classes" if event["classes"] else ""
+        classes = f", {len(event.classes)} classes" if event.classes else ""
         self._line(
-            f"{event['clips']} clips to learn from, {event['val_clips']} kept out{classes}; "
-            f"{event['parameters'] / 1e6:.1f} M parameters on {event['device']}"
+            f"{event.clips} clips to learn from, {event.val_clips} kept out{classes}; "
+            f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
         )
 
-    def _on_step(self, event: dict[str, Any]) -> None:
+    def _on_step(self, event: "events.StepDone") -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
         text = step_line(event) + self._latest
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(0, completed=event["progress"], description=visible(text))
+            self._bar.update(0, completed=event.progress, description=visible(text))
         elif now - self._told > LINE_EVERY_SEC:
             self._told = now
-            self._line(f"{100 * event['progress']:.0f} %  {text}")
+            self._line(f"{100 * event.progress:.0f} %  {text}")
 
-    def _on_metrics(self, event: dict[str, Any]) -> None:
+    def _on_metrics(self, event: "events.StepLogged") -> None:
         if not self.verbose:
             return
-        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
+        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event.values.items() if "loss/" in key]
         self._latest = "  " + " ".join(shown)
 
-    def _on_val(self, event: dict[str, Any]) -> None:
-        self.values = event["values"]
+    def _on_val(self, event: "events.Validated") -> None:
+        self.values = dict(event.values)
         if self.verbose:
             self._line(
-                f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
+                f"step {event.step}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in self.values.items())
             )
         elif (error := self.values.get("mel_l1")) is not None:
-            self._line(f"step {event['step']:,}  error on kept-out files {error:.2f} nats (lower is better)")
+            self._line(f"step {event.step:,}  error on kept-out files {error:.2f} nats (lower is better)")
 
-    def _on_evaluation(self, event: dict[str, Any]) -> None:
-        values = event["values"]
+    def _on_evaluation(self, event: "events.Evaluated") -> None:
+        values = event.values
         if not self.verbose:
-            self._line(f"step {event['step']:,}  what it makes: {in_words(values)}")
+            self._line(f"step {event.step:,}  what it makes: {in_words(values)}")
             return
         told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
         beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
-        self._line(f"step {event['step']}  what it makes: {told}{beside}")
+        self._line(f"step {event.step}  what it makes: {told}{beside}")
 
-    def _on_milestone(self, event: dict[str, Any]) -> None:
-        self._line(f"step {event['step']}  exported after {event['minutes']:g} minutes")
+    def _on_milestone(self, event: "events.MilestoneExported") -> None:
+        self._line(f"step {event.step}  exported after {event.minutes:g} minutes")
 
-    def _on_profile(self, event: dict[str, Any]) -> None:
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in event["shares"].items())
-        rate, peak = event["flops_per_sec"] / 1e9, event["matrix_flops_per_sec"] / 1e9
+    def _on_profile(self, event: "events.Profiled") -> None:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in event.shares.items())
+        rate, peak = event.flops_per_sec / 1e9, event.matrix_flops_per_sec / 1e9
         self._line(
-            f"step {event['step']}  of {1000 * event['step_sec']:.0f} ms (median of {event['steps']} steps): {shares}; "
-            f"{rate:.1f} of the {peak:.0f} GFLOP/s of a product of matrices ({event['peak_share']:.0%})"
+            f"step {event.step}  of {1000 * event.step_sec:.0f} ms (median of {event.steps} steps): {shares}; "
+            f"{rate:.1f} of the {peak:.0f} GFLOP/s of a product of matrices ({event.peak_share:.0%})"
         )
 
-    def _on_health(self, event: dict[str, Any]) -> None:
-        self._line(f"step {event['step']}  ALARM {event['name'].replace('_', ' ')}: {event['text']}")
+    def _on_health(self, event: "events.Alarm") -> None:
+        self._line(f"step {event.step}  ALARM {event.name.replace('_', ' ')}: {event.text}")
 
-    def _on_preview(self, event: dict[str, Any]) -> None:
-        self._line(f"step {event['step']}  preview in {event['folder']}")
+    def _on_preview(self, event: "events.Previewed") -> None:
+        self._line(f"step {event.step}  preview in {event.folder}")
 
-    def _on_checkpoint(self, event: dict[str, Any]) -> None:
-        pass
+    def _on_resume(self, event: "events.Resumed") -> None:
+        self._resumed = event.step
+        self._line(f"going on from step {event.step}")
 
-    def _on_resume(self, event: dict[str, Any]) -> None:
-        self._resumed = event["step"]
-        self._line(f"going on from step {event['step']}")
+    def _on_note(self, event: "events.Note") -> None:
+        self._line(event.text)
 
-    def _on_note(self, event: dict[str, Any]) -> None:
-        self._line(event["text"])
-
-    def _on_end(self, event: dict[str, Any]) -> None:
-        self.end = {key: value for key, value in event.items() if key != "kind"}
+    def _on_end(self, event: "events.Ended") -> None:
+        self.end = asdict(event)
 
     def _start_bar(self) -> None:
         from rich.console import Console
@@ -224,18 +237,18 @@ class TrainTeller:
         self._bar.start()
 
 
-def step_line(event: dict[str, Any]) -> str:
+def step_line(event: "events.StepDone") -> str:
     """How far a run is: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
-    step, progress, rate = event["step"], event["progress"], 1 / max(event["step_sec"], 1e-9)
+    step, progress, rate = event.step, event.progress, 1 / max(event.step_sec, 1e-9)
     of = ""
     if progress > 0:
         total = step / progress
         exact = abs(total - round(total)) < 1e-6 * total
         of = f" of {round(total):,}" if exact else f" of about {float(f'{max(total, step):.2g}'):,.0f}"
-    return f"step {step:,}{of}  {_clock(event['left_sec'])} left  ({rate:.{1 if rate >= 1 else 2}f} steps/s)"
+    return f"step {step:,}{of}  {_clock(event.left_sec)} left  ({rate:.{1 if rate >= 1 else 2}f} steps/s)"
 
 
-def in_words(values: dict[str, float]) -> str:
+def in_words(values: "Mapping[str, float]") -> str:
     """An evaluation for people who know none of its figures' names."""
     told = []
     if "kad" in values:

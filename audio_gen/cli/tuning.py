@@ -36,6 +36,7 @@ def prepared_cache(
     source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[..., None]
 ) -> "Cache":
     """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
+    from audio_gen.training.events import Note
     from audio_gen.training.lock import locked
     from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
     from audio_gen.training.tasks.source import check_source, open_source
@@ -43,7 +44,7 @@ def prepared_cache(
     if force and run.is_dir():
         with locked(run):  # not while another process trains there
             pass
-        tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
+        tell(Note(f"the old run was moved to {move_aside(run)}"))
     settings = resolve_config(run, model, None, overrides, {})
     check_source(source, run)
     with locked(run):

@@ -21,6 +21,7 @@ from rich.table import Table
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.checkpoint import load_bundle
 from audio_gen.generation.vocoders import load_vocoder
+from audio_gen.training.events import Ended, Event, Started, Validated
 from audio_gen.training.tasks import train_run
 
 CONFIG = Path(__file__).parent / "config.yaml"
@@ -43,9 +44,9 @@ BESIDE = {
 }
 
 
-def tell(event: dict) -> None:
-    if event["kind"] in ("start", "val", "end"):
-        print({k: v for k, v in event.items() if k != "classes"}, flush=True)
+def tell(event: Event) -> None:
+    if isinstance(event, Started | Validated | Ended):
+        print(event, flush=True)
 
 
 def main() -> None:
