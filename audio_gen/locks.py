@@ -1,4 +1,8 @@
-"""Lock files that the system frees when a process ends, however it does; and places that have no locks."""
+"""Lock files that the system frees when a process ends, however it ends, and file systems without locks.
+
+filelock does not keep these promises: where flock is missing it falls back to a marker file, which SIGKILL leaves
+behind, and some of its releases truncate the file or follow a link.
+"""
 
 import errno
 import os

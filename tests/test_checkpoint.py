@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from audio_gen.checkpoint import halved, load_bundle, load_checkpoint, save_bundle, save_checkpoint
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
+from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError, OutputError
 
 CONFIG = {"model": "vae", "args": {}, "mel": {}}

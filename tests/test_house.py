@@ -141,8 +141,14 @@ def test_every_sample_has_its_source() -> None:
         assert author and page.startswith("<http")
 
 
-def test_commands_and_options_of_the_readme_and_recipes_exist() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "recipes").rglob("*.md"), *(ROOT / "recipes").rglob("*.sh")]
+GUIDES = [
+    ROOT / "README.md",
+    *(p for f in ("audio_gen", "configs", "recipes", "samples") for p in (ROOT / f).rglob("*.md")),
+]
+
+
+def test_commands_and_options_of_guides_and_recipes_exist() -> None:
+    pages = [*GUIDES, *(ROOT / "recipes").rglob("*.sh")]
     used = [call for page in pages for call in re.findall(r"audio-gen ([a-z]+)([^|`#\n]*)", page.read_text())]
     assert len(used) > 12
     for name, arguments in used:
@@ -152,6 +158,10 @@ def test_commands_and_options_of_the_readme_and_recipes_exist() -> None:
         assert not unknown, (name, unknown)
 
 
-def test_paths_that_the_readme_names_exist() -> None:
-    for path in re.findall(r"(?:recipes|samples|\.ci)/[\w./-]+\w", (ROOT / "README.md").read_text()):
+def test_paths_that_guides_name_exist() -> None:
+    for path in re.findall(r"(?:recipes|samples|configs|\.ci)/[\w./-]+\w", (ROOT / "README.md").read_text()):
         assert (ROOT / path).exists(), path
+    links = [(page, link) for page in GUIDES for link in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", page.read_text())]
+    assert len(links) > 60
+    missing = [(page, link) for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []

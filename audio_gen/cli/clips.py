@@ -11,6 +11,8 @@ from unicodedata import normalize
 
 import typer
 
+from audio_gen.artefacts.sidecar import clip_files
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -99,7 +101,7 @@ def sound_files(files: Iterable[Path]) -> list[Path]:
 
 def with_sidecars(stems: Iterable[str]) -> list[str]:
     """The files that `write_clip` makes for clips of these names."""
-    return [f"{stem}{suffix}" for stem in stems for suffix in (".wav", ".json")]
+    return [name for stem in stems for name in clip_files(stem)]
 
 
 def step_stems(steps: int) -> list[str]:
@@ -133,7 +135,7 @@ def write_clips(
     Returns:
         What was written, and what `compare` found.
     """
-    from audio_gen.generation.sidecar import write_clip
+    from audio_gen.generation.clip_file import write_clip
 
     done: list[Finished] = []
     matches: list[Match] = []
@@ -225,8 +227,8 @@ def write_steps(
     """
     import torch
 
+    from audio_gen.generation.clip_file import describe, write_clip
     from audio_gen.generation.interpolate import between, decode_between
-    from audio_gen.generation.sidecar import describe, write_clip
 
     paths = [out / f"{stem}.wav" for stem in step_stems(steps)]
     positions = torch.linspace(0, 1, steps)
@@ -248,8 +250,8 @@ def write_morph(
     """Write one sound that moves from one end to the other, with a sidecar whose z is half-way."""
     import torch
 
+    from audio_gen.generation.clip_file import describe, write_clip
     from audio_gen.generation.interpolate import between, morph
-    from audio_gen.generation.sidecar import describe, write_clip
 
     wav = pipeline.vocode(morph(pipeline, *ends, duration_sec, attack_sec=attack_sec)[None])[0]
     middle = between(*ends, torch.tensor([0.5]))

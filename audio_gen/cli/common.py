@@ -92,19 +92,10 @@ def megabytes(size: float) -> str:
 
 
 def open_run(path: Path, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
-    """Load a run or a bundle; of a run that an earlier version made, say which of its bundles that is."""
-    from audio_gen.bundle_folders import OLD_BEST_NAME, best_and_last, bundle_folder
+    """Load a run or a bundle."""
     from audio_gen.generation.pipeline import Pipeline
 
-    pipeline = Pipeline.load(path, vocoder=vocoder, device=device)
-    if bundle_folder(path).name == OLD_BEST_NAME and path.name != OLD_BEST_NAME:
-        steps = [about.get("steps") for about in best_and_last(path).values()]
-        say(
-            f"{path}: an earlier version made this run; its best step ({steps[0]}) is used, "
-            f"{path / 'bundle'} is the last ({steps[-1]})",
-            json_output=True,
-        )
-    return pipeline
+    return Pipeline.load(path, vocoder=vocoder, device=device)
 
 
 def console() -> "Console":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.cli.clips import RunArgument
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption
 from audio_gen.hints import command
@@ -34,11 +35,11 @@ def directions_command(
     """
     from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.generation.direction_search import clips_needed, find_directions
-    from audio_gen.generation.directions import DIRECTIONS_NAME, save_directions
+    from audio_gen.generation.directions import save_directions
     from audio_gen.text import one_line
 
     pipeline = open_run(run, device=device)
-    path = out or pipeline.path / DIRECTIONS_NAME
+    path = out or BundleFolder(pipeline.path).directions
     _check_writable(path)
     note = None if force else _check_place(path, pipeline, own=out is None)
     with progress("Finding directions", clips_needed(pipeline, count), "clips") as advance:

@@ -60,9 +60,9 @@ def write_encoded(
 
     from audio_gen.cli.clips import command_line
     from audio_gen.cli.common import progress
+    from audio_gen.generation.clip_file import describe, write_clip
     from audio_gen.generation.finish import AS_IT_IS
     from audio_gen.generation.inversion import log_mel_l1
-    from audio_gen.generation.sidecar import describe, write_clip
     from audio_gen.text import one_line
 
     rows = []

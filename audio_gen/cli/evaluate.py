@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audio_gen.artefacts.folders import EvaluationFolder
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VocoderOption, say
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from audio_gen.cli.evaluating import Evaluation
     from audio_gen.evaluation.compare import Sets
     from audio_gen.evaluation.described import Described
-
-RESULT_NAME, REPORT_NAME = "evaluation.json", "report.html"
 
 
 def evaluate_command(
@@ -48,16 +47,18 @@ def evaluate_command(
     json_output: JsonOption = False,
 ) -> None:
     """Compare made clips with real ones, and say in plain words what the figures mean."""
+    from audio_gen.artefacts.folders import EvaluationFolder, is_run_or_bundle
     from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line
     from audio_gen.cli.common import emit_json
-    from audio_gen.cli.judging import SAMPLES_NAME, gather, is_run, judged, samples_folder
+    from audio_gen.cli.judging import gather, judged, samples_folder
 
     _check(real, generated, run, pitch, save_reference, force)
-    sampled = generated is None or is_run(generated)
-    run = generated if generated is not None and is_run(generated) else run
+    sampled = generated is None or is_run_or_bundle(generated)
+    run = generated if generated is not None and is_run_or_bundle(generated) else run
     job = _prepare(run, embedding, embedding_path, vocoder, device)
-    names = [RESULT_NAME, REPORT_NAME, *([SAMPLES_NAME] if sampled else [])]
+    places = EvaluationFolder(out or Path())
+    names = [path.name for path in (places.result, places.report, *([places.samples] if sampled else []))]
     digest = job.pipeline.digest if job.pipeline else ""
     with claimed(out, names, command=command_line(), bundle=digest, force=force) if out else nullcontext():
         real_set = job.real(real, labels)
@@ -80,15 +81,15 @@ def evaluate_command(
         return
     _show(result)
     if out is not None:
-        say(f"open {out / REPORT_NAME} in a browser")
+        say(f"open {places.report} in a browser")
 
 
 def _check(
     real: Path, generated: Path | None, run: Path | None, pitch: str, save_reference: Path | None, force: bool
 ) -> None:
     """Refuse what cannot work, before anything is loaded."""
+    from audio_gen.artefacts.reference import SUFFIX
     from audio_gen.errors import ConfigError, DataError, OutputError
-    from audio_gen.evaluation.reference import SUFFIX
     from audio_gen.text import one_line
 
     if generated is None and run is None and save_reference is None:
@@ -117,7 +118,7 @@ def _prepare(
     from audio_gen.device import resolve_device
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.generation.vocoders import load_vocoder
+    from audio_gen.vocoding.load import load_vocoder
 
     place = resolve_device(device)
     compared_by = load_embedding(embedding, place, embedding_path)
@@ -132,23 +133,23 @@ def _prepare(
 
 
 def _save_reference(path: Path, real: "Described", job: "Evaluation") -> None:
-    from audio_gen.evaluation.reference import save_reference
+    from audio_gen.evaluation.reference_set import save_reference
 
     save_reference(path, real, clip_sec=job.clip_sec, mel=job.pipeline.spec if job.pipeline else None)
     say(f"{len(real)} clips kept in {path}", json_output=True)
 
 
 def _write(job: "Evaluation", sets: "Sets", result: "Mapping[str, Any]", out: Path) -> None:
-    from audio_gen.evaluation.page import write_page
+    from audio_gen.evaluation.report.sections import write_page
     from audio_gen.files import write_json
 
-    write_json(out / RESULT_NAME, result)
-    write_page(out / REPORT_NAME, sets, result, job.clips)
+    write_json(EvaluationFolder(out).result, result)
+    write_page(EvaluationFolder(out).report, sets, result, job.clips)
 
 
 def _show(result: "Mapping[str, Any]") -> None:
     """The verdict in sentences, then the table."""
-    from audio_gen.evaluation.page import sentences_of, table_of
+    from audio_gen.evaluation.report.sections import sentences_of, table_of
 
     for sentence in sentences_of(result):
         say(sentence)

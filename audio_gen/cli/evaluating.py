@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audio_gen.artefacts.sidecar import read_labels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,11 +18,10 @@ if TYPE_CHECKING:
     from audio_gen.evaluation.embeddings.base import Embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
     from audio_gen.generation.pipeline import Pipeline
-    from audio_gen.generation.vocoders import Vocoder
+    from audio_gen.vocoding.vocoder import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
 MADE_PITCHES = 256  # a share of so many is known to 3 %
-LARGEST_GAIN_DB = 120.0
 SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
@@ -71,9 +72,10 @@ class Evaluation:
 
     def real(self, place: Path, labels: str) -> "Described":
         """The real clips, from a folder, a cache or a reference file."""
+        from audio_gen.artefacts.reference import is_reference
         from audio_gen.cli.stages import stage_progress
         from audio_gen.evaluation.clips import find_clips
-        from audio_gen.evaluation.reference import is_reference, load_reference
+        from audio_gen.evaluation.reference_set import load_reference
 
         if is_reference(place):
             spec = self.pipeline.spec if self.pipeline else None
@@ -96,7 +98,7 @@ class Evaluation:
 
         known, gains = {}, {}
         for wav in folder.rglob("*.wav"):
-            about = _sidecar(wav)
+            about = read_labels(wav)
             if about is not None:
                 name = wav.relative_to(folder).as_posix()
                 known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
@@ -110,8 +112,8 @@ class Evaluation:
         """Make clips with the run."""
         from audio_gen.cli.clips import command_line, write_clips
         from audio_gen.cli.common import progress
+        from audio_gen.generation.clip_file import describe
         from audio_gen.generation.finish import AS_MODELLED
-        from audio_gen.generation.sidecar import describe
 
         assert self.pipeline is not None
         pipeline, seeds = self.pipeline, range(seed, seed + count)
@@ -211,7 +213,7 @@ class Evaluation:
         return [sent(self.clips["real"][title]) for title in titles]
 
     def _copy(self, clip: "SoundClip") -> "Tensor":
-        from audio_gen.generation.vocoders import copy_synthesis
+        from audio_gen.vocoding.long import copy_synthesis
 
         assert self.vocoder is not None
         wav = _at_rate(clip, self.vocoder.spec.sample_rate)
@@ -256,21 +258,3 @@ def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":
 
     wav, own_rate = clip.load()
     return resample(wav[None], own_rate, sample_rate)
-
-
-def _sidecar(wav: Path) -> dict[str, Any] | None:
-    """Class and pitch of the JSON beside a clip; None where there is none that can be read."""
-    from audio_gen.files import MalformedError, read_json
-
-    try:
-        about = read_json(wav.with_suffix(".json"))
-    except (OSError, MalformedError):
-        return None
-    if not isinstance(about, dict):
-        return None
-    name, pitch, gain = about.get("class"), about.get("pitch"), about.get("gain_db")
-    return {
-        "gain_db": gain if isinstance(gain, int | float) and abs(gain) <= LARGEST_GAIN_DB else 0.0,
-        "class": name if isinstance(name, str) else None,
-        "pitch": pitch if isinstance(pitch, int | float) and 0 <= pitch <= 127 else None,
-    }

@@ -11,17 +11,16 @@ if TYPE_CHECKING:
     from audio_gen.evaluation.compare import Sets
     from audio_gen.evaluation.described import Described
 
-SAMPLES_NAME = "samples"
-
 
 def run_cache(run: Path) -> "Cache | None":
     """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
-    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.artefacts.folders import CacheFolder, RunFolder
+    from audio_gen.data.store import Cache
     from audio_gen.errors import DataError
     from audio_gen.files import MalformedError, is_path, read_json
 
-    places = [run / "cache", run.parent / "cache"]  # of a run, or of a bundle in one
-    about = run / "run.json" if (run / "run.json").is_file() else run.parent / "run.json"
+    places = [RunFolder(run).cache, RunFolder(run.parent).cache]  # of a run, or of a bundle in one
+    about = RunFolder(run if RunFolder(run).source.is_file() else run.parent).source
     if about.is_file():
         with suppress(MalformedError, OSError):
             record = read_json(about)
@@ -29,17 +28,12 @@ def run_cache(run: Path) -> "Cache | None":
             if is_path(source):
                 places.append(Path(source))
     for place in places:
-        if (place / INDEX_NAME).is_file():
+        if CacheFolder(place).exists():
             try:
                 return Cache.open(place)
             except DataError:
                 continue
     return None
-
-
-def is_run(path: Path) -> bool:
-    """Whether a path is a run or a bundle rather than a folder of clips."""
-    return any((path / part).is_file() for part in ("bundle/config.json", "model.safetensors", "metrics.jsonl"))
 
 
 def gather(job: "Evaluation", real: "Described", generated: Path, seed: int) -> "Sets":
@@ -60,7 +54,8 @@ def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | N
     """All figures with the verdict; that of a run's own training is part of it."""
     from audio_gen.evaluation.compare import compare
     from audio_gen.evaluation.verdict import judge
-    from audio_gen.training.health import diagnose
+    from audio_gen.findings import OF_SAMPLES
+    from audio_gen.training.diagnosis import diagnose
     from audio_gen.training.metrics import read_metrics
 
     heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
@@ -70,13 +65,9 @@ def judged(job: "Evaluation", sets: "Sets", pitch: str, seed: int, run: Path | N
     if sets.copies is None and run is not None:
         why = "a reference file holds no audio" if len(sets.real) > 1 else "that takes two clips at least"
         result["warnings"].append(f"copy-synthesis was not measured: {why}")
-    findings = [finding.to_json() for finding in judge(result)]
-    named = {finding["name"] for finding in findings}
-    if run is not None:
-        trained = [verdict for verdict in diagnose(read_metrics(run)) if verdict.alarm and verdict.name not in named]
-        own = [{"name": v.name, "text": f"{v.text[0].upper()}{v.text[1:]}.", "alarm": True} for v in trained]
-        findings = own + findings
-    result["verdict"] = findings
+    trained = [] if run is None else diagnose(read_metrics(run))
+    alarms = [finding for finding in trained if finding.alarm and finding.name not in OF_SAMPLES]
+    result["verdict"] = [finding.to_json() for finding in [*alarms, *judge(result)]]
     return result
 
 
@@ -85,10 +76,12 @@ def samples_folder(out: Path | None) -> Iterator[Path]:
     """Where a run's samples go: under `out`, or where they are gone afterwards."""
     import tempfile
 
+    from audio_gen.artefacts.folders import EvaluationFolder
+
     with ExitStack() as stack:
         if out is not None:
-            for old in (out / SAMPLES_NAME).glob("seed-*"):
+            for old in EvaluationFolder(out).samples.glob("seed-*"):
                 old.unlink()  # only there with --force; what is left of them would be judged with the new ones
-            yield out / SAMPLES_NAME
+            yield EvaluationFolder(out).samples
         else:
             yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audio-gen-")))

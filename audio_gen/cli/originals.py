@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from audio_gen.data.store import Cache, Clip
+    from audio_gen.data.store import Cache
     from audio_gen.evaluation.copies import Match
     from audio_gen.generation.pipeline import Pipeline
 
-MOST = 4000  # training sounds that are compared: about five seconds
 SHOWN = 3
-MIN_KEPT_OUT = 20  # a share of fewer says next to nothing
 
 
 class Originals:
@@ -22,16 +20,15 @@ class Originals:
 
     def __init__(self, cache: "Cache", pipeline: "Pipeline") -> None:
         """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
-        from audio_gen.evaluation.copies import HEARD
+        from audio_gen.evaluation.copies import HEARD, original_views, thinned
         from audio_gen.text import one_line
 
         self._rate, self._heard_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
-        self._longest = pipeline.duration_sec + 1.0
-        learned, kept_out = (_thinned(cache.split(side)) for side in ("train", "val"))
+        learned, kept_out = (thinned(cache.split(side)) for side in ("train", "val"))
         self._files = [one_line(clip.path) for clip in learned]
-        self._views = self._drawn(cache, learned)
+        self._views = original_views(cache, learned, pipeline.duration_sec)
         apart = bool(kept_out) and not {clip.offset for clip in kept_out} & {clip.offset for clip in learned}
-        self._kept_out = self._drawn(cache, kept_out) if apart else None
+        self._kept_out = original_views(cache, kept_out, pipeline.duration_sec) if apart else None
 
     def __call__(self, wavs: "Tensor") -> "list[Match]":
         """Compare clips (B, 1, T) as the vocoder made them."""
@@ -45,24 +42,10 @@ class Originals:
 
     def real_share(self) -> float | None:
         """Share of the sounds kept out of training that are as near to a training sound as a copy; None without any."""
-        from audio_gen.evaluation.copies import real_share
+        from audio_gen.evaluation.copies import MIN_KEPT_OUT, real_share
 
         few = self._kept_out is None or len(self._kept_out) < MIN_KEPT_OUT
         return None if few else real_share(self._views, self._kept_out)
-
-    def _drawn(self, cache: "Cache", clips: "Sequence[Clip]") -> "Tensor":
-        """Views (K, M, L)."""
-        import torch
-
-        from audio_gen.audio.likeness import view
-
-        samples, rate = round(self._longest * cache.sample_rate), cache.sample_rate
-        wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in clips)
-        return torch.stack([view(wav, rate, self._heard_sec).half() for wav in wavs])
-
-
-def _thinned(clips: "Sequence[Clip]") -> "list[Clip]":
-    return list(clips[:: max(1, -(-len(clips) // MOST))])
 
 
 def originals_of(run: Path, pipeline: "Pipeline") -> Originals | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.cli.common import GeneratedOption, JsonOption, say
 from audio_gen.hints import command
 
@@ -94,4 +95,4 @@ def _show(cache: "Cache", folder: Path, json_output: bool) -> None:
     for note in summary["notes"]:
         say(note)
     if summary["leave_out"]:
-        say(f"why: {command('inspect', folder)}, or {cache.path / 'dataset_report.json'}")
+        say(f"why: {command('inspect', folder)}, or {CacheFolder(cache.path).dataset_report}")

@@ -18,11 +18,12 @@ def prune_command(
     json_output: JsonOption = False,
 ) -> None:
     """Delete a run's checkpoints; it cannot go on then. Bundles, settings, metrics, previews and cache stay."""
+    from audio_gen.artefacts.folders import RunFolder
     from audio_gen.cli.status import check_run
-    from audio_gen.training.disk import prunable, prune, sizes
+    from audio_gen.training.disk import prunable, prune
 
     check_run(run)
-    before = sizes(run)
+    before = RunFolder(run).sizes()
     if dry_run:
         count, freed = len(prunable(run, force=force)), before["checkpoints"]
     else:

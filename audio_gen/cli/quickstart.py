@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audio_gen.artefacts.folders import QuickstartFolder
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VerboseOption, VocoderOption
 from audio_gen.hints import command
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.train import TrainTeller
 
-RUN_NAME, SOUNDS_NAME, VOCODER_NAME, REPORT_NAME = "run", "sounds", "vocoder", "report.html"
 MODELS = ("gan", "vae")
 GENERATED = "generated"  # clips under samples/ that models made: nothing to learn from
 
@@ -52,7 +52,8 @@ def quickstart_command(
         raise ConfigError(f"--minutes {minutes:g}: must be above 0; try 5")
     if model not in MODELS:
         raise ConfigError(f"--model {model}: must be {' or '.join(MODELS)}")
-    run = out / RUN_NAME
+    places = QuickstartFolder(out)
+    run = places.run
     # With --force the old run is moved aside, so its settings do not count.
     spec = _check_choices(out / "new" if force else run, model, overrides or [], minutes, vocoder, device)
     _check_folder(out, force=force)
@@ -67,7 +68,7 @@ def quickstart_command(
             cache = prepared_cache(source, run, model, overrides or [], force=force, tell=teller)
         with _telling(json_output, verbose) as teller:
             choice = chosen_vocoder(
-                cache, spec, out / VOCODER_NAME, minutes=minutes, seed=seed, device=device, force=force, tell=teller
+                cache, spec, places.vocoder, minutes=minutes, seed=seed, device=device, force=force, tell=teller
             )
         vocoder, about_vocoder, model_minutes = choice.vocoder, choice.about, minutes + choice.saved_min
         say(about_vocoder, json_output=json_output)
@@ -80,17 +81,17 @@ def quickstart_command(
     from audio_gen.cli.showcase import make_showcase
 
     result = make_showcase(
-        run, out, out / REPORT_NAME, source=source, seed=seed, vocoder=vocoder, device=device,
+        run, out, places.report, source=source, seed=seed, vocoder=vocoder, device=device,
         about_vocoder=about_vocoder, source_name="the bundled samples" if folder is None else folder.resolve().name,
     )  # fmt: skip
     took_min = (time.monotonic() - started) / 60
     if json_output:
-        summary: dict[str, Any] = {**result, "run": str(run), "report": str(out / REPORT_NAME), "minutes": took_min}
+        summary: dict[str, Any] = {**result, "run": str(run), "report": str(places.report), "minutes": took_min}
         emit_json(summary)
         return
     for finding in (result["evaluation"] or {}).get("verdict", []):
         say(finding["text"])
-    say(f"done in {took_min:.1f} minutes; open {out / REPORT_NAME} in a browser")
+    say(f"done in {took_min:.1f} minutes; open {places.report} in a browser")
     voice = ("--vocoder", vocoder) if vocoder else ()
     say(f"more clips: {command('sample', run, '-n', 32, *voice, '--out', out / 'clips')}")
 
@@ -101,8 +102,8 @@ def _check_choices(
     """Refuse what would only fail after training; return the mel."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device
-    from audio_gen.generation.vocoders import load_vocoder
     from audio_gen.training.tasks.run import resolve_config
+    from audio_gen.vocoding.load import load_vocoder
 
     resolve_device(device)
     mel = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
@@ -131,7 +132,7 @@ def _check_folder(out: Path, *, force: bool) -> None:
     """Make the output folder; one that holds other things than an earlier quickstart is left alone."""
     from audio_gen.cli.common import check_out
 
-    ours = (out / RUN_NAME).is_dir() or (out / SOUNDS_NAME).is_dir()
+    ours = QuickstartFolder(out).run.is_dir() or QuickstartFolder(out).sounds.is_dir()
     check_out(out, None, force=force or ours)
 
 
@@ -149,8 +150,9 @@ def _bundled(out: Path) -> Path:
         raise DataError(
             "no folder was named, and the bundled samples are only in a clone; try: audio-gen quickstart FOLDER"
         )
-    shutil.copytree(samples, out / SOUNDS_NAME, ignore=shutil.ignore_patterns(GENERATED), dirs_exist_ok=True)
-    return out / SOUNDS_NAME
+    sounds = QuickstartFolder(out).sounds
+    shutil.copytree(samples, sounds, ignore=shutil.ignore_patterns(GENERATED), dirs_exist_ok=True)
+    return sounds
 
 
 def _inspect(source: Path, json_output: bool) -> None:

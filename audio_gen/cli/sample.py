@@ -69,11 +69,11 @@ def sample_command(
     from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.cli.originals import newness, originals_of
     from audio_gen.errors import ConfigError
+    from audio_gen.generation.clip_file import describe
     from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.grid import GRID_NAME, grid_note, write_grid
     from audio_gen.generation.latents import Latents
-    from audio_gen.generation.sidecar import describe
 
     if per_class is not None and count is not None:
         raise ConfigError(f"-n {count} and --per-class {per_class}: give one of them")

@@ -55,27 +55,27 @@ def make_showcase(
     Returns:
         Counts and scores, for JSON.
     """
-    from audio_gen.bundle_folders import best_and_last
+    from audio_gen.artefacts.folders import CacheFolder, QuickstartFolder, RunFolder
     from audio_gen.cli.common import progress
     from audio_gen.cli.next_steps import how_to_go_on
     from audio_gen.config import read_yaml
-    from audio_gen.data.store import INDEX_NAME, Cache
+    from audio_gen.data.store import Cache
     from audio_gen.evaluation.report import write_report
     from audio_gen.generation.pipeline import Pipeline
     from audio_gen.text import one_line
 
-    cache = Cache.open(run / "cache" if (run / "cache" / INDEX_NAME).is_file() else source)
-    pipeline = Pipeline.load(run, vocoder=vocoder, device=device)
+    cache = Cache.open(RunFolder(run).cache if CacheFolder(RunFolder(run).cache).exists() else source)
+    pipeline, places = Pipeline.load(run, vocoder=vocoder, device=device), QuickstartFolder(out)
     held_out = _varied(cache.split("val"), RECONSTRUCTIONS)
     with progress("Making clips", SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out), "clips") as advance:
-        samples, latents, paths = _samples(pipeline, run, out / "samples", seed, advance)
-        rebuilt, score = _reconstructions(pipeline, cache, held_out, out / "reconstructions", advance)
-        moves = [_between_samples(pipeline, latents, paths, out / "between-samples", advance)]
+        samples, latents, paths = _samples(pipeline, run, places.samples, seed, advance)
+        rebuilt, score = _reconstructions(pipeline, cache, held_out, places.reconstructions, advance)
+        moves = [_between_samples(pipeline, latents, paths, places.between_samples, advance)]
         if len(held_out) > 1:
-            moves.insert(0, _between_sounds(pipeline, cache, held_out, out / "between-sounds", advance))
+            moves.insert(0, _between_sounds(pipeline, cache, held_out, places.between_sounds, advance))
     sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES)
-    model: str = read_yaml(run / "config.yaml")["model"]
-    training = next(iter(best_and_last(run).values()), {})
+    model: str = read_yaml(RunFolder(run).settings)["model"]
+    training = next(iter(RunFolder(run).best_and_last().values()), {})
     summary = cache.report["summary"]
     write_report(
         report,
@@ -120,9 +120,9 @@ def _samples(
     from audio_gen.cli.clips import clip_stems, command_line, write_clips
     from audio_gen.cli.originals import newness, originals_of
     from audio_gen.evaluation.report import Section
+    from audio_gen.generation.clip_file import describe
     from audio_gen.generation.distinct import draw_distinct
     from audio_gen.generation.latents import Latents
-    from audio_gen.generation.sidecar import describe
 
     names = (pipeline.conditions.classes or (None,))[:SAMPLES]
     counts = [len(range(i, SAMPLES, len(names))) for i in range(len(names))]
@@ -196,7 +196,7 @@ def _judged(
     from audio_gen.errors import AudioGenError
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.evaluation.page import evaluation_sections, sentences_of
+    from audio_gen.evaluation.report.sections import evaluation_sections, sentences_of
 
     try:
         embedding = load_embedding(device=pipeline.device)

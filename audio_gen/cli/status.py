@@ -10,7 +10,7 @@ import typer
 from audio_gen.cli.common import JsonOption, emit_json, megabytes, say
 
 if TYPE_CHECKING:
-    from audio_gen.training.readings import Readings
+    from audio_gen.training.history import History
 
 AGAIN = "run the same train command again to go on"
 # What is not followed by a trend: the same figure of real sounds, and counts.
@@ -24,24 +24,22 @@ def status_command(
     json_output: JsonOption = False,
 ) -> None:
     """Say how far a run is, whether it works, and what to do."""
-    from dataclasses import asdict
-
-    from audio_gen.bundle_folders import best_and_last
-    from audio_gen.training.disk import sizes
-    from audio_gen.training.health import diagnose
+    from audio_gen.artefacts.folders import RunFolder
+    from audio_gen.training.diagnosis import diagnose
+    from audio_gen.training.history import History
     from audio_gen.training.metrics import read_metrics
-    from audio_gen.training.readings import Readings
 
     check_run(run)
     rows = read_metrics(run)
-    entry = _state(run, Readings(rows))
+    entry = _state(run, History(rows))
     share = 1.0 if entry["progress"] is None else entry["progress"]
-    log = Readings(rows, share)
+    log = History(rows, share)
     verdicts = diagnose(rows, progress=share)
     if json_output:
         values = log.latest("val/", "eval/", "loss/", "gap/", "grad_norm/")
-        told = {"values": values, "verdicts": [asdict(v) for v in verdicts]}
-        emit_json({"run": str(run), **entry, **told, "bundles": best_and_last(run), "sizes": sizes(run)})
+        told = {"values": values, "verdicts": [v.to_json() for v in verdicts]}
+        folder = RunFolder(run)
+        emit_json({"run": str(run), **entry, **told, "bundles": folder.best_and_last(), "sizes": folder.sizes()})
         return
     say(_state_line(run, entry))
     say(_bundle_line(run))
@@ -51,7 +49,7 @@ def status_command(
         say(f"{'ALARM' if verdict.alarm else 'note'} {verdict.name}: {verdict.text}")
     if not verdicts:
         say("no alarms" if rows else "nothing was measured yet")
-    say("on disk: " + ", ".join(f"{kind} {megabytes(size)}" for kind, size in sizes(run).items()))
+    say("on disk: " + ", ".join(f"{kind} {megabytes(size)}" for kind, size in RunFolder(run).sizes().items()))
 
 
 def check_run(run: Path) -> None:
@@ -60,24 +58,25 @@ def check_run(run: Path) -> None:
     Raises:
         DataError: It is none.
     """
+    from audio_gen.artefacts.folders import RunFolder
     from audio_gen.errors import DataError
-    from audio_gen.training.metrics import METRICS_NAME
-    from audio_gen.training.progress import PROGRESS_NAME
 
     if not run.is_dir():
         raise DataError(f"{run}: there is no such folder; give the folder after --run of the train command")
-    if not any((run / name).exists() for name in (METRICS_NAME, PROGRESS_NAME, "config.yaml", "checkpoints")):
+    places = RunFolder(run)
+    if not any(path.exists() for path in (places.metrics, places.progress, places.settings, places.checkpoints)):
         raise DataError(f"{run}: holds no run; give the folder after --run of the train command")
 
 
-def _state(run: Path, log: "Readings") -> dict[str, Any]:
+def _state(run: Path, log: "History") -> dict[str, Any]:
     """What is known of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None where it is not."""
+    from audio_gen.artefacts.folders import RunFolder
     from audio_gen.training.progress import is_running, read_progress
 
     entry = read_progress(run)
     if entry is None:
         elapsed_sec = log.last("time/elapsed_sec")
-        finished = (run / "bundle").is_dir()
+        finished = RunFolder(run).bundle.is_dir()
         progress = 1.0 if finished else _progress_of(run, log.steps_done(), elapsed_sec)
         return {
             "state": "finished" if finished else "unknown", "progress": progress, "step": int(log.steps_done()),
@@ -91,11 +90,12 @@ def _state(run: Path, log: "Readings") -> dict[str, Any]:
 
 def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | None:
     """How far a run without a progress file is, by the length in its settings."""
+    from audio_gen.artefacts.folders import RunFolder
     from audio_gen.config import read_yaml
     from audio_gen.errors import ConfigError
 
     try:
-        train = read_yaml(run / "config.yaml").get("train")
+        train = read_yaml(RunFolder(run).settings).get("train")
     except ConfigError:
         return None
     settings = train if isinstance(train, dict) else {}
@@ -125,21 +125,21 @@ def _state_line(run: Path, entry: dict[str, Any]) -> str:
 
 def _bundle_line(run: Path) -> str:
     """Which step the commands use."""
-    from audio_gen.bundle_folders import best_and_last
+    from audio_gen.artefacts.folders import RunFolder
     from audio_gen.config import first_preview_due
 
     told = [
         f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
-        for word, (name, about) in zip(("the best", "the last"), best_and_last(run).items(), strict=False)
+        for word, (name, about) in zip(("the best", "the last"), RunFolder(run).best_and_last().items(), strict=False)
     ]
     if not told:
-        return f"no bundle yet; the first comes {first_preview_due(run / 'config.yaml')}"
+        return f"no bundle yet; the first comes {first_preview_due(RunFolder(run).settings)}"
     if len(told) == 1:
         return f"all commands use {told[0].replace(' is the best step,', ' of step')}"
     return f"all commands use the best step: {', '.join(told)}"
 
 
-def _figure_lines(log: "Readings") -> list[str]:
+def _figure_lines(log: "History") -> list[str]:
     """A line for each figure: its newest value, that of real sounds beside it, and where it goes."""
     latest = log.latest("val/", "eval/")
     beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.cli.common import (
     DeviceOption,
     ForceOption,
@@ -73,7 +74,7 @@ def train_command(
     if not end:  # another process of this run tells
         return
     if json_output:
-        emit_json({"run": str(run), "bundle": str(run / "bundle"), **end, **teller.values})
+        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **end, **teller.values})
         return
     if end["stopped_by"]:
         say_best(run, end)
@@ -96,12 +97,12 @@ def say_best(run: Path, end: dict[str, Any]) -> None:
         return
     at = f"{end['judged_by']} {end['best']:.3g} at step {end['best_step']}"
     if end["best_step"] == end["step"]:
-        say(f"the last step is the best ({at}), and {run / 'bundle'} holds it")
+        say(f"the last step is the best ({at}), and {RunFolder(run).bundle} holds it")
     else:
         last = "not measured" if end["last"] is None else f"{end['last']:.3g}"
         say(
-            f"{run / 'bundle'} is the best step, not the last ({at}, {last} at step {end['step']}); "
-            f"{run / 'bundle-last'} holds the last"
+            f"{RunFolder(run).bundle} is the best step, not the last ({at}, {last} at step {end['step']}); "
+            f"{RunFolder(run).last_bundle} holds the last"
         )
 
 
@@ -259,7 +260,7 @@ def in_words(values: "Mapping[str, float]") -> str:
     if "diversity" in values:
         told.append(f"variety {100 * values['diversity']:.0f} % of theirs")
     if values.get("memorised"):
-        told.append(f"{100 * values['memorised']:.0f} % are near-copies")
+        told.append(f"{100 * values['memorised']:.0f} % are copies of a training sound")
     return ", ".join(told)
 
 

@@ -16,7 +16,7 @@ from audio_gen.cli.clips import (
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, SeedOption, VocoderOption
 
 if TYPE_CHECKING:
-    from audio_gen.generation.sidecar import Sidecar
+    from audio_gen.artefacts.sidecar import Sidecar
 
 
 def vary_command(
@@ -40,13 +40,14 @@ def vary_command(
     json_output: JsonOption = False,
 ) -> None:
     """Make variations of a clip that was made before; its class and pitch are held."""
+    from audio_gen.artefacts.sidecar import read_sidecar, sidecar_path
     from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line, output_stems, with_sidecars, write_clips
     from audio_gen.cli.common import emit_json, open_run, progress, say
     from audio_gen.errors import DataError
+    from audio_gen.generation.clip_file import describe
     from audio_gen.generation.finish import Finish
     from audio_gen.generation.inputs import starting_point
-    from audio_gen.generation.sidecar import describe, read_sidecar
     from audio_gen.generation.vary import vary
     from audio_gen.text import one_line
 
@@ -55,7 +56,7 @@ def vary_command(
         raise DataError(f"{one_line(clip)}: no such file; check the path")
     sidecar = read_sidecar(clip)
     if sidecar is None and run is None:
-        name = one_line(clip.with_suffix(".json"))
+        name = one_line(sidecar_path(clip))
         raise DataError(
             f"{name}: is missing, so nothing tells how the clip was made; name a run with --run to encode it"
         )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from audio_gen.audio.mel import MelSpec
-    from audio_gen.generation.vocoders import Vocoder
+    from audio_gen.vocoding.vocoder import Vocoder
 
 
 def vocode_command(
@@ -32,16 +32,16 @@ def vocode_command(
     json_output: JsonOption = False,
 ) -> None:
     """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
-    from audio_gen import __version__
+    from audio_gen.artefacts.sidecar import of_vocoded, write_sidecar
     from audio_gen.audio.io import write_wav_blocks
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.claims import claimed
     from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import emit_json, progress, say
     from audio_gen.device import resolve_device
-    from audio_gen.files import write_json
-    from audio_gen.generation.vocoders import check_mel, load_vocoder
     from audio_gen.text import one_line
+    from audio_gen.vocoding.load import load_vocoder
+    from audio_gen.vocoding.vocoder import check_mel
 
     place = resolve_device(device)
     speak = load_vocoder(vocoder, None if mel is None else MelSpec.preset(mel), place)
@@ -61,10 +61,11 @@ def vocode_command(
             write_wav_blocks(
                 out / name, _sound(speak, log_mel, one_line(file), advance), speak.spec.sample_rate, "PCM_24"
             )
-            about = {"source": one_line(file), "kind": "vocoded", "vocoder": speak.name, "mel": speak.spec.to_dict(),
-                     "sample_rate": speak.spec.sample_rate, "version": __version__,
-                     "command": command_line()}  # fmt: skip
-            write_json((out / name).with_suffix(".json"), about)
+            about = of_vocoded(
+                source=one_line(file), vocoder=speak.name, mel=speak.spec.to_dict(),
+                sample_rate=speak.spec.sample_rate, command=command_line(),
+            )  # fmt: skip
+            write_sidecar(out / name, about)
             if isinstance(log_mel, _MelOfSound) and log_mel.file_rate != speak.spec.sample_rate:
                 rates[log_mel.file_rate] = rates.get(log_mel.file_rate, 0) + 1
     for rate, count in sorted(rates.items()):
@@ -86,7 +87,7 @@ def _is_mel(file: Path) -> bool:
 def _sound(vocoder: "Vocoder", mel: "_MelFile | _MelOfSound", name: str, advance: Progress) -> "Iterator[Tensor]":
     """Yield the sound (1, T) of a mel block by block, counted in files."""
     from audio_gen.errors import CheckpointError
-    from audio_gen.generation.vocoders import vocode_blocks
+    from audio_gen.vocoding.long import vocode_blocks
 
     samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
@@ -163,9 +164,9 @@ class _MelOfSound:
         from audio_gen.audio.io import info, read_wav
         from audio_gen.audio.mel import MelFrontEnd
         from audio_gen.audio.onset import silent_until
-        from audio_gen.audio.support import silent_frames
         from audio_gen.errors import AudioFileError
         from audio_gen.text import one_line
+        from audio_gen.vocoding.silence import silent_frames
 
         self.file_rate = info(file).sample_rate
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.measure import RULES, measurement_from
@@ -18,9 +19,7 @@ from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.store import (
     BLOCKS_NAME,
     FILES_NAME,
-    INDEX_NAME,
     PCM_NAMES,
-    REPORT_NAME,
     STAMP_NAME,
     TABLES,
     VERSION,
@@ -116,13 +115,13 @@ def _output_errors(out: Path) -> Iterator[None]:
 def _alone(out: Path) -> Iterator[list[str]]:
     """Hold the cache's lock, where there are locks; yields a list of notes."""
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(out / ".lock", wait=True) as reason:
+    with exclusive(CacheFolder(out).lock, wait=True) as reason:
         yield [f"the cache's disk has no locks ({reason}): run one command at a time on it"] if reason else []
 
 
 def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, FileReport]]:
     """The cache that is there, and what earlier inspections found; a damaged one is made anew, and that is noted."""
-    if not (out / INDEX_NAME).is_file():
+    if not CacheFolder(out).exists():
         return None, {}
     try:
         old = Cache.open(out)
@@ -133,7 +132,7 @@ def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, File
     except (LookupError, TypeError, ValueError, AttributeError) as e:
         what = f"{one_line(out)}: what it says of files is damaged ({type(e).__name__})"
     if not any(os.path.lexists(out / name) for name in (*PCM_NAMES, *TABLES)):
-        raise OutputError(f"{one_line(out / INDEX_NAME)}: is no cache's; choose another place, or delete it")
+        raise OutputError(f"{one_line(CacheFolder(out).index)}: is no cache's; choose another place, or delete it")
     words.append(f"the cache was damaged, so all of it was made again: {what}")
     return None, {}
 
@@ -227,7 +226,7 @@ def _publish(
     told = report.to_json()
     sides = [clip.split for clip in clips]
     told["summary"] |= {"train_clips": sides.count("train"), "val_clips": sides.count("val"), "notes": index["notes"]}
-    write_json(out / REPORT_NAME, told)
+    write_json(CacheFolder(out).dataset_report, told)
     publish(out, {**index, "table": name}, out / index["pcm"])
     remove_unused(out, index["pcm"])
     for other in TABLES:

@@ -1,18 +1,13 @@
-"""Detect audio, and folders, that this package generated, so that they are not used as training data."""
+"""Detect audio that this package generated, so that it is not used as training data."""
 
-import os
 import re
 import struct
-from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from audio_gen.artefacts.sidecar import has_sidecar
 from audio_gen.audio.io import GENERATED
-from audio_gen.files import MalformedError, read_json
 
-LARGEST_BYTES = 1 << 20  # of a JSON beside a clip
-SIDECAR_KEYS = ({"z", "bundle", "version"}, {"vocoder", "command", "version"})  # of clips, and of `vocode`
 MARK = GENERATED.encode()
 LARGEST_COMMENT = 1 << 10
 MOST_CHUNKS = 64
@@ -25,14 +20,13 @@ VORBIS_COMMENTS = re.compile(
     ),
     re.DOTALL,
 )
-RUN_KEYS, CACHE_KEYS = {"source", "sounds"}, {"version", "sample_rate", "pcm"}
 
 
 def generated_by(path: Path) -> str | None:
     """How a file tells that this package generated it ("its comment", "the JSON beside it"); None if it does not."""
     if is_marked(path):
         return "its comment"
-    return "the JSON beside it" if _has_sidecar(path) else None
+    return "the JSON beside it" if has_sidecar(path) else None
 
 
 def is_marked(path: Path) -> bool:
@@ -78,41 +72,3 @@ def _chunks(f: BinaryIO, order: str) -> list[tuple[bytes, bytes]]:
 
 def _text(value: bytes) -> bytes:
     return value.partition(b"\0")[0].strip()
-
-
-def _has_sidecar(path: Path) -> bool:
-    """Whether the JSON beside a sound is one of ours; one that cannot be read says nothing."""
-    keys = _keys(path.with_suffix(".json"), LARGEST_BYTES)
-    return any(keys >= some for some in SIDECAR_KEYS)
-
-
-def own_folder(folder: str | Path, names: Collection[str]) -> str | None:
-    """What of this package a folder is, by what is in it: "a training run", "a cache"; None for any other.
-
-    Args:
-        folder: Where it is.
-        names: What it holds.
-    """
-    place = Path(folder)
-    if "run.json" in names and _keys(place / "run.json") >= RUN_KEYS:
-        return "a training run"
-    if "config.yaml" in names and "checkpoints" in names and _has_weights(place):
-        return "a training run"
-    if "index.json" in names and _keys(place / "index.json") >= CACHE_KEYS:
-        return "a cache"
-    return None
-
-
-def _has_weights(run: Path) -> bool:
-    """Whether a folder with a config.yaml has checkpoints of ours; runs of early versions have no run.json."""
-    with suppress(OSError):
-        return any(re.fullmatch(r"step-\d+\.pt", name) for name in os.listdir(run / "checkpoints"))
-    return False
-
-
-def _keys(path: Path, limit: int = 1 << 26) -> set[str]:
-    try:
-        values: Any = read_json(path, limit)
-    except (OSError, MalformedError):
-        return set()
-    return set(values) if isinstance(values, dict) else set()

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audio_gen.data.generated import own_folder
+from audio_gen.artefacts.folders import own_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 

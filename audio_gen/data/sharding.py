@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import Samples
 from audio_gen.data.shards import BYTES, shard_name
-from audio_gen.data.store import INDEX_NAME, REPORT_NAME, Cache, publish
+from audio_gen.data.store import Cache, publish
 from audio_gen.errors import OutputError
 from audio_gen.files import at_home, read_json
 from audio_gen.text import one_line, shortened
@@ -31,17 +32,17 @@ def shard_cache(source: Path, out: Path, place: str, shard_mb: float = SHARD_MB)
         OutputError: `out` holds a cache already, or a place cannot be written.
     """
     source, out = at_home(source), at_home(out)
-    if (out / INDEX_NAME).exists():
+    if CacheFolder(out).exists():
         raise OutputError(f"{one_line(out)}: holds a cache already; choose another place for --out")
     cache, samples = Cache.open(source), max(1, round(shard_mb * 2**20 / BYTES))
     where = place if "://" in place else str(out / place)  # an absolute path stays one
     try:
         count = write_shards(cache.stored_samples, where, samples)
         shutil.copytree(cache.path / cache.table_name, out / cache.table_name, dirs_exist_ok=True)
-        shutil.copyfile(cache.path / REPORT_NAME, out / REPORT_NAME)
+        shutil.copyfile(CacheFolder(cache.path).dataset_report, CacheFolder(out).dataset_report)
     except (OSError, ValueError, ImportError) as e:  # fsspec's message names the package that is missing
         raise OutputError(f"{one_line(where)}: shards cannot be written ({shortened(str(e))})") from e
-    publish(out, {**read_json(cache.path / INDEX_NAME), "shards": {"place": place, "samples": samples}})
+    publish(out, {**read_json(CacheFolder(cache.path).index), "shards": {"place": place, "samples": samples}})
     return count
 
 

@@ -81,7 +81,11 @@ class OneFile:
 
 
 class Shards:
-    """Shards that are opened when they are read from; what is fetched from afar is kept in blocks on this machine."""
+    """Shards that are opened when they are read; what is fetched from afar is kept in blocks on this machine.
+
+    Blocks are files of their own and not fsspec's block cache, which maps one sparse file a shard: a full disk ends the
+    process with SIGBUS, and its index is written when a file is closed, so that a kill loses its blocks.
+    """
 
     def __init__(self, place: str, count: int, shard_samples: int, sounds: str = "") -> None:
         """Look for nothing yet.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import Checked, DamagedError, digest, digest_of_file, digest_of_json
 from audio_gen.data.shards import OneFile, Shards, allowed_place
 from audio_gen.data.split import Split
@@ -19,9 +20,9 @@ from audio_gen.files import MalformedError, at_home, parse_json, read_json, read
 from audio_gen.hints import command
 from audio_gen.text import one_line, shortened
 
-__all__ = ["INDEX_NAME", "REPORT_NAME", "Cache", "Clip"]
+__all__ = ["Cache", "Clip"]
 
-INDEX_NAME, REPORT_NAME, FILES_NAME = "index.json", "dataset_report.json", "files.json"
+FILES_NAME = "files.json"
 # All names of what is written anew, in turn; nothing else that an index names is opened.
 PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
 BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and when they were made
@@ -71,7 +72,7 @@ class Cache:
                 _compare_digests(folder, index["digests"], except_of=FILES_NAME)
             return cls.of(path, index, clips, read_column(folder / BLOCKS_NAME, "<u4") if summed else None)
         except OSError as e:
-            lost = Path(e.filename) if e.filename else path / INDEX_NAME
+            lost = Path(e.filename) if e.filename else CacheFolder(path).index
             raise DamagedError(lost, f"cannot be read ({e.strerror or e})", _fix(path)) from e
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             raise _damaged(path / index["table"], path, e) from e
@@ -130,11 +131,11 @@ class Cache:
     def report(self) -> dict[str, Any]:
         """What became of each file of the folder: {"files": [..], "summary": {..}}."""
         try:
-            report = read_json(self.path / REPORT_NAME, LARGEST_LIST)
+            report = read_json(CacheFolder(self.path).dataset_report, LARGEST_LIST)
             _check_report(report)
             return report
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
-            raise _damaged(self.path / REPORT_NAME, self.path, e) from e
+            raise _damaged(CacheFolder(self.path).dataset_report, self.path, e) from e
 
     @property
     def has_sums(self) -> bool:
@@ -214,9 +215,9 @@ def load_index(path: Path) -> dict[str, Any]:
     Raises:
         DataError: It is missing, damaged, or of another version.
     """
-    file = path / INDEX_NAME
+    file = CacheFolder(path).index
     if not file.is_file():
-        raise DataError(f"{one_line(path)}: is no cache ({INDEX_NAME} is missing); make one with {_make(path)}")
+        raise DataError(f"{one_line(path)}: is no cache ({file.name} is missing); make one with {_make(path)}")
     try:
         index = read_json(file)
         version = index["version"]
@@ -272,7 +273,7 @@ def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> N
         write_json(folder / STAMP_NAME, stamp_of(samples.stat()))
     digests = {name: digest_of_file(folder / name, NO_LIMIT) for name in DIGESTED}
     index = {**index, "version": VERSION, "digests": digests}
-    write_json(path / INDEX_NAME, {**index, "digest": digest_of_json(index, without=("digest",))})
+    write_json(CacheFolder(path).index, {**index, "digest": digest_of_json(index, without=("digest",))})
 
 
 def stamp_of(about: os.stat_result) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 _HOMES = {
     "distances": ("kad", "kad_estimate", "kad_interval", "kad_floor", "frechet", "fad", "fad_infinity"),
     "neighbours": ("prdc", "ndb", "nearest"),
-    "novelty": ("memorisation", "diversity"),
+    "novelty": ("nearness", "diversity"),
     "probe": ("class_probe",),
     "embeddings": ("load_embedding",),
 }

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import Measurement, blocks_between
 from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
-from audio_gen.data.store import INDEX_NAME, Cache, Clip
+from audio_gen.data.store import Cache, Clip
 from audio_gen.text import one_line
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
@@ -72,7 +73,7 @@ def find_clips(
     Raises:
         DataError: There is no such folder, or it holds nothing that can be used.
     """
-    if (place / INDEX_NAME).is_file():
+    if CacheFolder(place).exists():
         cache = Cache.open(place)
         parts = [part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)]
         return ClipSet(parts, [], cache.notes)

@@ -106,7 +106,7 @@ def compare(
     first, second = (real.pick(rows) for rows in sets.halves)
     held_out = second if sets.held_out else None
     row = row_of(real, made, seed)
-    copied = novelty.memorisation(made.vectors, train.vectors, held_out.vectors if held_out else None)
+    near = novelty.nearness(made.vectors, train.vectors, held_out.vectors if held_out else None)
     result: dict[str, Any] = {
         "embedding": real.embedding[0], "embedding_digest": real.embedding[1],
         "n": {"real": len(real), "generated": len(made), "left_out_real": len(real.left_out),
@@ -115,7 +115,7 @@ def compare(
         "fad": {"value": row["fad"], "floor": _fad(first, second), "infinity": _fad_infinity(real, made, seed)},
         **{key: row[key] for key in ("precision", "recall", "density", "coverage")},
         "ndb": neighbours.ndb(real.vectors, made.vectors, seed=seed) if min(len(real), len(made)) >= FEW else None,
-        "memorised": _memorised(copied, made, train),
+        "nearness": _nearness(near, made, train),
         **copies_and_twins(real, made, train, held_out, embedding_distance),
         "diversity": novelty.diversity(made.vectors, real.vectors, made.classes, real.classes),
         "pitch": dict(pitch) if pitch else None,
@@ -196,7 +196,7 @@ def _classes(sets: Sets, seed: int) -> dict[str, Any] | None:
     )
 
 
-def _memorised(found: novelty.Memorisation, made: Described, train: Described) -> dict[str, Any]:
+def _nearness(found: novelty.Nearness, made: Described, train: Described) -> dict[str, Any]:
     return {
         "share": found.share, "count": found.count, "real_share": found.real_share, "threshold": found.threshold,
         "median_ratio": found.median_ratio, "of": train.name, "learned_from": len(set(train.groups)),

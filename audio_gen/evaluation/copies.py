@@ -7,8 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import nearest, shortened
+from audio_gen.audio.likeness import nearest, shortened, view
 from audio_gen.audio.onset import onset
+from audio_gen.data.store import Cache, Clip
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.pairs import median_distance
 
@@ -22,6 +23,9 @@ TWIN_DB = 1.0
 HEARD = 0.9  # of the longest sample: real clips go on where a model stops
 CLOSEST = 10
 MIN_CLASS = 10
+MOST_ORIGINALS = 4000  # training sounds that samples are compared with: their views take about five seconds
+SEARCHED_SEC = 1.0  # silence before a training sound, beyond the length of a clip, in which its onset is looked for
+MIN_KEPT_OUT = 20  # a share of fewer sounds says next to nothing
 LEAD_SEC, EMBEDDED_SEC, EMBEDDED_PEAK = 0.001, 3.0, 0.5
 
 Verdict = Literal["new", "close", "copy"]
@@ -79,6 +83,27 @@ def find_copies(
         verdict, row, distance, apart = next((one for one in near if one[0] == "copy"), near[0])
         matches.append(Match(verdict, files[row], distance, apart))
     return matches
+
+
+def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tensor:
+    """Views of training sounds, to compare samples of a model with.
+
+    Args:
+        cache: The training set.
+        clips: Some of its clips; of more than 4,000, every n-th is taken (`thinned`).
+        clip_sec: Length of the model's clips.
+
+    Returns:
+        (K, M, L) float16, with what a model of this length cannot hold as silence.
+    """
+    samples, rate = round((clip_sec + SEARCHED_SEC) * cache.sample_rate), cache.sample_rate
+    wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in thinned(clips))
+    return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
+
+
+def thinned(clips: Sequence[Clip]) -> list[Clip]:
+    """Every n-th of the clips, at most 4,000."""
+    return list(clips[:: max(1, -(-len(clips) // MOST_ORIGINALS))])
 
 
 def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:
@@ -177,7 +202,7 @@ def copies_and_twins(
     held_out: Described | None,
     embedding_distance: Callable[[int, int], float] | None = None,
 ) -> dict[str, Any]:
-    """What an evaluation tells of copies and twins; None where a side has no views.
+    """Which samples are memorised, and which are twins; None where a side has no views.
 
     Args:
         real: The user's clips.
@@ -187,10 +212,10 @@ def copies_and_twins(
         embedding_distance: See `find_copies`.
 
     Returns:
-        "copies": counts, shares, the match of every sample and the ten closest; "twins": those of both sides.
+        "memorised": counts, shares, the match of every sample and the ten closest; "twins": those of both sides.
     """
     if made.views is None:
-        return {"copies": None, "twins": None}
+        return {"memorised": None, "twins": None}
     heard_sec = HEARD * float(made.signal["length_sec"].max())
     own, others, kept = (
         None if one is None or one.views is None else shortened(one.views, heard_sec) for one in (real, train, held_out)
@@ -198,7 +223,7 @@ def copies_and_twins(
     views = shortened(made.views, heard_sec)
     found = {"generated": twins(views, made.classes), "real": None if own is None else twins(own, real.classes)}
     if others is None:
-        return {"copies": None, "twins": found}
+        return {"memorised": None, "twins": found}
     matches = find_copies(views, others, train.titles, embedding_distance)
     told = [{"generated": title, **m.to_json()} for title, m in zip(made.titles, matches, strict=True)]
     counts = {verdict: sum(match.verdict == verdict for match in matches) for verdict in ("copy", "close", "new")}
@@ -207,7 +232,7 @@ def copies_and_twins(
         "count": counts["copy"], "close": counts["close"], "share": counts["copy"] / len(matches),
         "real_share": real_share(others, kept), "of": train.name, "closest": order[:CLOSEST], "samples": told,
     }  # fmt: skip
-    return {"copies": copied, "twins": found}
+    return {"memorised": copied, "twins": found}
 
 
 def _verdict(distance_db: float, embedding_distance: float | None) -> Verdict:

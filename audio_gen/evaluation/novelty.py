@@ -1,4 +1,7 @@
-"""Whether made sounds are new: how near the training clips they are, and how far from each other."""
+"""Nearness and diversity by an embedding: how near generated clips are to training clips and to each other.
+
+Which clips are memorised is decided by `evaluation.copies`, which compares spectrograms.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,21 +20,19 @@ CLOSEST_PAIRS = 10
 
 
 @dataclass(frozen=True)
-class Memorisation:
-    """How many made clips are nearer to a training clip than real clips are to each other."""
+class Nearness:
+    """How many generated clips lie closer to a training clip than 99 % of real clips do."""
 
-    threshold: float  # distance under which a made clip counts as a copy
-    share: float  # of the made clips that count as copies
-    count: int  # of the made clips that count as copies
-    real_share: float | None  # of held-out real clips that would count as copies; None without any
+    threshold: float  # distance below which a generated clip counts as near
+    share: float  # of the generated clips that count as near
+    count: int  # of the generated clips that count as near
+    real_share: float | None  # of held-out real clips that would count as near; None without any
     median_ratio: float  # median nearest distance of made clips / that of real ones; nan where the latter is unknown
     closest: list[tuple[int, int, float]]  # (made clip, training clip, distance), the ten closest, ascending
     nearest: Tensor  # (N,) distance of each made clip to its nearest training clip
 
 
-def memorisation(
-    made: Tensor, train: Tensor, held_out: Tensor | None = None, *, quantile: float = 0.01
-) -> Memorisation:
+def nearness(made: Tensor, train: Tensor, held_out: Tensor | None = None, *, quantile: float = 0.01) -> Nearness:
     """Compare the nearest distances of made to training clips with those of real clips to other real ones.
 
     The real ones are those of held-out to training clips where there are 20 held-out clips or more, else of each
@@ -42,7 +43,7 @@ def memorisation(
         made: Vectors (N, D).
         train: Vectors (M, D) of the training clips.
         held_out: Vectors (H, D) of real clips that were not trained on.
-        quantile: Of the real distances, below which a made clip counts as a copy.
+        quantile: Of the real distances, below which a generated clip counts as near.
 
     Source: nearest-neighbour test as in Meehan 2020, with the real data's own distances as its scale.
     """
@@ -53,12 +54,12 @@ def memorisation(
     real = _nearest_different(checked(held_out) if held_out is not None and enough else train, train, same)
     threshold = max(same, float(torch.quantile(real, quantile))) if len(real) else same
     distances, indices = (found[:, 0] for found in nearest(made, train))
-    copied = distances < threshold
+    near = distances < threshold
     order = torch.argsort(distances, stable=True)[:CLOSEST_PAIRS].tolist()
-    return Memorisation(
+    return Nearness(
         threshold=threshold,
-        share=float(copied.double().mean()),
-        count=int(copied.sum()),
+        share=float(near.double().mean()),
+        count=int(near.sum()),
         real_share=None if real_nearest is None else float((real_nearest < threshold).double().mean()),
         median_ratio=float(distances.median() / real.median()) if len(real) else math.nan,
         closest=[(i, int(indices[i]), float(distances[i])) for i in order],

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from audio_gen.evaluation.finding import Finding
+from audio_gen.findings import Finding
 
 # Real against real stays below each: halves of the drums, the notes and the bundled samples.
 CLICK, CLICK_OVER_REAL = 0.02, 5.0  # of the peak

@@ -1,20 +1,19 @@
-"""What the figures mean, in plain words: is it good, is it new, is anything broken?"""
+"""What the figures of an evaluation mean in plain words: how good, how new, and what is broken."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from audio_gen.evaluation.finding import Finding
+from audio_gen import findings
 from audio_gen.evaluation.playability import playability
+from audio_gen.findings import Finding, percent
 
-# Alarms are for what is plainly broken: each threshold lies well beyond what healthy runs of the recipes reach.
+# Alarms are for what is plainly broken: each threshold lies well beyond what healthy runs of the recipes reach. The
+# thresholds of copies, collapse, silence and noise stand in `findings`.
 FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # beyond 20 floors, and nearer to white noise than this share of the way
 COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis stays within a few floors and below 1
-ALIKE, THIN_COVERAGE = 0.35, 0.25  # of the real clips' mean distance, and of their coverage
-COPIED, COPIED_OVER_REAL, VERY_NEAR = 0.5, 5.0, 0.25  # share of copies; over that of new real clips; of their distance
-NOISY = 0.4  # median spectral flatness; white noise has 0.56, cymbals 0.1 to 0.3
-SILENT = 0.5
+VERY_NEAR = 0.25  # of the median distance of real sounds to a training sound
 FEW = 100  # sounds; with fewer the 1st percentile of their distances is all but the smallest of them
-FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel tells one noise from another
+FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel distinguishes one noise from another
 
 
 def judge(result: Mapping[str, Any]) -> list[Finding]:
@@ -26,7 +25,7 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
     Returns:
         Sentences, alarms first.
     """
-    checks = (_noise_data, _silence, _collapse, _vocoder, _far, _copies, _distance, _variety, _pitch, _classes, _signal)
+    checks = (_noise, _silence, _collapse, _vocoder, _far, _memorised, _distance, _variety, _pitch, _classes, _signal)
     found = [finding for check in checks if (finding := check(result)) is not None]
     if any(finding.name == "noise_data" for finding in found):
         found = [finding for finding in found if finding.name not in FOLLOW_FROM_NOISE]
@@ -76,57 +75,43 @@ def _far(result: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _copies(result: Mapping[str, Any]) -> Finding | None:
-    found, count = result["memorised"], result["n"]["generated"]
-    share, real_share = found["share"], found["real_share"]
-    if found["learned_from"] == 1:
-        text = "There is one sound only to learn from, so all that a model can do is copy it; add sounds."
-        return Finding("memorisation", text, alarm=True)
-    new = "" if real_share is None else f"; of new real sounds, {real_share:.0%} are as near"
-    told = f"{found['count']} of {count} samples are copies, nearer to a sound learned from than 99 % of real sounds"
-    near = found["median_ratio"] is not None and found["median_ratio"] < VERY_NEAR
-    if copied := result.get("copies"):
-        return _named_copies(copied, count, alarm=share >= COPIED and near)
-    if share >= COPIED and share >= COPIED_OVER_REAL * (real_share or 0.01) and near:
-        return Finding("memorisation", f"{told}{new}; train for less time or on more sounds.", alarm=True)
-    rough = " (a rough count: of so few sounds, the nearest two set the scale)" if found["learned_from"] < FEW else ""
-    return Finding("copies", f"{told}{new}{rough}." if found["count"] else f"None of {count} samples is a copy{new}.")
-
-
-def _named_copies(found: Mapping[str, Any], count: int, *, alarm: bool) -> Finding:
-    real = found["real_share"]
-    beside = "" if real is None else f"; of real sounds, {real:.0%} are as near to another one that was learned from"
-    alarm = (alarm or found["share"] >= COPIED) and found["share"] >= COPIED_OVER_REAL * (real or 0.01)
-    if not found["count"]:
-        return Finding(
-            "copies", f"None of {count} samples is a copy of a sound learned from, {found['close']} are close."
-        )
-    first = found["closest"][0]
-    text = (
-        f"{found['count']} of {count} samples are copies of a sound learned from (such as {first['generated']} of "
-        f"{first['file']}), {found['close']} more are close{beside}"
+def _memorised(result: Mapping[str, Any]) -> Finding | None:
+    figures, count = result["memorised"], result["n"]["generated"]
+    if (alone := findings.one_sound(result["nearness"]["learned_from"])) is not None:
+        return alone
+    if figures is None:
+        return _near(result["nearness"], count)
+    if not figures["count"]:
+        close = f"{figures['close']} {'is' if figures['close'] == 1 else 'are'} close to one"
+        return Finding("memorisation", f"None of {count} samples is a copy of a training sound; {close}.")
+    first, real = figures["closest"][0], figures["real_share"]
+    such = f"such as {first['generated']} of {first['file']}"
+    if alarm := findings.memorisation(figures["share"], real, count, f", {such}"):
+        return alarm
+    unseen = "" if real is None else f"; of unseen real sounds, {percent(real)} are as near to one"
+    return Finding(
+        "memorisation",
+        f"{figures['count']} of {count} samples are copies of a training sound ({such}), {figures['close']} more are "
+        f"close to one{unseen}.",
     )
-    fix = "; train for less time or on more sounds" if alarm else ""
-    return Finding("memorisation" if alarm else "copies", f"{text}{fix}.", alarm)
+
+
+def _near(figures: Mapping[str, Any], count: int) -> Finding:
+    """What the embedding says of copies, where a reference file holds no audio to compare."""
+    share, real, ratio = figures["share"], figures["real_share"], figures["median_ratio"]
+    unseen = "" if real is None else f" (of unseen real sounds, {percent(real)} do)"
+    text = f"{figures['count']} of {count} samples lie closer to a training sound than 99 % of real sounds do{unseen}"
+    many = share >= max(findings.MEMORISED, findings.MEMORISED_OVER_REAL * (real or 0.0))
+    if count >= findings.MIN_SAMPLES and many and ratio is not None and ratio < VERY_NEAR:
+        return Finding("memorisation", f"{text}; add sounds, or train for fewer steps.", alarm=True)
+    rough = "; with so few sounds that is a rough count" if figures["learned_from"] < FEW else ""
+    return Finding("nearness", f"{text}{rough}.")
 
 
 def _collapse(result: Mapping[str, Any]) -> Finding | None:
-    ratio, duplicates = result["diversity"]["ratio"], result["diversity"]["duplicates"]
-    coverage, real = result["coverage"], result["real_vs_real"]["coverage"]
+    diversity, real = result["diversity"], result["real_vs_real"]["coverage"]
     count = result["n"]["generated"]
-    alike = ratio is not None and ratio < ALIKE
-    thin = coverage is not None and real and coverage < THIN_COVERAGE * real and ratio is not None and ratio < 2 * ALIKE
-    same = count > 1 and duplicates > count / 2
-    if not (alike or thin or same):
-        return None
-    told = "" if ratio is None else f"they differ {ratio:.2f} x as much as your sounds do"
-    told += f", {duplicates} of {count} are equal to another" if duplicates else ""
-    covered = "" if coverage is None else f" and cover {coverage:.0%} of them"
-    return Finding(
-        "mode_collapse",
-        f"Samples are nearly all alike: {told}{covered}; the model has collapsed, so go back to an earlier checkpoint.",
-        alarm=True,
-    )
+    return findings.mode_collapse(diversity["ratio"], result["coverage"], real, count, diversity["duplicates"])
 
 
 def _vocoder(result: Mapping[str, Any]) -> Finding | None:
@@ -141,24 +126,13 @@ def _vocoder(result: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _noise_data(result: Mapping[str, Any]) -> Finding | None:
-    flatness = _median(result, "flatness", "real")
-    if flatness is None or flatness < NOISY:
-        return None
-    return Finding(
-        "noise_data",
-        f"Your sounds themselves are noise: half of them have a spectral flatness of {flatness:.2f} or more (white "
-        "noise has 0.56); check the folder.",
-        alarm=True,
-    )
+def _noise(result: Mapping[str, Any]) -> Finding | None:
+    return findings.noise_data(_median(result, "flatness", "real"))
 
 
 def _silence(result: Mapping[str, Any]) -> Finding | None:
     silent = sum("silen" in reason for _, reason in result["left_out"]["generated"])
-    total = result["n"]["generated"] + result["n"]["left_out_generated"]
-    if not silent:
-        return None
-    return Finding("silent_samples", f"{silent} of {total} samples are silent.", alarm=silent > SILENT * total)
+    return findings.silent_samples(silent / (result["n"]["generated"] + result["n"]["left_out_generated"]))
 
 
 def _variety(result: Mapping[str, Any]) -> Finding | None:

@@ -8,20 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from audio_gen import __version__
-from audio_gen.checkpoint import read_tensors
+from audio_gen.artefacts.folders import BundleFolder
+from audio_gen.artefacts.tensors import read_tensors, write_tensors
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.files import parse_json, write_atomic
+from audio_gen.files import parse_json
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.hints import command
 from audio_gen.text import clipped, one_line, shortened
 
-DIRECTIONS_NAME = "directions.safetensors"
 DIRECTIONS_FORMAT = 1
 LARGEST_BYTES, MOST_DIRECTIONS, LONGEST_NAME = 1 << 26, 1000, 60
 MAX_MOVE = 5.0
@@ -113,10 +112,7 @@ def save_directions(path: Path, directions: Directions) -> None:
         "directions": [asdict(fact) for fact in directions.facts],
         "version": __version__,
     }
-    data = safetensors_bytes(
-        {"directions": directions.vectors.contiguous()}, {"about": json.dumps(about, allow_nan=False)}
-    )
-    write_atomic(path, lambda p: p.write_bytes(data))
+    write_tensors(path, {"directions": directions.vectors.contiguous()}, {"about": json.dumps(about, allow_nan=False)})
 
 
 def read_directions(path: Path) -> Directions:
@@ -174,7 +170,7 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     Raises:
         CheckpointError: There are none, or they belong to another bundle.
     """
-    place, run = path or pipeline.path / DIRECTIONS_NAME, pipeline.conditions.model
+    place, run = path or BundleFolder(pipeline.path).directions, pipeline.conditions.model
     if not place.is_file():
         raise CheckpointError(f"{one_line(place)}: is missing; make it with `{command('directions', run)}`")
     directions = read_directions(place)

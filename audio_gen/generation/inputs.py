@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.artefacts.sidecar import Sidecar, read_sidecar, sidecar_path
 from audio_gen.audio.resample import resample_blocks
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between, measure
@@ -18,7 +19,6 @@ from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.inversion import STEPS, Inversion, invert
 from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH, Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import Sidecar, read_sidecar
 from audio_gen.models.vae import VAE
 from audio_gen.text import one_line
 
@@ -121,7 +121,7 @@ def starting_point(
         sidecar = read_sidecar(path)
     except DataError:  # a JSON of another kind beside a user's own sound
         sidecar = None
-        notes.append(f"{one_line(path.with_suffix('.json'))}: tells no latent; the sound itself is encoded")
+        notes.append(f"{one_line(sidecar_path(path))}: tells no latent; the sound itself is encoded")
     if sidecar is not None and sidecar.digest == pipeline.digest:
         return _point_of(pipeline, path, sidecar), notes
     if sidecar is not None:
@@ -138,7 +138,7 @@ def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
     if sidecar.z.shape not in shapes:
         given, *wanted = (" x ".join(map(str, shape)) for shape in (sidecar.z.shape, *shapes))
         raise DataError(
-            f"{one_line(path.with_suffix('.json'))}: its z has {given} numbers, the model has "
+            f"{one_line(sidecar_path(path))}: its z has {given} numbers, the model has "
             f"{' or '.join(wanted)}; move it away, then the WAV itself is encoded"
         )
     pitch = UNKNOWN_PITCH if sidecar.pitch is None else sidecar.pitch

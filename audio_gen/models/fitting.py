@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.text import one_line, shortened
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import halved, restored
+from audio_gen.artefacts.checkpoint import CheckpointStore, check_there
+from audio_gen.artefacts.folders import RunFolder
+from audio_gen.artefacts.tensors import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.names import composed
@@ -18,7 +20,6 @@ from audio_gen.data.prefetch import Prefetcher
 from audio_gen.distributed import World
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.text import shortened
-from audio_gen.training.checkpoints import CheckpointStore, check_there
 from audio_gen.training.ema import Ema
 from audio_gen.training.events import Event, Note, Profiled, Resumed, StepDone, StepLogged
 from audio_gen.training.guard import MAX_ROLLBACKS
@@ -33,7 +34,6 @@ from audio_gen.training.task import Task
 ELSEWHERE = "a signal to another process"
 MOST_TOLD = 6  # differences, in a message
 MODEL = "model."  # where a task's modules have the one that is exported
-SETTINGS_NAME = "config.yaml"  # in a run's folder from before the first step on
 
 
 @dataclass
@@ -89,7 +89,8 @@ class Engine:
         self._register()
         self._saving = Saving(self.store, self.registry.state_dict, self.settings, self.emit)
         self._log: MetricsLog | None = None
-        self._sentinel = SETTINGS_NAME if (self.run / SETTINGS_NAME).exists() else ""
+        settings = RunFolder(self.run).settings  # there from before the first step on
+        self._sentinel = settings.name if settings.exists() else ""
         self._reduced = self._noted_skips = False
 
     def _register(self) -> None:

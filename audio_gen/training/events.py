@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from audio_gen.findings import Finding
 from audio_gen.text import one_line
-from audio_gen.training.health import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Diagnosed(Event):
     """What the run's metrics say of it so far."""
 
     step: int
-    verdicts: Sequence[Verdict]
+    findings: Sequence[Finding]
 
 
 @dataclass(frozen=True)

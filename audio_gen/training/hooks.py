@@ -16,15 +16,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from audio_gen.artefacts.checkpoint import CheckpointStore
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.io import write_wav
 from audio_gen.audio.picture import spectrogram_png
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.distributed import World
 from audio_gen.errors import OutputError
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore
+from audio_gen.training.checkpoints import BackgroundSaver
+from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.events import Alarm, Diagnosed, Event, MilestoneExported, Note, Previewed, Saved, Validated
-from audio_gen.training.health import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import due
 from audio_gen.training.task import Preview, Task
@@ -158,7 +160,7 @@ class Previews:
         """Write a preview where one is due."""
         if not self.due(moment):
             return
-        folder = self._run / "previews" / f"step-{moment.step:08d}"
+        folder = RunFolder(self._run).preview(moment.step)
         preview = self._averaged.preview()
         if written(moment.step, self._emit, lambda: write_preview(preview, folder)):
             self._emit(Previewed(moment.step, folder))
@@ -176,12 +178,12 @@ class Diagnosis:
         """Judge where it is time."""
         if not moment.passes(self._previews):
             return
-        verdicts = diagnose(read_metrics(self._run), progress=moment.progress)
-        self._emit(Diagnosed(moment.step, verdicts))
-        for verdict in verdicts:
-            if verdict.alarm and verdict.name not in self._alarmed:
-                self._emit(Alarm(moment.step, verdict.name, verdict.text))
-        self._alarmed = {verdict.name for verdict in verdicts if verdict.alarm}
+        findings = diagnose(read_metrics(self._run), progress=moment.progress)
+        self._emit(Diagnosed(moment.step, findings))
+        for finding in findings:
+            if finding.alarm and finding.name not in self._alarmed:
+                self._emit(Alarm(moment.step, finding.name, finding.text))
+        self._alarmed = {finding.name for finding in findings if finding.alarm}
 
 
 class Saving:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import OutputError, TrainingError
 from audio_gen.locks import HeldError, exclusive
 from audio_gen.text import one_line
 from audio_gen.training.progress import read_progress
-
-LOCK_NAME = ".lock"
 
 
 @contextmanager
@@ -27,7 +26,7 @@ def locked(run: Path, tell: Callable[[str], object] = lambda line: None) -> Iter
     with ExitStack() as held:
         try:
             run.mkdir(parents=True, exist_ok=True)
-            missing = held.enter_context(exclusive(run / LOCK_NAME, wait=False))
+            missing = held.enter_context(exclusive(RunFolder(run).lock, wait=False))
         except HeldError as e:
             raise TrainingError(
                 f"{one_line(run)}: another process trains here{_who(run)}; stop that one, or give another folder to "

@@ -10,13 +10,13 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from io import FileIO
 from itertools import count
 from os import getpid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import DataError, OutputError
 from audio_gen.files import MalformedError, parse_json, read_regular, write_text
 from audio_gen.text import one_line
@@ -25,7 +25,6 @@ from audio_gen.training.events import Diagnosed, Evaluated, Event, StepLogged, V
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event as TensorBoardEvent
 
-METRICS_NAME = "metrics.jsonl"
 LARGEST_BYTES, MOST_STEPS, LARGEST_FIGURE = 1 << 31, 1 << 53, 1e39
 FILE_VERSION = "brain.Event:2"
 _numbers = count()
@@ -37,7 +36,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: The file cannot be read.
     """
-    path, lines = run / METRICS_NAME, []
+    path, lines = RunFolder(run).metrics, []
     if not path.is_file():
         return []
     try:
@@ -68,13 +67,13 @@ class MetricsLog:
     def __init__(self, run: Path, step: int) -> None:
         """Go on after `step`."""
         kept = [line for line in read_metrics(run) if line["step"] <= step]
-        write_text(run / METRICS_NAME, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = open(run / METRICS_NAME, "ab", buffering=0)  # noqa: SIM115 (closed in close)
+        write_text(RunFolder(run).metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = open(RunFolder(run).metrics, "ab", buffering=0)  # noqa: SIM115 (closed in close)
         try:
-            self._events = EventFile(run / "tensorboard", step + 1)
+            self._events = EventFile(RunFolder(run).events, step + 1)
         except OSError as e:
             raise OutputError(
-                f"{one_line(run / 'tensorboard')}: cannot be written ({e.strerror or e}); free some space or move it"
+                f"{one_line(RunFolder(run).events)}: cannot be written ({e.strerror or e}); free some space or move it"
             ) from e
 
     def record(self, event: Event) -> None:
@@ -89,7 +88,7 @@ class MetricsLog:
                 times = {"time/evaluation_sec": event.evaluation_sec, "time/elapsed_sec": event.elapsed_sec}
                 self.write(event.step, {f"eval/{key}": value for key, value in event.values.items()} | times)
             case Diagnosed():
-                self.write_text(event.step, "health", [asdict(verdict) for verdict in event.verdicts])
+                self.write_text(event.step, "health", [finding.to_json() for finding in event.findings])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write finite values for a step."""

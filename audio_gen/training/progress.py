@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 
-PROGRESS_NAME = "progress.json"
 EVERY_SEC = 5.0
 # Another machine's processes cannot be asked; its file is this old at most, if its clock is right.
 FRESH_SEC = 60.0
@@ -34,7 +34,7 @@ class ProgressFile:
             run: The run's folder.
             clock: Seconds on a clock that only runs forward.
         """
-        self._path, self._clock = run / PROGRESS_NAME, clock
+        self._path, self._clock = RunFolder(run).progress, clock
         self._state, self._written = "", 0.0
         self._figures: dict[str, float | None] = {"step": 0, "progress": 0.0, "left_sec": None, "elapsed_sec": 0.0}
 
@@ -75,7 +75,7 @@ class ProgressFile:
 def read_progress(run: Path) -> dict[str, Any] | None:
     """What a run's progress file says; None where there is none that can be read."""
     try:
-        entry = read_json(run / PROGRESS_NAME, LARGEST_BYTES)
+        entry = read_json(RunFolder(run).progress, LARGEST_BYTES)
     except (OSError, MalformedError):
         return None
     return entry if isinstance(entry, dict) and _is_whole(entry) else None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import Bundle
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import BLOCK
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.store import FILES_NAME, INDEX_NAME, VERSION, Cache, publish, write_sums
+from audio_gen.data.store import FILES_NAME, VERSION, Cache, publish, write_sums
 from audio_gen.data.table import ClipTable
 from audio_gen.files import write_json
 
@@ -106,7 +107,7 @@ def main() -> None:
     if args.look:
         print(json.dumps(look(place, args.batch)))
         return
-    if not (place / INDEX_NAME).is_file():
+    if not CacheFolder(place).index.is_file():
         make(place, args.clips)
     again = [sys.executable, __file__, "--work", str(args.work), "--clips", str(args.clips), "--look"]
     found = json.loads(subprocess.run(again, check=True, capture_output=True, text=True).stdout)

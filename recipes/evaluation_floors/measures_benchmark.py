@@ -36,7 +36,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:
 
     from audio_gen.evaluation.distances import fad, fad_infinity, kad_estimate, kad_floor, median_distance
     from audio_gen.evaluation.neighbours import ndb, prdc
-    from audio_gen.evaluation.novelty import diversity, memorisation
+    from audio_gen.evaluation.novelty import diversity, nearness
     from audio_gen.evaluation.probe import class_probe
 
     torch.set_num_threads(arguments.threads)
@@ -53,7 +53,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:
         "fad_infinity": lambda: fad_infinity(real, made),
         "prdc": lambda: prdc(real, made),
         "ndb": lambda: ndb(real, made),
-        "memorisation": lambda: memorisation(made, real, real[: arguments.clips // 10]),
+        "nearness": lambda: nearness(made, real, real[: arguments.clips // 10]),
         "diversity": lambda: diversity(made, real, classes, classes),
         "class_probe": lambda: class_probe(real, classes, groups, made, classes),
     }

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from audio_gen.audio.io import read_wav
 from audio_gen.evaluation.embeddings import load_embedding
-from audio_gen.evaluation.novelty import memorisation
+from audio_gen.evaluation.novelty import nearness
 
 GAIN_DB, KEPT_OUT, COUNT = 1.0, 0.2, 200
 
@@ -50,7 +50,7 @@ def main() -> None:
     own: Callable[[int], str] = lambda i: instruments[i % len(instruments)]  # noqa: E731
 
     def tell(what: str, made: Tensor, bank: Tensor, sources: list[str]) -> None:
-        found = memorisation(made, bank, torch.cat([new, vectors(kept, soft)]))
+        found = nearness(made, bank, torch.cat([new, vectors(kept, soft)]))
         same = sum(own(j) == sources[i] for i, j, _ in _pairs(found.nearest, made, bank)) / len(made)
         print(
             f"{what}: {found.share:.1%} of {len(made)} count as copies; nearest is of the same instrument: {same:.1%}"

@@ -52,14 +52,15 @@ def pitch_of(result: Mapping[str, Any], kind: str) -> float | None:
 
 def summary(result: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of a model that the table has, out of an evaluation."""
-    classes, loudness = result["classes"] or {}, result["signal"].get("loudness_lufs")
+    classes, memorised = result["classes"] or {}, result["memorised"] or {}
+    loudness = result["signal"].get("loudness_lufs")
     value, floor = result["kad"]["value"], result["kad"]["floor"]
     low, high = result["kad"]["ci"] or (None, None)
     return {
         "n": result["n"]["generated"], "kad": value, "kad_low": low, "kad_high": high, "floor": floor,
         "kad_over_floor": value / floor if value is not None and floor and floor > 0 else None,
         **{key: result[key] for key in ("coverage", "precision", "recall")},
-        "memorised": result["memorised"]["share"], "memorised_real": result["memorised"]["real_share"],
+        "memorised": memorised.get("share"), "memorised_real": memorised.get("real_share"),
         "class": classes.get("accuracy"), "class_real": classes.get("real_accuracy"),
         "pitch": pitch_of(result, "generated"), "pitch_real": pitch_of(result, "real"),
         "silent": silent_share(result),

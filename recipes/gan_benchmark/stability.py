@@ -6,7 +6,7 @@
 Runs lie in DIR and are made one after the other; finished ones are not made again, a stopped one goes on. With
 `--clips` each number is a part of the folder by chance, the same for every seed, and smaller parts lie within larger
 ones. The figures are those that a run takes of itself (`eval/` of metrics.jsonl, from fewer clips than `audio-gen
-evaluate` makes); collapsed and diverged are the alarms of `audio_gen.training.health`.
+evaluate` makes); collapsed and diverged are the alarms of `audio_gen.training.diagnosis`.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from figures import cell, markdown
 
 from audio_gen.data.label_files import LABEL_FILES
 from audio_gen.data.scan import scan_folder
-from audio_gen.training.health import diagnose
+from audio_gen.training.diagnosis import diagnose
+from audio_gen.training.history import History
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import read_progress
-from audio_gen.training.readings import Readings
 
 FIGURES = (
     "eval/coverage", "eval/coverage_real", "eval/kad", "eval/kad_floor", "eval/diversity", "eval/memorised",
@@ -90,7 +90,7 @@ def train(folder: Path, run: Path, seed: int, args: argparse.Namespace) -> None:
 
 def verdict_of(rows: Sequence[Mapping[str, Any]], error: str | None) -> dict[str, Any]:
     """The newest figures of a run with what its metrics say of it."""
-    log = Readings(rows)
+    log = History(rows)
     alarms = [verdict for verdict in diagnose(rows) if verdict.alarm]
     words = [WORDS.get(alarm.name, alarm.name) for alarm in alarms] + (["diverged"] if error else [])
     texts = [alarm.text for alarm in alarms] + ([error] if error else [])

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from audio_gen.training.checkpoints import BackgroundSaver, CheckpointStore
+from audio_gen.artefacts.checkpoint import CheckpointStore
+from audio_gen.training.checkpoints import BackgroundSaver
 from audio_gen.training.events import Event, Profiled, StepDone
 from audio_gen.training.tasks import train_run
 

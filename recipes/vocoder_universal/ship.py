@@ -8,8 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from audio_gen.artefacts.bundle import SHIPPED, load_bundle, save_bundle
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import SHIPPED, WEIGHTS_NAME, load_bundle, save_bundle
 from audio_gen.errors import AudioGenError
 from audio_gen.files import write_atomic
 
@@ -20,13 +21,13 @@ tags: [audio, vocoder]
 ---
 # {name}
 
-Turns natural-log mels of {mel} into sound. A network corrects what can be computed from the mel, above 2.6 kHz, and
-iterations of Griffin-Lim, in the part below and then in all of it, make the wave fit the mel.
+Turns natural-log mels of {mel} into sound. A start is computed from the mel; a network corrects it above 2.6 kHz.
+Griffin-Lim iterations then fit the wave to the mel, first below 2.6 kHz, then over all frequencies.
 
 | | |
 |---|---|
 | parameters | {parameters:,}, in half precision ({size:.1f} MB) |
-| trained on | the corpus of `recipes/vocoder_universal`; its DATA.md names sources, licences and what is kept out |
+| trained on | the corpus of `recipes/vocoder_universal`; its DATA.md lists sources, licences and held-out files |
 | steps | {steps:,} of {batch} crops of {crop:.2f} s |
 | SHA-256, first twelve digits | {digest} |
 | licence | MIT |
@@ -59,7 +60,7 @@ def ship(run: Path, name: str, figures: str) -> None:
         name=name, digest=digest, figures=figures, steps=config["training"]["steps"], batch=16, crop=0.75,
         mel=f"{spec.sample_rate / 1000:g} kHz, {spec.n_mels} bands, a hop of {spec.hop_length} samples",
         parameters=sum(value.numel() for value in bundle.tensors.values()),
-        size=(folder / WEIGHTS_NAME).stat().st_size / 1e6,
+        size=BundleFolder(folder).weights.stat().st_size / 1e6,
     )  # fmt: skip
     write_atomic(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     print(f"{folder}: {digest}")

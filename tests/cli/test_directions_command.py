@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.generation import direction_search
-from audio_gen.generation.directions import DIRECTIONS_NAME, read_directions
+from audio_gen.generation.directions import read_directions
 from tests.cli.conftest import WHOLE, Run, clip_of
 from tests.generation.models import write_bundle, write_gan_bundle
 
@@ -56,7 +57,7 @@ def test_json_tells_all_and_the_file_is_read_again(run: Run, plain: Path) -> Non
     assert all(set(d["effects"]) == set(names[:5]) for d in told["directions"])
     assert told["spreads"]["loudness"]["unit"] == "dB" and told["spreads"]["loudness"]["sd"] > 0
     assert read_directions(Path("d/x.safetensors")).digest == told["bundle"]
-    assert not (plain / DIRECTIONS_NAME).exists()
+    assert not BundleFolder(plain).directions.exists()
 
 
 def test_text_has_a_line_for_each_and_what_to_try(run: Run, plain: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_move_changes_the_sound_and_is_in_the_sidecar(run: Run, made: Path) ->
     before, after = (json.loads(clip_of(name, 0).with_suffix(".json").read_text()) for name in "ab")
     assert after["moves"] == {"pca1": 1.5, "pca2": -2.0} and "moves" not in before
     assert after["bundle"] == before["bundle"]
-    directions = read_directions(made / DIRECTIONS_NAME)
+    directions = read_directions(BundleFolder(made).directions)
     step = 1.5 * directions.vectors[directions.index("pca1")] - 2 * directions.vectors[directions.index("pca2")]
     assert [b - a for a, b in zip(before["z"], after["z"], strict=True)] == pytest.approx(step.tolist(), abs=1e-5)
     sounds = [sf.read(clip_of(name, 0), dtype="int16")[0] for name in "ab"]
@@ -96,7 +97,7 @@ def test_the_same_for_gans(run: Run, kind: str) -> None:
 
 
 def test_a_direction_that_does_nothing_is_told(run: Run, made: Path) -> None:
-    facts = read_directions(made / DIRECTIONS_NAME).facts
+    facts = read_directions(BundleFolder(made).directions).facts
     for fact in facts:
         _, error = run("sample", made, "-n", "1", "--out", f"out-{fact.name}", "--move", f"{fact.name}=1", *FAST)
         assert ("does next to nothing" in error) == (not fact.works)
@@ -123,9 +124,9 @@ def test_missing_directions_name_the_command(run: Run, plain: Path) -> None:
 
 
 def test_directions_are_not_replaced_unasked(run: Run, made: Path, plain: Path) -> None:
-    before = (made / DIRECTIONS_NAME).read_bytes()
+    before = BundleFolder(made).directions.read_bytes()
     assert "-n 64, --seed 0); add --force" in fails(run, "directions", made, "-n", "64")
-    assert (made / DIRECTIONS_NAME).read_bytes() == before
+    assert BundleFolder(made).directions.read_bytes() == before
     Path("note.txt").write_text("mine")
     assert "holds no directions" in fails(run, "directions", plain, "-n", "64", "--out", "note.txt")
     assert Path("note.txt").read_text() == "mine"
@@ -135,7 +136,7 @@ def test_directions_are_not_replaced_unasked(run: Run, made: Path, plain: Path) 
 
 def test_those_of_a_bundle_that_is_gone_are_refused_then_replaced(run: Run, made: Path) -> None:
     write_bundle(Path("later"), seed=1)
-    shutil.copy(made / DIRECTIONS_NAME, "later")
+    shutil.copy(BundleFolder(made).directions, "later")
     error = fails(run, "sample", "later", "--out", "a", "--move", "brightness=1", *FAST)
     assert "`audio-gen directions later` again" in error
     _, note = run("directions", "later", "-n", "64")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.files import write_json
-from tests.cli.conftest import Run, clip_of
+from tests.cli.conftest import Run
 from tests.generation.models import write_bundle
 
 
@@ -62,19 +61,6 @@ def test_status_says_which_step_is_used_and_what_is_on_the_disk(ended: Path, run
         "all commands use the best step: bundle is the best step, 100 (1), bundle-last is the last step, 200 (2)"
     )
     assert lines[-1].startswith("on disk: checkpoints 4.0 MB, bundles ")
-
-
-def test_a_run_of_an_earlier_version_is_loaded_at_its_best_step_and_that_is_said_once(ended: Path, run: Run) -> None:
-    (ended / "bundle").rename(ended / "bundle-best")
-    (ended / "bundle-last").rename(ended / "bundle")
-    best = best_and_last(ended)
-    assert list(best) == ["bundle-best", "bundle"]
-    _, error = run("sample", ended, "-n", "1", "--out", "clips", "--vocoder", "griffinlim")
-    assert error.count("an earlier version made this run; its best step (100) is used") == 1
-    about = json.loads(clip_of("clips", 0).with_suffix(".json").read_text())
-    assert about["bundle"] == load_bundle(ended / "bundle-best").digest
-    _, error = run("sample", ended / "bundle", "-n", "1", "--out", "more", "--vocoder", "griffinlim")
-    assert "earlier version" not in error
 
 
 def test_sampling_before_the_first_preview_is_one_line(tmp_path: Path, run: Run) -> None:

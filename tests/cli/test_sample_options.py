@@ -17,11 +17,11 @@ from audio_gen.cli.originals import newness
 from audio_gen.data.cache import build_cache
 from audio_gen.evaluation.copies import Match
 from audio_gen.generation import sidecar
+from audio_gen.generation.clip_file import write_clip
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import write_clip
 from tests import sounds
 from tests.cli.conftest import Run, clip_of
 from tests.generation.models import CLASSES, FRAMES, SPEC, write_bundle

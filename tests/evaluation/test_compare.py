@@ -12,9 +12,11 @@ from audio_gen.errors import DataError, MelMismatchError
 from audio_gen.evaluation.clips import SoundClip, find_clips
 from audio_gen.evaluation.compare import Sets, compare, halve, noise_clips
 from audio_gen.evaluation.described import SILENT, Described, describe_clips
-from audio_gen.evaluation.page import write_page
-from audio_gen.evaluation.reference import load_reference, save_reference
+from audio_gen.evaluation.reference_set import load_reference, save_reference
+from audio_gen.evaluation.report.sections import write_page
 from audio_gen.evaluation.verdict import judge
+from audio_gen.findings import OF_SAMPLES
+from audio_gen.training.diagnosis import diagnose
 from tests.sounds import noise, pluck, sine, write
 
 RATE = 16000
@@ -69,9 +71,11 @@ def test_new_sounds_of_the_same_kind_raise_no_alarm(real: Described) -> None:
     assert result["names"] == set()
     assert result["kad"]["value"] < 2 * result["kad"]["floor"]
     assert result["white_noise"]["kad"] > 20 * result["kad"]["floor"]
-    assert result["memorised"]["share"] < 0.1 and result["coverage"] > 0.7
+    assert result["nearness"]["share"] < 0.1 and result["coverage"] > 0.7
     assert result["classes"]["real_accuracy"] > 0.8
-    figures = "kad fad precision recall density coverage memorised diversity pitch classes signal copy_synthesis"
+    figures = (
+        "kad fad precision recall density coverage memorised nearness diversity pitch classes signal copy_synthesis"
+    )
     assert {"embedding", "n", "warnings", *figures.split()} <= result.keys()
 
 
@@ -86,8 +90,8 @@ def test_classes_are_told_with_what_there_is_to_compare(real: Described) -> None
 def test_copies_are_memorisation(real: Described) -> None:
     copies = [clip(0.999 * c.load()[0].numpy(), f"copy-{i}") for i, c in enumerate(plucks(120, 1)[:60])]
     result = evaluated(real, described("generated", copies))
-    assert result["memorised"]["share"] > 0.9 and "memorisation" in result["names"]
-    assert result["memorised"]["closest"][0]["training"].startswith("pluck-1-")
+    assert result["nearness"]["share"] > 0.9 and "memorisation" in result["names"]
+    assert result["nearness"]["closest"][0]["training"].startswith("pluck-1-")
 
 
 def test_one_sound_again_and_again_is_mode_collapse(real: Described) -> None:
@@ -95,6 +99,28 @@ def test_one_sound_again_and_again_is_mode_collapse(real: Described) -> None:
     result = evaluated(real, described("generated", same))
     assert "mode_collapse" in result["names"]
     assert result["diversity"]["duplicates"] == 39
+
+
+def test_a_run_and_an_evaluation_say_the_same_of_the_same_figures(real: Described) -> None:
+    sounds = [[clip(noise(0.3, RATE, seed=100 * k + i), f"{i}") for i in range(40)] for k in range(2)]
+    hiss = [describe_clips("real", some, Bands(), views=True) for some in sounds]
+    copied = [describe_clips(name, plucks(40, 1), Bands(), views=True) for name in ("real", "generated")]
+    for result, name in ((evaluated(*hiss), "noise_data"), (evaluated(*copied), "memorisation")):
+        result["memorised"]["real_share"] = 0.02  # plucks are as near to each other as copies
+        rows = [
+            {
+                "eval/n": 40.0, "eval/diversity": result["diversity"]["ratio"], "eval/coverage": result["coverage"],
+                "eval/coverage_real": result["real_vs_real"]["coverage"],
+                "eval/memorised": result["memorised"]["share"],
+                "eval/memorised_real": result["memorised"]["real_share"],
+                "eval/flatness_real": result["signal"]["flatness"]["real"]["median"],
+            }
+        ]  # fmt: skip
+        theirs, ours = ({f.name: f.text for f in some if f.alarm} for some in (judge(result), diagnose(rows)))
+        assert name in ours and ours.keys() == theirs.keys() & OF_SAMPLES
+        assert {text.split(", such as")[0].split(" (")[0].split(";")[0] for text in ours.values()} <= {
+            text.split(", such as")[0].split(" (")[0].split(";")[0] for text in theirs.values()
+        }
 
 
 def test_a_vocoder_that_does_not_fit_is_named(real: Described) -> None:
@@ -113,7 +139,7 @@ def test_noise_as_data_is_named() -> None:
 
 def test_few_clips_still_give_what_they_can(real: Described) -> None:
     result = evaluated(real, described("generated", plucks(1, 2)))
-    assert result["kad"]["value"] is None and result["memorised"]["closest"] and result["signal"]["centroid_hz"]
+    assert result["kad"]["value"] is None and result["nearness"]["closest"] and result["signal"]["centroid_hz"]
     assert any("only 1 clips" in warning for warning in result["warnings"])
     assert judge(result)
 
@@ -242,10 +268,10 @@ def test_copies_are_named_with_their_file_and_reach_the_report(tmp_path: Path) -
     ]
     halves, held_out = halve(sets[0], [None] * 20)
     result = compare(Sets(*sets, halves, held_out))
-    assert result["copies"]["count"] == 6 and result["copies"]["real_share"] is not None
-    assert all(one["file"] == one["generated"] for one in result["copies"]["samples"])
-    found = next(finding for finding in judge(result) if finding.name in ("copies", "memorisation"))
-    assert found.text.startswith("6 of 6 samples are copies of a sound learned from (such as pluck-1-")
+    assert result["memorised"]["count"] == 6 and result["memorised"]["real_share"] is not None
+    assert all(one["file"] == one["generated"] for one in result["memorised"]["samples"])
+    found = next(finding for finding in judge(result) if finding.name == "memorisation")
+    assert found.text.startswith("6 of 6 samples are copies of a training sound (such as pluck-1-")
     result["verdict"] = []
     write_page(tmp_path / "report.html", Sets(*sets, halves, held_out), result, {})
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -9,8 +9,9 @@ import pytest
 import soundfile as sf
 import torch
 
-from audio_gen.evaluation.curves import curves_svg
 from audio_gen.evaluation.report import Section, Sound, write_report
+from audio_gen.evaluation.report.charts import curves_svg
+from audio_gen.evaluation.report.document import AudioBudget, section_html
 
 EVIL = '<img src=x onerror="alert(1)">&amp;\n\udcff'
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -57,7 +58,7 @@ def test_everything_is_in_the_page_and_no_name_does_harm(tmp_path: Path) -> None
     ]
     write_report(tmp_path / "r.html", title=EVIL, intro=[EVIL], sections=sections)
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert len(page.all("audio")) == 2 and len(page.all("img")) == 1 and len(page.all("polyline")) == 1
+    assert len(page.all("audio")) == 2 and len(page.all("img")) == 1 and len(page.all("svg")) == 1
     assert {key for _, attrs in page.tags for key in attrs if key.startswith("on")} == set()
     assert page.all("script") == [] and page.all("link") == []
     sources = [str(attrs["src"]) for _, attrs in page.tags if "src" in attrs]
@@ -97,10 +98,17 @@ def test_a_page_does_not_grow_without_end(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_curves_fit_into_their_frame(points: list[tuple[float, float]]) -> None:
     page = Page(curves_svg({"a": points}, "x", "y"))
-    (line,) = page.all("polyline")
-    pairs = [tuple(map(float, pair.split(","))) for pair in str(line["points"]).split()]
+    (line,) = [str(path["d"]) for path in page.all("path") if "--c0" in str(path.get("style"))]
+    pairs = [tuple(map(float, pair.split())) for pair in line.replace("M", "").replace("L", "").strip().splitlines()]
     assert 0 < len(pairs) <= 501
     assert all(0 <= x <= 640 and 0 <= y <= 240 for x, y in pairs)
+
+
+def test_a_section_is_a_fragment_and_draws_the_same_twice() -> None:
+    section = Section("s", ["text"], [sound()], curves={"a": [(0, 1), (1, 0.5)]}, axes=("x", "y"))
+    one, two = (section_html(section, AudioBudget()) for _ in range(2))
+    assert one == two and one.startswith("<section>") and one.rstrip().endswith("</section>")
+    assert not {"script", "html", "style", "metadata"} & {tag for tag, _ in Page(one).tags}
 
 
 def test_nothing_to_draw() -> None:

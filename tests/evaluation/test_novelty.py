@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation import pairs
-from audio_gen.evaluation.novelty import diversity, memorisation
+from audio_gen.evaluation.novelty import diversity, nearness
 
 
 def gaussian(count: int, dimensions: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -19,7 +19,7 @@ def test_near_copies_are_flagged_and_new_clips_are_not(held_out: Tensor | None) 
     train = gaussian(500, 16, 0)
     new = gaussian(97, 16, 1)
     copies = train[[5, 70, 400]] + 0.02 * gaussian(3, 16, 3)
-    plain, found = memorisation(new, train, held_out), memorisation(torch.cat([copies, new]), train, held_out)
+    plain, found = nearness(new, train, held_out), nearness(torch.cat([copies, new]), train, held_out)
     assert found.threshold == plain.threshold
     assert plain.share <= 0.04
     assert found.count == plain.count + 3
@@ -30,44 +30,44 @@ def test_near_copies_are_flagged_and_new_clips_are_not(held_out: Tensor | None) 
 
 
 def test_the_ten_closest_pairs_ascend() -> None:
-    found = memorisation(gaussian(50, 4, 1), gaussian(60, 4, 0))
+    found = nearness(gaussian(50, 4, 1), gaussian(60, 4, 0))
     distances = [distance for _, _, distance in found.closest]
     assert distances == sorted(distances) == found.nearest.sort().values[:10].tolist()
     expected = torch.cdist(gaussian(50, 4, 1).double(), gaussian(60, 4, 0).double())
     assert all(distance == pytest.approx(float(expected[i, j])) for i, j, distance in found.closest)
-    assert len(memorisation(gaussian(3, 4, 1), gaussian(60, 4, 0)).closest) == 3
+    assert len(nearness(gaussian(3, 4, 1), gaussian(60, 4, 0)).closest) == 3
 
 
 def test_what_is_as_near_as_real_clips_are_is_no_copy() -> None:
     """Real clips on a grid of step 1: made ones beside them, at a distance of 1, are as new as any."""
     train = torch.arange(100.0)[:, None] * torch.tensor([[1.0, 0.0]])
     beside = train[::2] + torch.tensor([0.0, 1.0])
-    assert memorisation(beside, train).count == 0
-    assert memorisation(train[::2] + torch.tensor([0.0, 0.9]), train).share == 1.0
+    assert nearness(beside, train).count == 0
+    assert nearness(train[::2] + torch.tensor([0.0, 0.9]), train).share == 1.0
 
 
 def test_the_threshold_is_a_quantile_of_real_distances() -> None:
     train, held_out = gaussian(100, 4, 0), gaussian(50, 4, 1)
     real = torch.cdist(held_out.double(), train.double()).min(dim=1).values
-    found = memorisation(gaussian(20, 4, 2), train, held_out, quantile=0.1)
+    found = nearness(gaussian(20, 4, 2), train, held_out, quantile=0.1)
     assert found.threshold == pytest.approx(float(real.quantile(0.1)))
     assert found.real_share == 0.1
     own = torch.cdist(train.double(), train.double()).fill_diagonal_(math.inf).min(dim=1).values
-    assert memorisation(train, train, held_out[:19]).threshold == pytest.approx(float(own.quantile(0.01)))
-    assert memorisation(train, train).real_share is None
+    assert nearness(train, train, held_out[:19]).threshold == pytest.approx(float(own.quantile(0.01)))
+    assert nearness(train, train).real_share is None
 
 
 def test_duplicates_in_training_data_do_not_hide_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "BLOCK_ROWS", 7)
     train = gaussian(50, 8, 0)
     doubled = torch.cat([train, train[:25]])
-    found = memorisation(train[:5] + 0.001, doubled)
+    found = nearness(train[:5] + 0.001, doubled)
     assert found.share == 1.0
     assert found.threshold > 0.5
 
 
 def test_an_exact_copy_counts_even_where_real_clips_are_all_equal() -> None:
-    found = memorisation(torch.tensor([[1.0, 1.0], [3.0, 1.0]]), torch.ones(30, 2))
+    found = nearness(torch.tensor([[1.0, 1.0], [3.0, 1.0]]), torch.ones(30, 2))
     assert (found.count, found.share) == (1, 0.5)
     assert math.isnan(found.median_ratio)
 
@@ -104,20 +104,20 @@ def test_diversity_of_classes() -> None:
 @pytest.mark.parametrize("count", range(1, 10))
 def test_few_clips(count: int) -> None:
     made, train = gaussian(count, 3, 0), gaussian(count, 3, 1)
-    found = memorisation(made, train, made)
+    found = nearness(made, train, made)
     assert 0 <= found.share <= 1
     assert math.isfinite(found.threshold)
     assert diversity(made)["duplicates"] == 0
     equal = diversity(torch.ones(count, 3), torch.ones(count, 3))
     assert (equal["duplicates"], equal["ratio"]) == (count - 1, None)
-    assert memorisation(torch.ones(count, 3), torch.ones(count, 3)).share == 1.0
+    assert nearness(torch.ones(count, 3), torch.ones(count, 3)).share == 1.0
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     broken = torch.full((5, 3), math.inf)
     with pytest.raises(ValueError, match="5 of 5 vectors are not finite"):
-        memorisation(broken, gaussian(5, 3, 0))
+        nearness(broken, gaussian(5, 3, 0))
     with pytest.raises(ValueError, match="not finite"):
-        memorisation(gaussian(5, 3, 0), gaussian(5, 3, 0), broken)
+        nearness(gaussian(5, 3, 0), gaussian(5, 3, 0), broken)
     with pytest.raises(ValueError, match="not finite"):
         diversity(broken)

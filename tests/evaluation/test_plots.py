@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from audio_gen.evaluation.plots import MAX_DOTS, histogram_svg, map_points, scatter_svg
-from audio_gen.evaluation.report import STYLE, Section, write_report
+from audio_gen.evaluation import report
+from audio_gen.evaluation.report import Section, write_report
+from audio_gen.evaluation.report.charts import MAX_DOTS, VARIABLES, histogram_svg, map_points, scatter_svg
 
 EVIL = '<img src=x onerror="alert(1)">&amp;\n\udcff'
 Points = list[tuple[float, float]]
@@ -25,8 +26,21 @@ def size_of(svg: ET.Element) -> tuple[float, float]:
     return width, height
 
 
-def outlines(svg: ET.Element) -> list[np.ndarray]:
-    return [np.array(numbers(line.attrib["points"])).reshape(-1, 2) for line in svg.iter("polyline")]
+def elements(svg: ET.Element, tag: str, colour: int) -> list[ET.Element]:
+    return [part for part in svg.findall(f".//{{*}}{tag}") if f"var(--c{colour}," in part.get("style", "")]
+
+
+def dots(svg: ET.Element, colour: int) -> np.ndarray:
+    return np.array([(float(use.attrib["x"]), float(use.attrib["y"])) for use in elements(svg, "use", colour)])
+
+
+def texts(svg: ET.Element) -> list[str | None]:
+    return [text.text for text in svg.findall(".//{*}text")]
+
+
+def outline(svg: ET.Element, colour: int) -> np.ndarray:
+    (line,) = elements(svg, "path", colour)
+    return np.array(numbers(line.attrib["d"])).reshape(-1, 2)
 
 
 def circle(count: int) -> Points:
@@ -39,23 +53,23 @@ def circle(count: int) -> Points:
 def test_dots_fit_into_their_frame(points: Points) -> None:
     svg = ET.fromstring(scatter_svg({"a": points, "b": [(math.nan, 1.0), points[0]]}, "map"))
     width, height = size_of(svg)
-    first, second = (numbers(path.attrib["d"]) for path in svg.iter("path"))
-    assert len(first) == 3 * len(points) and len(second) == 3  # x, y and the line of no length
-    assert all(0 <= x <= width for x in first[::3]) and all(0 <= y <= height for y in first[1::3])
+    first, second = dots(svg, 0), dots(svg, 1)
+    assert len(first) == len(points) and len(second) == 1
+    assert (first >= 0).all() and (first <= (width, height)).all()
 
 
 def test_a_map_has_one_scale_and_no_numbers() -> None:
     svg = ET.fromstring(scatter_svg({"a": circle(100), "b": [(3.0, 5.0)]}, "map"))
-    found = np.array(numbers(next(svg.iter("path")).attrib["d"])).reshape(-1, 3)
+    found = dots(svg, 0)
     assert np.ptp(found[:, 0]) == pytest.approx(np.ptp(found[:, 1]), abs=0.3)
     assert found[25, 1] < found[0, 1]  # what is larger lies higher
-    assert [text.text for text in svg.iter("text")] == ["a (100)", "b (1)"]
+    assert texts(svg) == ["a (100)", "b (1)"]
     assert svg.attrib["aria-label"] == "map"
 
 
 def test_many_points_are_thinned_alike() -> None:
     svg = ET.fromstring(scatter_svg({"a": circle(9000), "b": circle(900)}, "map"))
-    counts = [path.attrib["d"].count("M") for path in svg.iter("path")]
+    counts = [len(dots(svg, colour)) for colour in (0, 1)]
     assert sum(counts) <= MAX_DOTS + 2 and counts[0] == pytest.approx(10 * counts[1], rel=0.05)
 
 
@@ -63,7 +77,7 @@ def test_histograms_share_their_bins_and_show_shares() -> None:
     rng = np.random.default_rng(0)
     groups = {"a": [*rng.normal(size=400), math.nan, math.inf], "b": list(rng.normal(2, 1, size=100))}
     svg = ET.fromstring(histogram_svg(groups, "loudness"))
-    a, b = outlines(svg)
+    a, b = outline(svg, 0), outline(svg, 1)
     np.testing.assert_allclose(a[:, 0], b[:, 0])
     base = a[0, 1]
     areas = [float((np.diff(line[:, 0]) * (base - line[:-1, 1])).sum()) for line in (a, b)]
@@ -75,14 +89,14 @@ def test_histograms_share_their_bins_and_show_shares() -> None:
 
 def test_an_outlier_goes_into_the_outermost_bin() -> None:
     svg = ET.fromstring(histogram_svg({"a": [*np.linspace(0, 1, 1000), 1e9]}, "x"))
-    (line,) = outlines(svg)
+    line = outline(svg, 0)
     heights = line[0, 1] - line[1:-1:2, 1]
     assert heights.min() > 0.8 * heights.max()
 
 
 @pytest.mark.parametrize("values", [[0.0], [2.0] * 50, [-1e9, 1e9], [1e-12, 2e-12]])
 def test_histograms_of_few_or_equal_values(values: list[float]) -> None:
-    (line,) = outlines(ET.fromstring(histogram_svg({"a": values}, "x")))
+    line = outline(ET.fromstring(histogram_svg({"a": values}, "x")), 0)
     assert np.isfinite(line).all()
 
 
@@ -94,25 +108,29 @@ def test_nothing_to_plot() -> None:
 def test_no_name_does_harm() -> None:
     for drawing in (scatter_svg({EVIL: [(0, 1)]}, EVIL), histogram_svg({EVIL: [1.0, 2.0]}, EVIL)):
         svg = ET.fromstring(drawing)
-        assert list(svg.iter("img")) == [] and 'onerror="alert(1)"' in svg.attrib["aria-label"] + "".join(
-            text.text or "" for text in svg.iter("text")
-        )
+        assert svg.findall(".//{*}img") == [] and 'onerror="alert(1)"' in svg.attrib["aria-label"]
+        assert any('onerror="alert(1)"' in str(text) for text in texts(svg))
         assert not any(key.startswith("on") for part in svg.iter() for key in part.attrib)
 
 
-def test_a_report_holds_the_drawings_as_they_are(tmp_path: Path) -> None:
-    drawings = [scatter_svg({"a": circle(5)}, "map"), "", histogram_svg({"a": [1.0, 2.0]}, "x")]
-    write_report(
-        tmp_path / "r.html", title="x", sections=[Section("s", drawings=drawings), Section("t", drawings=[""])]
-    )
+def test_a_report_holds_the_charts_as_they_are(tmp_path: Path) -> None:
+    charts = [scatter_svg({"a": circle(5)}, "map"), "", histogram_svg({"a": [1.0, 2.0]}, "x")]
+    write_report(tmp_path / "r.html", title="x", sections=[Section("s", charts=charts), Section("t", charts=[""])])
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "".join(drawings) in page and page.count('<div class="drawings">') == 1
+    assert all(chart in page for chart in charts) and page.count('<div class="charts">') == 1
 
 
-def test_every_colour_has_a_style() -> None:
-    groups = {str(i): [(float(i), 0.0)] for i in range(7)}
-    for kind in set(re.findall(r'class="(?:dots )?(c\d)"', scatter_svg(groups, "x"))):
-        assert f"path.{kind} {{" in STYLE and f"polyline.{kind} {{" in STYLE and f"text.{kind} {{" in STYLE
+def test_every_colour_has_a_value_in_light_and_in_dark() -> None:
+    style = (Path(report.__file__).parent / "templates/style.css").read_text(encoding="utf-8")
+    svg = scatter_svg({str(i): [(float(i), 0.0)] for i in range(7)}, "x")
+    for colour, variable in VARIABLES.items():
+        assert len(re.findall(rf"{variable}: #", style)) == 2, variable
+        assert svg.count(colour) == svg.count(f"var({variable}, {colour})"), colour
+
+
+def test_names_are_shown_as_they_are() -> None:
+    for name in ("$x$ _", "_hidden", "日本", "#b0413e"):
+        assert name in texts(ET.fromstring(histogram_svg({name: [1.0, 2.0]}, "x")))
 
 
 @pytest.mark.parametrize("count", [10, 500])  # fewer and more vectors than dimensions

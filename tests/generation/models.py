@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import save_bundle
 from audio_gen.models.density import LatentDensity
 from audio_gen.models.gan import GAN
 from audio_gen.models.latent_gan import LatentGAN

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation import direction_search as search
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.direction_search import clips_needed, find_directions
 from audio_gen.generation.directions import (
-    DIRECTIONS_NAME,
     Directions,
     doubts,
     load_directions,
@@ -167,7 +167,7 @@ def own(pipeline: Pipeline) -> Directions:
 
 
 def test_saved_and_loaded_they_are_the_same(tmp_path: Path, pipeline: Pipeline, own: Directions) -> None:
-    save_directions(tmp_path / DIRECTIONS_NAME, own)
+    save_directions(BundleFolder(tmp_path).directions, own)
     back = load_directions(replace(pipeline, path=tmp_path))
     assert torch.equal(back.vectors, own.vectors)
     assert (back.facts, back.spreads, back.digest, back.source) == (own.facts, own.spreads, own.digest, own.source)

@@ -13,8 +13,8 @@ from torch import Tensor
 from audio_gen.audio.loudness import loudness_lufs
 from audio_gen.audio.onset import lead_samples, sound_end
 from audio_gen.errors import ConfigError
+from audio_gen.generation.clip_file import dithered, write_clip
 from audio_gen.generation.finish import CUT_FADE_SEC, FADE_OUT_SEC, Finish, Finished, finish
-from audio_gen.generation.sidecar import dithered, write_clip
 
 RATE = 44100
 LEAD = lead_samples(RATE)

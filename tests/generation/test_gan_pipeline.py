@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_bundle
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.errors import ConfigError
+from audio_gen.generation.clip_file import describe, write_clip
 from audio_gen.generation.interpolate import between, decode_between, morph
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import describe, read_sidecar, write_clip
 from audio_gen.generation.vary import vary
 from tests.generation.models import GAN_LAYERS, LATENT_DIM, write_gan_bundle
 

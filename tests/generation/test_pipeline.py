@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import audio_gen
+from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd
-from audio_gen.checkpoint import save_bundle
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation.pipeline import Pipeline
 from tests.generation.models import FRAMES, SPEC

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from audio_gen.artefacts.sidecar import read_sidecar, shareable
 from audio_gen.errors import DataError
+from audio_gen.generation.clip_file import describe, write_clip
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import describe, read_sidecar, shareable, write_clip
 
 
 def test_a_clip_is_made_again_from_its_sidecar(pipeline: Pipeline, tmp_path: Path) -> None:

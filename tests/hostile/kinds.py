@@ -11,25 +11,26 @@ import torch
 from safetensors.torch import save_file
 
 from audio_gen import config
+from audio_gen.artefacts.bundle import save_bundle
+from audio_gen.artefacts.folders import RunFolder
+from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.mel import MelSpec
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import save_bundle
 from audio_gen.cli import app
 from audio_gen.cli.judging import run_cache
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.described import Described
-from audio_gen.evaluation.reference import load_reference, save_reference
+from audio_gen.evaluation.reference_set import load_reference, save_reference
+from audio_gen.generation.clip_file import describe
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sidecar import describe, read_sidecar
-from audio_gen.generation.vocoders import load_vocoder
-from audio_gen.models.vocoder import Vocoder
-from audio_gen.training.health import diagnose
-from audio_gen.training.metrics import METRICS_NAME, read_metrics
-from audio_gen.training.progress import PROGRESS_NAME, ProgressFile, read_progress
+from audio_gen.training.diagnosis import diagnose
+from audio_gen.training.metrics import read_metrics
+from audio_gen.training.progress import ProgressFile, read_progress
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.network import VocoderNetwork
 from tests.generation.models import SPEC, write_bundle, write_gan_bundle
 from tests.hostile.records import Kind, as_json, as_yaml
 
@@ -77,7 +78,7 @@ def latent_gan(folder: Path) -> Kind:
 
 def vocoder(folder: Path) -> Kind:
     args = {**SPEC.to_dict(), "dim": 8, "blocks": 1, "expansion": 1, "low_projections": 1, "projections": 1}
-    network = Vocoder(**args)  # type: ignore[arg-type]
+    network = VocoderNetwork(**args)  # type: ignore[arg-type]
     about = {"model": "vocoder", "args": args, "mel": SPEC.to_dict()}
     save_bundle(folder, about, {f"model.{key}": value for key, value in network.state_dict().items()})
 
@@ -92,12 +93,12 @@ def training(folder: Path) -> Kind:
     write_bundle(folder / "bundle")
     about = folder / "bundle" / "config.json"
     value = {**json.loads(about.read_text()), "training": {"steps": 10, "minutes": 0.5, "figure": 1.5}}
-    (folder / METRICS_NAME).write_text('{"step": 1, "loss/mel": 2.0}\n')
+    RunFolder(folder).metrics.write_text('{"step": 1, "loss/mel": 2.0}\n')
 
     def read() -> None:
         status(folder)
         status(folder, "--json")
-        best_and_last(folder)
+        RunFolder(folder).best_and_last()
 
     return Kind(value["training"], lambda some: as_json(about)({**value, "training": some}), read)
 
@@ -119,14 +120,14 @@ def settings(folder: Path) -> Kind:
 def progress(folder: Path) -> Kind:
     folder.mkdir()
     ProgressFile(folder).update(5, 0.5, 3.0, 3.0)
-    (folder / METRICS_NAME).write_text('{"step": 1, "loss/mel": 2.0}\n')
+    RunFolder(folder).metrics.write_text('{"step": 1, "loss/mel": 2.0}\n')
 
     def read() -> None:
         read_progress(folder)
         status(folder)
         status(folder, "--json")
 
-    path = folder / PROGRESS_NAME
+    path = RunFolder(folder).progress
     return Kind({**json.loads(path.read_text()), "error": "none"}, as_json(path), read)
 
 
@@ -134,7 +135,7 @@ def metrics(folder: Path) -> Kind:
     folder.mkdir()
     keys = ("loss/mel", "val/mel_l1", "eval/kad", "eval/kad_floor", "eval/coverage", "eval/memorised", "grad_norm/d")
     rows = [{"step": 10 * i, "time/elapsed_sec": float(i), **{key: 2.0 - 0.1 * i for key in keys}} for i in range(8)]
-    path = folder / METRICS_NAME
+    path = RunFolder(folder).metrics
 
     def write(value: Any) -> None:
         some = value if isinstance(value, list) else [value]

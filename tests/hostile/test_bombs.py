@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.cli import app
 from audio_gen.cli.common import say
 from audio_gen.errors import CheckpointError

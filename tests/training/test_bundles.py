@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.training.disk import prunable, prune, sizes
+from audio_gen.training.disk import prunable, prune
 from audio_gen.training.events import Event, Note, Resumed, StepDone
 from audio_gen.training.tasks import train_run
 from tests.sounds import write_notes
@@ -52,7 +53,7 @@ def train(notes: Path, run: Path, *overrides: str, model: str = "vae", **how: An
 
 
 def steps(run: Path) -> dict[str, int]:
-    return {name: about["steps"] for name, about in best_and_last(run).items()}
+    return {name: about["steps"] for name, about in RunFolder(run).best_and_last().items()}
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_a_run_that_has_finished_keeps_weights_alone_and_goes_on_from_them(
     whole = train(notes, tmp_path / "run", "train.compact=false", model=model)
     state = load_checkpoint(tmp_path / "run/checkpoints/step-00000004.pt")
     assert whole[-1].freed == 0
-    before = sizes(tmp_path / "run")["checkpoints"]
+    before = RunFolder(tmp_path / "run").sizes()["checkpoints"]
     events = train(notes, tmp_path / "run", "train.compact=true", model=model)  # nothing to do but that
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000004.pt"]
-    assert events[-1].freed == before - sizes(tmp_path / "run")["checkpoints"] > 0
+    assert events[-1].freed == before - RunFolder(tmp_path / "run").sizes()["checkpoints"] > 0
     seen: list[dict[str, Any]] = []
 
     def look(event: Event) -> None:
@@ -173,9 +174,9 @@ def test_sampling_works_from_the_first_preview_on_after_a_kill_too(
 def test_pruning_keeps_what_was_made_and_says_how_to_go_on(notes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(notes, run, "train.compact=false")
-    before = sizes(run)
+    before = RunFolder(run).sizes()
     assert prune(run) == before["checkpoints"] > 0
-    assert {**before, "checkpoints": 0} == sizes(run)
+    assert {**before, "checkpoints": 0} == RunFolder(run).sizes()
     with pytest.raises(CheckpointError, match=r"`prune` deletes them.*--init .*run.*--force") as error:
         train(notes, run, steps=8)
     assert "\n" not in str(error.value)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.data.cache import Cache, build_cache
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.training.tasks.changes import CLIPS_NAME, changes, check_classes, counted, keep_clips
+from audio_gen.training.tasks.changes import changes, check_classes, counted, keep_clips
 from audio_gen.training.tasks.source import check_apart
 from tests import sounds
 from tests.sounds import RATE
@@ -79,9 +80,9 @@ def test_what_has_changed(tmp_path: Path, begun: Path, change: Callable[[Path], 
 def test_runs_of_earlier_versions_and_damaged_records_go_on(tmp_path: Path, begun: Path) -> None:
     sounds.write(tmp_path / "in" / "new" / "a.wav", sounds.noise())
     for record in (None, b"", b"[1, 2]\n", b"\xff[", b'["a"', b'["a", "h", ["x"], 1]', b'["a", {}, "x", 1]', b"1"):
-        (begun / CLIPS_NAME).unlink(missing_ok=True)
+        RunFolder(begun).clips.unlink(missing_ok=True)
         if record:
-            (begun / CLIPS_NAME).write_bytes(record)
+            RunFolder(begun).clips.write_bytes(record)
         assert changes(begun, cache_of(tmp_path)) == {}
         check_classes(begun, tmp_path / "in", cache_of(tmp_path))
 
@@ -98,11 +99,11 @@ def test_classes_are_the_same_however_their_accents_are_stored(tmp_path: Path, b
     """Earlier versions kept class names as the folders have them, which on macOS is decomposed."""
     for name in ("kick", "bell"):
         (tmp_path / "in" / name).rename(tmp_path / "in" / decomposed(f"{name}é"))
-    (begun / CLIPS_NAME).unlink()
+    RunFolder(begun).clips.unlink()
     keep_clips(begun, cache_of(tmp_path))
-    rows = [json.loads(line) for line in (begun / CLIPS_NAME).read_text().splitlines()]
+    rows = [json.loads(line) for line in RunFolder(begun).clips.read_text().splitlines()]
     rows = [[path, content, decomposed(name), pitch] for path, content, name, pitch in rows]
-    (begun / CLIPS_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    RunFolder(begun).clips.write_text("".join(json.dumps(row) + "\n" for row in rows))
     check_classes(begun, tmp_path / "in", cache_of(tmp_path))
     assert changes(begun, cache_of(tmp_path)) == {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from audio_gen.checkpoint import load_bundle
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.errors import ConfigError
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import train_run

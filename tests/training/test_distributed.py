@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_checkpoint
+from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.distributed import World
 from audio_gen.errors import ConfigError
 from audio_gen.training.metrics import read_metrics

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_checkpoint
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.config import TrainSettings, read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.training.events import Ended, Event, MilestoneExported, Note, Resumed, StepDone

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_checkpoint
+from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.training.metrics import read_metrics
 from tests.sounds import write_notes
 

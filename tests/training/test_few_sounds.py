@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio_gen.checkpoint import load_bundle
+from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks import train_run

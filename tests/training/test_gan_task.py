@@ -10,8 +10,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import load_bundle, load_checkpoint, save_bundle, save_checkpoint
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models import build_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.errors import OutputError
 from audio_gen.models.gan import GAN
 from audio_gen.training.events import Event, Note

@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from audio_gen import locks
-from audio_gen.checkpoint import load_bundle, load_checkpoint
+from audio_gen.artefacts import checkpoint
+from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.artefacts.checkpoint import load_checkpoint
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import OutputError, TrainingError
-from audio_gen.training import checkpoints, hooks
+from audio_gen.training import hooks
 from audio_gen.training.events import Event, MilestoneExported, Note, Saved, StepDone
 from audio_gen.training.guard import EXPLODED, MIN_SEEN, PATIENCE, Guard
 from audio_gen.training.lock import locked
-from audio_gen.training.metrics import METRICS_NAME, MetricsLog, read_metrics
+from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Loss
 from audio_gen.training.tasks import TASKS, bundles, train_run
@@ -140,7 +143,7 @@ def no_room(*_: Any) -> None:
 def test_a_full_disk_is_found_before_the_first_step(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "save_checkpoint", no_room)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", no_room)
     events: list[Any] = []
     with pytest.raises(OutputError, match="no room"):
         train(notes, tmp_path / "run", steps=2, on_event=events.append)
@@ -151,8 +154,8 @@ def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second save of four fails twice: for lack of room, and again when older ones have made some."""
-    save, calls = checkpoints.save_checkpoint, iter(range(100))
-    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: no_room() if next(calls) in (2, 3) else save(*a))
+    save, calls = checkpoint.save_checkpoint, iter(range(100))
+    monkeypatch.setattr(checkpoint, "save_checkpoint", lambda *a: no_room() if next(calls) in (2, 3) else save(*a))
     monkeypatch.setattr(hooks, "write_preview", no_room)
     events = train(notes, tmp_path / "run", "train.previews=4", steps=4)
     assert [e.step for e in events if isinstance(e, Saved)] == [1, 3, 4]
@@ -161,25 +164,25 @@ def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
 
 
 def test_older_checkpoints_make_room_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = checkpoints.CheckpointStore(tmp_path, keep=3)
+    store = checkpoint.CheckpointStore(tmp_path, keep=3)
     for step in (1, 2, 3):
         store.save(step, {"step": step})
-    save = checkpoints.save_checkpoint
+    save = checkpoint.save_checkpoint
     room = lambda: len(store.paths()) < 2  # noqa: E731
-    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *a: save(*a) if room() else no_room())
+    monkeypatch.setattr(checkpoint, "save_checkpoint", lambda *a: save(*a) if room() else no_room())
     store.save(4, {"step": 4})
     assert [path.name for path in store.paths()] == ["step-00000003.pt", "step-00000004.pt"]
 
 
 def test_a_place_that_cannot_be_written_keeps_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = checkpoints.CheckpointStore(tmp_path, keep=2)
+    store = checkpoint.CheckpointStore(tmp_path, keep=2)
     for step in (1, 2):
         store.save(step, {"step": step})
 
     def read_only(*_: Any, **__: Any) -> None:
         raise OSError("read-only file system")
 
-    monkeypatch.setattr(checkpoints, "save_checkpoint", no_room)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", no_room)
     monkeypatch.setattr(Path, "unlink", read_only)
     with pytest.raises(OutputError, match="no room"):
         store.save(3, {"step": 3})
@@ -205,7 +208,7 @@ def test_a_milestone_that_finds_no_room_does_not_end_the_run(
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
-    store = checkpoints.CheckpointStore(tmp_path, keep=2)
+    store = checkpoint.CheckpointStore(tmp_path, keep=2)
     for step in (1, 2):
         store.save(step, {"step": step, "weights": torch.zeros(1000)})
     path = store.paths()[-1]
@@ -236,7 +239,7 @@ def test_a_line_that_a_full_disk_cut_off_is_taken_back(tmp_path: Path, monkeypat
     log.write(3, {"a": 3.0})
     log.close()
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 3]
-    assert len((tmp_path / METRICS_NAME).read_text().splitlines()) == 2
+    assert len(RunFolder(tmp_path).metrics.read_text().splitlines()) == 2
 
 
 def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import Bundle, load_bundle
+from audio_gen.artefacts.bundle import Bundle, load_bundle
 from audio_gen.errors import CheckpointError
 from audio_gen.models.vae import VAE
 from audio_gen.training.tasks import train_run

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import load_plain
+from audio_gen.artefacts.tensors import load_plain
 from audio_gen.errors import DataError
 from audio_gen.evaluation.embeddings.base import digest_of, mean_over_windows
 from audio_gen.evaluation.embeddings.patches import SAMPLE_RATE, cut_patches

@@ -1,14 +1,14 @@
 """What a run leaves for others: the bundle of its best step, and that of its last where it is another."""
 
 import math
-import shutil
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from audio_gen import __version__
-from audio_gen.bundle_folders import BUNDLE_NAME, CONFIG_NAME, LAST_NAME, best_and_last
-from audio_gen.checkpoint import halved, load_bundle, save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.artefacts.folders import BundleFolder, RunFolder
+from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.text import one_line
@@ -38,16 +38,16 @@ class BundleExport:
 
     def export(self, step: int) -> None:
         """Write the bundle of a step, at which the run is: `bundle` if it is the best so far, else `bundle-last`."""
-        best = self._run / BUNDLE_NAME
-        if self._check.newest_is_best() or not (best / CONFIG_NAME).is_file():
-            self._write(best, step)
-            _drop(self._run / LAST_NAME)
+        places = RunFolder(self._run)
+        if self._check.newest_is_best() or not BundleFolder(places.bundle).exists():
+            self._write(places.bundle, step)
+            BundleFolder(places.last_bundle).drop()
         else:
-            self._write(self._run / LAST_NAME, step, beside=best)
+            self._write(places.last_bundle, step, beside=places.bundle)
 
     def milestone(self, moment: Moment, minutes: float) -> None:
         """Write the bundle of a milestone."""
-        self._write(self._run / f"{BUNDLE_NAME}-{minutes:g}min", moment.step)
+        self._write(RunFolder(self._run).milestone(minutes), moment.step)
 
     def _write(self, folder: Path, step: int, *, beside: Path | None = None) -> None:
         """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small.
@@ -73,7 +73,7 @@ class BundleExport:
             tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith("model.")})}
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(
-            folder / "README.md",
+            BundleFolder(folder).card,
             f"# {one_line(folder.resolve().parent.name)}\n\nA {bundle_config['model']} made with audio_gen "
             f"{__version__} ({training['steps']} steps, {training['minutes']} minutes, on {self._clips} clips).\n\n"
             f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
@@ -84,7 +84,7 @@ class BundleExport:
 
 def weights_of(run: Path, step: int) -> dict[str, Tensor] | None:
     """The averaged weights as they were at a step; None where no bundle of the run has these."""
-    names = [name for name, trained in best_and_last(run).items() if trained.get("steps") == step]
+    names = [name for name, trained in RunFolder(run).best_and_last().items() if trained.get("steps") == step]
     return load_bundle(run / names[0]).part("model") if names else None
 
 
@@ -97,8 +97,8 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
     weights = weights_of(run, step)
     if weights is None:
         raise CheckpointError(
-            f"{run}: had finished, and its bundle of step {step} is gone, so it cannot go on; put {BUNDLE_NAME} or "
-            f"{LAST_NAME} back, or add --force to start anew"
+            f"{run}: had finished, and its bundle of step {step} is gone, so it cannot go on; put "
+            f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start anew"
         )
     return weights
 
@@ -106,12 +106,3 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
 def finite(value: float) -> float | None:
     """The value, or None where it is infinite or NaN, which JSON has not."""
     return value if math.isfinite(value) else None
-
-
-def _drop(folder: Path) -> None:
-    """Delete a bundle; who reads it meanwhile finds all of it or nothing."""
-    if folder.is_dir():
-        aside = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)

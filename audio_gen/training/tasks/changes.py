@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.data.names import composed
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip
@@ -12,7 +13,6 @@ from audio_gen.errors import CheckpointError
 from audio_gen.files import MalformedError, parse_json, read_regular, write_text
 from audio_gen.text import one_line, shortened
 
-CLIPS_NAME = "clips.jsonl"  # of a run: path, hash, class and pitch of each clip that it began with
 LARGEST_BYTES = 1 << 30
 Known = tuple[str, str | None, float | None]  # hash, class, pitch
 ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
@@ -20,10 +20,11 @@ ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
 
 def keep_clips(run: Path, cache: Cache) -> None:
     """Write down what a run begins with; what is there stays."""
-    if (run / CLIPS_NAME).is_file():
+    path = RunFolder(run).clips
+    if path.is_file():
         return
     rows = ([c.path, c.content_hash, c.class_name, c.pitch] for c in cache.clips)
-    write_text(run / CLIPS_NAME, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def changes(run: Path, cache: Cache) -> dict[str, list[str]]:
@@ -69,7 +70,7 @@ def check_classes(run: Path, source: Path, cache: Cache) -> None:
         CheckpointError: A checkpoint has been made with other classes.
     """
     then = _began_with(run)
-    if then is None or not any((run / "checkpoints").glob("step-*.pt")):
+    if then is None or not RunFolder(run).checkpoint_files():
         return
     before = {name for _, name, _ in then.values() if name is not None}
     after = set(cache.classes)
@@ -116,7 +117,7 @@ def _known(clip: Clip) -> Known:
 def _began_with(run: Path) -> dict[str, Known] | None:
     """What a run began with, by path; None for runs of earlier versions and damaged records."""
     try:
-        rows = [parse_json(line) for line in read_regular(run / CLIPS_NAME, LARGEST_BYTES).splitlines()]
+        rows = [parse_json(line) for line in read_regular(RunFolder(run).clips, LARGEST_BYTES).splitlines()]
         if not all(_is_row(*row) for row in rows):
             return None
         return {path: (content, name and composed(name), pitch) for path, content, name, pitch in rows}

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audio_gen.audio.likeness import view
 from audio_gen.audio.resample import resample
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import DataError
-from audio_gen.evaluation import distances, novelty, signal
+from audio_gen.evaluation import copies, distances, novelty, signal
 from audio_gen.evaluation.compare import near_at_equal_numbers
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
@@ -40,11 +41,11 @@ def clips_to_make(settings: TrainSettings, clip_sec: float) -> int:
 
 @dataclass(frozen=True)
 class _Real:
-    """Embeddings (N, D) of real clips and what follows from them."""
+    """Real clips: embeddings (N, D) to compare with, views (K, M, L) of training sounds, and their own figures."""
 
-    train: Tensor
-    val: Tensor | None
     reference: Tensor
+    views: Tensor
+    memorised: float | None
     floor: float
     coverage: float
     flatness: float
@@ -83,15 +84,17 @@ class LightEvaluator:
         if int(heard.sum()) < MIN_CLIPS:
             return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
         made = self._embed(wav[heard])
-        copies = novelty.memorisation(made, real.train, real.val)
+        heard_sec = copies.HEARD * self._clip_sec
+        views = torch.stack([view(x[0], self.sample_rate, heard_sec) for x in wav[heard]])
+        matches = copies.find_copies(views, real.views, [""] * len(real.views))
         spread = novelty.diversity(made, real.reference)
         near = near_at_equal_numbers(real.reference, made)
         kad, *ends = distances.kad_estimate(real.reference, made, level=ONE_ERROR)
         figures = {
             "kad": kad, "kad_se": (ends[1] - ends[0]) / 2, "kad_floor": real.floor,
             "coverage": near["coverage"], "coverage_real": real.coverage, "density": near["density"],
-            "diversity": spread["ratio"], "memorised": copies.share, "memorised_real": copies.real_share,
-            "nearest_ratio": copies.median_ratio, "silent": silent, "flatness_real": real.flatness,
+            "diversity": spread["ratio"], "memorised": sum(m.verdict == "copy" for m in matches) / len(matches),
+            "memorised_real": real.memorised, "silent": silent, "flatness_real": real.flatness,
             "distinct_real": float(real.distinct), "n": float(len(made)),
         }  # fmt: skip
         return {key: float(value) for key, value in figures.items() if value is not None}
@@ -108,15 +111,24 @@ class LightEvaluator:
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
         flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
+        views = {
+            name: copies.original_views(data.cache, data.clips, self._clip_sec)
+            for name, data in (("train", self.train), ("val", self.val))
+        }
+        unseen = views["val"] if apart and len(views["val"]) >= copies.MIN_KEPT_OUT else None
         return _Real(
-            train=vectors["train"],
-            val=vectors["val"] if apart else None,
             reference=reference,
+            views=views["train"],
+            memorised=copies.real_share(views["train"], unseen),
             floor=distances.kad_floor(reference, names)["p95"],
             coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
             flatness=float(torch.tensor(flat).nanmedian()),
             distinct=len(train),
         )
+
+    @property
+    def _clip_sec(self) -> float:
+        return self.train.segment_samples / self.sample_rate
 
     def _copies(self, clips: ClipDataset) -> Tensor:
         """The first clips, copied the quick way, those with sound: (N, 1, T)."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from audio_gen.checkpoint import Bundle
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.errors import OutputError
 from audio_gen.models.gan import GAN
 from audio_gen.models.vae import VAE

@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 
 from audio_gen import config, distributed
+from audio_gen.artefacts.bundle import bundle_named, load_bundle
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.bundle_folders import best_and_last
-from audio_gen.checkpoint import bundle_named, load_bundle
 from audio_gen.config import LENGTHS, RunConfig, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
@@ -54,11 +54,10 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "gan": (GANConfig, GANTask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-CONFIG_NAME = "config.yaml"
 # Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
 RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
-    "loss.penalty_latent": ...,
+    "loss.penalty_latent": ..., "net.head": "vocoder",
 }  # fmt: skip
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
@@ -140,7 +139,7 @@ def train_run(
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell(Note(line))))
             drop_unfinished(run)
-            new = not (run / CONFIG_NAME).is_file()  # one that goes on keeps its precision
+            new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is quicker"))
             cache = open_source(source, run, settings, spec, tell)
@@ -191,8 +190,8 @@ def _train_on(
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.lead:
-        config.save(settings, run / CONFIG_NAME)
-        write_json(run / "dataset_report.json", cache.report)
+        config.save(settings, RunFolder(run).settings)
+        write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell(Note(note))
@@ -270,7 +269,7 @@ def _hooks(
 
 def _ended(engine: Engine, check: SelfCheck, freed: int) -> Ended:
     """The event at the end: the steps of the run's bundles, and their figures."""
-    bundles = list(best_and_last(engine.run).values()) or [{}]
+    bundles = list(RunFolder(engine.run).best_and_last().values()) or [{}]
     best, last = bundles[0], bundles[-1]
     judged_by = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(check.judged_by)
     return Ended(
@@ -290,12 +289,12 @@ def resolve_config(
     if model not in TASKS:
         raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
-    stored = config.read_yaml(run / CONFIG_NAME) if (run / CONFIG_NAME).is_file() else None
-    if stored is not None and model == "gan":
+    stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
+    if stored is not None:
         stored = _without_retired(stored, run)
     file = None if config_file is None else config.read_yaml(config_file)
     set_by_hand = config.parse_overrides(overrides)
-    for values, origin in ((stored, run / CONFIG_NAME), (file, config_file), (set_by_hand, "--set")):
+    for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings

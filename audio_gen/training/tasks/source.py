@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from audio_gen import __version__
+from audio_gen.artefacts.folders import CacheFolder, RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.bundle_folders import BUNDLE_NAME
 from audio_gen.config import RunConfig
 from audio_gen.data.cache import CacheOptions, build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import DEFAULT_PATTERN
-from audio_gen.data.store import INDEX_NAME, Cache, digest_of, first_of_each
+from audio_gen.data.store import Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.events import CacheProgress, Event, Note
-from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, CLIPS_NAME, changes, counted, keep_clips
+from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, changes, counted, keep_clips
 
-SOURCE_NAME = "run.json"
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
 
@@ -34,7 +33,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
         DataError: There is nothing to learn from.
         MelMismatchError: The cache has another sample rate than the mel.
     """
-    if (source / INDEX_NAME).is_file():
+    if CacheFolder(source).exists():
         cache = Cache.open(source)
         if cache.sample_rate != spec.sample_rate:
             raise MelMismatchError(
@@ -54,7 +53,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     except OSError as e:
         raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
     return build_cache(
-        source, run / "cache", sample_rate=spec.sample_rate, options=options,
+        source, RunFolder(run).cache, sample_rate=spec.sample_rate, options=options,
         progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
         generated=data.generated,
     )  # fmt: skip
@@ -67,7 +66,7 @@ def check_apart(source: Path, run: Path, *, force: bool) -> None:
         ConfigError: It is so, and this is no run of an earlier version that goes on.
     """
     holds = run.resolve() in (source.resolve(), *source.resolve().parents)
-    if holds and source.is_dir() and (force or not (run / SOURCE_NAME).is_file()):
+    if holds and source.is_dir() and (force or not RunFolder(run).source.is_file()):
         raise ConfigError(
             f"--run {one_line(run)}: holds the sounds of {one_line(source)}; give the run a folder of its own, such as "
             f"--run {one_line(run / 'run')}"
@@ -83,7 +82,7 @@ def check_source(source: Path, run: Path) -> None:
     then = _started_on(run)
     if then is None or then["source"] == str(source.resolve()):
         return
-    if (source / INDEX_NAME).is_file():
+    if CacheFolder(source).exists():
         sounds = Cache.open(source).sounds
     else:
         sounds = digest_of(f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement)
@@ -97,7 +96,7 @@ def check_not_pruned(run: Path) -> None:
     Raises:
         CheckpointError: The run has a bundle, and no checkpoint.
     """
-    if (run / BUNDLE_NAME).is_dir() and not any((run / "checkpoints").glob("step-*.pt")):
+    if RunFolder(run).bundle.is_dir() and not RunFolder(run).checkpoint_files():
         raise CheckpointError(
             f"{run}: its checkpoints are gone (`prune` deletes them), so it cannot go on; start from its weights in a "
             f"new folder with --init {shlex.quote(str(run))}, or add --force to start anew"
@@ -114,10 +113,10 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
             again = f"--init {shlex.quote(str(run))}"
             text += f". The model goes on from what it learned before; a new --run with {again} learns them anew"
         tell(Note(text))
-    elif then is not None and then["sounds"] != sounds and not (run / CLIPS_NAME).is_file():
+    elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
         tell(Note(f"{source}: has changed since the run was started; going on with what it has now"))
     keep_clips(run, cache)
-    write_json(run / SOURCE_NAME, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
+    write_json(RunFolder(run).source, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
 
 
 def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
@@ -174,7 +173,7 @@ def move_aside(run: Path) -> Path:
 
 
 def _started_on(run: Path) -> dict[str, str] | None:
-    path = run / SOURCE_NAME
+    path = RunFolder(run).source
     if not path.exists():
         return None
     try:

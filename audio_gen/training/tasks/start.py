@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.checkpoint import Bundle
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.data.names import meant
 from audio_gen.errors import CheckpointError
 from audio_gen.models.pitch import HarmonicAxis, interpolation_matrix

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.config import Count, RunConfig, Settings, Share, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache

@@ -9,22 +9,22 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
-from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.checkpoint import Bundle
 from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
 from audio_gen.losses.phase import spectrum_losses
 from audio_gen.losses.spectral import MultiResolutionMel
-from audio_gen.models.vocoder import Vocoder, VocosHead
 from audio_gen.models.wave_discriminators import WaveDiscriminator
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.start import load_same
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.phases import initial_phasors
+from audio_gen.vocoding.renderer import Renderer
 
-HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 NotNegativeInt = Annotated[int, Field(ge=0)]
 MAX_FIRST_FRAME = 1 << 16
 
@@ -32,8 +32,6 @@ MAX_FIRST_FRAME = 1 << 16
 class VocoderNet(Settings):
     """The network."""
 
-    head: Literal["vocoder", "vocos"] = "vocoder"
-    """vocoder: starts from what the mel gives; vocos: a plain Vocos head, to compare with."""
     dim: Count = 192
     """Channels."""
     blocks: Count = 6
@@ -41,9 +39,9 @@ class VocoderNet(Settings):
     expansion: Count = 3
     """Width of a block's pointwise network over `dim`."""
     low_projections: NotNegativeInt = 16
-    """Iterations of the low part of the spectrum, which the network has no say in, in training (vocoder)."""
+    """Iterations of the low part of the spectrum, which the network has no say in, in training."""
     projections: NotNegativeInt = 2
-    """Iterations of the whole spectrum that it is trained with (vocoder)."""
+    """Iterations of the whole spectrum that it is trained with."""
 
 
 class WaveJudges(Settings):
@@ -110,10 +108,10 @@ class VocoderTask:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
-        if net.head == "vocoder":
-            self.args |= {"low_projections": net.low_projections, "projections": net.projections}
-        self.model = self.vocoder = HEADS[net.head](**self.args)
+        self.args: dict[str, Any] = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
+        self.args |= {"low_projections": net.low_projections, "projections": net.projections}
+        self.model: nn.Module
+        self.model = self.vocoder = VocoderNetwork(**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
         sizes = (config.data.segment_sec, config.val_sec)
@@ -164,8 +162,10 @@ class VocoderTask:
     def loss(self, phase: str, shared: Tensor, generator: torch.Generator, progress: float) -> Loss:
         """The distance of copy-synthesis from the crops, and what the discriminators say of it."""
         wav = self._levelled(shared, generator)
+        # Discriminators train on sounds that have no gradients.
+        render = Renderer.differentiable(self.vocoder, wav.device) if phase == "g" else Renderer(self.vocoder)
         with torch.set_grad_enabled(phase == "g"):
-            made = self._copy(wav, generator).float()
+            made = self._copy(render, wav, generator).float()
         if phase == "d":
             logits = [self.modules["d"](x)[0] for x in (wav, made)]
             return Loss(
@@ -177,12 +177,10 @@ class VocoderTask:
             losses |= self._judged(made, wav)
         return Loss({key: (value, self._weights[key]) for key, value in losses.items()})
 
-    def _copy(self, wav: Tensor, generator: torch.Generator) -> Tensor:
+    def _copy(self, render: Renderer, wav: Tensor, generator: torch.Generator) -> Tensor:
         """Copy-synthesis of crops, whose phases begin anywhere in the noise that they start from."""
-        if not isinstance(self.vocoder, Vocoder):
-            return self.vocoder(self.front_end(wav))
         first = int(torch.randint(MAX_FIRST_FRAME, (), generator=generator, device=generator.device))
-        return self.vocoder(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
+        return render(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
 
     def _distances(self, made: Tensor, wav: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         losses = {}
@@ -217,20 +215,23 @@ class VocoderTask:
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
-        values = []
+        assert isinstance(model, VocoderNetwork)
+        render, values = Renderer(model), []
         for batch in batches:
             for wav in at_peak(batch.wav):
-                made = model(self.front_end(wav[None]))
+                made = render(self.front_end(wav[None]))
                 values.append(mrmel(wav[0], made[0, 0], self.spec.sample_rate))
         return {"mrmel": sum(values) / len(values)}
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Real clips and their copy-synthesis."""
+        assert isinstance(model, VocoderNetwork)
+        render = Renderer(model)
         sounds: dict[str, Tensor] = {}
         columns: list[tuple[str, Tensor]] = []
         for i, wav in enumerate(at_peak(batch.wav)):
             mel = self.front_end(wav[None])
-            made = model(mel)
+            made = render(mel)
             sounds |= {f"{i}-real": wav, f"{i}-copy": made[0]}
             columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
@@ -245,7 +246,7 @@ class VocoderTask:
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights."""
-        config = {"model": self.config.net.head, "args": self.args, "mel": self.spec.to_dict()}
+        config = {"model": "vocoder", "args": self.args, "mel": self.spec.to_dict()}
         return config, {f"model.{key}": value for key, value in model.state_dict().items()}
 
     def _levelled(self, wav: Tensor, generator: torch.Generator) -> Tensor:

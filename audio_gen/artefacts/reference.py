@@ -1,0 +1,126 @@
+"""Reference files: a set of real clips for later comparisons, as embeddings and figures without audio."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen import __version__
+from audio_gen.artefacts.tensors import read_tensors, write_tensors
+from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, parse_json
+from audio_gen.text import one_line
+
+# 2: with how clips begin and end
+SUFFIX, FORMAT, EARLIER = ".safetensors", "audio_gen reference 2", {"audio_gen reference 1"}
+# The types that each list of a value for every clip may hold.
+LISTS: dict[str, tuple[type, ...]] = {
+    "titles": (str,), "groups": (str,), "classes": (str, type(None)), "pitches": (int, float, type(None)),
+    "hashes": (str, type(None)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Content of a reference file, N clips.
+
+    Attributes:
+        name: Of the set.
+        embedding: Name and digest of the embedding.
+        vectors: (N, D) float32.
+        lists: A value for every clip, by the keys of LISTS.
+        signals: (N,) of each figure.
+        left_out: Title and reason of each file that is not in the set.
+        clip_sec: Seconds that are used of every file; None for all.
+        mel: Fields of the mel of the run that the set was made with, if any.
+    """
+
+    name: str
+    embedding: tuple[str, str]
+    vectors: Tensor
+    lists: dict[str, list[Any]]
+    signals: dict[str, np.ndarray]
+    left_out: list[tuple[str, str]]
+    clip_sec: float | None
+    mel: dict[str, Any] | None
+
+
+def is_reference(path: Path) -> bool:
+    """Whether a path is meant to be a reference file."""
+    return path.is_file() and path.suffix == SUFFIX
+
+
+def write_reference(path: Path, reference: Reference) -> None:
+    """Write two bytes for each dimension of each clip, and what is known of the clips.
+
+    Raises:
+        DataError: The name does not end in .safetensors.
+        OutputError: It cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise DataError(f"{one_line(path)}: a reference file must end in {SUFFIX}; try {path.stem}{SUFFIX}")
+    meta = {
+        "format": FORMAT, "version": __version__, "name": reference.name, "embedding": reference.embedding[0],
+        "digest": reference.embedding[1], "clip_sec": json.dumps(reference.clip_sec),
+        "mel": json.dumps(reference.mel), "clips": json.dumps({**reference.lists, "left_out": reference.left_out}),
+    }  # fmt: skip
+    tensors = {"vectors": reference.vectors.half().contiguous()}
+    tensors |= {f"signal.{key}": torch.from_numpy(values).float() for key, values in reference.signals.items()}
+    write_tensors(path, tensors, meta)
+
+
+def read_reference(path: Path, figures: Sequence[str]) -> Reference:
+    """Read a reference file.
+
+    Args:
+        path: The file.
+        figures: Names of the figures of each clip that it must hold.
+
+    Raises:
+        DataError: It is damaged, no reference file, or of an earlier format.
+    """
+    name = one_line(path)
+    try:
+        meta, tensors, _ = read_tensors(path)
+        if meta.get("format") in EARLIER:
+            raise DataError(
+                f"{name}: an earlier version wrote it, without figures that are compared now; make it anew with "
+                "audio-gen evaluate --save-reference"
+            )
+        if meta.get("format") != FORMAT:
+            make = "`audio-gen evaluate FOLDER --save-reference FILE`"
+            raise DataError(f"{name}: is no reference file; make one with {make}")
+        about, mel, clip_sec = (parse_json(meta[key]) for key in ("clips", "mel", "clip_sec"))
+        if not isinstance(mel, dict | None) or not (clip_sec is None or type(clip_sec) in (int, float)):
+            raise MalformedError("mel or clip_sec")
+        vectors = tensors["vectors"].float()
+        signals = {key: np.asarray(tensors[f"signal.{key}"].double()) for key in figures}
+        if vectors.ndim != 2 or not bool(vectors.isfinite().all()) or not isinstance(about, dict):
+            raise MalformedError("vectors")
+        for key, kinds in LISTS.items():
+            values = about[key]
+            if not isinstance(values, list) or len(values) != len(vectors) or any(type(v) not in kinds for v in values):
+                raise MalformedError(key)
+        if any(values.shape != (len(vectors),) for values in signals.values()):
+            raise MalformedError("signal")
+        left_out = [(title, reason) for title, reason in about["left_out"]]
+        if any(not isinstance(text, str) for pair in left_out for text in pair):
+            raise MalformedError("left_out")
+        lists = {key: about[key] for key in LISTS}
+        embedding = (meta["embedding"], meta["digest"])
+        return Reference(meta["name"], embedding, vectors, lists, signals, left_out, clip_sec, mel)
+    except (OSError, KeyError, ValueError, TypeError) as e:
+        raise damaged(path, e) from e
+
+
+def damaged(path: Path, error: Exception) -> DataError:
+    """The error for a reference file that cannot be used."""
+    return DataError(
+        f"{one_line(path)}: is damaged or no reference file ({type(error).__name__}); make it anew with "
+        "--save-reference"
+    )

@@ -1,0 +1,178 @@
+"""The JSON beside every WAV that is generated: how it was made, so that it can be made again and varied."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audio_gen import __version__
+from audio_gen.artefacts.folders import json_keys
+from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, at_home, is_path, read_json, write_json
+from audio_gen.text import clipped, one_line
+
+if TYPE_CHECKING:  # commands that only look for sidecars start without torch
+    from torch import Tensor
+
+LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # of a sidecar, and of a JSON that may be one
+FARTHEST_PITCH = 256  # MIDI
+LARGEST_GAIN_DB = 120.0
+VOCODED = "vocoded"  # kind of the sidecars of `vocode`, which knows no latent
+CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a sidecar holds that is needed to go on from it.
+
+    Attributes:
+        z: (D,) float32, or (K, D) with one latent for each layer of a GAN.
+        class_name: Class it was decoded with.
+        pitch: MIDI pitch it was decoded with.
+        digest: Hash of the bundle.
+        bundle_path: Where the bundle is, if neither it nor the clip was moved away from the other.
+    """
+
+    z: "Tensor"
+    class_name: str | None
+    pitch: float | None
+    digest: str
+    bundle_path: Path
+
+
+def sidecar_path(wav: Path) -> Path:
+    """Where the sidecar of a WAV lies."""
+    return wav.with_suffix(".json")
+
+
+def clip_files(stem: str) -> list[str]:
+    """Names of the WAV and the sidecar of a clip."""
+    return [f"{stem}.wav", f"{stem}.json"]
+
+
+def of_clip(
+    *,
+    z: Sequence[Any],
+    class_name: str | None,
+    pitch: float | None,
+    digest: str,
+    bundle_path: Path,
+    seed: int | None,
+    temperature: float | None,
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Content of the sidecar of a generated clip.
+
+    Args:
+        z: Its latent, as nested lists.
+        class_name: Class it was decoded with.
+        pitch: MIDI pitch it was decoded with.
+        digest: Hash of the bundle.
+        bundle_path: Where the bundle is.
+        seed: Its seed, if it was drawn.
+        temperature: Its temperature, if it was drawn.
+        more: What else there is to say; stands before the bundle.
+    """
+    return {
+        "seed": seed, "z": z, "class": class_name, "pitch": pitch, "temperature": temperature, **more,
+        "bundle": digest, "bundle_path": one_line(bundle_path.absolute()),
+    }  # fmt: skip
+
+
+def of_vocoded(*, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate: int, command: str) -> dict[str, Any]:
+    """Content of the sidecar of a vocoded file.
+
+    Args:
+        source: The file that was vocoded.
+        vocoder: The vocoder's name.
+        mel: Fields of its mel.
+        sample_rate: Of the WAV in Hz.
+        command: The command line.
+    """
+    return {
+        "source": source, "kind": VOCODED, "vocoder": vocoder, "mel": dict(mel), "sample_rate": sample_rate,
+        "version": __version__, "command": command,
+    }  # fmt: skip
+
+
+def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:
+    """Write the sidecar of a WAV, with the path of its bundle as others can use it."""
+    told = dict(about)
+    if isinstance(bundle := told.get("bundle_path"), str):
+        told["bundle_path"] = shareable(Path(bundle), wav.parent)
+    write_json(sidecar_path(wav), told)
+
+
+def shareable(path: Path, folder: Path) -> str:
+    """A path for a file in `folder` that is given to others: relative to it, so that both can be moved together.
+
+    Where that would lead through the root or past the home folder it begins with ~, or is absolute.
+    """
+    own, start, home = (os.path.realpath(place) for place in (path, folder, at_home("~")))
+    try:
+        shared = os.path.commonpath([own, start])
+        if shared != os.path.dirname(shared) and shared not in map(str, Path(home).parents):
+            return Path(os.path.relpath(own, start)).as_posix()
+    except ValueError:  # on another drive
+        pass
+    return f"~/{Path(own).relative_to(home).as_posix()}" if Path(own).is_relative_to(home) else own
+
+
+def read_sidecar(wav: Path) -> Sidecar | None:
+    """Read the sidecar of a clip; None when it has none.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    import torch
+
+    path = sidecar_path(wav)
+    if not path.is_file():
+        return None
+    try:
+        values = read_json(path, LARGEST_BYTES)
+        if isinstance(values, dict) and "z" not in values and values.get("kind") == VOCODED:
+            return None
+        z = torch.tensor(values["z"], dtype=torch.float32)
+        pitch = values["pitch"]
+        if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):
+            raise MalformedError("z")
+        if not (pitch is None or (type(pitch) in (int, float) and abs(pitch) <= FARTHEST_PITCH)):
+            raise MalformedError("pitch")
+        if not isinstance(values["class"], str | None):
+            raise MalformedError("class")
+        place = values["bundle_path"]
+        if not isinstance(values["bundle"], str) or not is_path(place):
+            raise MalformedError("bundle")
+        # Earlier versions wrote the whole path.
+        bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
+        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
+        raise DataError(
+            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: "
+            f"{clipped(one_line(str(e)), 120)}); move it away and name the run with --run, then the WAV itself is "
+            "encoded"
+        ) from e
+
+
+def read_labels(wav: Path) -> dict[str, Any] | None:
+    """Class, pitch and gain_db in the JSON beside a WAV; None where it cannot be read."""
+    try:
+        about = read_json(sidecar_path(wav))
+    except (OSError, MalformedError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    name, pitch, gain = about.get("class"), about.get("pitch"), about.get("gain_db")
+    return {
+        "gain_db": gain if isinstance(gain, int | float) and abs(gain) <= LARGEST_GAIN_DB else 0.0,
+        "class": name if isinstance(name, str) else None,
+        "pitch": pitch if isinstance(pitch, int | float) and 0 <= pitch <= 127 else None,
+    }
+
+
+def has_sidecar(sound: Path) -> bool:
+    """Whether the JSON beside a sound is a sidecar; one that cannot be read says nothing."""
+    keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
+    return keys >= CLIP_KEYS or keys >= VOCODED_KEYS

@@ -1,0 +1,76 @@
+"""Described clips to a reference file and back, with the checks that they can be compared with others."""
+
+from pathlib import Path
+from typing import Any
+
+from audio_gen.artefacts.reference import Reference, damaged, read_reference, write_reference
+from audio_gen.audio.mel import MelSpec
+from audio_gen.errors import ConfigError, DataError, MelMismatchError
+from audio_gen.evaluation import signal
+from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.text import clipped, one_line
+
+
+def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: MelSpec | None) -> None:
+    """Write what comparisons need of a set of real clips.
+
+    Args:
+        path: Where, ending in .safetensors.
+        real: The set.
+        clip_sec: Seconds that are used of every file; None for all.
+        mel: The mel of the run that the set was made with, if any.
+
+    Raises:
+        DataError: The name does not end in .safetensors.
+        OutputError: It cannot be written.
+    """
+    lists: dict[str, list[Any]] = {
+        "titles": real.titles, "groups": real.groups, "classes": real.classes, "pitches": real.pitches,
+        "hashes": real.hashes,
+    }  # fmt: skip
+    spec = mel.to_dict() if mel else None
+    write_reference(
+        path, Reference(real.name, real.embedding, real.vectors, lists, real.signal, real.left_out, clip_sec, spec)
+    )
+
+
+def load_reference(
+    path: Path, embedding: Embedding, *, clip_sec: float | None = None, mel: MelSpec | None = None
+) -> Described:
+    """Read a reference file and check that it can be compared with.
+
+    Args:
+        path: The file.
+        embedding: The embedding of the clips to compare.
+        clip_sec: Seconds that are used of them, where a model says so.
+        mel: The mel of the run that is evaluated, if any.
+
+    Raises:
+        DataError: The file is damaged, no reference file, or of another embedding.
+        MelMismatchError: It was made with a run of another mel.
+    """
+    name, found = one_line(path), read_reference(path, signal.FIELDS)
+    try:
+        own_spec = None if found.mel is None else MelSpec.from_dict(found.mel)
+    except ConfigError as e:
+        raise damaged(path, e) from e
+    if found.embedding != (embedding.name, embedding.digest):
+        raise DataError(
+            f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
+            f"{embedding.name} {embedding.digest}; give --embedding "
+            f"{clipped(one_line(found.embedding[0]), 60)}, or make the reference anew"
+        )
+    if found.vectors.shape[1] != embedding.dimensions:
+        raise DataError(f"{name}: is damaged (its vectors); make it anew with --save-reference")
+    if mel is not None and own_spec is not None:
+        own_spec.check_same(mel, f"the reference {name}", "the run")
+        if clip_sec is not None and found.clip_sec is not None and abs(found.clip_sec - clip_sec) > 1e-3:
+            raise MelMismatchError(
+                f"{name}: holds clips of {found.clip_sec:g} s, the run makes {clip_sec:g} s; make it anew with --run"
+            )
+    lists = found.lists
+    return Described(
+        found.name, found.embedding, found.vectors, lists["titles"], lists["groups"], lists["classes"],
+        lists["pitches"], lists["hashes"], found.signals, found.left_out,
+    )  # fmt: skip

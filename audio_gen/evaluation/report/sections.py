@@ -1,0 +1,197 @@
+"""The report of an evaluation: the verdict, the table, where clips lie, and the nearest pairs to hear."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from audio_gen.evaluation.clips import SoundClip
+from audio_gen.evaluation.compare import Sets
+from audio_gen.evaluation.copies import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING, TWIN_DB
+from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.report import charts
+from audio_gen.evaluation.report.document import Section, Sound, write_report
+
+ROWS = {
+    "generated": "generated", "real_vs_real": "real against real", "copy_synthesis": "copy-synthesis",
+    "reconstruction": "reconstruction", "white_noise": "white noise",
+}  # fmt: skip
+SHOWN_FIELDS = {
+    "loudness_lufs": "loudness, LUFS", "centroid_hz": "spectral centroid, Hz", "attack_sec": "attack, s",
+    "flatness": "spectral flatness", "rise_sec": "rise, s", "first_sample": "first sample over peak",
+}  # fmt: skip
+MAP_TEXT = (
+    "Each point is a clip; near points sound alike to the embedding. The axes are the two directions in which the real "
+    "clips differ most."
+)
+CROWD = 600  # points of a set on the map
+
+
+def write_page(path: Path, sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> None:
+    """Write the report.
+
+    Args:
+        path: Where the HTML is wanted.
+        sets: What was compared.
+        result: The figures, with the verdict.
+        clips: The clips of each set by title, where their audio is at hand.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    n = result["n"]
+    write_report(
+        path,
+        title="How good, how varied, how new",
+        intro=[
+            *sentences_of(result),
+            f"{n['generated']} clips against {n['real']} real ones, by the embedding {result['embedding']}.",
+        ],
+        sections=evaluation_sections(sets, result, clips),
+    )
+
+
+def sentences_of(result: Mapping[str, Any]) -> list[str]:
+    """The verdict, a sentence each, alarms marked as such."""
+    return [("Alarm: " if finding["alarm"] else "") + finding["text"] for finding in result["verdict"]]
+
+
+def evaluation_sections(
+    sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]
+) -> list[Section]:
+    """The parts of the report, for a page of its own or as part of another."""
+    return [
+        Section("How near, how varied: the figures", _reading(result), table=table_of(result)),
+        Section("Where the clips lie", [MAP_TEXT], charts=[_map(sets)]),
+        Section("What the sounds are like", charts=[
+            charts.histogram_svg({"real": list(sets.real.signal[key]), "generated": list(sets.made.signal[key])}, label)
+            for key, label in SHOWN_FIELDS.items()
+        ], table=_signal_table(result)),
+        *_pitch_section(result),
+        _nearest(sets, result, clips),
+        *_notes(result),
+    ]  # fmt: skip
+
+
+def table_of(result: Mapping[str, Any]) -> list[list[str]]:
+    """The figures of each set, head first."""
+    head = ["against real clips", "clips", "KAD", "95 %", "FAD", "precision", "recall", "density", "coverage"]
+    made = {
+        "n": result["n"]["generated"], "kad": result["kad"]["value"], "kad_ci": result["kad"]["ci"],
+        "fad": result["fad"]["value"], **{key: result[key] for key in ("precision", "recall", "density", "coverage")},
+    }  # fmt: skip
+    rows = [head]
+    for key, name in ROWS.items():
+        row = made if key == "generated" else result.get(key)
+        if row is None:
+            continue
+        interval = f"{number(row['kad_ci'][0])} to {number(row['kad_ci'][1])}" if row["kad_ci"] else ""
+        rest = [number(row[what]) for what in ("fad", "precision", "recall", "density", "coverage")]
+        rows.append([name, str(row["n"]), number(row["kad"]), interval, *rest])
+    return rows
+
+
+def number(value: float | None) -> str:
+    """A figure as tables have it: three digits, "" for none."""
+    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"
+
+
+def _reading(result: Mapping[str, Any]) -> list[str]:
+    kad, real = result["kad"], result["real_vs_real"]
+    other = "clips kept out of training" if real["held_out"] else "the other half of your clips"
+    floor = ""
+    if kad["floor"] is not None:
+        floor = f"; two halves of your clips stay below {number(kad['floor'])} in 95 % of splits"
+    return [
+        f"KAD and FAD are distances: 0 cannot be told from real{floor}. Coverage and recall say how much of the real "
+        f"variety is there, precision and density how real it sounds. Real against real: {other} against the rest; "
+        "copy-synthesis, reconstruction and noise are compared with that rest too."
+    ]
+
+
+def _map(sets: Sets) -> str:
+    shown = {"real": sets.real, "generated": sets.made, "copy-synthesis": sets.copies}
+    there = {name: _thinned(one.vectors) for name, one in shown.items() if one is not None}
+    points = charts.map_points(there["real"], list(there.values()))
+    named = {name: [(float(x), float(y)) for x, y in some] for name, some in zip(there, points, strict=True)}
+    return charts.scatter_svg(named, "Map of real and generated clips")
+
+
+def _thinned(vectors: Tensor) -> Tensor:
+    return vectors[:: max(1, -(-len(vectors) // CROWD))]
+
+
+def _signal_table(result: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["", "real (10 %, median, 90 %)", "generated (10 %, median, 90 %)", "distance in spreads"]]
+    for key, found in result["signal"].items():
+        if not found:
+            continue
+        sides = [", ".join(number(found[side][p]) for p in ("p10", "median", "p90")) for side in ("real", "generated")]
+        rows.append([key, *sides, number(found["distance"])])
+    return rows
+
+
+def _pitch_section(result: Mapping[str, Any]) -> list[Section]:
+    rows = [["", "clips", "within 50 cents", "octave ignored", "error, cents", "voiced", "drift, cents"]]
+    for name, found in (result["pitch"] or {}).items():
+        if found:
+            keys = ("accuracy", "accuracy_octave", "error_cents", "voiced", "drift_cents")
+            rows.append([name.replace("_", " "), str(found["n"]), *(number(found.get(key)) for key in keys)])
+    return [Section("Pitch", table=rows)] if len(rows) > 1 else []
+
+
+def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    if result["memorised"]:
+        return _memorised(sets, result, clips)
+    near = result["nearness"]
+    rows = [["generated", "nearest that was learned from", "distance"]]
+    rows += [[p["generated"], p["training"], number(p["distance"])] for p in near["closest"]]
+    text = (
+        f"The ten samples nearest to a sound of {near['of']}. Nearer than {number(near['threshold'])} counts as a "
+        "copy: only 1 % of real sounds are that near to another."
+    )
+    sounds: list[Sound] = []
+    for pair in near["closest"][:5]:
+        sounds += _sounds(sets.made, clips, pair["generated"], "generated")
+        sounds += _sounds(sets.train or sets.real, clips, pair["training"], "learned from")
+    return Section("Nearest pairs", [text], sounds=sounds, table=rows)
+
+
+def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
+    found = result["memorised"]
+    rows = [["generated", "verdict", "nearest that was learned from", "dB", "embedding"]]
+    rows += [
+        [p["generated"], p["verdict"], p["file"], number(p["distance_db"]), number(p["embedding_distance"])]
+        for p in found["closest"]
+    ]
+    real = "" if found["real_share"] is None else f" Of real sounds, {found['real_share']:.0%} would count as copies."
+    text = (
+        f"The ten samples nearest to a sound of {found['of']}, at one level and from the onset on. Within {COPY_DB:g} "
+        f"dB is a copy, within {CLOSE_DB:g} dB close; up to {MAYBE_DB:g} dB the embedding can make it a copy, if the "
+        f"two are within {MAYBE_EMBEDDING:g} of the median distance of training sounds.{real}"
+    )
+    twins = result["twins"]
+    shares = [number(100 * twins[side]["share"]) for side in ("generated", "real") if twins[side]]
+    beside = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
+    alike = f"Twins: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
+    sounds: list[Sound] = []
+    for pair in found["closest"][:5]:
+        sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
+        sounds += _sounds(sets.train or sets.real, clips, pair["file"], "learned from")
+    return Section("Nearest pairs", [text, alike], sounds=sounds, table=rows)
+
+
+def _sounds(one: Described, clips: Mapping[str, Mapping[str, SoundClip]], title: str, kind: str) -> Sequence[Sound]:
+    """A player for a clip, if its audio is at hand."""
+    clip = clips.get(one.name, {}).get(title) or clips.get("real", {}).get(title)
+    if clip is None:
+        return []
+    wav, sample_rate = clip.load()
+    return [Sound(f"{kind}: {title}", wav[None], sample_rate)]
+
+
+def _notes(result: Mapping[str, Any]) -> list[Section]:
+    left_out = [[side, title, why] for side, some in result["left_out"].items() for title, why in some]
+    table = [["set", "file", "why it was left out"], *left_out] if left_out else []
+    return [Section("Notes", result["warnings"], table=table)] if result["warnings"] or table else []

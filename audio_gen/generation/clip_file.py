@@ -1,0 +1,80 @@
+"""Clips as files: a WAV and the sidecar beside it."""
+
+import math
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio_gen import __version__
+from audio_gen.artefacts import sidecar
+from audio_gen.audio.io import write_wav
+from audio_gen.generation.conditions import pitch_or_none
+from audio_gen.generation.finish import Finish, Finished, finish
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+
+def describe(
+    pipeline: Pipeline,
+    point: Latents,
+    *,
+    command: str,
+    seed: int | None = None,
+    temperature: float | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The sidecar of a clip.
+
+    Args:
+        pipeline: What made it.
+        point: Its latent, a set of one.
+        command: The command line that made it.
+        seed: Its seed, if it was drawn.
+        temperature: Its temperature, if it was drawn.
+        more: What else there is to say.
+    """
+    about = sidecar.of_clip(
+        z=point.z[0].tolist(), class_name=pipeline.conditions.class_name(int(point.class_id[0])),
+        pitch=pitch_or_none(float(point.pitch[0])), digest=pipeline.digest, bundle_path=pipeline.path, seed=seed,
+        temperature=temperature, more=more or {},
+    )  # fmt: skip
+    return {
+        **about, "model": pipeline.kind, "vocoder": pipeline.vocoder.name, "sample_rate": pipeline.spec.sample_rate,
+        "version": __version__, "command": command,
+    }  # fmt: skip
+
+
+def write_clip(path: Path, wav: Tensor, about: dict[str, Any], how: Finish | None = None) -> Finished:
+    """Write a clip and its sidecar beside it.
+
+    Args:
+        path: Of the WAV.
+        wav: (1, T) as the vocoder made it.
+        about: What `describe` gave.
+        how: Where it begins and ends, its level, rate and depth; None is `Finish()`.
+    """
+    how = how or Finish()
+    done = finish(wav, about["sample_rate"], how)
+    made = dithered(done.wav) if how.bits == "16" else done.wav
+    gain = write_wav(path, made, done.sample_rate, how.subtype)
+    levels = {"normalize": how.normalize, "bits": how.bits, "tail_db": how.tail_db}
+    told = {**about, **done.to_json(), **levels}
+    if gain != 1:  # what lies beyond full scale is turned down
+        told["gain_db"] = round(done.gain_db + 20 * math.log10(gain), 4)
+    sidecar.write_sidecar(path, told)
+    return done
+
+
+def dithered(wav: Tensor) -> Tensor:
+    """Add triangular noise of one 16-bit step to wav (C, T), so that quiet tails fade and do not crackle.
+
+    The same samples get the same noise. Source: Lipshitz 1992, "Quantization and dither".
+    """
+    generator = torch.Generator().manual_seed(zlib.crc32(wav.numpy().tobytes()))
+    noise = torch.rand(2, *wav.shape, generator=generator)
+    noise[..., :1], noise[..., -1:] = 0.0, 0.0  # a clip begins and ends with silence, however soft it is
+    return wav + (noise[0] - noise[1]) / 2**15

@@ -1,0 +1,73 @@
+"""A vocoder network on mels of a lower sample rate, with the same weights.
+
+Frames of 2048 samples at 44.1 kHz and of 1024 at 22.05 kHz cover the same time, and the spectrum at the lower rate is
+the lower half of the one at the higher rate. So the amplitudes of the given mel make a mel for the network, silent in
+its upper half; the lower half of the network's spectrum is refined to fit the given mel.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.clips import each_clip
+from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
+from audio_gen.vocoding.bands import nnls_amplitude
+from audio_gen.vocoding.griffinlim import Backend, fastest_backend, refine
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.renderer import Renderer
+from audio_gen.vocoding.silence import Opening, between_silence
+
+
+def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
+    """How many times lower the rate of `spec` is than that of `own`; None where frames are not the same moments."""
+    factor = own.sample_rate // spec.sample_rate
+    theirs = (own.sample_rate, own.n_fft, own.hop_length)
+    return (
+        factor
+        if factor > 1 and theirs == tuple(factor * x for x in (spec.sample_rate, spec.n_fft, spec.hop_length))
+        else None
+    )
+
+
+class LowerRateVocoder:
+    """A network for mels of a lower sample rate than its own.
+
+    Args:
+        network: The network.
+        spec: Mel definition of its input; see `rate_factor`.
+        name: Name in sidecars and reports.
+        iterations: As for `NetworkVocoder`.
+        backend: See `Renderer`.
+    """
+
+    def __init__(
+        self, network: VocoderNetwork, spec: MelSpec, name: str, iterations: int | None, backend: Backend | None = None
+    ) -> None:
+        """Store the settings."""
+        factor = rate_factor(spec, network.spec)
+        assert factor
+        self.network, self.spec, self.iterations, self._factor = network, spec, iterations, factor
+        self.renderer, self._backend = Renderer(network, backend), backend
+        self.name = f"{name} at {spec.sample_rate / 1000:g} kHz"
+
+    def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); see `Vocoder`."""
+
+        def speak(padded: Tensor, opening: Opening | None) -> Tensor:
+            return each_clip(partial(self._wav, opening=opening), padded)
+
+        return between_silence(speak, mel, self.spec, onset)
+
+    def _wav(self, mel: Tensor, opening: Opening | None) -> Tensor:
+        spectrum = self.renderer.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
+        stages, momentum = self.renderer.stages(self.iterations, self.spec)
+        backend = self._backend or fastest_backend(mel.device)
+        return refine(spectrum, mel, self.spec, stages, momentum, opening, backend=backend)
+
+    def _own_mel(self, mel: Tensor) -> Tensor:
+        """The log-mel of the network's own definition (B, M', L) of a sound with this one (B, M, L)."""
+        own = self.network.spec
+        amplitude = F.pad(self._factor * nnls_amplitude(mel, self.spec), (0, 0, 0, own.n_bins - self.spec.n_bins))
+        return torch.log((mel_filters(own).to(mel.device) @ amplitude).clamp(min=MEL_FLOOR))

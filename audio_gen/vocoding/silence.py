@@ -1,0 +1,104 @@
+"""Where a sound is silent: before its onset, beyond both ends of its mel, and at the floor of a model's mel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.mel import LOG_FLOOR, MelSpec
+from audio_gen.audio.stft import STFT, padding
+
+LEAD_SEC, RISE_SEC = 0.0005, 0.001  # the gate opens so long before an onset, and in so long
+FIRST_WEIGHT = 30.0  # of the first frame with sound: its sound lies where its window is low
+FIRST_SAMPLES = 32  # that it must hold, at least
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The onset of a sound, as the iterations of a vocoder use it.
+
+    All that a mel tells of the first milliseconds stands in the first frame whose window reaches them. So nothing may
+    sound earlier, and this frame counts for more.
+
+    Attributes:
+        onset: In samples of the wave, from the first sample that is worked on; it may lie outside.
+        sample_rate: In Hz.
+    """
+
+    onset: float
+    sample_rate: float
+
+    def later(self, samples: int) -> "Opening":
+        """The same onset seen from so many samples later."""
+        return Opening(self.onset - samples, self.sample_rate)
+
+    def decimated(self, decimation: int) -> "Opening":
+        """The same onset in a wave decimated by a factor."""
+        return Opening(self.onset / decimation, self.sample_rate / decimation)
+
+    def gate(self, samples: int) -> Tensor:
+        """Factors (T,) of the wave: 0 before the onset, 1 after it, a raised cosine between."""
+        opened = (torch.arange(samples, dtype=torch.float64) - self.onset) / self.sample_rate + LEAD_SEC
+        return 0.5 - 0.5 * torch.cos(torch.pi * (opened / RISE_SEC).clamp(0, 1)).float()
+
+    def first_frame(self, stft: STFT, decimation: int = 1) -> int:
+        """Number of the first frame that holds enough of the sound; it may lie outside."""
+        end = stft.n_fft - stft.pad - FIRST_SAMPLES // decimation  # of frame 0, less what must be in it
+        return -int((end - self.onset) // stft.hop_length)
+
+    def gain(self, stft: STFT, frames: int, decimation: int = 1) -> tuple[Tensor, int | None]:
+        """What to divide overlapped frames by, as factors, gate included.
+
+        Returns:
+            Factors (T,) of the overlapped wave, in which the first frame with sound counts FIRST_WEIGHT times; and the
+            number of that frame, None where it lies outside.
+        """
+        coverage, first = stft.coverage(frames)[0, 0], self.first_frame(stft, decimation)
+        inside = 0 <= first < frames
+        if inside:
+            coverage = coverage + (FIRST_WEIGHT - 1) * stft.coverage_of(first, frames)
+        return self.gate(len(coverage)) / coverage.cpu(), first if inside else None
+
+
+def silent_frames(spec: MelSpec) -> int:
+    """Frames of silence at either end that keep reflected ends off a sound."""
+    return -(-padding(spec.n_fft, spec.hop_length) // spec.hop_length)
+
+
+def between_silence(
+    vocode: Callable[[Tensor, Opening | None], Tensor], mel: Tensor, spec: MelSpec, onset: float | None
+) -> Tensor:
+    """Vocode a mel with silence at both ends, and cut that off again.
+
+    Args:
+        vocode: Log-mel (B, M, L) and its opening -> wav (B, 1, L * hop_length).
+        mel: (B, M, L).
+        spec: What the mel is made with.
+        onset: Sample of the mel's wave at which all clips begin; None where it is not known.
+    """
+    frames = silent_frames(spec)
+    samples = spec.samples(frames)
+    opening = None if onset is None else Opening(onset + samples, spec.sample_rate)
+    wav = vocode(F.pad(mel, (frames, frames), value=LOG_FLOOR), opening)
+    return wav[..., samples : wav.shape[-1] - samples]
+
+
+def subtract_floor(mel: Tensor, floor: float) -> Tensor:
+    """Subtract the amplitude of a model's mel floor from a log-mel.
+
+    A model that clamps mels at a floor cannot tell silence from a level just above it. If only the floor itself were
+    silent, an error of a hundredth of a nat would switch a faint hiss on. Far above the floor nothing changes.
+
+    Args:
+        mel: Natural-log mel of any shape.
+        floor: In nats; levels at or below it become silence.
+
+    Returns:
+        Natural-log mel of the same shape, nowhere below LOG_FLOOR.
+
+    Source: Boll 1979 (spectral subtraction).
+    """
+    left = -torch.expm1(floor - mel.clamp(min=floor))  # of the amplitude, 0 at the floor
+    return torch.where(left > 0, mel + left.clamp(min=1e-30).log(), LOG_FLOOR).clamp(min=LOG_FLOOR)
