@@ -3,7 +3,7 @@
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.request import Request
 from audio_gen.studio.showcase import make_showcase
 from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
-from audio_gen.training.events import Listener, Note
+from audio_gen.training.events import Event, Listener, Note
 from audio_gen.training.lock import locked
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
@@ -166,7 +166,7 @@ def _bundled(out: Path) -> Path:
 
 
 def _prepared_cache(
-    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Listener
+    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[[Event], None]
 ) -> Cache:
     """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
     if force and run.is_dir():

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,14 @@ from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatc
 from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
-from audio_gen.training.events import CacheProgress, Listener, Note
+from audio_gen.training.events import CacheProgress, Event, Note
 from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, changes, counted, keep_clips
 
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
 
 
-def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Listener) -> Cache:
+def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
     """The cache to train on: `source` itself, or one made of the folder under the run.
 
     Raises:
@@ -102,7 +103,7 @@ def check_not_pruned(run: Path) -> None:
         )
 
 
-def keep_source(source: Path, run: Path, cache: Cache, tell: Listener) -> None:
+def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
     """Write down where a run's sounds are from, and say how many files have changed since it began."""
     then, sounds, changed = _started_on(run), cache.sounds, changes(run, cache)
     if changed:
@@ -118,7 +119,7 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Listener) -> None:
     write_json(RunFolder(run).source, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
 
 
-def warn_of_few(cache: Cache, tell: Listener) -> None:
+def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
     """Name classes with so few clips, copies left out, that what is made of them can only be like these."""
     class_ids = cache.split("train").column("class_id")
     if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
@@ -138,7 +139,7 @@ def warn_of_few(cache: Cache, tell: Listener) -> None:
         )
 
 
-def warn_of_long(cache: Cache, samples: int, tell: Listener, preroll: int = 0) -> None:
+def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], preroll: int = 0) -> None:
     """Say so where more than a tenth of the sounds are longer than the model's clip.
 
     Args:
