@@ -251,10 +251,15 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as e:
-        errors = e.errors(include_url=False, include_context=False)
-        lines = [clipped(_explain(kind, error), TOLD_CHARACTERS) for error in errors[:TOLD_ERRORS]]
-        more = len(errors) - len(lines)
-        raise ConfigError("; ".join([*lines, *([f"and {more} more"] if more else [])])) from None
+        raise ConfigError(explained(kind, e)) from None
+
+
+def explained(kind: type[BaseModel], error: ValidationError) -> str:
+    """Every wrong key and value of a config in one line, with the nearest valid key for each unknown one."""
+    errors = error.errors(include_url=False, include_context=False)
+    lines = [clipped(_explain(kind, one), TOLD_CHARACTERS) for one in errors[:TOLD_ERRORS]]
+    more = len(errors) - len(lines)
+    return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
 
 def save(config: RunConfig, path: Path) -> None:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
-from audio_gen.evaluation.copies import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING, TWIN_DB
+from audio_gen.evaluation.copies import TWIN_DB
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.report import charts
 from audio_gen.evaluation.report.document import Section, Sound, write_report
+from audio_gen.generation.originals import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING
 
 ROWS = {
     "generated": "generated", "real_vs_real": "real against real", "copy_synthesis": "copy-synthesis",
