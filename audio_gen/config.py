@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -51,6 +52,7 @@ class DataSettings(Settings):
     """Regular expression whose captured text names files that stay on one side of the split."""
 
 
+DEFAULT_MODEL, DEFAULT_MEL = "gan", "44khz_128band_512x"  # of commands that are given none
 MOST_PARTS = 8  # of a setting's dotted name
 LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
 EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # when a run has its first preview and bundle, whichever comes first
@@ -115,18 +117,7 @@ class TrainSettings(Settings):
         return self
 
 
-class RunConfig(Settings):
-    """A whole run; each task adds its `net` and `loss` sections."""
-
-    model: str
-    """Which model: a name in the table of tasks."""
-    mel: str | dict[str, int | float | None] = "44khz_128band_512x"
-    """A mel preset's name, or the fields of a MelSpec."""
-    data: DataSettings = DataSettings()
-    train: TrainSettings
-
-
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", bound=Settings)
 TOLD_ERRORS, TOLD_CHARACTERS = 8, 200  # of a config: how many, and of each how much
 
 
@@ -257,9 +248,68 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
         raise ConfigError("; ".join([*lines, *([f"and {more} more"] if more else [])])) from None
 
 
-def save(config: RunConfig, path: Path) -> None:
+def save(config: Settings, path: Path) -> None:
     """Write the resolved config as YAML."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A setting as its users see it.
+
+    Attributes:
+        name: With its sections, such as `train.lr`.
+        default: As YAML has it.
+        text: What it does.
+    """
+
+    name: str
+    default: str
+    text: str
+
+
+def explained(kind: type[Settings]) -> list[Explained]:
+    """Every setting of a config class but `model`, which has an option of its own, in the order of the source."""
+    defaults = flat(kind.model_construct().model_dump(mode="json"))
+    return [Explained(name, _as_yaml(defaults.get(name)), text) for name, text in _texts(kind) if name != "model"]
+
+
+def settings_table(kinds: Mapping[str, type[Settings]]) -> str:
+    """Name, default and explanation of every setting, as a table in Markdown.
+
+    Args:
+        kinds: The config class of each model; a column of defaults for each.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for model, kind in kinds.items():
+        for one in explained(kind):
+            rows.setdefault((one.name, one.text), {})[model] = f"`{one.default}`"
+    ranks = {name: i for i, (name, _) in enumerate(rows)}
+    sections = list(dict.fromkeys(name.rpartition(".")[0] for name in ranks))
+    cells = [
+        [f"`{name}`", *(values.get(model, "") for model in kinds), text.replace("|", "\\|")]
+        for (name, text), values in sorted(
+            rows.items(), key=lambda row: (sections.index(row[0][0].rpartition(".")[0]), ranks[row[0][0]])
+        )
+    ]
+    head = ["setting", *kinds, "what it does"]
+    widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head) - 1)]
+    lines = [head, ["-" * width for width in [*widths, len(head[-1])]], *cells]
+    return "\n".join(f"| {' | '.join([*map(str.ljust, row, widths), row[-1]])} |" for row in lines)
+
+
+def _texts(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _texts(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, " ".join((field.description or "").split())
+
+
+def _as_yaml(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
+    return text.removesuffix("...\n").strip()
 
 
 def first_preview_due(config_file: Path) -> str:
@@ -290,7 +340,7 @@ def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def _explain(kind: type[BaseModel], error: Any) -> str:
-    parts = [str(part) for part in error["loc"] if part not in ("str", "dict[str,nullable[union[int,float]]]")]
+    parts = [str(part) for part in error["loc"]]
     key = clipped(one_line(".".join(parts)), TOLD_CHARACTERS // 2)
     if error["type"] == "extra_forbidden":
         paths = field_paths(kind)

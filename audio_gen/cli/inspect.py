@@ -40,13 +40,14 @@ def inspect_command(
 
 def _show(report: "DatasetReport", json_output: bool) -> None:
     from audio_gen.cli.overview import class_lines, note_lines, sufficiency
+    from audio_gen.config import DataSettings
     from audio_gen.data.labels import Label
-    from audio_gen.data.plan import CacheOptions, plan_clips
+    from audio_gen.data.plan import plan_clips
     from audio_gen.errors import AudioGenError
 
     labels = {f.path: Label() for f in report.usable}
     try:
-        plan = plan_clips(report, CacheOptions())
+        plan = plan_clips(report, DataSettings())
         labels, notes = plan.labels, plan.notes
     except AudioGenError as e:  # of a label file: told, and the sounds are shown without classes
         notes = [str(e)]

@@ -7,27 +7,34 @@ import typer
 
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.cli.common import GeneratedOption, JsonOption, say
+from audio_gen.config import DEFAULT_MEL, DataSettings, build
 from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.data.cache import Cache
 
+DATA = DataSettings()
+
 
 def preprocess_command(
     folder: Annotated[Path, typer.Argument(help="A folder of sounds; it is only read.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The cache; one that is there is brought up to date.")],
-    mel: Annotated[str, typer.Option("--mel", help="Mel preset; it decides the sample rate.")] = "44khz_128band_512x",
+    mel: Annotated[str, typer.Option("--mel", help="Mel preset; it decides the sample rate.")] = DEFAULT_MEL,
     labels: Annotated[
         str, typer.Option("--labels", help="auto, folders, names, none, or a CSV or NSynth JSON file.")
-    ] = "auto",
+    ] = DATA.labels,
     pattern: Annotated[
         str | None, typer.Option("--pattern", help="Regular expression for class, pitch, velocity in file names.")
     ] = None,
     pitch: Annotated[
         str, typer.Option("--pitch", help="names, auto (estimates what no label gives), or none.")
-    ] = "names",
-    trim_onset: Annotated[bool, typer.Option("--trim-onset", help="Cut the silence before every sound.")] = False,
-    val_fraction: Annotated[float, typer.Option("--val-fraction", help="Share kept back for validation.")] = 0.1,
+    ] = DATA.pitch,
+    trim_onset: Annotated[
+        bool, typer.Option("--trim-onset", help="Cut the silence before every sound.")
+    ] = DATA.trim_onset,
+    val_fraction: Annotated[
+        float, typer.Option("--val-fraction", help="Share kept back for validation.")
+    ] = DATA.val_fraction,
     group_pattern: Annotated[
         str | None, typer.Option("--group-pattern", help="Files with the same text in its ( ) stay on one side.")
     ] = None,
@@ -42,8 +49,7 @@ def preprocess_command(
     """Read a folder once into a cache that trains fast."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.cli.stages import stage_progress
-    from audio_gen.data.cache import CacheOptions, build_cache
-    from audio_gen.data.labels import DEFAULT_PATTERN
+    from audio_gen.data.cache import build_cache
     from audio_gen.data.report import NothingUsableError
 
     if shards is not None:
@@ -55,14 +61,11 @@ def preprocess_command(
 
             return emit_json({"cache": str(out), "shards": count, "place": shards})
         return say(f"{out}: {count} shards at {shards}")
-    options = CacheOptions(
-        labels=labels,
-        pattern=DEFAULT_PATTERN if pattern is None else pattern,
-        pitch=pitch,  # type: ignore[arg-type] # checked by CacheOptions
-        trim_onset=trim_onset,
-        val_fraction=val_fraction,
-        group_pattern=group_pattern,
-    )
+    given = {
+        "labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset, "val_fraction": val_fraction,
+        "group_pattern": group_pattern,
+    }  # fmt: skip
+    data = build(DataSettings, given)
     sample_rate = MelSpec.preset(mel).sample_rate
     try:
         with stage_progress() as progress:
@@ -70,7 +73,7 @@ def preprocess_command(
                 folder,
                 out,
                 sample_rate=sample_rate,
-                options=options,
+                data=data,
                 progress=progress,
                 workers=workers,
                 generated=generated,

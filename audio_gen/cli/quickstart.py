@@ -11,6 +11,7 @@ import typer
 
 from audio_gen.artefacts.folders import QuickstartFolder
 from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, SeedOption, VerboseOption, VocoderOption
+from audio_gen.config import DEFAULT_MODEL
 from audio_gen.hints import command
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ GENERATED = "generated"  # clips under samples/ that models made: nothing to lea
 def quickstart_command(
     folder: Annotated[Path | None, typer.Argument(help="A folder of sounds; without it, the bundled samples.")] = None,
     minutes: Annotated[float, typer.Option("--minutes", help="How long to train.")] = 5.0,
-    model: Annotated[str, typer.Option("--model", help="gan, or vae: less sharp, and encodes files at once.")] = "gan",
+    model: Annotated[
+        str, typer.Option("--model", help="gan, or vae: less sharp, and encodes files at once.")
+    ] = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the run, the clips and the report.")] = Path(
         "quickstart-out"
     ),
@@ -100,14 +103,12 @@ def _check_choices(
     run: Path, model: str, overrides: list[str], minutes: float, vocoder: str | None, device: str
 ) -> "MelSpec":
     """Refuse what would only fail after training; return the mel."""
-    from audio_gen.audio.mel import MelSpec
     from audio_gen.device import resolve_device
     from audio_gen.generation.vocoders import load_vocoder
     from audio_gen.training.tasks.run import resolve_config
 
     resolve_device(device)
-    mel = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
-    spec = MelSpec.preset(mel) if isinstance(mel, str) else MelSpec.from_dict(mel)
+    spec = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel
     load_vocoder(vocoder, spec)
     return spec
 

@@ -21,6 +21,7 @@ from audio_gen.cli.common import (
 )
 from audio_gen.cli.next_steps import next_command
 from audio_gen.cli.stages import stage_progress
+from audio_gen.config import DEFAULT_MODEL
 from audio_gen.text import visible
 
 LINE_EVERY_SEC = 15.0
@@ -30,7 +31,7 @@ SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 def train_command(
     folder: Annotated[Path, typer.Argument(help="A folder of sounds, or a cache made by `preprocess`.")],
     run: Annotated[Path, typer.Option("--run", help="The run's folder; an unfinished run there goes on.")],
-    model: Annotated[str, typer.Option("--model", help="vae, gan or vocoder.")] = "vae",
+    model: Annotated[str, typer.Option("--model", help="gan, vae or vocoder.")] = DEFAULT_MODEL,
     config: Annotated[Path | None, typer.Option("--config", help="YAML with what differs from the defaults.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as train.lr=1e-4.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of the run in minutes.")] = None,

@@ -37,7 +37,7 @@ def prepared_cache(
 ) -> "Cache":
     """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
     from audio_gen.training.lock import locked
-    from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
+    from audio_gen.training.tasks.run import move_aside, resolve_config
     from audio_gen.training.tasks.source import check_source, open_source
 
     if force and run.is_dir():
@@ -47,7 +47,7 @@ def prepared_cache(
     settings = resolve_config(run, model, None, overrides, {})
     check_source(source, run)
     with locked(run):
-        return open_source(source, run, settings, mel_of(settings), tell)
+        return open_source(source, run, settings, settings.mel, tell)
 
 
 def chosen_vocoder(

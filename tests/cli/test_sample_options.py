@@ -16,7 +16,7 @@ from audio_gen.cli.evaluating import Evaluation
 from audio_gen.cli.originals import newness
 from audio_gen.data.cache import build_cache
 from audio_gen.evaluation.copies import Match
-from audio_gen.generation import sidecar
+from audio_gen.generation import clip_file
 from audio_gen.generation.clip_file import write_clip
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.finish import Finish
@@ -74,7 +74,7 @@ def test_a_killed_command_goes_on_and_other_files_stay(run: Run, bundle: Path, m
         return write_clip(path, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(sidecar, "write_clip", dies)
+        patched.setattr(clip_file, "write_clip", dies)
         with pytest.raises(Killed):
             run(*ask)
     assert len(names("a")) == 3

@@ -13,7 +13,7 @@ from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
 from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
+from audio_gen.config import Count, DataSettings, NotNegative, Positive, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
@@ -22,6 +22,7 @@ from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.vocoder import Vocoder, VocosHead
 from audio_gen.models.wave_discriminators import WaveDiscriminator
 from audio_gen.training.task import Phase, Preview
+from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_same
 
 HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}

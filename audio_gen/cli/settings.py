@@ -1,0 +1,27 @@
+"""`audio-gen settings`: the names, defaults and meanings of all settings of a training."""
+
+from typing import Annotated
+
+import typer
+
+from audio_gen.cli.common import JsonOption, emit_json
+
+
+def settings_command(
+    model: Annotated[str | None, typer.Argument(help="gan, vae or vocoder; without it, all of them.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the settings of a training, for --set and --config."""
+    from audio_gen.config import explained, settings_table
+    from audio_gen.errors import ConfigError
+    from audio_gen.text import one_line
+    from audio_gen.training.tasks import TASKS
+
+    if model is not None and model not in TASKS:
+        raise ConfigError(f"model {one_line(model)}: unknown; known are {', '.join(TASKS)}")
+    kinds = {name: kind for name, (kind, _) in TASKS.items() if model in (None, name)}
+    if json_output:
+        told = {name: {one.name: {"default": one.default, "text": one.text} for one in explained(kind)}
+                for name, kind in kinds.items()}  # fmt: skip
+        return emit_json(told)
+    typer.echo(settings_table(kinds))
