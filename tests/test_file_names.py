@@ -11,9 +11,9 @@ from audio_gen.artefacts import folders
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 FILE = re.compile(r"[\w.-]*\.(jsonl?|ya?ml|npy|pt|safetensors|html|csv)")
-# Other files of these names: those of BigVGAN and Vocos, the samples of the repository, and a name that is proposed.
+# Other files of these names: that of BigVGAN, the samples of the repository, and a name that is proposed.
 OTHERS = {
-    "config.json": {"peers.py", "bigvgan.py"}, "config.yaml": {"peers.py"}, "samples": {"quickstart.py"},
+    "config.json": {"bigvgan.py"}, "samples": {"quickstart.py"},
     "run": {"source.py"},
 }  # fmt: skip
 JOINING = {"joinpath", "with_name", "with_suffix", "glob", "rglob"}

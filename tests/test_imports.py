@@ -11,7 +11,7 @@ BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints", "fin
 BASE = BOTTOM | {"artefacts", "config", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
-APPLICATIONS = PARTS | {"training", "training.tasks", "generation", "evaluation", "export"}
+APPLICATIONS = PARTS | {"vocoding", "training", "training.tasks", "generation", "evaluation", "export"}
 
 # Who may import whom, beside itself. A module belongs to the longest name here that it starts with.
 MAY_IMPORT = {
@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "losses": SOUND,
     "data": SOUND,
     "training": SOUND | {"data"},
-    "training.tasks": PARTS | {"training", "evaluation"},
-    "generation": PARTS,
+    "vocoding": PARTS,
+    "training.tasks": PARTS | {"vocoding", "training", "evaluation"},
+    "generation": PARTS | {"vocoding"},
     "evaluation": SOUND | {"data", "models"},
     "export": PARTS | {"training"},
     "cli": APPLICATIONS | {"web"},

@@ -118,7 +118,7 @@ def _prepare(
     from audio_gen.device import resolve_device
     from audio_gen.evaluation.embeddings import load_embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.generation.vocoders import load_vocoder
+    from audio_gen.vocoding.load import load_vocoder
 
     place = resolve_device(device)
     compared_by = load_embedding(embedding, place, embedding_path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from audio_gen.evaluation.embeddings.base import Embedding
     from audio_gen.evaluation.embeddings.store import EmbeddingStore
     from audio_gen.generation.pipeline import Pipeline
-    from audio_gen.generation.vocoders import Vocoder
+    from audio_gen.vocoding.vocoder import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
 MADE_PITCHES = 256  # a share of so many is known to 3 %
@@ -213,7 +213,7 @@ class Evaluation:
         return [sent(self.clips["real"][title]) for title in titles]
 
     def _copy(self, clip: "SoundClip") -> "Tensor":
-        from audio_gen.generation.vocoders import copy_synthesis
+        from audio_gen.vocoding.long import copy_synthesis
 
         assert self.vocoder is not None
         wav = _at_rate(clip, self.vocoder.spec.sample_rate)

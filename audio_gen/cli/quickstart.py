@@ -104,8 +104,8 @@ def _check_choices(
 ) -> "MelSpec":
     """Refuse what would only fail after training; return the mel."""
     from audio_gen.device import resolve_device
-    from audio_gen.generation.vocoders import load_vocoder
     from audio_gen.training.tasks.run import resolve_config
+    from audio_gen.vocoding.load import load_vocoder
 
     resolve_device(device)
     spec = resolve_config(run, model, None, overrides, {"train": {"minutes": minutes}}).mel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
     from audio_gen.data.store import Cache
-    from audio_gen.generation.vocoders import Vocoder
+    from audio_gen.vocoding.vocoder import Vocoder
 
 SHARE = 0.2  # of the time that the model is trained for
 PROBE_SHARE = 0.04  # of that time: a whole short tuning, which tells whether a longer one is worth it
@@ -71,8 +71,8 @@ def chosen_vocoder(
     Returns:
         The vocoder, what was found, and the time that was not needed.
     """
-    from audio_gen.generation.vocoders import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
     from audio_gen.training.tasks import train_run
+    from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
 
     usual = default_vocoder(spec)
     if (kept_out := len(cache.split("val"))) < FEWEST:
@@ -118,7 +118,7 @@ def _distance(vocoder: "Vocoder", cache: "Cache") -> float:
     import torch
 
     from audio_gen.audio.distance import QUIET, at_peak, mrmel
-    from audio_gen.generation.vocoders import copy_synthesis
+    from audio_gen.vocoding.long import copy_synthesis
 
     found, samples = [], round(HEARD_SEC * vocoder.spec.sample_rate)
     for clip in cache.split("val")[:HEARD]:

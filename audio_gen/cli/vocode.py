@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from audio_gen.audio.mel import MelSpec
-    from audio_gen.generation.vocoders import Vocoder
+    from audio_gen.vocoding.vocoder import Vocoder
 
 
 def vocode_command(
@@ -39,8 +39,9 @@ def vocode_command(
     from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
     from audio_gen.cli.common import emit_json, progress, say
     from audio_gen.device import resolve_device
-    from audio_gen.generation.vocoders import check_mel, load_vocoder
     from audio_gen.text import one_line
+    from audio_gen.vocoding.load import load_vocoder
+    from audio_gen.vocoding.vocoder import check_mel
 
     place = resolve_device(device)
     speak = load_vocoder(vocoder, None if mel is None else MelSpec.preset(mel), place)
@@ -86,7 +87,7 @@ def _is_mel(file: Path) -> bool:
 def _sound(vocoder: "Vocoder", mel: "_MelFile | _MelOfSound", name: str, advance: Progress) -> "Iterator[Tensor]":
     """Yield the sound (1, T) of a mel block by block, counted in files."""
     from audio_gen.errors import CheckpointError
-    from audio_gen.generation.vocoders import vocode_blocks
+    from audio_gen.vocoding.long import vocode_blocks
 
     samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
@@ -163,9 +164,9 @@ class _MelOfSound:
         from audio_gen.audio.io import info, read_wav
         from audio_gen.audio.mel import MelFrontEnd
         from audio_gen.audio.onset import silent_until
-        from audio_gen.audio.support import silent_frames
         from audio_gen.errors import AudioFileError
         from audio_gen.text import one_line
+        from audio_gen.vocoding.silence import silent_frames
 
         self.file_rate = info(file).sample_rate
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import Bundle, load_bundle
 from audio_gen.audio.clips import side_by_side
-from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import fade_in, lead_samples, onset
 from audio_gen.device import resolve_device
@@ -19,7 +18,6 @@ from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import at_home
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.latents import Latents
-from audio_gen.generation.vocoders import Vocoder, load_vocoder
 from audio_gen.models import build_model
 from audio_gen.models.density import LatentDensity
 from audio_gen.models.fitting import bundle_mel
@@ -28,9 +26,12 @@ from audio_gen.models.latent_gan import LatentGAN
 from audio_gen.models.mapped import MappedPrior
 from audio_gen.models.vae import VAE
 from audio_gen.text import one_line
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.silence import subtract_floor
+from audio_gen.vocoding.vocoder import Vocoder
 
 MAX_SEED = 2**63 - 1
-MAKES_NO_CLIPS = ("vocoder", "vocos")
+MAKES_NO_CLIPS = ("vocoder",)
 UNHEARD_SEC = 0.05  # a difference in length that nobody needs to be told of
 
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
-from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.progress import read_progress
+from audio_gen.vocoding.network import VocoderNetwork
 
 RECIPES = Path(__file__).resolve().parents[1]
 NOISES, RATE = 100, 44100
@@ -73,7 +73,7 @@ def mismatched_vocoder(healthy: Path, folder: Path) -> Path:
     """A vocoder that says it takes the run's mel, and was made for bands up to 4 kHz only."""
     mel = load_bundle(healthy).config["mel"]
     args = {**mel, "f_max": 4000.0, "dim": 16, "blocks": 1, "expansion": 2}
-    tensors = {f"model.{key}": value for key, value in Vocoder(**args).state_dict().items()}
+    tensors = {f"model.{key}": value for key, value in VocoderNetwork(**args).state_dict().items()}
     save_bundle(folder, {"model": "vocoder", "args": args, "mel": mel}, tensors)
     return folder
 

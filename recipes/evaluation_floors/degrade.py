@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 
 SPEC = MelSpec.preset("44khz_128band_512x")
 MP3_KBPS = 32, 320  # of MPEG-1 layer III, at libsndfile's compression levels 1 and 0

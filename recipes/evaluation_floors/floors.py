@@ -29,7 +29,7 @@ from audio_gen.audio.io import read_wav
 from audio_gen.audio.resample import resample
 from audio_gen.evaluation.distances import kad, kad_interval
 from audio_gen.evaluation.embeddings.base import Embedding
-from audio_gen.generation.vocoders import load_vocoder
+from audio_gen.vocoding.load import load_vocoder
 
 ISSUE_ORDER = (
     "real", "mp3 32k", "plain Griffin-Lim 32", "low-pass 4 kHz", "noise 30 dB below", "reversed", "three groups only",

@@ -23,7 +23,9 @@ from audio_gen.audio.likeness import distances, view
 from audio_gen.audio.resample import resample
 from audio_gen.evaluation.copies import COPY_DB, SAME_DB, EmbeddingDistance, Match, find_copies, levelled
 from audio_gen.evaluation.embeddings import load_embedding
-from audio_gen.generation.vocoders import Vocoder, copy_synthesis, load_vocoder
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.vocoder import Vocoder
 
 SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 GAIN_DB, SHIFT_SEC, PLANTED, NEW = 6.0, 0.005, 20, 200

@@ -1,10 +1,10 @@
 """Tune the shipped vocoder on a folder, and put it beside what it was and the ways without a network.
 
 Every tenth file by sorted name is kept out; the other files are trained on. The table is that of inversion_benchmark.py
-(mrmel of copy-synthesis on the kept-out files, and speed) with the networks added. `--beside scratch vocos` also trains
-the same network and a plain Vocos head from nothing, for as many steps.
+(mrmel of copy-synthesis on the kept-out files, and speed) with the networks added. `--beside-scratch` also
+trains the same network from nothing, for as many steps.
 
-    python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--beside scratch vocos] [--threads 2]
+    python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--beside-scratch] [--threads 2]
 
 DIR keeps the runs; the same command again goes on with them.
 """
@@ -20,8 +20,8 @@ from rich.table import Table
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.generation.vocoders import load_vocoder
 from audio_gen.training.tasks import train_run
+from audio_gen.vocoding.load import load_vocoder
 
 CONFIG = Path(__file__).parent / "config.yaml"
 
@@ -37,12 +37,6 @@ def split_folder(folder: Path, every: int, work: Path) -> Path:
     return train
 
 
-BESIDE = {
-    "scratch": ["loss.sizes=2"],
-    "vocos": ["loss.sizes=2", "net.head=vocos", "net.dim=256", "net.blocks=8", "train.lr=5e-4"],
-}
-
-
 def tell(event: dict) -> None:
     if event["kind"] in ("start", "val", "end"):
         print({k: v for k, v in event.items() if k != "classes"}, flush=True)
@@ -52,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--beside", nargs="*", choices=list(BESIDE), default=[])
+    parser.add_argument("--beside-scratch", action="store_true")
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -66,13 +60,12 @@ def main() -> None:
     )  # fmt: skip
     bundle = load_bundle(tuned)
     steps = bundle.config["training"]["steps"]
-    beside = {
-        f"{name}, from nothing, {steps} steps": train_run(
-            train, args.work / name, model="vocoder", config_file=CONFIG, steps=steps, overrides=BESIDE[name],
+    beside = {}
+    if args.beside_scratch:
+        beside[f"from nothing, {steps} steps"] = train_run(
+            train, args.work / "scratch", model="vocoder", config_file=CONFIG, steps=steps, overrides=["loss.sizes=2"],
             device="cpu", on_event=tell,
-        )
-        for name in args.beside
-    }  # fmt: skip
+        )  # fmt: skip
     spec = MelSpec.from_dict(bundle.config["mel"])
     clips = load_clips(args.folder, args.every, spec.sample_rate, 4.0)
     front_end = MelFrontEnd(spec)

@@ -21,8 +21,11 @@ from rich.table import Table
 from torch import Tensor
 
 from audio_gen.audio.distance import mrmel
-from audio_gen.audio.inversion import GriffinLimVocoder, griffin_lim, nnls_amplitude
 from audio_gen.audio.mel import DEFAULT_PRESET, PRESETS, MelFrontEnd, MelSpec
+from audio_gen.audio.stft import STFT
+from audio_gen.vocoding.bands import nnls_amplitude
+from audio_gen.vocoding.griffinlim import MOMENTUM, GriffinLimVocoder
+from audio_gen.vocoding.phases import initial_phasors
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".aiff", ".aif"}
 PEAK = 0.95
@@ -39,6 +42,17 @@ def load_clips(folder: Path, every: int, sample_rate: int, max_sec: float) -> li
         wav = torch.from_numpy(PEAK * resampled / max(np.abs(resampled).max(), 1e-9))
         clips.append(wav[None, None, : int(max_sec * sample_rate)])
     return clips
+
+
+def griffin_lim(amplitude: Tensor, spec: MelSpec, iterations: int, momentum: float = MOMENTUM) -> Tensor:
+    """Fast Griffin-Lim (Perraudin 2013, algorithm 2) of STFT amplitudes (1, F, L), which stay as they are."""
+    stft = STFT(spec.n_fft, spec.hop_length)
+    spectrum, previous = amplitude * initial_phasors(amplitude, spec), None
+    for _ in range(iterations):
+        consistent = stft(stft.inverse(spectrum))
+        ahead = consistent if previous is None else consistent + momentum * (consistent - previous)
+        spectrum, previous = amplitude * ahead / ahead.abs().clamp(min=1e-12), consistent
+    return stft.inverse(spectrum)
 
 
 def fixed_amplitudes(spec: MelSpec, iterations: int) -> Invert:

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Losses and networks of the vocoder side by side: each trains for equal steps, and what it makes of val/ is measured.
 
-    python ablation.py CORPUS --work DIR [--steps 300] [--init RUN] [--files 40] [--only "mel, STFT" "Vocos head"]
-        [--precision fp32]
+    python ablation.py CORPUS --work DIR [--steps 300] [--init RUN] [--files 40] [--only "mel, STFT"] [--precision fp32]
 
 They start from nothing or, with --init, from the weights of a run, which is for those that differ in the losses only.
 The table has `mrmel` of copies of CORPUS/val (evenly chosen files, the first 4 s, peak 0.95) with the iterations that
@@ -22,16 +21,15 @@ from vocoder_quality import load_clip
 from audio_gen.audio.distance import mrmel
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.errors import AudioGenError
-from audio_gen.generation.vocoders import load_vocoder
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import train_run
+from audio_gen.vocoding.load import load_vocoder
 
 CONFIG = Path(__file__).parent / "small.yaml"
 TWO = "loss.sizes=2"
 STFT = ["loss.multi_mel=0", "loss.multi_stft=1"]
 PHASE = ["loss.group_delay=0.3", "loss.phase_advance=0.3"]
 SPECTRUM = ["loss.log_amplitude=0.5", "loss.complex=0.5"]
-VOCOS_HEAD = "Vocos head"
 SETS = {
     "mel at two sizes, drawn in each step": [TWO],
     "mel at five sizes": ["loss.sizes=5"],
@@ -43,7 +41,6 @@ SETS = {
     "mel, discriminators": [TWO, "loss.adversarial=0.05"],
     "no iterations of the whole": [TWO, "net.projections=0"],
     "d320 x 8": [TWO, "net.dim=320", "net.blocks=8"],
-    VOCOS_HEAD: [TWO, "net.head=vocos"],
 }
 ITERATIONS = (0, 2, 8)
 MAX_SEC = 4.0
@@ -88,10 +85,8 @@ def main() -> int:
         for name in args.only:
             run = args.work / "".join(c if c.isalnum() else "-" for c in name)
             step_sec = train(args.corpus, run, SETS[name], **some)
-            # A Vocos head makes the wave itself.
-            counts = ITERATIONS if name != VOCOS_HEAD else ITERATIONS[:1]
-            found = [f"{distance(f'{run}:{n}', files):.4f}" for n in counts]
-            rows.append([name, *found, *[""] * (len(ITERATIONS) - len(found)), f"{step_sec:.2f}"])
+            found = [f"{distance(f'{run}:{n}', files):.4f}" for n in ITERATIONS]
+            rows.append([name, *found, f"{step_sec:.2f}"])
             print(" | ".join(rows[-1]), flush=True)
     except (AudioGenError, OSError) as error:
         print(error, file=sys.stderr)

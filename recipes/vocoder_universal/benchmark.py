@@ -38,8 +38,8 @@ from audio_gen.device import resolve_device
 from audio_gen.errors import AudioGenError, ConfigError, DataError
 from audio_gen.evaluation.embeddings import DEFAULT, NAMES, load_embedding
 from audio_gen.files import write_json
-from audio_gen.generation.vocoders import CLASSICAL, load_vocoder
 from audio_gen.text import one_line
+from audio_gen.vocoding.load import CLASSICAL, load_vocoder
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".aiff", ".aif"}
 

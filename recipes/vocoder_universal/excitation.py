@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make the noise that inversions start from: `audio_gen/audio/excitation.npy`.
+"""Make the noise that inversions start from: `audio_gen/vocoding/excitation.npy`.
 
-    python excitation.py [--out audio_gen/audio/excitation.npy] [--rounds 300]
+    python excitation.py [--out audio_gen/vocoding/excitation.npy] [--rounds 300]
 
 White noise has spectra that go up and down at random. This noise goes in a circle and is flat, as nearly as can be, in
 spectra of four window lengths at once, so that what is shaped by a mel's amplitudes has these amplitudes.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 SAMPLES = 1 << 17  # 3 s at 44.1 kHz
 SIZES = (2048, 1024, 512, 256)
-OUT = Path(__file__).parents[2] / "audio_gen" / "audio" / "excitation.npy"
+OUT = Path(__file__).parents[2] / "audio_gen" / "vocoding" / "excitation.npy"
 
 
 def spectra(wav: Tensor, n_fft: int) -> Tensor:

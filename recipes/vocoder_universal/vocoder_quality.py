@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio_gen.audio.distance import mrmel
-from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.audio.resample import resample
@@ -25,8 +24,10 @@ from audio_gen.errors import DataError
 from audio_gen.evaluation.distances import KAD_SCALE, median_distance
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.pairs import checked, squared_blocks
-from audio_gen.generation.lower_rate import LowerRateVocoder
-from audio_gen.generation.vocoders import NetworkVocoder, copy_synthesis
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.lower_rate import LowerRateVocoder
+from audio_gen.vocoding.renderer import NetworkVocoder
 
 PEAK, SILENT_PEAK = 0.95, 1e-4  # what clips are brought to; below -80 dBFS there is nothing to bring
 ATTACK_WINDOW_SEC, PEAK_WITHIN_SEC, SHIFT_SEC = 0.002, 0.03, 0.02

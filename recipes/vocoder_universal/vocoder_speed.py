@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec
-from audio_gen.generation.peers import BigVGANVocoder
-from audio_gen.generation.vocoders import NetworkVocoder, load_vocoder, vocode_long
+from audio_gen.vocoding.bigvgan import BigVGANVocoder
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import vocode_long
+from audio_gen.vocoding.renderer import NetworkVocoder
 
 PRECISIONS = ("fp32", "bf16")
 WARM_UP_SEC, COUNTED_SEC = 1.0, 1.0

@@ -11,9 +11,9 @@ import pytest
 import soundfile as sf
 
 from audio_gen.audio.onset import onset
-from audio_gen.audio.support import silent_frames
 from audio_gen.cli.clips import note_name, output_stems
 from audio_gen.generation.finish import CUT_FADE_SEC
+from audio_gen.vocoding.silence import silent_frames
 from tests import sounds
 from tests.cli.conftest import WHOLE, Run, clip_of
 from tests.generation.models import FRAMES, LATENT_DIM, SPEC, write_bundle

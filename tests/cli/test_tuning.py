@@ -12,9 +12,9 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.cli import tuning
 from audio_gen.cli.tuning import Choice, chosen_vocoder
 from audio_gen.data.store import Cache
-from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
+from audio_gen.vocoding.network import VocoderNetwork
 from tests.sounds import write_notes
 
 SPEC = MelSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=40)
@@ -32,7 +32,7 @@ def cache(tmp_path: Path) -> Cache:
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A vocoder "small" that has learned something wrong: it turns everything down."""
     torch.manual_seed(0)
-    network = Vocoder(**SPEC.to_dict(), **ARGS)
+    network = VocoderNetwork(**SPEC.to_dict(), **ARGS)
     network.head.bias.data[: SPEC.n_bins] = -1.0
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     config = {"model": "vocoder", "args": {**SPEC.to_dict(), **ARGS}, "mel": SPEC.to_dict()}
@@ -87,7 +87,7 @@ def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:
         def __call__(self, mel: torch.Tensor, onset: float | None) -> torch.Tensor:
             return torch.zeros(1, 1, SPEC.samples(mel.shape[-1]))
 
-    from audio_gen.generation.vocoders import load_vocoder
+    from audio_gen.vocoding.load import load_vocoder
 
     assert 0 < distance(load_vocoder("griffinlim:4", SPEC)) < distance(load_vocoder("griffinlim:1", SPEC))
     assert distance(load_vocoder("small", SPEC)) < distance(Silence())

@@ -14,11 +14,13 @@ from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
-from audio_gen.audio.support import LEAD_SEC, silent_frames
 from audio_gen.cli.vocode import _MelFile, _MelOfSound
 from audio_gen.data.index import inspect_folder
-from audio_gen.generation import vocoders
-from audio_gen.generation.vocoders import load_vocoder, vocode_long
+from audio_gen.vocoding import load, long
+from audio_gen.vocoding import vocoder as contract
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import vocode_long
+from audio_gen.vocoding.silence import LEAD_SEC, silent_frames
 from tests import sounds
 from tests.cli.conftest import Run
 
@@ -31,8 +33,8 @@ FRAMES = 300
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """300 frames are five blocks."""
-    monkeypatch.setattr(vocoders, "BLOCK_FRAMES", 64)
-    monkeypatch.setattr(vocoders.vocode_blocks, "__defaults__", (64, None))
+    monkeypatch.setattr(contract, "CHECKED_FRAMES", 64)
+    monkeypatch.setattr(long.vocode_blocks, "__defaults__", (64, None))
 
 
 def log_mel(dtype: Any = np.float32) -> np.ndarray:
@@ -95,7 +97,7 @@ def test_nothing_is_left_where_a_vocoder_fails_midway(run: Run, monkeypatch: pyt
             return wav / 0 if self.calls == 3 else wav
 
     vocoder = Failing()
-    monkeypatch.setattr(vocoders, "load_vocoder", lambda *_: vocoder)
+    monkeypatch.setattr(load, "load_vocoder", lambda *_: vocoder)
     np.save("mel.npy", log_mel())
     out, error = run("vocode", "mel.npy", "--out", "v", *FAST, status=2)
     assert out == "" and error == "error: mel.npy: the vocoder failing made NaN of it; use griffinlim\n"

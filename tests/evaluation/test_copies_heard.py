@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation.embeddings import load_embedding
-from audio_gen.evaluation.novelty import memorisation
+from audio_gen.evaluation.novelty import nearness
 
 pytest.importorskip("onnx")
 RATE, SEC = 16000, 1.0
@@ -37,11 +37,11 @@ def test_a_louder_copy_is_one_and_another_velocity_is_none() -> None:
     learned = [(i, p, False) for i, p in every] + [(i, p, True) for i, p in every if (i, p) not in apart]
     train = embed([note(i, p, soft=soft) for i, p, soft in learned])
 
-    louder = memorisation(embed([note(i, p, soft=False, gain_db=1) for i, p in apart]), train)
+    louder = nearness(embed([note(i, p, soft=False, gain_db=1) for i, p in apart]), train)
     assert louder.share == 1.0
     assert all(learned[j][:2] == apart[i] for i, j, _ in louder.closest)
 
-    softer = memorisation(embed([note(i, p, soft=True) for i, p in apart]), train)
+    softer = nearness(embed([note(i, p, soft=True) for i, p in apart]), train)
     assert softer.share <= 0.1
     same = [learned[j][0] == apart[i][0] for i, j, _ in softer.closest]
     assert sum(same) >= 0.8 * len(same)

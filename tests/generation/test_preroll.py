@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle
-from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.onset import lead_samples, onset
-from audio_gen.audio.support import LEAD_SEC, silent_frames
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.inputs import encode_file
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.tasks.start import check_preroll
+from audio_gen.vocoding.silence import LEAD_SEC, silent_frames, subtract_floor
 from tests import sounds
 from tests.generation.models import FRAMES, SPEC, write_bundle
 

@@ -24,13 +24,13 @@ from audio_gen.generation.clip_file import describe
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.vocoders import load_vocoder
-from audio_gen.models.vocoder import Vocoder
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import ProgressFile, read_progress
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.network import VocoderNetwork
 from tests.generation.models import SPEC, write_bundle, write_gan_bundle
 from tests.hostile.records import Kind, as_json, as_yaml
 
@@ -78,7 +78,7 @@ def latent_gan(folder: Path) -> Kind:
 
 def vocoder(folder: Path) -> Kind:
     args = {**SPEC.to_dict(), "dim": 8, "blocks": 1, "expansion": 1, "low_projections": 1, "projections": 1}
-    network = Vocoder(**args)  # type: ignore[arg-type]
+    network = VocoderNetwork(**args)  # type: ignore[arg-type]
     about = {"model": "vocoder", "args": args, "mel": SPEC.to_dict()}
     save_bundle(folder, about, {f"model.{key}": value for key, value in network.state_dict().items()})
 

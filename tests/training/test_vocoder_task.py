@@ -1,13 +1,16 @@
 """The vocoder's task: which losses are computed, and a run with discriminators."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import ClipDataset
+from audio_gen.errors import ConfigError
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
@@ -92,3 +95,17 @@ def test_slow_bf16_is_told_once_as_a_run_that_goes_on_keeps_it(
         )  # fmt: skip
         told.append(sum("--precision fp32" in e["text"] for e in events if e["kind"] == "note"))
     assert told == [1, 0]
+
+
+def test_a_run_that_names_its_head_resumes_unless_it_was_a_vocos_head(sounds: Path, tmp_path: Path) -> None:
+    """Earlier versions stored `net.head`."""
+    resolve = partial(resolve_config, tmp_path, "vocoder", None)
+    stored = resolve([], {"train": {"steps": 3}}).model_dump(mode="json")
+    for head in ("vocoder", "vocos"):
+        net = {"head": head, **stored["net"]}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**stored, "net": net}), encoding="utf-8")
+        if head == "vocoder":
+            assert resolve([], {}).model_dump(mode="json") == stored
+            continue
+        with pytest.raises(ConfigError, match=r"was trained with net\.head vocos, which this version no longer has"):
+            resolve([], {})

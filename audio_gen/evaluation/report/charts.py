@@ -56,7 +56,7 @@ def curves_svg(curves: Mapping[str, Points], x_label: str, y_label: str) -> str:
     def draw(axes: "Axes") -> None:
         for colour, points in zip(_colours(kept), kept.values(), strict=True):
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.8)
-        axes.margins(x=0)
+        axes.margins(x=0.01)
         _label(axes, x_label, y_label)
         _legend(axes, list(kept))
 

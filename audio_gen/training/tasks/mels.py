@@ -7,17 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.floor import subtract_floor
-from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import lead_samples
-from audio_gen.audio.support import silent_frames
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache, first_of_each
 from audio_gen.models.density import MAX_COMPONENTS
 from audio_gen.training.task import Preview
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.silence import silent_frames, subtract_floor
 
 MIN_PITCHED_SHARE = 0.5
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64

@@ -56,7 +56,7 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
 # Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
 RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
-    "loss.penalty_latent": ...,
+    "loss.penalty_latent": ..., "net.head": "vocoder",
 }  # fmt: skip
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
@@ -265,7 +265,7 @@ def resolve_config(
         raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
-    if stored is not None and model == "gan":
+    if stored is not None:
         stored = _without_retired(stored, run)
     file = None if config_file is None else config.read_yaml(config_file)
     set_by_hand = config.parse_overrides(overrides)

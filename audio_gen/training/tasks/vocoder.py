@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
-from audio_gen.audio.inversion import initial_phasors
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import Count, DataSettings, NotNegative, Positive, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -19,13 +18,14 @@ from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
 from audio_gen.losses.phase import spectrum_losses
 from audio_gen.losses.spectral import MultiResolutionMel
-from audio_gen.models.vocoder import Vocoder, VocosHead
 from audio_gen.models.wave_discriminators import WaveDiscriminator
 from audio_gen.training.task import Phase, Preview
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_same
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.phases import initial_phasors
+from audio_gen.vocoding.renderer import Renderer
 
-HEADS: dict[str, type[nn.Module]] = {"vocoder": Vocoder, "vocos": VocosHead}
 NotNegativeInt = Annotated[int, Field(ge=0)]
 MAX_FIRST_FRAME = 1 << 16
 
@@ -33,8 +33,6 @@ MAX_FIRST_FRAME = 1 << 16
 class VocoderNet(Settings):
     """The network."""
 
-    head: Literal["vocoder", "vocos"] = "vocoder"
-    """vocoder: starts from what the mel gives; vocos: a plain Vocos head, to compare with."""
     dim: Count = 192
     """Channels."""
     blocks: Count = 6
@@ -42,9 +40,9 @@ class VocoderNet(Settings):
     expansion: Count = 3
     """Width of a block's pointwise network over `dim`."""
     low_projections: NotNegativeInt = 16
-    """Iterations of the low part of the spectrum, which the network has no say in, in training (vocoder)."""
+    """Iterations of the low part of the spectrum, which the network has no say in, in training."""
     projections: NotNegativeInt = 2
-    """Iterations of the whole spectrum that it is trained with (vocoder)."""
+    """Iterations of the whole spectrum that it is trained with."""
 
 
 class WaveJudges(Settings):
@@ -109,10 +107,9 @@ class VocoderTask:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
-        if net.head == "vocoder":
-            self.args |= {"low_projections": net.low_projections, "projections": net.projections}
-        self.vocoder = HEADS[net.head](**self.args)
+        self.args: dict[str, Any] = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
+        self.args |= {"low_projections": net.low_projections, "projections": net.projections}
+        self.vocoder = VocoderNetwork(**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
         self._modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
@@ -188,8 +185,10 @@ class VocoderTask:
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The distance of copy-synthesis from the crop, and what the discriminators say of it."""
         wav = self._levelled(batch.wav, generator)
+        # Discriminators train on sounds that have no gradients.
+        render = Renderer.differentiable(self.vocoder, wav.device) if phase == "g" else Renderer(self.vocoder)
         with torch.set_grad_enabled(phase == "g"):
-            made = self._copy(wav, generator).float()
+            made = self._copy(render, wav, generator).float()
         if phase == "d":
             logits = [self._modules["d"](x)[0] for x in (wav, made)]
             return {"adversarial_d": mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True))}
@@ -197,12 +196,10 @@ class VocoderTask:
             losses = self._distances(made, wav, generator)
         return losses | (self._judged(made, wav) if "d" in self._modules else {})
 
-    def _copy(self, wav: Tensor, generator: torch.Generator) -> Tensor:
+    def _copy(self, render: Renderer, wav: Tensor, generator: torch.Generator) -> Tensor:
         """Copy-synthesis of crops, whose phases begin anywhere in the noise that they start from."""
-        if not isinstance(self.vocoder, Vocoder):
-            return self.vocoder(self.front_end(wav))
         first = int(torch.randint(MAX_FIRST_FRAME, (), generator=generator, device=generator.device))
-        return self.vocoder(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
+        return render(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
 
     def _distances(self, made: Tensor, wav: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         losses = {}
@@ -238,20 +235,23 @@ class VocoderTask:
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
-        values = []
+        assert isinstance(model, VocoderNetwork)
+        render, values = Renderer(model), []
         for batch in batches:
             for wav in at_peak(batch.wav):
-                made = model(self.front_end(wav[None]))
+                made = render(self.front_end(wav[None]))
                 values.append(mrmel(wav[0], made[0, 0], self.spec.sample_rate))
         return {"mrmel": sum(values) / len(values)}
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Real clips and their copy-synthesis."""
+        assert isinstance(model, VocoderNetwork)
+        render = Renderer(model)
         sounds: dict[str, Tensor] = {}
         columns: list[tuple[str, Tensor]] = []
         for i, wav in enumerate(at_peak(batch.wav)):
             mel = self.front_end(wav[None])
-            made = model(mel)
+            made = render(mel)
             sounds |= {f"{i}-real": wav, f"{i}-copy": made[0]}
             columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
@@ -266,7 +266,7 @@ class VocoderTask:
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights."""
-        config = {"model": self.config.net.head, "args": self.args, "mel": self.spec.to_dict()}
+        config = {"model": "vocoder", "args": self.args, "mel": self.spec.to_dict()}
         return config, {f"model.{key}": value for key, value in model.state_dict().items()}
 
     def _levelled(self, wav: Tensor, generator: torch.Generator) -> Tensor:

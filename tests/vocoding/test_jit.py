@@ -12,7 +12,7 @@ import audio_gen
 PACKAGE = Path(audio_gen.__file__).parent
 CODE = """
 import numpy as np
-from audio_gen.audio.loops import overlap
+from audio_gen.vocoding.kernels import overlap
 out = np.zeros(8, np.float32)
 overlap(np.ones((3, 4), np.float32), np.ones(4, np.float32), 2, out)
 print(out.tolist(), sum(overlap.stats.cache_hits.values()) if hasattr(overlap, "stats") else 0)
@@ -44,7 +44,7 @@ def test_damage_is_compiled_again(tmp_path: Path) -> None:
     assert compiled_files() == before
     place = tmp_path / "audio_gen" / "numba"
     assert place.stat().st_mode & 0o777 == 0o700
-    (index,), (code,) = (list(place.rglob(f"loops.overlap-*.{suffix}")) for suffix in ("nbi", "nbc"))
+    (index,), (code,) = (list(place.rglob(f"kernels.overlap-*.{suffix}")) for suffix in ("nbi", "nbc"))
     for file, flipped in ((index, True), (code, True), (code, False)):
         data = bytearray(file.read_bytes())
         data[-20] ^= 1

@@ -1,16 +1,19 @@
 """Silence before an onset and beyond both ends, through refinement and vocoders."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.audio.inversion import GriffinLimVocoder, initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.refine import low_decimation, low_part, refine, stages_of
-from audio_gen.audio.support import FIRST_WEIGHT, LEAD_SEC, RISE_SEC, Opening, silent_frames
-from audio_gen.generation.vocoders import copy_synthesis
+from audio_gen.vocoding import griffinlim
+from audio_gen.vocoding.bands import low_decimation, low_part, nnls_amplitude
+from audio_gen.vocoding.griffinlim import Backend, GriffinLimVocoder, iterated, refine, stages_of, wave
+from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.phases import initial_phasors
+from audio_gen.vocoding.silence import FIRST_WEIGHT, LEAD_SEC, RISE_SEC, Opening, silent_frames
 
 SPEC = MelSpec.preset("44khz_128band_512x")
 SMALL = MelSpec(16000, 512, 128, 40)
@@ -30,7 +33,7 @@ def refined(wav: Tensor, opening: Opening | None) -> Tensor:
     mel = MelFrontEnd(SPEC)(wav)
     amplitude = nnls_amplitude(mel, SPEC)
     start = amplitude * initial_phasors(amplitude, SPEC)
-    return refine(start, mel, SPEC, stages_of(2, SPEC), opening=opening)
+    return refine(start, mel, SPEC, stages_of(2, SPEC), opening=opening, backend="numba")
 
 
 def begins_off_db(made: Tensor, real: Tensor, onset: int) -> float:
@@ -83,21 +86,20 @@ def test_the_first_frame_with_sound_counts_more() -> None:
 
 @pytest.mark.parametrize("spec", [SPEC, SMALL])
 @pytest.mark.parametrize(("frames", "at"), [(5, 2.3), (70, 0.0), (70, 20.6), (1100, 20.6), (1100, 700.2)])
-def test_machine_code_does_what_tensors_do(spec: MelSpec, frames: int, at: float) -> None:
+def test_both_back_ends_give_the_same(spec: MelSpec, frames: int, at: float) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, frames, spec.n_bins, dtype=torch.complex64)
     target = torch.rand(2, frames, spec.n_mels) * (torch.rand(2, frames, spec.n_mels) > 0.1)
     opening = Opening(at * spec.hop_length, spec.sample_rate)
     for decimation in (1, low_decimation(spec)):
         part = low_part(spec, decimation, CPU)
-        assert part and part._fuses(x)
-        low, wanted = x[..., : part.size], target[..., : part.count]
-        expected = part._refined(low, wanted, 3, 0.99, opening.decimated(decimation))[..., : part.kept]
-        made = part.refined(x, target, 3, 0.99, opening)
+        assert part and griffinlim._compiled(part, x, "numba")
+        expected, made = (iterated(part, x, target, 3, 0.99, opening, backend) for backend in get_args(Backend))
         assert float((made - expected).norm() / expected.norm()) < 1e-4
     whole = low_part(spec, 1, CPU)
     assert whole
-    torch.testing.assert_close(whole.wave(x, opening), whole._inverse(x, opening), atol=1e-6, rtol=0)
+    inverses = [wave(whole, x, opening, backend) for backend in get_args(Backend)]
+    torch.testing.assert_close(*inverses, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("at", [20.6, 352.1, 600.5])
@@ -107,8 +109,8 @@ def test_parts_on_several_cores_are_the_whole(at: float) -> None:
     for cores in (1, 4):
         torch.set_num_threads(cores)
         try:
-            made[cores] = [low_part(SPEC, d, CPU).refined(x, target, 8, 0.99, opening) for d in (1, 8)]
-            made[cores].append(low_part(SPEC, 1, CPU).wave(x, opening))
+            made[cores] = [iterated(low_part(SPEC, d, CPU), x, target, 8, 0.99, opening, "numba") for d in (1, 8)]
+            made[cores].append(wave(low_part(SPEC, 1, CPU), x, opening, "numba"))
         finally:
             torch.set_num_threads(before)
     for whole, parts in zip(made[1], made[4], strict=True):

@@ -1,6 +1,6 @@
-"""The loops of `fused` that numba compiles: from frames to a wave and back, and a spectrum turned and fitted to a mel.
+"""Loops compiled by numba: frames to a wave and back, and a spectrum turned and fitted to a mel.
 
-They are compiled at their first use and kept on disk: see `jit`.
+The first call compiles them; `jit` keeps the machine code on disk.
 """
 
 import math
@@ -8,8 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_gen.audio.jit import compiled
-from audio_gen.audio.refine import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
+from audio_gen.vocoding.bands import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
+from audio_gen.vocoding.jit import compiled
 
 UNROLLED, WIDTH = 4, 16  # bins of a narrow and of a wide band that are added at a time
 NARROW = 8  # bins of the widest narrow band
@@ -124,7 +124,7 @@ def turn_and_fit(
     now: Floats, past: Floats, momentum: float, wanted: Floats, starts: Ints, sizes: Ints, weights: Floats,
     lower: Ints, upper: Ints, falling: Floats, rising: Floats, kept: int, ahead: Floats,
 ) -> None:  # fmt: skip
-    """`LowPart._ahead` of frames (L, 2 F) with those before them, to mel amplitudes (L, M)."""
+    """One refit of frames (L, 2 F) with those before them, to mel amplitudes (L, M)."""
     size, count, most = now.shape[1] // 2, wanted.shape[1], np.float32(MAX_RATIO)
     amplitude = np.zeros(size + weights.shape[1], np.float32)
     turn, ratio = np.empty(size, np.float32), np.empty(count, np.float32)
@@ -138,12 +138,12 @@ def turn_and_fit(
 
 @compiled
 def corrected(made: Floats, amplitude: Floats, first: int, spectrum: Floats) -> None:
-    """What `Vocoder` makes of frames, in place of as many tensor operations.
+    """Apply the output of a vocoder network to frames.
 
     Args:
         made: Gains, weights of the start, and real and imaginary parts, side by side (L, 4 (F - first)).
         amplitude: (L, F).
-        first: Bin that the network begins with.
+        first: First bin of the network.
         spectrum: Phasors (L, 2 F), real and imaginary parts in turn, which become the spectrum.
     """
     above, one, silent = amplitude.shape[1] - first, np.float32(1), np.float32(SILENT_POWER)

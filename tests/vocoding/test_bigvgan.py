@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd
-from audio_gen.audio.support import between_silence
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, DataError, MelMismatchError
-from audio_gen.generation.peers import BIGVGAN_CONFIG, BIGVGAN_WEIGHTS
-from audio_gen.generation.streaming import context_frames, stream
-from audio_gen.generation.vocoders import check_mel, load_vocoder, vocode_blocks, vocode_long
+from audio_gen.vocoding.bigvgan import BIGVGAN_CONFIG, BIGVGAN_WEIGHTS
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import vocode_blocks, vocode_long
+from audio_gen.vocoding.silence import between_silence
+from audio_gen.vocoding.stream import context_frames, stream
+from audio_gen.vocoding.vocoder import check_mel
 from tests.generation.models import SPEC
 
 CONFIG: dict[str, Any] = {
@@ -160,33 +162,10 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load_vocoder(f"bigvgan:{write_config(tmp_path)}", SPEC)
 
 
-@pytest.mark.parametrize("choice", ["bigvgan:", "vocos:", "bigvgan:runs/none", "vocos:runs/none"])
+@pytest.mark.parametrize("choice", ["bigvgan:", "bigvgan:runs/none"])
 def test_a_path_that_is_none(choice: str) -> None:
-    with pytest.raises(ConfigError, match=r"there is no such path; give (bigvgan|vocos): and its folder"):
+    with pytest.raises(ConfigError, match=r"there is no such path; give bigvgan: and its folder"):
         load_vocoder(choice, SPEC)
-
-
-VOCOS = (
-    "feature_extractor:\n  class_path: vocos.feature_extractors.{}\n  init_args: {{n_mels: 100, sample_rate: 24000}}\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("config", "told"),
-    [
-        (VOCOS.format("MelSpectrogramFeatures"), "a mel of 24000 Hz, n_fft 1024, hop_length 256, 100 bands .HTK"),
-        (VOCOS.format("EncodecFeatures"), "codec features, not a mel"),
-        (None, "a mel of its own"),
-        ("[", "a mel of its own"),
-    ],
-)
-def test_vocos_is_refused_with_both_mels(tmp_path: Path, config: str | None, told: str) -> None:
-    if config is not None:
-        (tmp_path / "config.yaml").write_text(config)
-    for spec in (SPEC, None):
-        with pytest.raises(MelMismatchError, match=f"Vocos takes {told}.* this project makes one of .*; use ") as e:
-            load_vocoder(f"vocos:{tmp_path}", spec)
-        assert "\n" not in str(e.value) and ("22050 Hz" if spec else "44100 Hz") in str(e.value)
 
 
 def test_mels_of_sounds_pass() -> None:

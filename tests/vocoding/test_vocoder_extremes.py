@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from audio_gen.audio.io import write_wav
 from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
-from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, load_vocoder
-from audio_gen.models import vocoder as models
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.renderer import NetworkVocoder
+from audio_gen.vocoding.vocoder import Vocoder
 
 SILENCE = 10 ** (-90 / 20)
 FADE_SEC = 0.01
@@ -25,9 +27,9 @@ def random_network(spec: MelSpec) -> Vocoder:
     """The default network but for its width, with a head that is not zero, so that all of it is heard."""
     torch.manual_seed(0)
     arguments: dict[str, Any] = spec.to_dict()
-    network = models.Vocoder(**arguments, dim=16).eval()
+    network = VocoderNetwork(**arguments, dim=16).eval()
     nn.init.normal_(network.head.weight, std=0.05)
-    return NetworkVocoder(network, spec, "random")
+    return NetworkVocoder(network, "random")
 
 
 MAKERS: dict[str, Callable[[MelSpec], Vocoder]] = {

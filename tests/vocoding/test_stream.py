@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.audio.inversion import GriffinLimVocoder, initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError, DataError
-from audio_gen.generation.streaming import PhaseStart, context_frames, stream
-from audio_gen.generation.vocoders import NetworkVocoder
-from audio_gen.models.vocoder import Vocoder, VocosHead
+from audio_gen.vocoding.bands import nnls_amplitude
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.phases import PhaseStart, initial_phasors
+from audio_gen.vocoding.renderer import NetworkVocoder
+from audio_gen.vocoding.stream import context_frames, stream
 from tests.generation.models import SPEC
 
 FRAMES = 150
@@ -21,12 +23,12 @@ WIDE = MelSpec(
 ODD = MelSpec(sample_rate=16000, n_fft=500, hop_length=130, n_mels=20)
 
 
-def vocoder(kind: type, spec: MelSpec, blocks: int = 1) -> NetworkVocoder:
+def vocoder(spec: MelSpec, blocks: int = 1) -> NetworkVocoder:
     torch.manual_seed(0)
-    network = kind(**spec.to_dict(), dim=16, blocks=blocks).eval()
+    network = VocoderNetwork(**spec.to_dict(), dim=16, blocks=blocks).eval()
     for parameter in network.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))  # the head is 0 at first and would hide the rest
-    return NetworkVocoder(network, spec, "random")
+    return NetworkVocoder(network, "random")
 
 
 def melody(spec: MelSpec, frames: int = FRAMES) -> Tensor:
@@ -44,10 +46,9 @@ def chunks(mel: Tensor, lengths: list[int]) -> Iterator[Tensor]:
 
 
 @pytest.mark.parametrize("spec", [SPEC, WIDE, ODD])
-@pytest.mark.parametrize("kind", [Vocoder, VocosHead])
 @pytest.mark.parametrize("lengths", [[1] * 8 + [82, 0, 60], [64, 64, 22]])
-def test_a_stream_is_the_whole(kind: type, spec: MelSpec, lengths: list[int]) -> None:
-    speak, mel = vocoder(kind, spec), melody(spec)
+def test_a_stream_is_the_whole(spec: MelSpec, lengths: list[int]) -> None:
+    speak, mel = vocoder(spec), melody(spec)
     made = list(stream(speak, chunks(mel, lengths)))
     assert [wav.shape for wav in made] == [(1, spec.hop_length * length) for length in lengths]
     whole = speak(mel[None])[0]
@@ -63,9 +64,8 @@ def test_phases_go_on_where_they_were() -> None:
 
 
 @pytest.mark.parametrize("blocks", [0, 2])
-@pytest.mark.parametrize("kind", [Vocoder, VocosHead])
-def test_nothing_further_away_than_the_context_is_heard(kind: type, blocks: int) -> None:
-    speak, mel, at = vocoder(kind, WIDE, blocks), melody(WIDE, 120)[None], 60
+def test_nothing_further_away_than_the_context_is_heard(blocks: int) -> None:
+    speak, mel, at = vocoder(WIDE, blocks), melody(WIDE, 120)[None], 60
     speak.network.low_projections = 1  # after more, what comes from furthest is lost in rounding
     context = context_frames(speak)
     # Above the partials, whose phases are sums over all frames before.
@@ -79,12 +79,12 @@ def test_nothing_further_away_than_the_context_is_heard(kind: type, blocks: int)
 
 def test_the_standard_context() -> None:
     preset = MelSpec.preset("44khz_128band_512x")
-    assert context_frames(vocoder(Vocoder, preset, blocks=6)) == 77  # 7 kernels of 7, 18 projections of 3, 2 at last
+    assert context_frames(vocoder(preset, blocks=6)) == 77  # 7 kernels of 7, 18 projections of 3, 2 at last
 
 
 @pytest.mark.parametrize("lookahead", [None, 0, 5])
 def test_a_chunk_comes_when_its_look_ahead_is_there(lookahead: int | None) -> None:
-    speak, given = vocoder(VocosHead, SPEC), []
+    speak, given = vocoder(SPEC), []
 
     def source() -> Iterator[Tensor]:
         for chunk in melody(SPEC).split(10, dim=1):
@@ -97,7 +97,7 @@ def test_a_chunk_comes_when_its_look_ahead_is_there(lookahead: int | None) -> No
 
 
 def test_a_shorter_look_ahead_is_nearly_the_whole() -> None:
-    speak, mel = vocoder(Vocoder, WIDE), melody(WIDE, 40)
+    speak, mel = vocoder(WIDE), melody(WIDE, 40)
     whole = speak(mel[None])[0]
 
     def error(lookahead: int) -> float:
@@ -108,7 +108,7 @@ def test_a_shorter_look_ahead_is_nearly_the_whole() -> None:
 
 
 def test_silence_and_little_sound() -> None:
-    speak = vocoder(Vocoder, SPEC)
+    speak = vocoder(SPEC)
     assert list(stream(speak, [])) == []
     wav = torch.cat(list(stream(speak, [torch.full((SPEC.n_mels, 1), LOG_FLOOR)] * 3)), dim=1)
     assert wav.shape == (1, 3 * SPEC.hop_length) and float(wav.abs().max()) < 10 ** (-90 / 20)
@@ -122,11 +122,11 @@ def broken(mel: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda speak, mel: stream(GriffinLimVocoder(SPEC), [mel]), "griffinlim hears a clip as a whole"),
+        (lambda speak, mel: stream(GriffinLimVocoder(SPEC), [mel]), "griffinlim needs the whole clip"),
         (lambda speak, mel: stream(speak, [mel], -1), r"lookahead_frames \(-1\) must not be negative"),
         (lambda speak, mel: list(stream(speak, broken(mel))), "mel chunk 1: holds nan in band 3 of frame 20"),
     ],
 )
 def test_what_cannot_be_streamed(wrong: Callable[[NetworkVocoder, Tensor], object], told: str) -> None:
     with pytest.raises((ConfigError, DataError), match=told):
-        wrong(vocoder(VocosHead, SPEC), melody(SPEC))
+        wrong(vocoder(SPEC), melody(SPEC))

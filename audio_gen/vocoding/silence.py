@@ -1,4 +1,4 @@
-"""Where a sound may be: silence before its onset, and silence beyond both ends of a mel."""
+"""Where a sound is silent: before its onset, beyond both ends of its mel, and at the floor of a model's mel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,3 +83,22 @@ def between_silence(
     opening = None if onset is None else Opening(onset + samples, spec.sample_rate)
     wav = vocode(F.pad(mel, (frames, frames), value=LOG_FLOOR), opening)
     return wav[..., samples : wav.shape[-1] - samples]
+
+
+def subtract_floor(mel: Tensor, floor: float) -> Tensor:
+    """Subtract the amplitude of a model's mel floor from a log-mel.
+
+    A model that clamps mels at a floor cannot tell silence from a level just above it. If only the floor itself were
+    silent, an error of a hundredth of a nat would switch a faint hiss on. Far above the floor nothing changes.
+
+    Args:
+        mel: Natural-log mel of any shape.
+        floor: In nats; levels at or below it become silence.
+
+    Returns:
+        Natural-log mel of the same shape, nowhere below LOG_FLOOR.
+
+    Source: Boll 1979 (spectral subtraction).
+    """
+    left = -torch.expm1(floor - mel.clamp(min=floor))  # of the amplitude, 0 at the floor
+    return torch.where(left > 0, mel + left.clamp(min=1e-30).log(), LOG_FLOOR).clamp(min=LOG_FLOOR)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from audio_gen.audio.floor import subtract_floor
 from audio_gen.audio.mel import LOG_FLOOR
+from audio_gen.vocoding.silence import subtract_floor
 
 FLOOR = -9.0
 

@@ -1,4 +1,4 @@
-"""Others' vocoders: BigVGAN v2, which takes the same mel, and a plain refusal of Vocos, which does not."""
+"""BigVGAN v2 (Lee 2022), whose mel is this project's by definition."""
 
 import contextlib
 import hashlib
@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.tensors import load_plain
 from audio_gen.audio.clips import joined
-from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
-from audio_gen.audio.support import between_silence
+from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
-from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, at_home, parse_yaml, read_json, read_regular
+from audio_gen.files import MalformedError, at_home, read_json
 from audio_gen.models.fitting import check_size
 from audio_gen.text import clipped, one_line, shortened
+from audio_gen.vocoding.silence import between_silence
 
-BIGVGAN, VOCOS = "bigvgan", "vocos"
-PEERS = (BIGVGAN, VOCOS)
+BIGVGAN = "bigvgan"
 BIGVGAN_CONFIG, BIGVGAN_WEIGHTS = "config.json", "bigvgan_generator.pt"
 MEL_KEYS = ("sampling_rate", "n_fft", "hop_size", "num_mels", "fmin", "fmax", "win_size")
 INSTALL_BIGVGAN = 'pip install "audio-gen[peers]"'
@@ -31,7 +30,7 @@ ACTIVATION_REACH = 7
 
 
 class BigVGANVocoder:
-    """A BigVGAN v2 generator (Lee 2022), whose mel is this project's by definition."""
+    """A BigVGAN v2 generator."""
 
     def __init__(self, network: nn.Module, spec: MelSpec, name: str, context_frames: int) -> None:
         """Wrap `network`; no sample depends on a frame further away than `context_frames`."""
@@ -39,7 +38,7 @@ class BigVGANVocoder:
 
     @torch.no_grad()
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); it has no use for the onset."""
+        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); the onset is ignored."""
         return between_silence(lambda padded, _: self._speak(padded), mel, self.spec, onset)
 
     def _speak(self, mel: Tensor) -> Tensor:
@@ -47,44 +46,37 @@ class BigVGANVocoder:
         return self.network(mel) if mel.device.type != "cpu" else joined([self.network(clip) for clip in mel.split(1)])
 
 
-def load_peer(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:
-    """Make the vocoder of another project that a user names.
+def load_bigvgan(choice: str, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:
+    """Load a BigVGAN v2 generator.
 
     Args:
-        choice: "bigvgan:PATH" (a folder with config.json and bigvgan_generator.pt, or that file) or "vocos:PATH".
-        spec: The mel that it must understand; None takes its own.
-        device: Where the network is put.
+        choice: "bigvgan:PATH"; PATH is the folder of config.json and bigvgan_generator.pt, or that file.
+        spec: Mel definition of its input; None for its own.
+        device: Device of the network.
 
     Raises:
-        ConfigError: The package is missing, or no path is given.
-        CheckpointError: The path does not hold such a vocoder, or a damaged one.
-        MelMismatchError: It was trained for another mel, as Vocos always is.
+        ConfigError: The package is missing, or the path does not exist.
+        CheckpointError: The path holds no BigVGAN, or a damaged one.
+        MelMismatchError: It was trained on another mel.
     """
-    kind, _, name = choice.partition(":")
+    name = choice.partition(":")[2]
     path = at_home(name)
     if not name or not path.exists():
-        raise ConfigError(f"vocoder {shortened(choice)}: there is no such path; give {kind}: and its folder")
-    if kind == VOCOS:
-        raise _vocos_refusal(choice, path, spec)
-    return load_bigvgan(path, spec, device)
-
-
-def load_bigvgan(path: Path, spec: MelSpec | None, device: torch.device | str = "cpu") -> BigVGANVocoder:
-    """Load a BigVGAN v2 generator from a folder, or from the weights in one; see `load_peer`."""
+        raise ConfigError(f"vocoder {shortened(choice)}: there is no such path; give {BIGVGAN}: and its folder")
     folder, weights = (path, path / BIGVGAN_WEIGHTS) if path.is_dir() else (path.parent, path)
     label = f"{BIGVGAN}:{one_line(path)}"
-    config = _bigvgan_config(folder / BIGVGAN_CONFIG)
-    context = _bigvgan_checked(config, label)
-    own = _bigvgan_spec(config, label)
+    config = _config(folder / BIGVGAN_CONFIG)
+    context = _checked_context(config, label)
+    own = _spec(config, label)
     if spec is not None:
         spec.check_same(own, "the model", f"the vocoder {label}")
-    network = _bigvgan_network(config, weights, label).eval().to(device)
+    network = _network(config, weights, label).eval().to(device)
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     return BigVGANVocoder(network, own, f"{label} ({digest})", context)
 
 
-def bigvgan_context(config: Mapping[str, Any]) -> int:
+def context_of(config: Mapping[str, Any]) -> int:
     """Return how many frames away from a sample BigVGAN may look, from the sizes of its kernels.
 
     Args:
@@ -106,7 +98,7 @@ def _block_reach(kernel: int, dilations: list[int], kind: str) -> int:
     return sum(half * dilation + ACTIVATION_REACH + second * (half + ACTIVATION_REACH) for dilation in dilations)
 
 
-def _bigvgan_config(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> dict[str, Any]:
     try:
         config = read_json(path)
     except (OSError, MalformedError) as e:
@@ -122,10 +114,10 @@ def _bigvgan_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _bigvgan_checked(config: dict[str, Any], label: str) -> int:
+def _checked_context(config: dict[str, Any], label: str) -> int:
     """Frames of context, of a config whose layers make hop_size samples of a frame."""
     try:
-        context, samples = bigvgan_context(config), math.prod(config["upsample_rates"])
+        context, samples = context_of(config), math.prod(config["upsample_rates"])
     except (TypeError, ValueError, ArithmeticError):
         context, samples = 0, 0
     if not context or samples != config["hop_size"]:
@@ -136,7 +128,7 @@ def _bigvgan_checked(config: dict[str, Any], label: str) -> int:
     return context
 
 
-def _bigvgan_spec(config: dict[str, Any], label: str) -> MelSpec:
+def _spec(config: dict[str, Any], label: str) -> MelSpec:
     values = {key: config[key] for key in MEL_KEYS}
     if values["win_size"] != values["n_fft"]:
         raise MelMismatchError(
@@ -149,13 +141,13 @@ def _bigvgan_spec(config: dict[str, Any], label: str) -> MelSpec:
     )
 
 
-def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
+def _network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
     try:
         from bigvgan.bigvgan import BigVGAN
         from bigvgan.env import AttrDict
     except ImportError as e:
         raise ConfigError(f"vocoder {label} needs the package bigvgan ({e}); {INSTALL_BIGVGAN}") from e
-    tensors = _bigvgan_tensors(weights)
+    tensors = _tensors(weights)
     # It prints as it works, and its weight norm is deprecated; neither is the user's business.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -176,7 +168,7 @@ def _bigvgan_network(config: dict[str, Any], weights: Path, label: str) -> nn.Mo
     return network
 
 
-def _bigvgan_tensors(weights: Path) -> dict[str, Tensor]:
+def _tensors(weights: Path) -> dict[str, Tensor]:
     try:
         state = load_plain(weights)
     except Exception as e:  # torch raises many kinds for a damaged file
@@ -186,35 +178,3 @@ def _bigvgan_tensors(weights: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not isinstance(state.get("generator"), dict):
         raise CheckpointError(f"{one_line(weights)}: holds no generator; give BigVGAN's {BIGVGAN_WEIGHTS}")
     return state["generator"]
-
-
-def _vocos_refusal(choice: str, path: Path, spec: MelSpec | None) -> MelMismatchError:
-    """Vocos's bands are HTK's without normalisation, so that no setting makes its mel this project's."""
-    ours = spec or MelSpec.preset(DEFAULT_PRESET)
-    return MelMismatchError(
-        f"vocoder {one_line(choice)}: Vocos takes {_vocos_input(path)}, and this project makes {_told(ours)} (Slaney "
-        "bands of unit area, natural log from 1e-5); use griffinlim, bigvgan:PATH, or a run made with --model vocoder"
-    )
-
-
-def _vocos_input(path: Path) -> str:
-    """What the Vocos at a path takes, in words, as far as its config.yaml says."""
-    config = (path if path.is_dir() else path.parent) / "config.yaml"
-    try:
-        extractor = parse_yaml(read_regular(config, LARGEST_YAML_BYTES))["feature_extractor"]
-        if not extractor["class_path"].endswith("MelSpectrogramFeatures"):
-            return "codec features, not a mel"
-        values = {"sample_rate": 24000, "n_fft": 1024, "hop_length": 256, "n_mels": 100, "padding": "center"}
-        values |= {key: value for key, value in (extractor.get("init_args") or {}).items() if key in values}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return "a mel of its own (HTK bands of unit height, natural log from 1e-7)"
-    return (
-        "a mel of {sample_rate} Hz, n_fft {n_fft}, hop_length {hop_length}, {n_mels} bands (HTK bands of unit height, "
-        "natural log from 1e-7, padding {padding})".format_map(
-            {key: shortened(value, 20) for key, value in values.items()}
-        )
-    )
-
-
-def _told(spec: MelSpec) -> str:
-    return f"one of {spec.sample_rate} Hz, n_fft {spec.n_fft}, hop_length {spec.hop_length}, {spec.n_mels} bands"

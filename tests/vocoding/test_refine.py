@@ -1,14 +1,16 @@
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 
-from audio_gen.audio import jit
 from audio_gen.audio.distance import mrmel
-from audio_gen.audio.inversion import initial_phasors, nnls_amplitude
 from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
-from audio_gen.audio.refine import Bands, LowPart, _Fitted, _Turned, low_decimation, low_part, refine
 from audio_gen.audio.stft import STFT
+from audio_gen.vocoding import griffinlim, jit
+from audio_gen.vocoding.bands import Bands, LowPart, low_decimation, low_part, nnls_amplitude
+from audio_gen.vocoding.griffinlim import Backend, _Fitted, _Turned, iterated, refine, wave
+from audio_gen.vocoding.phases import initial_phasors
 
 SPEC = MelSpec.preset("44khz_128band_512x")
 CPU = torch.device("cpu")
@@ -67,7 +69,10 @@ def test_what_does_not_divide_or_holds_too_little_is_left_out(spec: MelSpec, dec
     assert low_part(spec, decimation, CPU) is None
     mel = MelFrontEnd(spec)(0.1 * torch.randn(1, 1, 8000))
     x = torch.randn(1, spec.n_bins, mel.shape[-1], dtype=torch.complex64)
-    assert torch.equal(refine(x, mel, spec, [(decimation, 3), (1, 2)]), refine(x, mel, spec, [(1, 2)]))
+    assert torch.equal(
+        refine(x, mel, spec, [(decimation, 3), (1, 2)], backend="numba"),
+        refine(x, mel, spec, [(1, 2)], backend="numba"),
+    )
 
 
 def test_blocks_are_the_matrix():
@@ -88,28 +93,33 @@ def test_the_gradients_of_refits(kept: int):
     assert torch.autograd.gradcheck(lambda x, y: _Turned.apply(x, y, target, part), (spectrum, ahead))
 
 
-def test_without_iterations_it_is_the_inverse():
+@pytest.mark.parametrize("backend", get_args(Backend))
+def test_without_iterations_it_is_the_inverse(backend: Backend):
     wav = tones()
     spectrum, mel = FRONT_END.stft(wav), FRONT_END(wav)
-    torch.testing.assert_close(refine(spectrum, mel, SPEC, []), wav, atol=1e-5, rtol=0)
+    torch.testing.assert_close(refine(spectrum, mel, SPEC, [], backend=backend), wav, atol=1e-5, rtol=0)
 
 
-def test_the_sound_itself_stays_where_it_is():
+@pytest.mark.parametrize("backend", get_args(Backend))
+def test_the_sound_itself_stays_where_it_is(backend: Backend):
     wav = tones()
-    made = refine(FRONT_END.stft(wav), FRONT_END(wav), SPEC, [(8, 4), (1, 2)])
+    made = refine(FRONT_END.stft(wav), FRONT_END(wav), SPEC, [(8, 4), (1, 2)], backend=backend)
     assert float((made - wav).norm() / wav.norm()) < 0.03
 
 
 def test_low_iterations_bring_strokes_nearer():
     wav = strokes()
     mel = FRONT_END(wav)
-    few, more = (refine(start(mel), mel, SPEC, stages)[0, 0] for stages in ([(1, 2)], [(8, 64), (1, 2)]))
+    few, more = (
+        refine(start(mel), mel, SPEC, stages, backend="numba")[0, 0] for stages in ([(1, 2)], [(8, 64), (1, 2)])
+    )
     assert mrmel(wav[0, 0], more, SPEC.sample_rate) < 0.75 * mrmel(wav[0, 0], few, SPEC.sample_rate)
 
 
-def test_silence_stays_silent():
+@pytest.mark.parametrize("backend", get_args(Backend))
+def test_silence_stays_silent(backend: Backend):
     mel = torch.full((1, SPEC.n_mels, 20), LOG_FLOOR)
-    made = refine(torch.zeros(1, SPEC.n_bins, 20, dtype=torch.complex64), mel, SPEC, [(8, 8), (1, 2)])
+    made = refine(torch.zeros(1, SPEC.n_bins, 20, dtype=torch.complex64), mel, SPEC, [(8, 8), (1, 2)], backend=backend)
     assert made.isfinite().all() and float(made.abs().max()) == 0
 
 
@@ -118,29 +128,30 @@ SPECS = [*(MelSpec.preset(name) for name in PRESETS), MelSpec(16000, 512, 128, 1
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("frames", [2, 5, 70, 1100])
-def test_machine_code_does_what_tensors_do(spec: MelSpec, frames: int):
+def test_both_back_ends_give_the_same(spec: MelSpec, frames: int):
     torch.manual_seed(0)
     x = torch.randn(2, frames, spec.n_bins, dtype=torch.complex64)
     target = torch.rand(2, frames, spec.n_mels) * (torch.rand(2, frames, spec.n_mels) > 0.1)
     for decimation in (1, low_decimation(spec)):
         part = low_part(spec, decimation, CPU)
-        assert part and part._fuses(x)
+        assert part and griffinlim._compiled(part, x, "numba")
         for momentum in (0.0, 0.99):
-            low, wanted = x[..., : part.size], target[..., : part.count]
-            expected = part._refined(low, wanted, 3, momentum, None)[..., : part.kept]
-            made = part.refined(x, target, 3, momentum)
+            expected, made = (iterated(part, x, target, 3, momentum, None, backend) for backend in get_args(Backend))
             # A single bin may differ more, where what is turned is next to nothing and its phase left to rounding.
             assert float((made - expected).norm() / expected.norm()) < 1e-4
     whole = low_part(spec, 1, CPU)
     assert whole
-    torch.testing.assert_close(whole.wave(x), whole.stft.inverse(x.mT), atol=1e-6, rtol=0)
+    torch.testing.assert_close(wave(whole, x, None, "numba"), whole.stft.inverse(x.mT), atol=1e-6, rtol=0)
 
 
 def test_a_clip_is_the_same_in_a_batch():
     x, target = torch.randn(3, 40, SPEC.n_bins, dtype=torch.complex64), torch.rand(3, 40, SPEC.n_mels)
     part = low_part(SPEC, 8, CPU)
     assert part
-    assert torch.equal(part.refined(x, target, 30, 0.99)[1:2], part.refined(x[1:2], target[1:2], 30, 0.99))
+    together, alone = (
+        iterated(part, x[some], target[some], 30, 0.99, None, "numba") for some in (slice(3), slice(1, 2))
+    )
+    assert torch.equal(together[1:2], alone)
 
 
 @pytest.mark.parametrize("iterations", [1, 8, 19])
@@ -151,7 +162,9 @@ def test_parts_on_several_cores_are_the_whole(iterations: int, momentum: float):
     for cores in (1, 2, 4):
         torch.set_num_threads(cores)
         try:
-            made[cores] = [low_part(SPEC, d, CPU).refined(x, target, iterations, momentum) for d in (1, 8)]
+            made[cores] = [
+                iterated(low_part(SPEC, d, CPU), x, target, iterations, momentum, None, "numba") for d in (1, 8)
+            ]
         finally:
             torch.set_num_threads(before)
     for cores in (2, 4):
@@ -159,15 +172,16 @@ def test_parts_on_several_cores_are_the_whole(iterations: int, momentum: float):
             assert float((whole - parts).norm() / whole.norm()) < 1e-5
 
 
-def test_what_is_refined_is_not_written_into():
+@pytest.mark.parametrize("backend", get_args(Backend))
+def test_what_is_refined_is_not_written_into(backend: Backend):
     x, target = torch.randn(1, 40, SPEC.n_bins, dtype=torch.complex64), torch.rand(1, 40, SPEC.n_mels)
     before = x.clone()
     for decimation in (1, 8):
         part = low_part(SPEC, decimation, CPU)
         assert part
-        part.refined(x, target, 2, 0.99)
+        iterated(part, x, target, 2, 0.99, None, backend)
         if decimation == 1:
-            part.wave(x)
+            wave(part, x, None, backend)
     assert torch.equal(x, before)
 
 

@@ -1,4 +1,4 @@
-"""Sound while its mel is still being made: chunks go in, chunks come out a stated number of frames later."""
+"""Streaming: chunks of mel go in, chunks of sound come out a stated number of frames later."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,25 +7,23 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from audio_gen.audio.inversion import advanced_cycles, initial_phasors
-from audio_gen.audio.mel import LOG_FLOOR, MelSpec
-from audio_gen.audio.support import silent_frames
+from audio_gen.audio.mel import LOG_FLOOR
 from audio_gen.errors import ConfigError
-from audio_gen.generation.peers import BigVGANVocoder
-from audio_gen.generation.vocoders import NetworkVocoder, Vocoder, check_mel
-from audio_gen.models.vocoder import Vocoder as Projected
-from audio_gen.models.vocoder import VocosHead
+from audio_gen.vocoding.bigvgan import BigVGANVocoder
+from audio_gen.vocoding.phases import PhaseStart
+from audio_gen.vocoding.renderer import NetworkVocoder, Renderer
+from audio_gen.vocoding.silence import silent_frames
+from audio_gen.vocoding.vocoder import Vocoder, check_mel
 
 Decoder = Callable[[Tensor, int], Tensor]  # log-mel (M, L) and the clip's frame that it begins with -> wav (1, T)
 
 
 def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int | None = None) -> Iterator[Tensor]:
-    """Turn chunks of log-mel into chunks of sound, each as soon as the frames that it waits for have come.
+    """Turn chunks of log-mel into chunks of sound, each as soon as its look-ahead has arrived.
 
-    What comes out is the sound of the whole mel, cut up: with the default look-ahead to within rounding, with a shorter
-    one nearly. That is the sound of a network with the iterations that it was trained with, such as `small:0`; more of
-    them would need more look-ahead. Every decoding goes through `context_frames` on either side again, so chunks should
-    not be much shorter.
+    The chunks are those of the whole sound: within rounding with the default look-ahead, nearly with a shorter one. A
+    network renders with its iterations of training, as `small:0` does; more iterations would need more look-ahead. Each
+    decoding renders `context_frames` on either side again, so chunks should not be much shorter than that.
 
     Args:
         vocoder: A trained network, or BigVGAN.
@@ -37,8 +35,8 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
         For every chunk wav (1, l * hop_length) on the CPU.
 
     Raises:
-        ConfigError: The vocoder hears a clip as a whole, or the look-ahead is negative.
-        DataError, MelMismatchError: A chunk is no log-mel; see `check_mel`.
+        ConfigError: The vocoder needs the whole clip, or the look-ahead is negative.
+        DataError, MelMismatchError: A chunk is not a log-mel; see `check_mel`.
     """
     context = context_frames(vocoder)
     lookahead = context if lookahead_frames is None else lookahead_frames
@@ -55,10 +53,9 @@ def context_frames(vocoder: Vocoder) -> int:
     """
     if isinstance(vocoder, BigVGANVocoder):
         return vocoder.context_frames
-    network = vocoder.network if isinstance(vocoder, NetworkVocoder) else None
-    if not isinstance(network, Projected | VocosHead):
-        raise ConfigError(f"vocoder {vocoder.name} hears a clip as a whole and cannot stream; use a trained network")
-    return network.context_frames
+    if isinstance(vocoder, NetworkVocoder):
+        return vocoder.renderer.context_frames
+    raise ConfigError(f"vocoder {vocoder.name} needs the whole clip and cannot stream; use a trained network")
 
 
 def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, lookahead: int) -> Iterator[Tensor]:
@@ -115,37 +112,18 @@ class _Window:
 
 
 def _decoder(vocoder: Vocoder) -> Decoder:
-    if isinstance(vocoder, NetworkVocoder) and isinstance(vocoder.network, Projected):
-        return partial(_decode_part, vocoder.network, PhaseStart(vocoder.network.spec))
-    assert isinstance(vocoder, NetworkVocoder | BigVGANVocoder)
-    return lambda mel, first: vocoder.network(mel[None])[0]
+    if isinstance(vocoder, NetworkVocoder):
+        return partial(_rendered_part, vocoder.renderer, PhaseStart(vocoder.spec))
+    assert isinstance(vocoder, BigVGANVocoder)
+    return partial(_bigvgan_part, vocoder)
 
 
 @torch.no_grad()
-def _decode_part(network: Projected, start: "PhaseStart", mel: Tensor, first: int) -> Tensor:
-    """Decode a part of a clip from the phases that the whole clip would give that part."""
-    return network(mel[None], partial(start, first=first))[0]
+def _rendered_part(renderer: Renderer, start: PhaseStart, mel: Tensor, first: int) -> Tensor:
+    """Render a part of a clip from the phases that the whole clip would give that part."""
+    return renderer(mel[None], partial(start, first=first))[0]
 
 
-class PhaseStart:
-    """What `initial_phasors` gives a whole clip, for one part of it after another.
-
-    A partial's phase is the sum of its frequency over all frames so far.
-    """
-
-    def __init__(self, spec: MelSpec) -> None:
-        """Begin a clip."""
-        self._spec, self._first = spec, 0
-        self._before: Tensor | float = 0.0  # turns up to the latest part's first frame, (1, K, 1)
-        self._cycles = torch.empty(1, 0, 0)  # turns up to each of its frames
-
-    def __call__(self, amplitude: Tensor, first: int) -> Tensor:
-        """Return phasors (1, F, L) for amplitudes (1, F, L) whose first frame is the clip's frame `first`.
-
-        Parts may overlap, but a later one begins no earlier, and no later than one frame after the end of the last.
-        """
-        passed = first - self._first
-        if passed:
-            self._before = self._cycles[..., passed - 1 : passed]
-        self._cycles, self._first = advanced_cycles(amplitude, self._spec) + self._before, first
-        return initial_phasors(amplitude, self._spec, first=first, cycles=self._cycles)
+@torch.no_grad()
+def _bigvgan_part(vocoder: BigVGANVocoder, mel: Tensor, first: int) -> Tensor:
+    return vocoder.network(mel[None])[0]

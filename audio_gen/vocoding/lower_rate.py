@@ -1,8 +1,8 @@
-"""A vocoder network on mels of a lower sample rate, without other weights.
+"""A vocoder network on mels of a lower sample rate, with the same weights.
 
-Frames of 2048 samples at 44.1 kHz and of 1024 at 22.05 kHz are the same moments, and the spectrum at the lower rate is
-the lower half of that at the higher one. So amplitudes found from a mel of the lower rate give the network a mel of its
-own, whose upper half is silent, and the lower half of the network's spectrum is refined to fit the mel that was given.
+Frames of 2048 samples at 44.1 kHz and of 1024 at 22.05 kHz cover the same time, and the spectrum at the lower rate is
+the lower half of the one at the higher rate. So the amplitudes of the given mel make a mel for the network, silent in
+its upper half; the lower half of the network's spectrum is refined to fit the given mel.
 """
 
 from functools import partial
@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio_gen.audio.clips import each_clip
-from audio_gen.audio.inversion import nnls_amplitude
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
-from audio_gen.audio.refine import refine
-from audio_gen.audio.support import Opening, between_silence
-from audio_gen.models.vocoder import Vocoder
+from audio_gen.vocoding.bands import nnls_amplitude
+from audio_gen.vocoding.griffinlim import Backend, fastest_backend, refine
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.renderer import Renderer
+from audio_gen.vocoding.silence import Opening, between_silence
 
 
 def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
@@ -31,13 +32,24 @@ def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
 
 
 class LowerRateVocoder:
-    """A network that speaks for mels of a lower rate."""
+    """A network for mels of a lower sample rate than its own.
 
-    def __init__(self, network: Vocoder, spec: MelSpec, name: str, iterations: int | None) -> None:
-        """Wrap `network` for mels of `spec`; the rest as for `NetworkVocoder`."""
+    Args:
+        network: The network.
+        spec: Mel definition of its input; see `rate_factor`.
+        name: Name in sidecars and reports.
+        iterations: As for `NetworkVocoder`.
+        backend: See `Renderer`.
+    """
+
+    def __init__(
+        self, network: VocoderNetwork, spec: MelSpec, name: str, iterations: int | None, backend: Backend | None = None
+    ) -> None:
+        """Store the settings."""
         factor = rate_factor(spec, network.spec)
         assert factor
         self.network, self.spec, self.iterations, self._factor = network, spec, iterations, factor
+        self.renderer, self._backend = Renderer(network, backend), backend
         self.name = f"{name} at {spec.sample_rate / 1000:g} kHz"
 
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
@@ -49,8 +61,10 @@ class LowerRateVocoder:
         return between_silence(speak, mel, self.spec, onset)
 
     def _wav(self, mel: Tensor, opening: Opening | None) -> Tensor:
-        spectrum = self.network.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
-        return refine(spectrum, mel, self.spec, *self.network.stages(self.iterations, self.spec), opening)
+        spectrum = self.renderer.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
+        stages, momentum = self.renderer.stages(self.iterations, self.spec)
+        backend = self._backend or fastest_backend(mel.device)
+        return refine(spectrum, mel, self.spec, stages, momentum, opening, backend=backend)
 
     def _own_mel(self, mel: Tensor) -> Tensor:
         """The log-mel of the network's own definition (B, M', L) of a sound with this one (B, M, L)."""

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from audio_gen.artefacts.bundle import save_bundle
-from audio_gen.audio.inversion import GriffinLimVocoder
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.support import LEAD_SEC
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
-from audio_gen.generation.vocoders import OVERLAP_FRAMES, load_vocoder, vocode_long
-from audio_gen.models.vocoder import Vocoder
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import OVERLAP_FRAMES, vocode_long
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.silence import LEAD_SEC
 from tests.generation.models import SPEC
 
 
@@ -20,7 +21,7 @@ from tests.generation.models import SPEC
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     args = {**SPEC.to_dict(), "dim": 8, "blocks": 1}
-    tensors = {f"model.{key}": value for key, value in Vocoder(**args).state_dict().items()}
+    tensors = {f"model.{key}": value for key, value in VocoderNetwork(**args).state_dict().items()}
     save_bundle(tmp_path / "vocoder", {"model": "vocoder", "args": args, "mel": SPEC.to_dict()}, tensors)
     return tmp_path / "vocoder"
 

@@ -1,7 +1,7 @@
-"""Griffin-Lim with amplitudes refitted to a mel, on a CPU without gradients: one pass over memory between two FFTs.
+"""Iterations of `griffinlim` by compiled loops: CPU only, no gradients, one pass over memory between two FFTs.
 
-What `refine.LowPart` does in some thirty tensor operations an iteration are here a few loops compiled by numba, which
-librosa brings along; and it goes through a sound in parts, which stay in the processor's cache and share its cores.
+A few loops replace some thirty tensor operations an iteration. A long sound goes through in parts, which stay in the
+processor's cache and share its cores.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.clips import cores, on_cores, one_thread
-from audio_gen.audio.loops import NARROW, UNROLLED, WIDTH, Floats, Ints, again, overlap, reflect, turn_and_fit
 from audio_gen.audio.stft import STFT
-from audio_gen.audio.support import FIRST_WEIGHT, Opening
+from audio_gen.vocoding.kernels import NARROW, UNROLLED, WIDTH, Floats, Ints, again, overlap, reflect, turn_and_fit
+from audio_gen.vocoding.silence import FIRST_WEIGHT, Opening
 
 BLOCK_SAMPLES = 1 << 18  # of the frames of a part
 MOST_TURNS = 8  # of iterations that a part goes through by itself
@@ -26,7 +26,7 @@ _Known = tuple[Tensor, Tensor | None]  # a spectrum (L, F), and that before it, 
 _Spectrum = tuple[Tensor, Floats]  # (L, F), and as real and imaginary parts in turn (L, 2 F), in the same memory
 
 
-class FusedPart:
+class NumbaPart:
     """The iterations of one part of a spectrum.
 
     Args:
@@ -41,7 +41,7 @@ class FusedPart:
         """Lay out the filters."""
         self._stft, self._decimation, self._window = stft, decimation, stft.window.numpy()
         self._block = max(1, BLOCK_SAMPLES // stft.n_fft)
-        # Iterations until parts hear of others.
+        # Iterations between exchanges with neighbouring parts.
         self._round = max(1, min(MOST_TURNS, self._block // (16 * stft.reach)))
         # A bin lies in two bands at most, which are neighbours unless others between them hold no bin.
         bins = range(filters.shape[1])
@@ -56,7 +56,7 @@ class FusedPart:
     def refined(
         self, spectrum: Tensor, target: Tensor, iterations: int, momentum: float, opening: Opening | None = None
     ) -> Tensor:
-        """As `LowPart.refined`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
+        """As `griffinlim.iterated`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
 
         A long sound goes in parts. For a round of iterations they reach so far into their neighbours that what goes
         wrong at their ends does not come to their own frames, which so are the same as without parts.

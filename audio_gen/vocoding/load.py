@@ -1,0 +1,108 @@
+"""Vocoders by name or path: the classical inversion, shipped networks, runs, and BigVGAN."""
+
+import difflib
+
+import torch
+
+from audio_gen.artefacts.bundle import PATH_PREFIX, SHIPPED, bundle_named, load_bundle, shipped, shipped_mel
+from audio_gen.artefacts.folders import BundleFolder
+from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.models import build_model
+from audio_gen.models.fitting import bundle_mel
+from audio_gen.text import clipped, one_line, shortened
+from audio_gen.vocoding.bigvgan import BIGVGAN, load_bigvgan
+from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.lower_rate import LowerRateVocoder, rate_factor
+from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.renderer import NetworkVocoder
+from audio_gen.vocoding.vocoder import Vocoder
+
+CLASSICAL, NETWORK = "griffinlim", "small"
+NETWORKS = {"vocoder": VocoderNetwork}  # by the kind that a bundle names
+MAX_ITERATIONS = 10_000
+NETWORK_ITERATIONS = 8
+
+
+def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
+    """Load the vocoder that a user names.
+
+    Args:
+        choice: "griffinlim", a shipped network ("small"), or the path of a vocoder's run or bundle, each optionally
+            with ":N" for N iterations ("small:0" uses those of training); or "bigvgan:PATH". None is
+            `default_vocoder`. These names win over folders of the same name; write "./small" or "path:small" for such
+            a folder.
+        spec: Mel definition of its input; None for the network's own, or the default preset.
+        device: Device of a network.
+
+    Raises:
+        ConfigError: The choice is unknown, or the package that it needs is missing.
+        CheckpointError: The path holds no vocoder.
+        MelMismatchError: The network was trained on another mel.
+    """
+    if choice is None:
+        choice = default_vocoder(spec)
+    if choice.partition(":")[0] == BIGVGAN:
+        return load_bigvgan(choice, spec, device)
+    name, count = _parsed(choice)
+    if name == CLASSICAL:
+        spec = spec or MelSpec.preset(DEFAULT_PRESET)
+        return GriffinLimVocoder(spec) if count is None else GriffinLimVocoder(spec, iterations=count)
+    path = bundle_named(name)
+    if not path.exists():
+        raise ConfigError(_unknown(choice))
+    known = name if shipped(name) else one_line(path)
+    bundle = load_bundle(path)
+    if bundle.config["model"] not in NETWORKS:
+        raise CheckpointError(
+            f"vocoder {known}: holds a {clipped(one_line(bundle.config['model']), 60)}; give a run made with "
+            "--model vocoder"
+        )
+    own, label = bundle_mel(bundle), f"{known} ({bundle.digest})"
+    network = build_model(bundle.config, bundle.tensors, f"vocoder {known}", NETWORKS).to(device)
+    assert isinstance(network, VocoderNetwork)
+    iterations = NETWORK_ITERATIONS if count is None else count or None
+    if spec is not None and rate_factor(spec, own):
+        return LowerRateVocoder(network, spec, label, iterations)
+    if spec is not None:
+        spec.check_same(own, "the model", f"the vocoder {known}")
+    return NetworkVocoder(network, label, iterations)
+
+
+def _parsed(choice: str) -> tuple[str, int | None]:
+    """A vocoder's name or path, and the iterations after its last colon."""
+    name, colon, count = choice.rpartition(":")
+    is_name = name == CLASSICAL or shipped(name) is not None
+    if not colon or f"{name}:" == PATH_PREFIX or (not is_name and bundle_named(choice).exists()):
+        return choice, None
+    least = 1 if name == CLASSICAL else 0
+    if not (count.isascii() and count.isdecimal() and len(count) < 9 and least <= int(count) <= MAX_ITERATIONS):
+        if not is_name and not bundle_named(name).exists():
+            return choice, None  # a path that is not there, which may have colons
+        raise ConfigError(
+            f"vocoder ({shortened(choice)}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try "
+            f"{name}:8"
+        )
+    return name, int(count)
+
+
+def default_vocoder(spec: MelSpec | None) -> str:
+    """The vocoder where none is named: the shipped network if it takes mels of `spec`, else griffinlim."""
+    return NETWORK if spec is None or speaks(NETWORK, spec) else CLASSICAL
+
+
+def speaks(name: str, spec: MelSpec) -> MelSpec | None:
+    """The own mel of the shipped vocoder of that name, if it takes mels of `spec`; else None."""
+    folder = shipped(name)
+    own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
+    return own if own and (own == spec or rate_factor(spec, own)) else None
+
+
+def _unknown(choice: str) -> str:
+    named = [
+        CLASSICAL,
+        *sorted(folder.name for folder in SHIPPED.glob("*") if BundleFolder(folder).exists()),
+    ]
+    use = f"use {', '.join(named)}, {CLASSICAL}:N, {BIGVGAN}:PATH, or the path of a run made with --model vocoder"
+    near = difflib.get_close_matches(choice, named, n=1)
+    return f"vocoder {shortened(choice)}: there is no such path; " + (f"did you mean {near[0]!r}?" if near else use)

@@ -1,0 +1,71 @@
+"""Sounds of any length: blocks that fade into each other, and copy-synthesis."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.mel import MelFrontEnd
+from audio_gen.audio.onset import silent_until
+from audio_gen.vocoding.silence import silent_frames
+from audio_gen.vocoding.vocoder import LongMel, Vocoder
+
+BLOCK_FRAMES, OVERLAP_FRAMES = 2048, 32  # hours of sound need less than 1 GB
+
+
+def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None) -> Tensor:
+    """Turn a log-mel of any length into sound, in blocks that fade into each other.
+
+    Args:
+        vocoder: The vocoder.
+        mel: (M, L).
+        block_frames: Frames that go through at once.
+        onset: The sample before which there is silence, if that is known.
+
+    Returns:
+        wav (1, L * hop_length) on the CPU.
+    """
+    wav, done = torch.empty(1, mel.shape[-1] * vocoder.spec.hop_length), 0
+    for block in vocode_blocks(vocoder, mel, block_frames, onset):
+        wav[:, done : done + block.shape[-1]] = block
+        done += block.shape[-1]
+    return wav
+
+
+def vocode_blocks(
+    vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None
+) -> Iterator[Tensor]:
+    """Yield what `vocode_long` returns, piece by piece (1, T): neither mel nor sound need fit into memory."""
+    samples, held = vocoder.spec.samples(block_frames), None
+    for start in range(0, mel.shape[-1], block_frames):
+        end = start + block_frames + OVERLAP_FRAMES
+        begin = None if onset is None else onset - vocoder.spec.samples(start)
+        block = vocoder(mel[:, start:end][None], begin)[0].cpu()
+        block = block if held is None else _joined(held, block)
+        if end >= mel.shape[-1]:
+            yield block
+            return
+        yield block[:, :samples]
+        held = block[:, samples:]
+
+
+def _joined(old: Tensor, block: Tensor) -> Tensor:
+    """Fade from `old` (1, T) into a block (1, N) that begins at the same time, at constant power."""
+    new = block[:, : old.shape[-1]]
+    # Blocks may disagree in phase: the polarity that fits is taken, and what still cancels is made up for.
+    alike = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
+    sign = -1.0 if alike < 0 else 1.0
+    fade = torch.linspace(0, 1, new.shape[-1])
+    power = fade**2 + (1 - fade) ** 2 + 2 * abs(alike) * fade * (1 - fade)
+    mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
+    return torch.cat([mixed, sign * block[:, old.shape[-1] :]], dim=1)
+
+
+def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:
+    """Send a sound through its mel and a vocoder, at its own time and length: wav (1, T) -> (1, T)."""
+    spec, device = vocoder.spec, wav.device
+    lead = spec.samples(silent_frames(spec))
+    mel = MelFrontEnd(spec).to(device)(F.pad(wav, (lead, lead))[None])[0]
+    made = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy(), spec.sample_rate))
+    return made[:, lead : lead + wav.shape[-1]]
