@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from audio_gen.cli.common import JsonOption, emit_json
+from audio_gen.cli.common import JsonOption, emit_json, say
 
 
 def settings_command(
@@ -24,4 +24,5 @@ def settings_command(
         told = {name: {one.name: {"default": one.default, "text": one.text} for one in explained(kind)}
                 for name, kind in kinds.items()}  # fmt: skip
         return emit_json(told)
-    typer.echo(settings_table(kinds))
+    for line in settings_table(kinds).splitlines():
+        say(line)
