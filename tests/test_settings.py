@@ -17,7 +17,7 @@ from audio_gen.config import DEFAULT_MODEL, Settings
 from audio_gen.errors import ConfigError
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
-from audio_gen.training.tasks.settings import RunConfig
+from audio_gen.training.tasks.settings import RunConfig, model_for
 from audio_gen.training.tasks.vae import VAEConfig
 from tests import sounds
 
@@ -117,9 +117,27 @@ def test_an_unknown_model_is_named(run_cli: Callable[..., Any]) -> None:
     assert done.returncode == 2 and "wavenet: unknown; known are gan, vae, vocoder" in done.stderr
 
 
-def test_train_and_quickstart_have_the_same_default_model() -> None:
-    defaults = {inspect.signature(one).parameters["model"].default for one in (train_command, quickstart_command)}
-    assert defaults == {DEFAULT_MODEL} and DEFAULT_MODEL in TASKS
+def test_train_and_quickstart_have_the_same_default_model(tmp_path: Path) -> None:
+    assert inspect.signature(train_command).parameters["model"].default is None
+    assert inspect.signature(quickstart_command).parameters["model"].default == DEFAULT_MODEL
+    assert model_for(tmp_path) == DEFAULT_MODEL and DEFAULT_MODEL in TASKS
+
+
+def test_a_run_and_a_settings_file_name_their_model(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("model: vocoder")
+    assert model_for(tmp_path / "run", tmp_path / "c.yaml") == "vocoder"
+    (tmp_path / "c.yaml").write_text("train: {steps: 1}")
+    assert model_for(tmp_path / "run", tmp_path / "c.yaml") == DEFAULT_MODEL
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("model: vae")  # begun when that was the default
+    assert model_for(tmp_path / "run", tmp_path / "c.yaml") == "vae"
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        model_for(tmp_path / "new", tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").rglob("*.yaml")), ids=str)
+def test_settings_files_name_the_model_that_they_are_for(file: Path) -> None:
+    assert model_for(ROOT, file) == file.parent.name
 
 
 MEL = {"sample_rate": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 40}

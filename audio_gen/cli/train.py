@@ -31,7 +31,9 @@ SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 def train_command(
     folder: Annotated[Path, typer.Argument(help="A folder of sounds, or a cache made by `preprocess`.")],
     run: Annotated[Path, typer.Option("--run", help="The run's folder; an unfinished run there goes on.")],
-    model: Annotated[str, typer.Option("--model", help="gan, vae or vocoder.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str | None, typer.Option("--model", help=f"gan, vae or vocoder; a new run without it is a {DEFAULT_MODEL}.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML with what differs from the defaults.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="A setting, such as train.lr=1e-4.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of the run in minutes.")] = None,
@@ -55,7 +57,9 @@ def train_command(
 ) -> None:
     """Train a model on a folder of sounds; run it again to go on where it stopped."""
     from audio_gen.training.tasks import train_run
+    from audio_gen.training.tasks.settings import model_for
 
+    model = model or model_for(run, config)
     teller = TrainTeller(json_output=json_output, verbose=verbose)
     try:
         train_run(

@@ -33,7 +33,7 @@ from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan import GANTask
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec
+from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec, model_for
 from audio_gen.training.tasks.source import (
     check_apart,
     check_not_pruned,
@@ -68,7 +68,7 @@ def train_run(
     source: Path,
     run: Path,
     *,
-    model: str,
+    model: str | None = None,
     config_file: Path | None = None,
     overrides: Sequence[str] = (),
     minutes: float | None = None,
@@ -89,7 +89,7 @@ def train_run(
     Args:
         source: A folder of sounds, or a cache made by `audio-gen preprocess`.
         run: The run's folder.
-        model: A name in TASKS.
+        model: A name in TASKS; None is what `model_for` finds.
         config_file: YAML with what differs from the defaults.
         overrides: Settings as `section.key=value`, after the file.
         minutes: Length in minutes; or one of the next three.
@@ -113,6 +113,7 @@ def train_run(
     """
     source, run = at_home(source), at_home(run)
     config_file = config_file and at_home(config_file)
+    model = model or model_for(run, config_file)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}

@@ -1,12 +1,14 @@
 """Settings of a run, whatever its model."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer
 
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import PRESETS, MelSpec
-from audio_gen.config import DEFAULT_MEL, DataSettings, Settings, TrainSettings
+from audio_gen.config import DEFAULT_MEL, DEFAULT_MODEL, DataSettings, Settings, TrainSettings, read_yaml
 from audio_gen.errors import ConfigError
 from audio_gen.text import shortened
 
@@ -46,3 +48,17 @@ class RunConfig(Settings):
     """A mel preset's name, or the fields of a MelSpec."""
     data: DataSettings = DataSettings()
     train: TrainSettings
+
+
+def model_for(run: Path, config_file: Path | None = None) -> str:
+    """The model of a training for which none is named: that of the run, else of the settings file, else the default.
+
+    Raises:
+        ConfigError: One of these files cannot be read.
+    """
+    for file in (RunFolder(run).settings, config_file):
+        if file is not None and (file == config_file or file.is_file()):
+            model = read_yaml(file).get("model")
+            if isinstance(model, str):
+                return model
+    return DEFAULT_MODEL
