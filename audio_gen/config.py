@@ -242,10 +242,15 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as e:
-        errors = e.errors(include_url=False, include_context=False)
-        lines = [clipped(_explain(kind, error), TOLD_CHARACTERS) for error in errors[:TOLD_ERRORS]]
-        more = len(errors) - len(lines)
-        raise ConfigError("; ".join([*lines, *([f"and {more} more"] if more else [])])) from None
+        raise ConfigError(explained(kind, e)) from None
+
+
+def explained(kind: type[BaseModel], error: ValidationError) -> str:
+    """Every wrong key and value of a config in one line, with the nearest valid key for each unknown one."""
+    errors = error.errors(include_url=False, include_context=False)
+    lines = [clipped(_explain(kind, one), TOLD_CHARACTERS) for one in errors[:TOLD_ERRORS]]
+    more = len(errors) - len(lines)
+    return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
 
 def save(config: Settings, path: Path) -> None:
@@ -254,7 +259,7 @@ def save(config: Settings, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Setting:
     """A setting as its users see it.
 
     Attributes:
@@ -268,10 +273,10 @@ class Explained:
     text: str
 
 
-def explained(kind: type[Settings]) -> list[Explained]:
+def list_settings(kind: type[Settings]) -> list[Setting]:
     """Every setting of a config class but `model`, which has an option of its own, in the order of the source."""
     defaults = flat(kind.model_construct().model_dump(mode="json"))
-    return [Explained(name, _as_yaml(defaults.get(name)), text) for name, text in _texts(kind) if name != "model"]
+    return [Setting(name, _as_yaml(defaults.get(name)), text) for name, text in _texts(kind) if name != "model"]
 
 
 def settings_table(kinds: Mapping[str, type[Settings]]) -> str:
@@ -282,7 +287,7 @@ def settings_table(kinds: Mapping[str, type[Settings]]) -> str:
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for model, kind in kinds.items():
-        for one in explained(kind):
+        for one in list_settings(kind):
             rows.setdefault((one.name, one.text), {})[model] = f"`{one.default}`"
     ranks = {name: i for i, (name, _) in enumerate(rows)}
     sections = list(dict.fromkeys(name.rpartition(".")[0] for name in ranks))

@@ -1,5 +1,22 @@
 """The one error tree: what a user can mend, told in one line that names the value and the fix."""
 
+import errno
+import os
+
+_OS_FIXES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EACCES: "permission denied; change its permissions or choose another place",
+    errno.EPERM: "not permitted; change its permissions or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.ENOENT: "there is no such file or folder; check the path",
+    errno.ENOTDIR: "a part of the path is a file; choose another path",
+    errno.EISDIR: "is a folder where a file is needed; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EMFILE: "too many open files; raise the limit with `ulimit -n 4096`",
+    errno.EIO: "the disk gives a read or write error; copy the file elsewhere",
+}
+
 
 class AudioGenError(Exception):
     """Base of every error that a user can mend; commands print it as one line and exit with 2."""
@@ -35,3 +52,12 @@ class TrainingError(AudioGenError):
 
 class DesertedError(TrainingError):
     """Another of the processes that share a run has ended."""
+
+
+def os_error_line(error: OSError) -> str | None:
+    """The line for an error of the file system; None for what must be a bug."""
+    fix = _OS_FIXES.get(error.errno or 0)
+    if fix is None or (error.errno == errno.ENOENT and error.filename is None):
+        return None
+    path = error.filename if error.filename2 is None else error.filename2
+    return fix if path is None else f"{os.fsdecode(path) if isinstance(path, (str, bytes)) else path}: {fix}"

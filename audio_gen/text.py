@@ -56,3 +56,9 @@ def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
     except (ValueError, RecursionError):
         return type(value).__name__
     return clipped(text, limit)
+
+
+def megabytes(size: float) -> str:
+    """Bytes as megabytes, such as "4.4 MB"."""
+    value = size / 1e6
+    return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.cli.next_steps import next_command
-from audio_gen.hints import command
+from audio_gen.hints import command, next_command
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 NEEDS_OUT = {"sample", "vary", "interpolate", "encode", "reconstruct", "vocode", "preprocess"}

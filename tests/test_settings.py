@@ -94,7 +94,7 @@ def test_a_setting_that_nobody_reads_is_found(
 
 @pytest.mark.parametrize("model", TASKS)
 def test_every_setting_is_explained(model: str) -> None:
-    told = config.explained(TASKS[model][0])
+    told = config.list_settings(TASKS[model][0])
     assert len(told) > 40
     assert [one.name for one in told if not one.text] == []
     assert [one.default for one in told if one.name == "mel"] == [DEFAULT_PRESET]

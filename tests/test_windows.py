@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.cli.clips import distinct_names
 from audio_gen.files import legal_name
+from audio_gen.generation.outputs import distinct_names
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# No library's meter: pyloudnorm and torchaudio refuse clips shorter than a block of 0.4 s, which most drums are.
 GATE_SEC, GATE_STEP_SEC, ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU, LUFS_OFFSET = 0.4, 0.1, -70.0, -10.0, -0.691
 TABLE_RATE = 48_000  # of the filters in ITU-R BS.1770-4
 

@@ -4,7 +4,6 @@ Help needs names and one line each, so it reads them from the table; a command's
 imported only when that command runs.
 """
 
-import errno
 import functools
 import importlib
 import os
@@ -18,7 +17,7 @@ from typer.core import TyperCommand
 
 from audio_gen import __version__
 from audio_gen.cli.streams import drop_output, prepare_streams
-from audio_gen.errors import AudioGenError, DesertedError
+from audio_gen.errors import AudioGenError, DesertedError, os_error_line
 from audio_gen.files import at_home
 from audio_gen.text import clipped, visible
 
@@ -45,20 +44,6 @@ COMMANDS = {
 UsageError: Any = typer.BadParameter.__base__
 
 LONGEST_LINE = 960  # of an error: what somebody else's file makes longer is no help
-
-_OS_FIXES = {
-    errno.ENOSPC: "the disk is full; free some space or choose another place",
-    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
-    errno.EACCES: "permission denied; change its permissions or choose another place",
-    errno.EPERM: "not permitted; change its permissions or choose another place",
-    errno.EROFS: "the file system is read-only; choose another place",
-    errno.ENOENT: "there is no such file or folder; check the path",
-    errno.ENOTDIR: "a part of the path is a file; choose another path",
-    errno.EISDIR: "is a folder where a file is needed; choose another path",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-    errno.EMFILE: "too many open files; raise the limit with `ulimit -n 4096`",
-    errno.EIO: "the disk gives a read or write error; copy the file elsewhere",
-}
 
 
 class LazyCommand(TyperCommand):
@@ -152,7 +137,7 @@ def run(args: list[str]) -> int:
         drop_output()
         return 141
     except OSError as e:
-        if (line := _os_line(e)) is None:
+        if (line := os_error_line(e)) is None:
             raise
         drop_output()
         return _fail(line)
@@ -186,12 +171,3 @@ def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
 def _usage_line(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "audio-gen"
     return f"{error.format_message().rstrip('.')}; see '{command} --help'"
-
-
-def _os_line(error: OSError) -> str | None:
-    """Return the line for an error of the file system, or None for what must be a bug."""
-    fix = _OS_FIXES.get(error.errno or 0)
-    if fix is None or (error.errno == errno.ENOENT and error.filename is None):
-        return None
-    path = error.filename if error.filename2 is None else error.filename2
-    return fix if path is None else f"{os.fsdecode(path) if isinstance(path, (str, bytes)) else path}: {fix}"

@@ -1,75 +1,23 @@
-"""What the commands share: options, one JSON object, progress. Nothing heavy is imported here."""
+"""What the commands share: lines, one JSON object, notes and progress. Nothing heavy is imported here."""
 
 import json
+import os
+import re
+import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from audio_gen.errors import OutputError
 from audio_gen.text import one_line, visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from audio_gen.generation.pipeline import Pipeline
-
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; all else goes to standard error.")]
-VocoderOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vocoder",
-        help="How mels become sound: small (the default for mels it takes), griffinlim, a run or bundle, each also "
-        "with :N for N iterations, or bigvgan:PATH. A folder that has one of these names: ./small.",
-    ),
-]
-GeneratedOption = Annotated[
-    bool, typer.Option("--generated", help="Also use clips that audio_gen generated, which are left out else.")
-]
-VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show losses and other figures as it trains.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made where missing.")]
 
 _QUIET_SEC = 1.0
 _LINE_EVERY_SEC = 10.0
-
-
-def check_out(out: Path, names: Iterable[str] | None = None, *, force: bool = False) -> Path:
-    """Make the output folder and be sure, before time is spent, that nothing in it would be lost.
-
-    Args:
-        out: The folder for the results.
-        names: The files that will be written there; None where they are not known, then the folder must be empty.
-        force: Results that are there already may be replaced.
-
-    Returns:
-        `out`.
-
-    Raises:
-        OutputError: The folder cannot be made, or holds results already and `force` is off.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if force:
-            return out
-        there = next(iter(out.iterdir()), None) if names is None else _first_there(out, names)
-    except (FileExistsError, NotADirectoryError) as e:
-        raise OutputError(f"--out {out}: a file is in the way; choose another folder") from e
-    except OSError as e:
-        raise OutputError(f"--out {out}: cannot be used ({e.strerror}); choose another folder") from e
-    if there is not None:
-        raise OutputError(f"--out {out}: holds {one_line(there.name)} already; choose another folder or add --force")
-    return out
-
-
-def _first_there(out: Path, names: Iterable[str]) -> Path | None:
-    return next((out / name for name in names if (out / name).exists()), None)
 
 
 def emit_json(value: Any) -> None:
@@ -85,31 +33,52 @@ def say(text: str, *, json_output: bool = False) -> None:
     print(visible(text), file=sys.stderr if json_output else sys.stdout)
 
 
-def megabytes(size: float) -> str:
-    """Bytes as megabytes, such as "4.4 MB"."""
-    value = size / 1e6
-    return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"
-
-
-def open_run(path: Path, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
+def load(run: Path, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
     """Load a run or a bundle."""
     from audio_gen.generation.pipeline import Pipeline
 
-    return Pipeline.load(path, vocoder=vocoder, device=device)
+    return Pipeline.load(run, vocoder=vocoder, device=device)
 
 
-def console() -> "Console":
-    """Return a rich console on standard error."""
-    from rich.console import Console
+def made_by(pipeline: "Pipeline") -> dict[str, str]:
+    """What JSON says of the model and the vocoder that made clips."""
+    return {"bundle": pipeline.digest, "vocoder": pipeline.vocoder.name}
 
-    return Console(stderr=True)
+
+def command_line() -> str:
+    """The command that is running, as it can be typed again, with `~` for the user's home folder."""
+    home = os.path.expanduser("~").rstrip("/\\")
+    at_home = re.compile(rf"(^|[=:]){re.escape(home)}(?=[/\\]|$)" if home else "(?!)")
+    return one_line(shlex.join(["audio-gen", *(at_home.sub(r"\1~", word) for word in sys.argv[1:])]))
+
+
+class Console:
+    """The reporter of the command line: notes as lines, progress as a bar on a terminal, else a line every 10 s."""
+
+    def __init__(self, *, note_on_output: bool = False) -> None:
+        """Notes go to standard error, or to standard output."""
+        self._output = note_on_output
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        say(text, json_output=not self._output)
+
+    @contextmanager
+    def progress(self, description: str, total: float | None = None, unit: str = "steps") -> Iterator["Progress"]:
+        """Show how far the work is, on standard error; work under a second leaves no trace."""
+        advance, complete = Progress(description, total, unit), False
+        try:
+            yield advance
+            complete = True
+        finally:
+            advance.close(complete=complete)
 
 
 class Progress:
     """Counts what is done and tells it on standard error; call it with what was done since the last call."""
 
     def __init__(self, description: str, total: float | None = None, unit: str = "steps") -> None:
-        """Start the clock; `progress` says what the arguments are."""
+        """Start the clock; see `Reporter.progress`."""
         self._description, self._total, self._unit = visible(description), total, unit
         self._done = 0.0
         self._started = self._told = time.monotonic()
@@ -149,29 +118,9 @@ class Progress:
         return f"{self._description}: {done}, {self._rate(now)}, {left_sec:.0f} s left"
 
 
-@contextmanager
-def progress(description: str, total: float | None = None, unit: str = "steps") -> Iterator[Progress]:
-    """Show how far the work is: a bar on a terminal, else a line every 10 s; nothing for the first second.
-
-    Args:
-        description: What is being done, one or two words.
-        total: How many units there are; None where that is not known.
-        unit: What is counted, plural.
-
-    Yields:
-        Call it with what was done since the last call: `advance()` or `advance(32)`.
-    """
-    advance = Progress(description, total, unit)
-    complete = False
-    try:
-        yield advance
-        complete = True
-    finally:
-        advance.close(complete=complete)
-
-
 def _start_bar(description: str, total: float | None) -> Any:
     from rich import progress as bars
+    from rich.console import Console as Terminal
 
     columns = [
         bars.TextColumn("{task.description}", markup=False),
@@ -180,7 +129,7 @@ def _start_bar(description: str, total: float | None) -> Any:
         bars.TextColumn("{task.fields[rate]}", markup=False),
         bars.TimeRemainingColumn(),
     ]
-    bar = bars.Progress(*columns, console=console())
+    bar = bars.Progress(*columns, console=Terminal(stderr=True))
     bar.add_task(description, total=total, rate="")
     bar.start()
     return bar

@@ -1,30 +1,29 @@
 """`audio-gen encode`: sounds to latents, to go on from."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from audio_gen.cli import options as o
+from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
+from audio_gen.text import one_line
 
-from audio_gen.cli.clips import ClassOption, PitchOption, RunArgument
-from audio_gen.cli.common import DeviceOption, ForceOption, JsonOption, OutOption, VocoderOption
-
-KIND = "encoded"
+if TYPE_CHECKING:
+    from audio_gen.generation.clip import Saved
+    from audio_gen.generation.pipeline import Pipeline
 
 
 def encode_command(
-    run: RunArgument,
-    files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
-    out: OutOption,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", min=0, help="Steps of a GAN's search, 200 at most if left out; a VAE has none."),
-    ] = None,
-    class_name: ClassOption = None,
-    pitch: PitchOption = None,
-    vocoder: VocoderOption = None,
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json_output: JsonOption = False,
+    run: o.RunArgument,
+    files: o.FilesArgument,
+    out: o.OutOption,
+    steps: o.SearchOption = None,
+    class_name: o.ClassOption = None,
+    pitch: o.PitchOption = None,
+    vocoder: o.VocoderOption = None,
+    device: o.DeviceOption = "auto",
+    force: o.ForceOption = False,
+    json_output: o.JsonOption = False,
 ) -> None:
     """Find the latents of sounds, and tell how near the model comes to them.
 
@@ -32,16 +31,28 @@ def encode_command(
     `interpolate --from NAME.encoded.wav` go on at once. --class and --pitch are for files whose name, folder and sound
     do not tell.
     """
-    from audio_gen.cli.claims import claimed
-    from audio_gen.cli.clips import command_line, output_stems, sound_files, with_sidecars
-    from audio_gen.cli.common import open_run
-    from audio_gen.cli.encoding import encode_all, tell_scores, write_encoded
+    from audio_gen.generation.operations.encode import STEPS, EncodeRequest, encode
+    from audio_gen.generation.outputs import sound_files
 
-    files = sound_files(files)
-    stems = output_stems(files)
-    pipeline = open_run(run, vocoder=vocoder, device=device)
-    names = with_sidecars(f"{stem}.{KIND}" for stem in stems)
-    with claimed(out, names, command=command_line(), bundle=pipeline.digest, force=force):
-        encoded = encode_all(pipeline, files, class_name, pitch, steps)
-        rows = write_encoded(pipeline, encoded, stems, out, [KIND])
-    tell_scores(pipeline, rows, json_output=json_output)
+    files, most = sound_files(files), STEPS if steps is None else steps
+    request = EncodeRequest(files=files, steps=most, class_name=class_name, pitch=pitch, command=command_line())
+    pipeline = load(run, vocoder, device)
+    saved = encode(pipeline, request).save(out, force=force, reporter=Console())
+    show_scores(pipeline, files, saved, json_output)
+
+
+def show_scores(pipeline: "Pipeline", files: Sequence[Path], saved: "Sequence[Saved]", json_output: bool) -> None:
+    """Print how near the model's version of each file comes to it, as a table or as JSON."""
+    mean = sum(one.figures["mel_l1"] for one in saved) / len(saved)
+    if json_output:
+        rows = [
+            {"file": str(file), "out": str(one.path), "class": one.provenance["class"],
+             "pitch": one.provenance["pitch"], **one.figures} for file, one in zip(files, saved, strict=True)
+        ]  # fmt: skip
+        emit_json({"files": rows, "mel_l1": mean, **made_by(pipeline)})
+        return
+    say("log-mel L1 in nats, over the frames of sound:")
+    for file, one in zip(files, saved, strict=True):
+        say(f"{one.figures['mel_l1']:7.3f}  {one_line(file)}")
+    if len(saved) > 1:
+        say(f"{mean:7.3f}  mean of {len(saved)}")

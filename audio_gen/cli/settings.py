@@ -1,18 +1,12 @@
 """`audio-gen settings`: the names, defaults and meanings of all settings of a training."""
 
-from typing import Annotated
-
-import typer
-
-from audio_gen.cli.common import JsonOption, emit_json, say
+from audio_gen.cli import options as o
+from audio_gen.cli.common import emit_json, say
 
 
-def settings_command(
-    model: Annotated[str | None, typer.Argument(help="gan, vae or vocoder; without it, all of them.")] = None,
-    json_output: JsonOption = False,
-) -> None:
+def settings_command(model: o.SettingsModelArgument = None, json_output: o.JsonOption = False) -> None:
     """List the settings of a training, for --set and --config."""
-    from audio_gen.config import explained, settings_table
+    from audio_gen.config import list_settings, settings_table
     from audio_gen.errors import ConfigError
     from audio_gen.text import one_line
     from audio_gen.training.tasks import TASKS
@@ -21,8 +15,11 @@ def settings_command(
         raise ConfigError(f"model {one_line(model)}: unknown; known are {', '.join(TASKS)}")
     kinds = {name: kind for name, (kind, _) in TASKS.items() if model in (None, name)}
     if json_output:
-        told = {name: {one.name: {"default": one.default, "text": one.text} for one in explained(kind)}
-                for name, kind in kinds.items()}  # fmt: skip
-        return emit_json(told)
+        return emit_json(
+            {
+                name: {one.name: {"default": one.default, "text": one.text} for one in list_settings(kind)}
+                for name, kind in kinds.items()
+            }
+        )
     for line in settings_table(kinds).splitlines():
         say(line)

@@ -1,175 +1,35 @@
 """`audio-gen status`: how far a run is, whether it works, and what to do."""
 
-import math
-from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-
-from audio_gen.cli.common import JsonOption, emit_json, megabytes, say
-
-if TYPE_CHECKING:
-    from audio_gen.training.history import History
-
-AGAIN = "run the same train command again to go on"
-# What is not followed by a trend: the same figure of real sounds, and counts.
-BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
-UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
-STEADY = 0.02  # changes below this are none
+from audio_gen.artefacts.folders import RunFolder
+from audio_gen.cli import options as o
+from audio_gen.cli.common import emit_json, say
+from audio_gen.text import megabytes
 
 
-def status_command(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, running or not; it is only read.")],
-    json_output: JsonOption = False,
-) -> None:
+def status_command(run: o.ReadRunArgument, json_output: o.JsonOption = False) -> None:
     """Say how far a run is, whether it works, and what to do."""
-    from audio_gen.artefacts.folders import RunFolder
+    from audio_gen.training import status
     from audio_gen.training.diagnosis import diagnose
     from audio_gen.training.history import History
     from audio_gen.training.metrics import read_metrics
 
-    check_run(run)
+    status.check_run(run)
+    folder = RunFolder(run)
     rows = read_metrics(run)
-    entry = _state(run, History(rows))
+    entry = status.state_of(run, History(rows))
     share = 1.0 if entry["progress"] is None else entry["progress"]
-    log = History(rows, share)
-    verdicts = diagnose(rows, progress=share)
+    log, verdicts = History(rows, share), diagnose(rows, progress=share)
     if json_output:
         values = log.latest("val/", "eval/", "loss/", "gap/", "grad_norm/")
         told = {"values": values, "verdicts": [v.to_json() for v in verdicts]}
-        folder = RunFolder(run)
         emit_json({"run": str(run), **entry, **told, "bundles": folder.best_and_last(), "sizes": folder.sizes()})
         return
-    say(_state_line(run, entry))
-    say(_bundle_line(run))
-    for line in _figure_lines(log):
+    say(status.state_line(run, entry))
+    say(status.bundle_line(run))
+    for line in status.figure_lines(log):
         say(f"  {line}")
     for verdict in sorted(verdicts, key=lambda v: not v.alarm):
         say(f"{'ALARM' if verdict.alarm else 'note'} {verdict.name}: {verdict.text}")
     if not verdicts:
         say("no alarms" if rows else "nothing was measured yet")
-    say("on disk: " + ", ".join(f"{kind} {megabytes(size)}" for kind, size in RunFolder(run).sizes().items()))
-
-
-def check_run(run: Path) -> None:
-    """Refuse what is no run's folder.
-
-    Raises:
-        DataError: It is none.
-    """
-    from audio_gen.artefacts.folders import RunFolder
-    from audio_gen.errors import DataError
-
-    if not run.is_dir():
-        raise DataError(f"{run}: there is no such folder; give the folder after --run of the train command")
-    places = RunFolder(run)
-    if not any(path.exists() for path in (places.metrics, places.progress, places.settings, places.checkpoints)):
-        raise DataError(f"{run}: holds no run; give the folder after --run of the train command")
-
-
-def _state(run: Path, log: "History") -> dict[str, Any]:
-    """What is known of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None where it is not."""
-    from audio_gen.artefacts.folders import RunFolder
-    from audio_gen.training.progress import is_running, read_progress
-
-    entry = read_progress(run)
-    if entry is None:
-        elapsed_sec = log.last("time/elapsed_sec")
-        finished = RunFolder(run).bundle.is_dir()
-        progress = 1.0 if finished else _progress_of(run, log.steps_done(), elapsed_sec)
-        return {
-            "state": "finished" if finished else "unknown", "progress": progress, "step": int(log.steps_done()),
-            "elapsed_sec": elapsed_sec, "left_sec": None, "error": None,
-        }  # fmt: skip
-    state = "killed" if entry["state"] == "running" and not is_running(entry) else entry["state"]
-    known = {key: _number(entry.get(key)) for key in ("progress", "step", "elapsed_sec", "left_sec")}
-    known["left_sec"] = known["left_sec"] if state == "running" else None
-    return {"state": state, **known, "error": entry.get("error")}
-
-
-def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | None:
-    """How far a run without a progress file is, by the length in its settings."""
-    from audio_gen.artefacts.folders import RunFolder
-    from audio_gen.config import read_yaml
-    from audio_gen.errors import ConfigError
-
-    try:
-        train = read_yaml(RunFolder(run).settings).get("train")
-    except ConfigError:
-        return None
-    settings = train if isinstance(train, dict) else {}
-    steps, minutes, images = (_number(settings.get(name)) for name in ("steps", "minutes", "images"))
-    if images:
-        steps = images / (_number(settings.get("batch_size")) or 1)
-    if steps:
-        return min(step / steps, 1.0)
-    return min(elapsed_sec / (60 * minutes), 1.0) if minutes and elapsed_sec is not None else None
-
-
-def _state_line(run: Path, entry: dict[str, Any]) -> str:
-    state, step = entry["state"], f"step {entry['step'] or 0:.0f}"
-    told = {
-        "running": f"is running, at {step}",
-        "killed": f"was killed at about {step}: {AGAIN} from the last checkpoint",
-        "stopped": f"was stopped at {step}, all is saved: {AGAIN}",
-        "failed": f"failed at {step}: {entry['error'] or 'no reason is known'}",
-        "finished": f"finished at {step}",
-        "unknown": f"is at {step}; whether it runs is not known: if it does not, {AGAIN}",
-    }.get(state, f"{state} at {step}")
-    amounts = [] if entry["progress"] is None else [f"{100 * entry['progress']:.0f} % done"]
-    amounts += [] if entry["elapsed_sec"] is None else [f"{_clock(entry['elapsed_sec'])} trained"]
-    amounts += [] if entry["left_sec"] is None else [f"{_clock(entry['left_sec'])} left"]
-    return f"{run}: {told}" + (f" ({', '.join(amounts)})" if amounts else "")
-
-
-def _bundle_line(run: Path) -> str:
-    """Which step the commands use."""
-    from audio_gen.artefacts.folders import RunFolder
-    from audio_gen.config import first_preview_due
-
-    told = [
-        f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
-        for word, (name, about) in zip(("the best", "the last"), RunFolder(run).best_and_last().items(), strict=False)
-    ]
-    if not told:
-        return f"no bundle yet; the first comes {first_preview_due(RunFolder(run).settings)}"
-    if len(told) == 1:
-        return f"all commands use {told[0].replace(' is the best step,', ' of step')}"
-    return f"all commands use the best step: {', '.join(told)}"
-
-
-def _figure_lines(log: "History") -> list[str]:
-    """A line for each figure: its newest value, that of real sounds beside it, and where it goes."""
-    latest = log.latest("val/", "eval/")
-    beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}
-    shown = [key for key in latest if key not in UNTOLD and not (key in BESIDE and BESIDE[key] in latest)]
-    width = max(map(len, shown), default=0)
-    lines = []
-    for key in shown:
-        word = "floor" if key == "eval/kad" else "real"
-        real = f" ({word} {beside[key]:.4g})" if key in beside else ""
-        lines.append(f"{key:<{width}}  {latest[key]:.4g}{real}{_trend(log.values(key))}")
-    return lines
-
-
-def _trend(values: list[float]) -> str:
-    """Where the newest quarter of the values is beside the quarter before, and where they began."""
-    if len(values) < 2:
-        return ""
-    part = max(1, len(values) // 4)
-    now, before = median(values[-part:]), median(values[-2 * part : -part])
-    change = now - before
-    steady = abs(change) <= STEADY * max(abs(before), abs(now))
-    word = "steady" if steady else "rising" if change > 0 else "falling"
-    return f", {word}, {values[0]:.4g} at first"
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    say("on disk: " + ", ".join(f"{kind} {megabytes(size)}" for kind, size in folder.sizes().items()))

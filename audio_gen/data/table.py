@@ -15,6 +15,7 @@ from audio_gen.data.split import Split
 from audio_gen.errors import OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 
+# No pandas or Arrow: readers map the columns of ten million clips from disk, and every block has a checksum.
 SIDES: tuple[Split, ...] = ("train", "val")
 TEXTS_NAME = "texts.json"
 NOTHING = -1  # of a class or a velocity

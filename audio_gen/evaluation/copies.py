@@ -1,127 +1,21 @@
 """Which samples are copies of a training sound, and which are twins of one another."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import nearest, shortened, view
+from audio_gen.audio.likeness import nearest, shortened
 from audio_gen.audio.onset import onset
-from audio_gen.data.store import Cache, Clip
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.pairs import median_distance
+from audio_gen.generation.originals import HEARD, find_copies, real_share
 
-# Chosen on the drum kits of recipes/drums_gan, each kit against the other ones: see recipes/sampler_check.
-COPY_DB = 3.5  # a sound that went through a vocoder is at 1.6 from itself, one of another kit rarely below 4
-MAYBE_DB, MAYBE_EMBEDDING = 5.5, 0.3  # a click or a sine suffers more in a vocoder; then the embedding decides
-CLOSE_DB = 4.5  # a tenth of the sounds of another kit are nearer to one of yours
-CANDIDATES = 3  # that the embedding is asked about
-SAME_DB = 0.1  # the same sound twice
 TWIN_DB = 1.0
-HEARD = 0.9  # of the longest sample: real clips go on where a model stops
 CLOSEST = 10
 MIN_CLASS = 10
-MOST_ORIGINALS = 4000  # training sounds that samples are compared with: their views take about five seconds
-SEARCHED_SEC = 1.0  # silence before a training sound, beyond the length of a clip, in which its onset is looked for
-MIN_KEPT_OUT = 20  # a share of fewer sounds says next to nothing
 LEAD_SEC, EMBEDDED_SEC, EMBEDDED_PEAK = 0.001, 3.0, 0.5
-
-Verdict = Literal["new", "close", "copy"]
-
-
-@dataclass(frozen=True)
-class Match:
-    """The training sound that a sample is most like.
-
-    Attributes:
-        verdict: "copy": the same sound, but for level, shift and what a vocoder does to it. "close": a musician may
-            take the two for hits of one drum. "new": neither.
-        file: The training sound.
-        distance_db: Between the two, see `likeness.distances`.
-        embedding_distance: Between the two, in median distances of training sounds; None where it was not asked for.
-    """
-
-    verdict: Verdict
-    file: str
-    distance_db: float
-    embedding_distance: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in JSON."""
-        return asdict(self)
-
-
-def find_copies(
-    made: Tensor, train: Tensor, files: Sequence[str], embedding_distance: Callable[[int, int], float] | None = None
-) -> list[Match]:
-    """Name the training sound that each sample is most like, and say whether it is a copy of it.
-
-    A sample is a copy if it is within 3.5 dB of a training sound, or within 5.5 dB and within 0.3 median distances of
-    the embedding. It is close within 4.5 dB.
-
-    Args:
-        made: Views (N, M, L) of the samples, by `likeness.view`.
-        train: Views (K, M, L) of the training sounds, K at least 1.
-        files: Their K names.
-        embedding_distance: Distance of a made row to a training row in median distances, as `EmbeddingDistance` gives
-            it. Without it the views alone decide, which misses some clicks and sines.
-
-    Returns:
-        A match for each sample.
-    """
-    assert len(train) == len(files) > 0
-    found, rows = nearest(made, train)
-    matches = []
-    for i in range(len(made)):
-        near: list[tuple[Verdict, int, float, float | None]] = []
-        for row, distance in zip(rows[i, :CANDIDATES].tolist(), found[i, :CANDIDATES].tolist(), strict=True):
-            ask = embedding_distance is not None and distance < MAYBE_DB
-            apart = embedding_distance(i, row) if embedding_distance is not None and ask else None
-            near.append((_verdict(distance, apart), row, distance, apart))
-        verdict, row, distance, apart = next((one for one in near if one[0] == "copy"), near[0])
-        matches.append(Match(verdict, files[row], distance, apart))
-    return matches
-
-
-def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tensor:
-    """Views of training sounds, to compare samples of a model with.
-
-    Args:
-        cache: The training set.
-        clips: Some of its clips; of more than 4,000, every n-th is taken (`thinned`).
-        clip_sec: Length of the model's clips.
-
-    Returns:
-        (K, M, L) float16, with what a model of this length cannot hold as silence.
-    """
-    samples, rate = round((clip_sec + SEARCHED_SEC) * cache.sample_rate), cache.sample_rate
-    wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in thinned(clips))
-    return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
-
-
-def thinned(clips: Sequence[Clip]) -> list[Clip]:
-    """Every n-th of the clips, at most 4,000."""
-    return list(clips[:: max(1, -(-len(clips) // MOST_ORIGINALS))])
-
-
-def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:
-    """Share of real sounds that would be called copies of a training sound: what hits of one drum are to each other.
-
-    Args:
-        train: Views (K, M, L) of the training sounds.
-        held_out: Views (H, M, L) of sounds that were kept out; without any, each training sound is compared with the
-            other ones, and the same sound twice does not count.
-
-    Returns:
-        The share; None where there is nothing to compare.
-    """
-    if held_out is not None and len(held_out):
-        return float((nearest(held_out, train)[0][:, 0] < COPY_DB).double().mean())
-    found, _ = nearest(train, train)
-    other = torch.where(found < SAME_DB, torch.inf, found).amin(1)
-    return float((other < COPY_DB).double().mean()) if len(train) > 1 else None
 
 
 class EmbeddingDistance:
@@ -233,11 +127,3 @@ def copies_and_twins(
         "real_share": real_share(others, kept), "of": train.name, "closest": order[:CLOSEST], "samples": told,
     }  # fmt: skip
     return {"memorised": copied, "twins": found}
-
-
-def _verdict(distance_db: float, embedding_distance: float | None) -> Verdict:
-    if distance_db < COPY_DB:
-        return "copy"
-    if embedding_distance is not None and distance_db < MAYBE_DB and embedding_distance < MAYBE_EMBEDDING:
-        return "copy"
-    return "close" if distance_db < CLOSE_DB else "new"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from audio_gen.findings import Finding
+from audio_gen.findings import Finding, percent
 
 # Real against real stays below each: halves of the drums, the notes and the bundled samples.
 CLICK, CLICK_OVER_REAL = 0.02, 5.0  # of the peak
@@ -47,12 +47,12 @@ def _last_sample(medians: Medians) -> Finding | None:
     return _click(medians, "last_sample", "click_at_end", "Samples end with a click: the last sample", fix)
 
 
-def _click(medians: Medians, field: str, name: str, told: str, fix: str) -> Finding | None:
+def _click(medians: Medians, field: str, name: str, what: str, fix: str) -> Finding | None:
     pair = medians(field)
     if pair is None or pair[1] < max(CLICK, CLICK_OVER_REAL * pair[0]):
         return None
-    beside = f"at {pair[1]:.0%} of the peak in the median (your sounds: {pair[0]:.1%})"
-    return Finding(name, f"{told} is {beside}; {fix}.", alarm=True)
+    beside = f"at {percent(pair[1])} of the peak in the median (your sounds: {100 * pair[0]:.1f} %)"
+    return Finding(name, f"{what} is {beside}; {fix}.", alarm=True)
 
 
 def _padding(medians: Medians) -> Finding | None:
@@ -61,8 +61,8 @@ def _padding(medians: Medians) -> Finding | None:
         return None
     return Finding(
         "padding",
-        f"Silence before and after the sound takes {pair[1]:.0%} of a sample in the median (your sounds: "
-        f"{pair[0]:.0%}); trim the samples.",
+        f"Silence before and after the sound takes {percent(pair[1])} of a sample in the median (your sounds: "
+        f"{percent(pair[0])}); trim the samples.",
     )
 
 
@@ -112,10 +112,10 @@ def _twins(result: Mapping[str, Any]) -> Finding | None:
     if made["share"] < max(TWINS, TWINS_OVER_REAL * (real or 0.0)):
         return None
     worst = sorted(made["per_class"].items(), key=lambda item: -item[1]["share"])[:SHOWN_CLASSES]
-    where = ", ".join(f"{name} {one['share']:.0%}" for name, one in worst if one["share"] >= TWINS)
-    beside = "" if real is None else f" (your sounds: {real:.0%})"
+    where = ", ".join(f"{name} {percent(one['share'])}" for name, one in worst if one["share"] >= TWINS)
+    beside = "" if real is None else f" (your sounds: {percent(real)})"
     return Finding(
         "twins",
-        f"{made['share']:.0%} of samples cannot be told from another sample{beside}{': ' if where else ''}{where}; "
-        "delete the twins, or sample at a higher --temperature.",
+        f"{percent(made['share'])} of samples cannot be distinguished from another sample{beside}"
+        f"{': ' if where else ''}{where}; delete the twins, or sample at a higher --temperature.",
     )

@@ -36,15 +36,15 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
 def _distance(result: Mapping[str, Any]) -> Finding | None:
     value, floor = result["kad"]["value"], result["kad"]["floor"]
     if value is None:
-        return Finding("distance", "There are too few clips to say how far the samples are from your sounds.")
+        return Finding("distance", "There are too few clips to measure the distance of the samples to your sounds.")
     if not floor:
         return Finding("distance", f"Samples are at KAD {value:.3g} from your sounds.")
     if result["n"]["real"] < FEW:
         return Finding("distance", _too_few(result, value, floor))
-    told = f"(KAD {value:.3g}, floor {floor:.3g})"
+    figures = f"(KAD {value:.3g}, floor {floor:.3g})"
     if value <= floor:
-        return Finding("distance", f"Samples are as near to your sounds as your sounds are to each other {told}.")
-    text = f"Samples are {value / floor:.1f} x as far from your sounds as your sounds are from each other {told}"
+        return Finding("distance", f"Samples are as near to your sounds as your sounds are to each other {figures}.")
+    text = f"Samples are {value / floor:.1f} x as far from your sounds as your sounds are from each other {figures}"
     copies = result.get("copy_synthesis")
     if copies and copies["kad"] is not None and copies["kad"] > 0:
         text += f"; the vocoder alone is at {copies['kad']:.3g}"
@@ -55,9 +55,9 @@ def _too_few(result: Mapping[str, Any], value: float, floor: float) -> str:
     interval = result["kad"]["ci"]
     between = "" if interval is None else f", 95 % of repetitions between {interval[0]:.2g} and {interval[1]:.2g}"
     return (
-        f"{result['n']['real']} sounds are too few to tell how near the samples are to them: they are at KAD "
-        f"{value:.3g}{between}, and two halves of your own sounds can be {floor:.3g} apart. Listen, or "
-        f"compare with {FEW} sounds or more."
+        f"{result['n']['real']} sounds are too few to measure how near the samples are: they are at KAD "
+        f"{value:.3g}{between}, and two halves of your own sounds can be {floor:.3g} apart. Listen, or compare with "
+        f"{FEW} sounds or more."
     )
 
 
@@ -69,8 +69,8 @@ def _far(result: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "unlike",
-        f"Samples sound unlike your sounds: KAD {value:.3g}, where white noise has {noise['kad']:.3g} and your sounds "
-        f"among each other at most {floor:.3g}; listen to them, and train longer or anew.",
+        f"Samples do not sound like your sounds: KAD {value:.3g}, where white noise has {noise['kad']:.3g} and two "
+        f"halves of your sounds at most {floor:.3g}; listen to them, and train longer or start a new run.",
         alarm=True,
     )
 
@@ -120,7 +120,7 @@ def _vocoder(result: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "vocoder_mismatch",
-        f"The vocoder does not fit: your own sounds come back from it at KAD {copies['kad']:.3g} (floor "
+        f"The vocoder does not fit: copy-synthesis of your sounds is at KAD {copies['kad']:.3g} (floor "
         f"{floor or 0:.3g}); use --vocoder griffinlim, or one that was trained on this mel.",
         alarm=True,
     )
@@ -141,7 +141,9 @@ def _variety(result: Mapping[str, Any]) -> Finding | None:
         return None
     ratio = result["diversity"]["ratio"]
     varied = f", and differ from each other {ratio:.2f} x as much as your sounds do" if ratio is not None else ""
-    return Finding("variety", f"Samples cover {coverage:.0%} of your sounds (your own other half: {real:.0%}){varied}.")
+    return Finding(
+        "variety", f"Samples cover {percent(coverage)} of your sounds (your own other half: {percent(real)}){varied}."
+    )
 
 
 def _pitch(result: Mapping[str, Any]) -> Finding | None:
@@ -149,19 +151,19 @@ def _pitch(result: Mapping[str, Any]) -> Finding | None:
     if not made or made.get("accuracy") is None:
         return None
     real = (result["pitch"] or {}).get("real") or {}
-    beside = f" (your sounds: {real['accuracy']:.0%})" if real.get("accuracy") is not None else ""
-    told = f"{made['accuracy']:.0%} of {made['n']} samples are within 50 cents of their pitch{beside}."
-    return Finding("pitch", told)
+    beside = f" (your sounds: {percent(real['accuracy'])})" if real.get("accuracy") is not None else ""
+    text = f"{percent(made['accuracy'])} of {made['n']} samples are within 50 cents of their pitch{beside}."
+    return Finding("pitch", text)
 
 
 def _classes(result: Mapping[str, Any]) -> Finding | None:
     found = result["classes"]
     if not found:
         return None
-    shares = {"new real sounds": found["real_accuracy"], "their copies": found.get("copy_accuracy")}
-    known = ", ".join(f"{name}: {share:.0%}" for name, share in shares.items() if share is not None)
+    shares = {"unseen real sounds": found["real_accuracy"], "copy-synthesis": found.get("copy_accuracy")}
+    known = ", ".join(f"{name}: {percent(share)}" for name, share in shares.items() if share is not None)
     beside = f" ({known})" if known else ""
-    return Finding("classes", f"{found['accuracy']:.0%} of samples are taken for the class that was asked for{beside}.")
+    return Finding("classes", f"{percent(found['accuracy'])} of samples are recognised as the requested class{beside}.")
 
 
 def _signal(result: Mapping[str, Any]) -> Finding | None:

@@ -16,10 +16,10 @@ from audio_gen.data.pitch import HEARD_SEC, estimate_midi
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError, DataError
 from audio_gen.generation.conditions import Conditions
-from audio_gen.generation.inversion import STEPS, Inversion, invert
+from audio_gen.generation.inversion import STEPS, Inversion
 from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH, Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.models.vae import VAE
+from audio_gen.generation.search import encode
 from audio_gen.text import one_line
 
 
@@ -90,11 +90,8 @@ def encode_file(
     sounding = length - begin + pipeline.preroll
     frames = min(-(-sounding // pipeline.spec.hop_length), pipeline.model.frames)
     note = pipeline.length_note(one_line(path.name), length - max(0, begin))
-    place = start + begin, start + length
-    if isinstance(pipeline.model, VAE):
-        return EncodedFile(path, mel, frames, pipeline.encode(mel, *condition), *place, note)
-    found = invert(pipeline, mel, *condition, steps=steps, frames=frames)
-    return EncodedFile(path, mel, frames, found.latents, *place, note, found)
+    latents, found = encode(pipeline, mel, *condition, steps=steps, frames=frames)
+    return EncodedFile(path, mel, frames, latents, start + begin, start + length, note, found)
 
 
 def starting_point(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Not scikit-learn's PCA: with far more numbers a row than rows, its solvers decompose (N, F) or (F, F), where the N x N
+# products of the rows suffice.
 MIN_SCALE = 1e-3
 MIN_SHARE = 1e-6  # of the largest eigenvalue; what is smaller is rounding, or the difference between two copies
 MIN_DEVIATION = 1e-6  # of a number, in the units of the rows: rounding where all rows are equal

@@ -11,13 +11,13 @@ from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec, mel_filters
 from audio_gen.audio.stft import STFT
 
-LOW_HZ = 2700.0  # the low part's end, about: 2.6 kHz at 44.1 and 22.05 kHz
-MIN_BANDS = 4  # a part with fewer is left alone
-FLOOR_MARGIN = 1e-3  # in nats; a band this near to the floor is silent
+LOW_HZ = 2700.0  # approximate end of the low part: 2.6 kHz at 44.1 and 22.05 kHz
+MIN_BANDS = 4  # a part with fewer is not refined
+FLOOR_MARGIN = 1e-3  # in nats; a band within it of the floor is silent
 SILENT_AMPLITUDE, SILENT_POWER = 1e-9, 1e-14
 TINY = 1e-12  # keeps divisions by silence finite
 MANY_BINS = 256
-MAX_RATIO = 1e4  # of amplitudes that a mel asks for and those that are there
+MAX_RATIO = 1e4  # between target and present mel amplitudes
 
 
 def linear_mel(mel: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def linear_mel(mel: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def pinv_filters(spec: MelSpec) -> Tensor:
-    """Return the pseudo-inverse (F, M) of the mel filters of a spec; it is shared, so do not write into it."""
+    """Return the pseudo-inverse (F, M) of the mel filters of a spec; it is cached, so do not write into it."""
     # A cached tensor made in inference mode could not be used in training later.
     with torch.inference_mode(False), torch.no_grad():
         return torch.linalg.pinv(mel_filters(spec))
@@ -35,13 +35,13 @@ def pinv_filters(spec: MelSpec) -> Tensor:
 
 @torch.no_grad()
 def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8, bins: int | None = None) -> Tensor:
-    """Find amplitudes that are nowhere negative and have the given mel, as nearly as can be.
+    """Find non-negative amplitudes whose mel is nearest to a log-mel.
 
     Args:
         mel: Natural-log mel (B, M, L); bands at LOG_FLOOR count as silent.
-        spec: What `mel` was made with.
+        spec: Mel definition.
         iterations: Multiplicative updates; 0 gives the clamped pseudo-inverse.
-        bins: Only so many, the lowest; only without iterations.
+        bins: How many of the lowest bins to return; None for all. Needs 0 iterations.
 
     Returns:
         Amplitudes (B, F, L).
@@ -69,14 +69,14 @@ def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int, bins: int | None) ->
 
 
 class Bands:
-    """Mel filters (M, F) as a few blocks, since a bin lies in two bands at most: the rest of the matrix is zero.
+    """Mel filters (M, F) as a few dense blocks: a bin lies in at most two bands, and the rest of the matrix is zero.
 
     Args:
         filters: (M, F), the bands sorted by frequency.
     """
 
     def __init__(self, filters: Tensor) -> None:
-        """Cut many bins into octaves, the lowest eighth in one; few are one block, which is as quick."""
+        """Cut many bins into octaves, the lowest eighth in one; few bins make one block, which is as fast."""
         self.count, self.size = filters.shape
         cuts = (8, 4, 2) if self.size > MANY_BINS else ()
         edges = [0, *(self.size // cut for cut in cuts), self.size]
@@ -99,12 +99,12 @@ class Bands:
 
 
 class LowPart:
-    """The lowest bins of a spectrum as the whole spectrum of a decimated wave.
+    """The lowest bins of a spectrum, as the whole spectrum of a decimated wave.
 
     Args:
-        spec: The mel definition of the whole.
-        decimation: 1 is the whole itself.
-        device: Where it works.
+        spec: Mel definition of the whole spectrum.
+        decimation: 1 for the whole spectrum.
+        device: Device of its tensors.
     """
 
     def __init__(self, spec: MelSpec, decimation: int, device: torch.device) -> None:
@@ -118,14 +118,14 @@ class LowPart:
         self.bands = Bands(self.filters)
         self.share = 1 / self.bands.spread(torch.ones(1, 1, self.count, device=device)).clamp(min=TINY)
         outside = filters[self.count :, : self.size].sum(dim=0) > 0
-        self.kept = int(outside.nonzero()[0]) if bool(outside.any()) else self.size  # bins that this part decides on
+        self.kept = int(outside.nonzero()[0]) if bool(outside.any()) else self.size  # bins that this part refines
 
     def fit(self, amplitude: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What to multiply amplitudes (B, L, F) by to fit mel amplitudes (B, L, M).
+        """Factors that fit amplitudes (B, L, F) to target mel amplitudes (B, L, M).
 
         Returns:
-            The factors of bins (B, L, F), those of bands (B, L, M), between which each bin's is interpolated, and the
-            mel amplitudes as they are (B, L, M).
+            Factors of bins (B, L, F), interpolated between those of bands; factors of bands (B, L, M); the present mel
+            amplitudes (B, L, M).
         """
         made = self.bands.mel(amplitude).add_(SILENT_AMPLITUDE)
         ratio = (target / made).clamp_(max=MAX_RATIO)
@@ -135,13 +135,13 @@ class LowPart:
 
 
 def low_decimation(spec: MelSpec) -> int:
-    """The power of two by which a wave is decimated to its low part."""
+    """Power of two by which a wave is decimated to its low part."""
     return 2 ** max(1, round(math.log2(spec.nyquist / LOW_HZ)))
 
 
 @lru_cache(maxsize=32)
 def low_part(spec: MelSpec, decimation: int, device: torch.device) -> LowPart | None:
-    """The part of a spec at a decimation; None where frames do not divide by it, or too few bands lie inside."""
+    """The part of a spec at a decimation; None if frames do not divide by it, or too few bands lie inside."""
     n_fft, hop_length = (size // decimation for size in (spec.n_fft, spec.hop_length))
     if spec.n_fft % decimation or spec.hop_length % decimation or (n_fft - hop_length) % 2 or n_fft % 2:
         return None

@@ -33,7 +33,7 @@ class BigVGANVocoder:
     """A BigVGAN v2 generator."""
 
     def __init__(self, network: nn.Module, spec: MelSpec, name: str, context_frames: int) -> None:
-        """Wrap `network`; no sample depends on a frame further away than `context_frames`."""
+        """Wrap `network`; no sample depends on a frame more than `context_frames` away."""
         self.network, self.spec, self.name, self.context_frames = network, spec, name, context_frames
 
     @torch.no_grad()
@@ -148,7 +148,7 @@ def _network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
     except ImportError as e:
         raise ConfigError(f"vocoder {label} needs the package bigvgan ({e}); {INSTALL_BIGVGAN}") from e
     tensors = _tensors(weights)
-    # It prints as it works, and its weight norm is deprecated; neither is the user's business.
+    # It prints while loading, and its weight norm is deprecated.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:

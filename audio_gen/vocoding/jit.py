@@ -1,7 +1,7 @@
-"""Compiling loops with numba, whose machine code is kept in the user's cache folder, never in the package.
+"""Compile loops with numba, and keep the machine code in the user's cache folder, never in the package.
 
-numba loads pickles and machine code without a check: a folder that others can write to is not used, and a file that is
-not what was written is compiled again.
+numba loads pickles and machine code unchecked. So a folder that others can write to is not used, and a file whose
+digest is wrong is compiled again.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from audio_gen.files import user_cache
 
 
 def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> Any:
-    """The function as machine code, from the disk if it is there; where nothing can be written it is not kept."""
+    """The compiled function, loaded from disk if possible; it is not kept if nothing can be written."""
     options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     config: Any = numba.config
     chosen = config.CACHE_DIR  # the user's NUMBA_CACHE_DIR
@@ -43,7 +43,7 @@ def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> 
 
 @lru_cache(maxsize=1)
 def private_folder() -> str | None:
-    """The folder of machine code, which is made; None where it cannot be, or where others may write to it."""
+    """The folder of machine code, created if needed; None if that fails, or if others may write to it."""
     folder = user_cache("numba")
     try:
         if not folder.is_absolute():

@@ -20,8 +20,8 @@ def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES
     Args:
         vocoder: The vocoder.
         mel: (M, L).
-        block_frames: Frames that go through at once.
-        onset: The sample before which there is silence, if that is known.
+        block_frames: Frames in a block.
+        onset: The sample before which there is silence, if known.
 
     Returns:
         wav (1, L * hop_length) on the CPU.
@@ -53,7 +53,7 @@ def vocode_blocks(
 def _joined(old: Tensor, block: Tensor) -> Tensor:
     """Fade from `old` (1, T) into a block (1, N) that begins at the same time, at constant power."""
     new = block[:, : old.shape[-1]]
-    # Blocks may disagree in phase: the polarity that fits is taken, and what still cancels is made up for.
+    # Blocks may disagree in phase: the better polarity is used, and the remaining cancellation compensated.
     alike = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
     sign = -1.0 if alike < 0 else 1.0
     fade = torch.linspace(0, 1, new.shape[-1])

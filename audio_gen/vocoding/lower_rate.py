@@ -21,7 +21,7 @@ from audio_gen.vocoding.silence import Opening, between_silence
 
 
 def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
-    """How many times lower the rate of `spec` is than that of `own`; None where frames are not the same moments."""
+    """How many times lower the rate of `spec` is than that of `own`; None if frames do not cover the same time."""
     factor = own.sample_rate // spec.sample_rate
     theirs = (own.sample_rate, own.n_fft, own.hop_length)
     return (
@@ -67,7 +67,7 @@ class LowerRateVocoder:
         return refine(spectrum, mel, self.spec, stages, momentum, opening, backend=backend)
 
     def _own_mel(self, mel: Tensor) -> Tensor:
-        """The log-mel of the network's own definition (B, M', L) of a sound with this one (B, M, L)."""
+        """The log-mel (B, M', L) by the network's definition, of a sound with the given log-mel (B, M, L)."""
         own = self.network.spec
         amplitude = F.pad(self._factor * nnls_amplitude(mel, self.spec), (0, 0, 0, own.n_bins - self.spec.n_bins))
         return torch.log((mel_filters(own).to(mel.device) @ amplitude).clamp(min=MEL_FLOOR))

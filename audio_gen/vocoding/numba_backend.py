@@ -33,7 +33,7 @@ class NumbaPart:
         stft: Of the part.
         decimation: Of the part.
         filters: Mel filters (M, F) of the bands inside.
-        share: What a bin's weights are multiplied by to sum to 1 (F).
+        share: Factors (F) with which the weights of each bin sum to 1.
         kept: Bins below this are refitted.
     """
 
@@ -58,8 +58,8 @@ class NumbaPart:
     ) -> Tensor:
         """As `griffinlim.iterated`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
 
-        A long sound goes in parts. For a round of iterations they reach so far into their neighbours that what goes
-        wrong at their ends does not come to their own frames, which so are the same as without parts.
+        A long sound is split into parts. For a round of iterations each extends so far into its neighbours that the
+        errors at its ends do not reach its own frames. So these are the same as without parts.
         """
         count, turns, wanted = len(spectrum), min(iterations, self._round), target.contiguous().numpy()
         owns = self._owns(count, turns)
@@ -107,21 +107,21 @@ class NumbaPart:
         return out
 
     def _new_gain(self, count: int, opening: Opening | None) -> tuple[Floats, slice]:
-        """Factors (T,) of so many overlapped frames, and which of these is weighed more."""
+        """Factors (T,) of `count` overlapped frames, and the slice of the frame with more weight."""
         if opening is None:
             return self._stft.coverage(count)[0, 0].reciprocal().numpy(), slice(0)
         gain, first = opening.gain(self._stft, count, self._decimation)
         return gain.numpy(), slice(0) if first is None else slice(first, first + 1)
 
     def _seen_from(self, part: "_Part", opening: Opening | None) -> Opening | None:
-        """An opening as the samples of a part have it; None where these are all behind it."""
+        """The opening relative to the samples of a part; None if it lies before all of them."""
         if opening is None:
             return None
         own = opening.later(part.all.start * self._stft.hop_length)
         return own if own.onset > -self._stft.n_fft else None
 
     def _owns(self, count: int, turns: int) -> list[slice]:
-        """So many frames in parts: as many as there must be, and one for each core if that is worth it."""
+        """Split frames into parts: as many as memory needs, and one for each core if that is faster."""
         parts = max(1, min(cores(), count // LEAST_FRAMES))
         if count > self._block:
             own = self._block - 2 * turns * self._stft.reach
@@ -130,7 +130,7 @@ class NumbaPart:
         return [slice(*pair) for pair in pairwise(edges)]
 
     def _rooms(self, parts: "list[_Part]") -> "list[_Room]":
-        """Room for as many parts at a time as there are cores."""
+        """Buffers for as many parts as there are cores."""
         largest = max(part.count for part in parts)
         return [_Room(self._stft, largest) for _ in range(min(cores(), len(parts)))]
 
@@ -138,7 +138,7 @@ class NumbaPart:
         self, part: "_Part", room: "_Room", wanted: Floats, known: _Known, found: _Known, iterations: int,
         momentum: float, opening: Opening | None,
     ) -> None:  # fmt: skip
-        """Iterations of a part, from what is known of all its frames to what is found of its own."""
+        """Iterate on a part: from the known state of all its frames to the new state of its own."""
         n_fft, hop, pad = self._stft.n_fft, self._stft.hop_length, self._stft.pad
         before, now, ahead = (room.spectrum(i, part.count) for i in range(3))
         ahead[0].copy_(known[0][part.all])
@@ -162,7 +162,7 @@ class NumbaPart:
 
 
 class _Part:
-    """A part of a sound: its own frames, and all that it goes through, of which its own are `inner`."""
+    """A part of a sound: its `own` frames, and `all` frames that it computes, where its own are `inner`."""
 
     def __init__(self, own: slice, reach: int, frames: int) -> None:
         first, last = max(0, own.start - reach), min(frames, own.stop + reach)
@@ -171,7 +171,7 @@ class _Part:
 
 
 class _Room:
-    """Room to work in, for at most so many frames."""
+    """Buffers for at most `count` frames."""
 
     def __init__(self, stft: STFT, count: int) -> None:
         self._stft, bins = stft, stft.n_fft // 2 + 1
@@ -191,7 +191,7 @@ class _Room:
 
 @contextmanager
 def _taken(rooms: list[_Room]) -> Iterator[_Room]:
-    """A room that no other thread has meanwhile."""
+    """Buffers that no other thread uses meanwhile."""
     room = rooms.pop()
     try:
         yield room
@@ -200,7 +200,7 @@ def _taken(rooms: list[_Room]) -> Iterator[_Room]:
 
 
 def _rows(filters: Floats) -> tuple[Ints, Ints, Floats]:
-    """Mel filters (M, F) as their first bins, how many bins to add up, and weights, with zeros behind."""
+    """Mel filters (M, F) as first bins, numbers of bins to sum, and weights padded with zeros."""
     rows = [np.flatnonzero(row) for row in filters]
     starts = np.array([x[0] if len(x) else 0 for x in rows], np.int32)
     ends = np.array([x[-1] + 1 if len(x) else 0 for x in rows], np.int32)

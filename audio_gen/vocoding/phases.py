@@ -10,8 +10,8 @@ from torch import Tensor
 from audio_gen.audio.mel import MelSpec
 from audio_gen.vocoding.bands import TINY
 
-EXCITATION = Path(__file__).parent / "excitation.npy"  # recipes/vocoder_universal/excitation.py made it
-PARTIALS_BELOW_HZ = 1000.0  # Slaney's bands are evenly narrow up to here, and tell one partial from the next
+EXCITATION = Path(__file__).parent / "excitation.npy"  # written by recipes/vocoder_universal/excitation.py
+PARTIALS_BELOW_HZ = 1000.0  # up to here Slaney's bands are narrow enough to separate partials
 
 
 def initial_phasors(
@@ -19,15 +19,15 @@ def initial_phasors(
 ) -> Tensor:
     """Return unit phasors (B, F, L) to start from: those of one noise, and of partials where bands are narrow.
 
-    The noise is one wave, so its phases agree from frame to frame, unlike independent random ones, and with even
-    amplitudes. Without the partials, a bass note may end in one of many poor local optima, by the luck of the seed.
+    The noise is one wave, so its phases are consistent between frames, unlike independent random ones. Without the
+    partials, a bass note may end in one of many poor local optima, depending on the seed.
 
     Args:
         amplitude: (B, F, L).
-        spec: What the amplitudes were made with.
-        seed: Where in the noise to begin.
-        first: The clip's frame with which the amplitudes begin.
-        cycles: What `advanced_cycles` gives, if these are part of a longer sound.
+        spec: Mel definition of the amplitudes.
+        seed: Chooses the start in the noise.
+        first: Frame of the clip at which the amplitudes begin.
+        cycles: Result of `advanced_cycles`, if these are part of a longer sound.
     """
     noise = _noise_phasors(spec, seed, amplitude.device)
     frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % len(noise)
@@ -42,9 +42,9 @@ def initial_phasors(
 
 
 def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
-    """Return by how many turns partials have advanced (B, K, L) up to each frame, for bins with narrow bands.
+    """Return how many turns (B, K, L) partials have advanced up to each frame, for bins with narrow bands.
 
-    Each bin turns with the frequency of the peak that is nearest to it in the amplitudes (B, F, L).
+    Each bin turns at the frequency of the nearest peak in the amplitudes (B, F, L).
     Source: Beauregard 2015, single-pass spectrogram inversion.
     """
     count = partial_bins(spec)
@@ -54,26 +54,26 @@ def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
 
 
 def partial_bins(spec: MelSpec) -> int:
-    """How many bins, the lowest, have phases of partials to start from."""
+    """How many of the lowest bins start from phases of partials."""
     return min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
 
 
 class PhaseStart:
-    """What `initial_phasors` gives a whole clip, for one part of it after another.
+    """The `initial_phasors` of a whole clip, given for one part of it after another.
 
-    A partial's phase is the sum of its frequency over all frames so far.
+    The phase of a partial is the sum of its frequency over all earlier frames.
     """
 
     def __init__(self, spec: MelSpec) -> None:
         """Begin a clip."""
         self._spec, self._first = spec, 0
-        self._before: Tensor | float = 0.0  # turns up to the latest part's first frame, (1, K, 1)
+        self._before: Tensor | float = 0.0  # turns up to the first frame of the latest part, (1, K, 1)
         self._cycles = torch.empty(1, 0, 0)  # turns up to each of its frames
 
     def __call__(self, amplitude: Tensor, first: int) -> Tensor:
         """Return phasors (1, F, L) for amplitudes (1, F, L) whose first frame is the clip's frame `first`.
 
-        Parts may overlap, but a later one begins no earlier, and no later than one frame after the end of the last.
+        Parts may overlap; each begins no earlier than the last, and at most one frame after its end.
         """
         passed = first - self._first
         if passed:
@@ -84,7 +84,7 @@ class PhaseStart:
 
 @lru_cache(maxsize=8)
 def _noise_phasors(spec: MelSpec, seed: int, device: torch.device) -> Tensor:
-    """Unit phasors (L, F) of noise that goes in a circle and has even spectra."""
+    """Unit phasors (L, F) of periodic noise with even spectra."""
     with torch.inference_mode(False), torch.no_grad():
         noise = torch.from_numpy(np.load(EXCITATION).astype(np.float32))
         noise = noise[: spec.samples(spec.frames(len(noise)))]

@@ -19,7 +19,7 @@ from audio_gen.vocoding.silence import Opening, between_silence
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
 
-PhaseStart = Callable[[Tensor], Tensor]  # amplitudes (B, F, L) -> unit phasors (B, F, L)
+InitialPhases = Callable[[Tensor], Tensor]  # amplitudes (B, F, L) -> unit phasors (B, F, L)
 
 
 class Renderer:
@@ -29,7 +29,7 @@ class Renderer:
     Each iteration then makes it the spectrum of a wave and refits it to the mel.
 
     Args:
-        network: The network; training may change its weights meanwhile.
+        network: The network; its weights may change between calls.
         backend: `reference` (torch, differentiable) or `numba` (CPU, no gradients); None for the faster one without
             gradients on the mel's device. See `griffinlim`.
         low_backend: Back end of the low part's iterations, which have no gradients; None for `backend`.
@@ -49,7 +49,7 @@ class Renderer:
         return cls(network, "reference", fastest_backend(device))
 
     def __call__(
-        self, mel: Tensor, start: PhaseStart | None = None, iterations: int | None = None,
+        self, mel: Tensor, start: InitialPhases | None = None, iterations: int | None = None,
         opening: Opening | None = None,
     ) -> Tensor:  # fmt: skip
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
@@ -71,7 +71,7 @@ class Renderer:
             backend=backend, low_backend=self.low_backend,
         )  # fmt: skip
 
-    def spectrum(self, mel: Tensor, start: PhaseStart | None = None) -> Tensor:
+    def spectrum(self, mel: Tensor, start: InitialPhases | None = None) -> Tensor:
         """Log-mel (B, M, L) -> complex STFT (B, F, L) before iterations; `start` as in `__call__`."""
         amplitude = nnls_amplitude(mel, self.spec, iterations=0)
         phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)

@@ -10,20 +10,20 @@ from torch.nn import functional as F
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec
 from audio_gen.audio.stft import STFT, padding
 
-LEAD_SEC, RISE_SEC = 0.0005, 0.001  # the gate opens so long before an onset, and in so long
-FIRST_WEIGHT = 30.0  # of the first frame with sound: its sound lies where its window is low
+LEAD_SEC, RISE_SEC = 0.0005, 0.001  # the gate opens so long before an onset, and takes so long
+FIRST_WEIGHT = 30.0  # of the first frame with sound, whose sound lies where its window is low
 FIRST_SAMPLES = 32  # that it must hold, at least
 
 
 @dataclass(frozen=True)
 class Opening:
-    """The onset of a sound, as the iterations of a vocoder use it.
+    """The onset of a sound, as a constraint on the iterations of a vocoder.
 
-    All that a mel tells of the first milliseconds stands in the first frame whose window reaches them. So nothing may
-    sound earlier, and this frame counts for more.
+    Only the first frame whose window reaches the onset describes the first milliseconds. So the wave is silent before
+    the onset, and this frame weighs more.
 
     Attributes:
-        onset: In samples of the wave, from the first sample that is worked on; it may lie outside.
+        onset: In samples of the wave; it may lie outside.
         sample_rate: In Hz.
     """
 
@@ -31,7 +31,7 @@ class Opening:
     sample_rate: float
 
     def later(self, samples: int) -> "Opening":
-        """The same onset seen from so many samples later."""
+        """The same onset in a wave that starts `samples` later."""
         return Opening(self.onset - samples, self.sample_rate)
 
     def decimated(self, decimation: int) -> "Opening":
@@ -44,16 +44,16 @@ class Opening:
         return 0.5 - 0.5 * torch.cos(torch.pi * (opened / RISE_SEC).clamp(0, 1)).float()
 
     def first_frame(self, stft: STFT, decimation: int = 1) -> int:
-        """Number of the first frame that holds enough of the sound; it may lie outside."""
+        """Index of the first frame that holds enough of the sound; it may lie outside."""
         end = stft.n_fft - stft.pad - FIRST_SAMPLES // decimation  # of frame 0, less what must be in it
         return -int((end - self.onset) // stft.hop_length)
 
     def gain(self, stft: STFT, frames: int, decimation: int = 1) -> tuple[Tensor, int | None]:
-        """What to divide overlapped frames by, as factors, gate included.
+        """Normalisation of overlapped frames, gate included.
 
         Returns:
             Factors (T,) of the overlapped wave, in which the first frame with sound counts FIRST_WEIGHT times; and the
-            number of that frame, None where it lies outside.
+            index of that frame, None if it lies outside.
         """
         coverage, first = stft.coverage(frames)[0, 0], self.first_frame(stft, decimation)
         inside = 0 <= first < frames
@@ -63,20 +63,20 @@ class Opening:
 
 
 def silent_frames(spec: MelSpec) -> int:
-    """Frames of silence at either end that keep reflected ends off a sound."""
+    """Frames of silence at either end that keep reflected ends out of a sound."""
     return -(-padding(spec.n_fft, spec.hop_length) // spec.hop_length)
 
 
 def between_silence(
     vocode: Callable[[Tensor, Opening | None], Tensor], mel: Tensor, spec: MelSpec, onset: float | None
 ) -> Tensor:
-    """Vocode a mel with silence at both ends, and cut that off again.
+    """Vocode a mel with silence added at both ends, then cut it off.
 
     Args:
         vocode: Log-mel (B, M, L) and its opening -> wav (B, 1, L * hop_length).
         mel: (B, M, L).
-        spec: What the mel is made with.
-        onset: Sample of the mel's wave at which all clips begin; None where it is not known.
+        spec: Mel definition.
+        onset: Sample at which all clips begin; None if unknown.
     """
     frames = silent_frames(spec)
     samples = spec.samples(frames)

@@ -21,8 +21,9 @@ from torch import Tensor
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.likeness import distances, view
 from audio_gen.audio.resample import resample
-from audio_gen.evaluation.copies import COPY_DB, SAME_DB, EmbeddingDistance, Match, find_copies, levelled
+from audio_gen.evaluation.copies import EmbeddingDistance, levelled
 from audio_gen.evaluation.embeddings import load_embedding
+from audio_gen.generation.originals import COPY_DB, SAME_DB, Match, find_copies
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.vocoder import Vocoder

@@ -16,8 +16,9 @@ import pytest
 import typer
 
 from audio_gen import __version__
-from audio_gen.cli import app, common
+from audio_gen.cli import app, common, options
 from audio_gen.errors import DataError, OutputError
+from audio_gen.generation.outputs import check_out
 
 
 def test_help_lists_every_command(run_cli) -> None:
@@ -64,8 +65,8 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
     def demo_command(
         files: Annotated[list[Path], typer.Argument()],
-        seed: common.SeedOption = 0,
-        json_output: common.JsonOption = False,
+        seed: options.SeedOption = 0,
+        json_output: options.JsonOption = False,
     ) -> None:
         """Do a demo."""
         state.update(files=files, seed=seed, json_output=json_output)
@@ -201,16 +202,16 @@ def test_a_folder_that_was_deleted_is_told(tmp_path: Path, capsys, monkeypatch: 
 
 def test_check_out(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
-    assert common.check_out(out) == out and out.is_dir()
+    assert check_out(out) == out and out.is_dir()
     (out / "seed-0000.wav").touch()
-    assert common.check_out(out, ["seed-0001.wav"]) == out
+    assert check_out(out, ["seed-0001.wav"]) == out
     for names in (None, ["seed-0001.wav", "seed-0000.wav"]):
         with pytest.raises(OutputError, match=r"seed-0000\.wav already; .*--force"):
-            common.check_out(out, names)
-        assert common.check_out(out, names, force=True) == out
-    assert common.check_out(tmp_path / "new", ["seed-0000.wav"]).is_dir()
+            check_out(out, names)
+        assert check_out(out, names, force=True) == out
+    assert check_out(tmp_path / "new", ["seed-0000.wav"]).is_dir()
     with pytest.raises(OutputError, match="a file is in the way"):
-        common.check_out(out / "seed-0000.wav", force=True)
+        check_out(out / "seed-0000.wav", force=True)
 
 
 def test_json_goes_out_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +252,7 @@ class Clock:
 def test_progress_in_plain_lines(monkeypatch, capsys, step_sec: float, lines: list[str]) -> None:
     clock = Clock()
     monkeypatch.setattr(common, "time", clock)
-    with common.progress("encode", 10, "files") as advance:
+    with common.Console().progress("encode", 10, "files") as advance:
         for _ in range(10):
             clock.now_sec += step_sec
             advance()
@@ -263,7 +264,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys) -> None:
     clock = Clock()
     monkeypatch.setattr(common, "time", clock)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with common.progress("encode [x]", 3, "files") as advance:
+    with common.Console().progress("encode [x]", 3, "files") as advance:
         for _ in range(3):
             clock.now_sec += 1.5
             advance()

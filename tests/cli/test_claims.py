@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from audio_gen.cli import common
-from audio_gen.cli.claims import claimed
 from audio_gen.errors import OutputError
+from audio_gen.generation.outputs import claimed
 from tests import sounds
 from tests.cli.conftest import Run
 from tests.generation.models import write_bundle

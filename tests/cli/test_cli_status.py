@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from audio_gen.cli import app
-from audio_gen.cli.status import _clock, _trend
 from audio_gen.files import write_json
+from audio_gen.training.status import _clock, _trend
 from tests.conftest import RunCli
 
 VAL = {"val/mel_l1": 0.2, "val/kl": 100.0, "val/active_dimensions": 128.0}

@@ -11,8 +11,9 @@ import pytest
 import soundfile as sf
 
 from audio_gen.audio.onset import onset
-from audio_gen.cli.clips import note_name, output_stems
 from audio_gen.generation.finish import CUT_FADE_SEC
+from audio_gen.generation.operations.sample import note_name
+from audio_gen.generation.outputs import output_stems
 from audio_gen.vocoding.silence import silent_frames
 from tests import sounds
 from tests.cli.conftest import WHOLE, Run, clip_of
@@ -287,6 +288,9 @@ def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path, model: st
     page = Path("q/report.html").read_text(encoding="utf-8")
     heard = re.findall(r"<figcaption>(high|low)-\d{4}", page)
     assert heard == ["high", "low"] * 8
-    assert page.count("<audio") >= 16 + 2 * 5 and "<polyline" in page and "griffinlim" in page
+    files = [f"notes/{name}" for name in told["held_out"]]
+    searched = json.loads(run("reconstruct", "q/run", *files, "--out", "r", "--json", *FAST)[0])
+    assert told["mel_l1"] <= 1.01 * searched["mel_l1"]  # the report's latents are searched too
+    assert page.count("<audio") >= 16 + 2 * 5 and ">steps</text>" in page and "griffinlim" in page
     assert f"A {model.upper()} learned from" in page and f"--model {model} --minutes 60" in page
     run("quickstart", *args)  # finished: only the clips are made again

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_gen.cli.showcase import _dataset
 from audio_gen.data.cache import Cache
+from audio_gen.studio.showcase import _dataset
 from tests.cli.conftest import Run
 from tests.sounds import pluck, write
 

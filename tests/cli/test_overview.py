@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from audio_gen.cli.overview import aligned, dbfs, one_of
-from audio_gen.cli.train import TrainTeller, step_line
+from audio_gen.cli.train_teller import TrainTeller
+from audio_gen.data.overview import aligned, dbfs, one_of
 from audio_gen.generation.grid import MAX_CLIPS, grid_note
+from audio_gen.training.narration import step_line
 from tests.cli.conftest import Run
 
 

@@ -10,17 +10,16 @@ import pytest
 import soundfile as sf
 import torch
 
-from audio_gen.cli.claims import claimed
-from audio_gen.cli.clips import clip_stems, note_name
-from audio_gen.cli.evaluating import Evaluation
-from audio_gen.cli.originals import newness
 from audio_gen.data.cache import build_cache
-from audio_gen.evaluation.copies import Match
+from audio_gen.evaluation.session import Session
 from audio_gen.generation import clip_file
 from audio_gen.generation.clip_file import write_clip
 from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.operations.sample import clip_stems, note_name
+from audio_gen.generation.originals import Match, newness
+from audio_gen.generation.outputs import claimed
 from audio_gen.generation.pipeline import Pipeline
 from tests import sounds
 from tests.cli.conftest import Run, clip_of
@@ -203,19 +202,19 @@ def test_clips_are_compared_with_training_sounds_where_these_are_there(run: Run,
         assert original == file["original"] and original["verdict"] in ("new", "close", "copy")
         assert original["file"].startswith("note-0") and original["distance_db"] > 0
     out, _ = run("sample", "run", "-n", "2", "--out", "c", *FAST)
-    assert "all 2 are new" in out or "of 2 are as near to a training sound as a copy of it" in out
+    assert "all 2 are new" in out or "of 2 are copies of a training sound" in out
 
 
 def test_words_on_newness() -> None:
     new, close = Match("new", "a.wav", 9.0), Match("close", "b.wav", 4.0)
     copy = Match("copy", "kick.wav", 1.0)
-    assert newness([new, new], ["x", "y"]) == "all 2 are new: none is close to a sound that the model learned from"
-    near = "are as near to a training sound as a copy of it"
+    assert newness([new, new], ["x", "y"]) == "all 2 are new: none is close to a training sound"
+    near = "are copies of a training sound"
     assert newness([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
     told = f"1 of 3 {near} (x of kick.wav), 1 are close to one, 1 are new"
     assert newness([copy, new, close], ["x", "y", "z"]) == told
     assert newness([copy, new, close], ["x", "y", "z"], 0.25) == (
-        f"{told}; of your own sounds that the model did not learn from, 25% are as near as a copy"
+        f"{told}; of unseen real sounds, 25 % are as near to one"
     )
     assert newness([copy] * 5, list("vwxyz")) == (
         f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new"
@@ -226,7 +225,7 @@ def test_words_on_newness() -> None:
 def test_clips_are_judged_as_loud_as_the_model_made_them(
     normalize: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Evaluation, "describe", lambda self, name, clips, left_out: clips)
+    monkeypatch.setattr(Session, "describe", lambda self, name, clips, left_out: clips)
     quiet = 0.05 * torch.from_numpy(sounds.pluck())[None]
     about = {"sample_rate": sounds.RATE, "class": "bell", "pitch": 57}
     how = Finish(normalize=normalize)  # type: ignore[arg-type]
@@ -235,7 +234,7 @@ def test_clips_are_judged_as_loud_as_the_model_made_them(
     sounds.write(tmp_path / "a" / "plain.wav", sounds.pluck(300))
     sounds.write(tmp_path / "a" / "odd.wav", sounds.pluck(400))
     (tmp_path / "a" / "odd.json").write_text('{"gain_db": "much", "class": 3}')
-    clips = {clip.group: clip for clip in Evaluation(None, None).made(tmp_path / "a")}  # type: ignore[arg-type]
+    clips = {clip.group: clip for clip in Session(None, None).made(tmp_path / "a")}  # type: ignore[arg-type]
     peaks = {name: float(clip.load()[0].abs().max()) for name, clip in clips.items()}
     real = float(quiet.abs().max())
     assert peaks["x.wav"] == pytest.approx(real, rel=1e-3) and peaks["deep/y.wav"] == pytest.approx(2 * real, rel=1e-3)
@@ -246,7 +245,7 @@ def test_clips_are_judged_as_loud_as_the_model_made_them(
 
 def test_evaluation_makes_plain_seeds_as_loud_as_the_model_does(bundle: Path, tmp_path: Path) -> None:
     pipeline = Pipeline.load(bundle, vocoder="griffinlim:2", device="cpu")
-    Evaluation(None, None, pipeline).sample(tmp_path, 4, 3)  # type: ignore[arg-type]
+    Session(None, None, pipeline).sample(tmp_path, 4, 3)  # type: ignore[arg-type]
     assert names(str(tmp_path)) == [f"seed-{i:04d}.wav" for i in range(3, 7)]
     made = pipeline.sample(4, seed=3)
     for i, path in enumerate(sorted(tmp_path.glob("*.wav"))):

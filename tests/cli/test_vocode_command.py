@@ -14,9 +14,10 @@ from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
-from audio_gen.cli.vocode import _MelFile, _MelOfSound
 from audio_gen.data.index import inspect_folder
-from audio_gen.vocoding import load, long
+from audio_gen.generation.mel_sources import MelFile, MelOfSound
+from audio_gen.generation.operations import vocode as operation
+from audio_gen.vocoding import long
 from audio_gen.vocoding import vocoder as contract
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import vocode_long
@@ -58,7 +59,7 @@ def test_a_file_is_the_whole(run: Run, dtype: str, order: Any) -> None:
 def test_parts_of_a_file(tmp_path: Path) -> None:
     mel = log_mel()
     np.save(tmp_path / "mel.npy", mel[None])
-    file = _MelFile(tmp_path / "mel.npy", CPU)
+    file = MelFile(tmp_path / "mel.npy", CPU)
     assert file.shape == mel.shape
     for part in (np.s_[:, 3:70], np.s_[5:9, 299:400]):
         np.testing.assert_array_equal(file[part].numpy(), mel[part])
@@ -97,7 +98,7 @@ def test_nothing_is_left_where_a_vocoder_fails_midway(run: Run, monkeypatch: pyt
             return wav / 0 if self.calls == 3 else wav
 
     vocoder = Failing()
-    monkeypatch.setattr(load, "load_vocoder", lambda *_: vocoder)
+    monkeypatch.setattr(operation, "load_vocoder", lambda *_: vocoder)
     np.save("mel.npy", log_mel())
     out, error = run("vocode", "mel.npy", "--out", "v", *FAST, status=2)
     assert out == "" and error == "error: mel.npy: the vocoder failing made NaN of it; use griffinlim\n"
@@ -110,7 +111,7 @@ def test_the_mel_of_a_sound_in_parts(tmp_path: Path, sec: float) -> None:
     wav = read_wav(file)[0]
     lead = SPEC.samples(silent_frames(SPEC))
     whole = MelFrontEnd(SPEC)(F.pad(wav, (lead, lead))[None])[0]  # between silences
-    mel = _MelOfSound(file, SPEC, CPU)
+    mel = MelOfSound(file, SPEC, CPU)
     assert tuple(mel.shape) == tuple(whole.shape)
     assert (mel.lead, mel.length) == (lead, wav.shape[-1])
     for size in (1, 2, 64, 1000):
@@ -145,7 +146,7 @@ def test_a_sound_keeps_its_length_and_its_time(run: Run, before: int) -> None:
 
 def test_a_mel_has_no_onset(tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", log_mel())
-    assert _MelFile(tmp_path / "mel.npy", CPU).onset is None
+    assert MelFile(tmp_path / "mel.npy", CPU).onset is None
 
 
 def test_a_folder_is_its_sounds_and_each_has_a_sidecar(run: Run) -> None:

@@ -82,9 +82,9 @@ def test_new_sounds_of_the_same_kind_raise_no_alarm(real: Described) -> None:
 def test_classes_are_told_with_what_there_is_to_compare(real: Described) -> None:
     result = evaluated(real, described("generated", plucks(60, 2)), copies=described("copy-synthesis", plucks(60, 3)))
     told = next(finding.text for finding in judge(result) if finding.name == "classes")
-    assert "new real sounds: " in told and "their copies: " in told
+    assert "unseen real sounds: " in told and "copy-synthesis: " in told
     result["classes"] |= {"real_accuracy": None, "copy_accuracy": None}
-    assert next(finding.text for finding in judge(result) if finding.name == "classes").endswith("asked for.")
+    assert next(finding.text for finding in judge(result) if finding.name == "classes").endswith("requested class.")
 
 
 def test_copies_are_memorisation(real: Described) -> None:
@@ -257,7 +257,7 @@ def test_so_few_sounds_cannot_say_how_near_samples_are(real: Described) -> None:
     made = described("generated", plucks(30, 2))
     few, many = (evaluated(some, made) for some in (real.pick(range(40)), real))
     texts = [next(f.text for f in judge(result) if f.name == "distance") for result in (few, many)]
-    assert texts[0].startswith("40 sounds are too few to tell") and "95 % of repetitions between" in texts[0]
+    assert texts[0].startswith("40 sounds are too few to measure") and "95 % of repetitions between" in texts[0]
     assert "too few" not in texts[1]
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.likeness import view
-from audio_gen.evaluation.copies import EmbeddingDistance, find_copies, levelled, real_share, twins
+from audio_gen.evaluation.copies import EmbeddingDistance, levelled, twins
+from audio_gen.generation.originals import find_copies, real_share
 
 RATE = 22_050
 
@@ -41,7 +42,7 @@ def test_planted_copies_are_named_and_new_sounds_are_not() -> None:
 def test_the_embedding_decides_what_the_views_leave_open(monkeypatch) -> None:
     open_db = 5.0
     monkeypatch.setattr(
-        "audio_gen.evaluation.copies.nearest",
+        "audio_gen.generation.originals.nearest",
         lambda made, train: (torch.full((1, 1), open_db), torch.zeros(1, 1).long()),
     )
     one = torch.zeros(1, 64, 154)

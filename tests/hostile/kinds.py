@@ -16,13 +16,13 @@ from audio_gen.artefacts.folders import RunFolder
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.mel import MelSpec
 from audio_gen.cli import app
-from audio_gen.cli.judging import run_cache
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.reference_set import load_reference, save_reference
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
+from audio_gen.generation.originals import run_cache
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
@@ -179,12 +179,12 @@ def directions(folder: Path) -> Kind:
         save_file({"directions": torch.ones(2, 4)}, path, metadata={"about": json.dumps(some)})
 
     def read() -> None:
-        from audio_gen.cli.directions import _as_json, _line
+        from audio_gen.generation.operations.directions import direction_line, directions_json
 
         found = read_directions(path)
-        _as_json(path, found)
+        directions_json(path, found)
         for fact in found.facts:
-            _line(fact, found.spreads)
+            direction_line(fact, found.spreads)
 
     return Kind(value, write, read)
 

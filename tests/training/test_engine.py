@@ -28,7 +28,7 @@ from tests.sounds import pluck, write, write_notes
 ROOT = Path(__file__).parents[2]
 # Hundreds of millions of weights: a minute each.
 LARGE = [ROOT / "configs/gan" / name for name in ("base.yaml", "large.yaml")]
-CONFIGS = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "recipes").rglob("config*.yaml")])
+CONFIGS = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "recipes").rglob("*.yaml")])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.evaluation.copies import HEARD, find_copies, original_views
+from audio_gen.generation.originals import HEARD, find_copies, original_views
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.occasions import EVALUATION_SHARE
 from audio_gen.training.tasks import train_run

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from audio_gen.checkpoint import load_bundle, save_bundle
 from torch import Tensor
 
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks import train_run
 from tests.training.test_gan_task import CONFIGS, generator, ready, write_sounds

@@ -107,6 +107,7 @@ def test_bigvgan_streams(bigvgan: Path) -> None:
     whole = vocoder(mel)[0]
     made = torch.cat(list(stream(vocoder, mel[0].split([20, 1, 45, 24], dim=1))), dim=1)
     torch.testing.assert_close(made, whole, atol=1e-4, rtol=0)
+    assert not made.requires_grad
     other, context = mel.clone(), context_frames(vocoder)
     other[..., 45] += 1
     heard = ((vocoder(other)[0] - whole)[0].abs() > 0).reshape(90, -1).any(dim=1).nonzero()[:, 0]

@@ -53,6 +53,27 @@ def test_damage_is_compiled_again(tmp_path: Path) -> None:
     assert run(tmp_path) == (RIGHT, True)
 
 
+EVERY = """
+from numba.core.registry import CPUDispatcher
+from audio_gen.vocoding import kernels
+for name, value in vars(kernels).items():
+    if isinstance(value, CPUDispatcher):
+        print(name, value._cache._cache_path)
+"""
+
+
+def test_every_kernel_is_kept_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY],
+        capture_output=True,
+        text=True,
+        env={**{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}, "XDG_CACHE_HOME": str(tmp_path)},
+    )
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert {"overlap", "again", "turn_and_fit", "corrected", "_bands"} <= set(found), done.stderr
+    assert all(Path(place).is_relative_to(tmp_path / "audio_gen" / "numba") for place in found.values())
+
+
 def test_the_user_s_own_folder_is_used(tmp_path: Path) -> None:
     assert run(tmp_path / "xdg", NUMBA_CACHE_DIR=str(tmp_path / "own")) == (RIGHT, False)
     assert list((tmp_path / "own").rglob("*.nbi")) and not (tmp_path / "xdg").exists()

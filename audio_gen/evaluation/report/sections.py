@@ -1,4 +1,4 @@
-"""The report of an evaluation: the verdict, the table, where clips lie, and the nearest pairs to hear."""
+"""The report of an evaluation: verdict, table of figures, map, histograms, and the nearest pairs to listen to."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +8,12 @@ from torch import Tensor
 
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
-from audio_gen.evaluation.copies import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING, TWIN_DB
+from audio_gen.evaluation.copies import TWIN_DB
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.report import charts
 from audio_gen.evaluation.report.document import Section, Sound, write_report
+from audio_gen.findings import percent
+from audio_gen.generation.originals import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING
 
 ROWS = {
     "generated": "generated", "real_vs_real": "real against real", "copy_synthesis": "copy-synthesis",
@@ -22,8 +24,8 @@ SHOWN_FIELDS = {
     "flatness": "spectral flatness", "rise_sec": "rise, s", "first_sample": "first sample over peak",
 }  # fmt: skip
 MAP_TEXT = (
-    "Each point is a clip; near points sound alike to the embedding. The axes are the two directions in which the real "
-    "clips differ most."
+    "Each point is a clip; by the embedding, near points sound alike. The axes are the first two principal components "
+    "of the real clips."
 )
 CROWD = 600  # points of a set on the map
 
@@ -32,10 +34,10 @@ def write_page(path: Path, sets: Sets, result: Mapping[str, Any], clips: Mapping
     """Write the report.
 
     Args:
-        path: Where the HTML is wanted.
-        sets: What was compared.
+        path: The HTML file.
+        sets: The sets that were compared.
         result: The figures, with the verdict.
-        clips: The clips of each set by title, where their audio is at hand.
+        clips: The clips of each set by title, where their audio is available.
 
     Raises:
         OutputError: It cannot be written.
@@ -53,14 +55,14 @@ def write_page(path: Path, sets: Sets, result: Mapping[str, Any], clips: Mapping
 
 
 def sentences_of(result: Mapping[str, Any]) -> list[str]:
-    """The verdict, a sentence each, alarms marked as such."""
+    """The sentences of the verdict; alarms are marked."""
     return [("Alarm: " if finding["alarm"] else "") + finding["text"] for finding in result["verdict"]]
 
 
 def evaluation_sections(
     sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]
 ) -> list[Section]:
-    """The parts of the report, for a page of its own or as part of another."""
+    """The sections of the report, also for use in another report."""
     return [
         Section("How near, how varied: the figures", _reading(result), table=table_of(result)),
         Section("Where the clips lie", [MAP_TEXT], charts=[_map(sets)]),
@@ -75,7 +77,7 @@ def evaluation_sections(
 
 
 def table_of(result: Mapping[str, Any]) -> list[list[str]]:
-    """The figures of each set, head first."""
+    """The figures of each set; the first row is the head."""
     head = ["against real clips", "clips", "KAD", "95 %", "FAD", "precision", "recall", "density", "coverage"]
     made = {
         "n": result["n"]["generated"], "kad": result["kad"]["value"], "kad_ci": result["kad"]["ci"],
@@ -93,20 +95,20 @@ def table_of(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def number(value: float | None) -> str:
-    """A figure as tables have it: three digits, "" for none."""
+    """A figure for a table: three digits, "" for None."""
     return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"
 
 
 def _reading(result: Mapping[str, Any]) -> list[str]:
     kad, real = result["kad"], result["real_vs_real"]
-    other = "clips kept out of training" if real["held_out"] else "the other half of your clips"
+    other = "held-out clips" if real["held_out"] else "the other half of your clips"
     floor = ""
     if kad["floor"] is not None:
         floor = f"; two halves of your clips stay below {number(kad['floor'])} in 95 % of splits"
     return [
-        f"KAD and FAD are distances: 0 cannot be told from real{floor}. Coverage and recall say how much of the real "
-        f"variety is there, precision and density how real it sounds. Real against real: {other} against the rest; "
-        "copy-synthesis, reconstruction and noise are compared with that rest too."
+        f"KAD and FAD are distances: at 0, samples cannot be distinguished from real clips{floor}. Coverage and recall "
+        f"say how much of the real variety is reached, precision and density how real it sounds. Real against real: "
+        f"{other} against the rest; copy-synthesis, reconstruction and noise are compared with the same rest."
     ]
 
 
@@ -145,29 +147,31 @@ def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[
     if result["memorised"]:
         return _memorised(sets, result, clips)
     near = result["nearness"]
-    rows = [["generated", "nearest that was learned from", "distance"]]
+    rows = [["generated", "nearest training sound", "distance"]]
     rows += [[p["generated"], p["training"], number(p["distance"])] for p in near["closest"]]
     text = (
-        f"The ten samples nearest to a sound of {near['of']}. Nearer than {number(near['threshold'])} counts as a "
-        "copy: only 1 % of real sounds are that near to another."
+        f"The ten samples nearest to a sound of {near['of']}, by the embedding. Only 1 % of real sounds are nearer "
+        f"than {number(near['threshold'])} to another one."
     )
     sounds: list[Sound] = []
     for pair in near["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], "generated")
-        sounds += _sounds(sets.train or sets.real, clips, pair["training"], "learned from")
+        sounds += _sounds(sets.train or sets.real, clips, pair["training"], "training sound")
     return Section("Nearest pairs", [text], sounds=sounds, table=rows)
 
 
 def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]) -> Section:
     found = result["memorised"]
-    rows = [["generated", "verdict", "nearest that was learned from", "dB", "embedding"]]
+    rows = [["generated", "verdict", "nearest training sound", "dB", "embedding"]]
     rows += [
         [p["generated"], p["verdict"], p["file"], number(p["distance_db"]), number(p["embedding_distance"])]
         for p in found["closest"]
     ]
-    real = "" if found["real_share"] is None else f" Of real sounds, {found['real_share']:.0%} would count as copies."
+    real = (
+        "" if found["real_share"] is None else f" Of real sounds, {percent(found['real_share'])} would count as copies."
+    )
     text = (
-        f"The ten samples nearest to a sound of {found['of']}, at one level and from the onset on. Within {COPY_DB:g} "
+        f"The ten samples nearest to a sound of {found['of']}, at equal level, from the onset on. Within {COPY_DB:g} "
         f"dB is a copy, within {CLOSE_DB:g} dB close; up to {MAYBE_DB:g} dB the embedding can make it a copy, if the "
         f"two are within {MAYBE_EMBEDDING:g} of the median distance of training sounds.{real}"
     )
@@ -178,12 +182,12 @@ def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mappin
     sounds: list[Sound] = []
     for pair in found["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
-        sounds += _sounds(sets.train or sets.real, clips, pair["file"], "learned from")
+        sounds += _sounds(sets.train or sets.real, clips, pair["file"], "training sound")
     return Section("Nearest pairs", [text, alike], sounds=sounds, table=rows)
 
 
 def _sounds(one: Described, clips: Mapping[str, Mapping[str, SoundClip]], title: str, kind: str) -> Sequence[Sound]:
-    """A player for a clip, if its audio is at hand."""
+    """A player for a clip, if its audio is available."""
     clip = clips.get(one.name, {}).get(title) or clips.get("real", {}).get(title)
     if clip is None:
         return []
@@ -193,5 +197,5 @@ def _sounds(one: Described, clips: Mapping[str, Mapping[str, SoundClip]], title:
 
 def _notes(result: Mapping[str, Any]) -> list[Section]:
     left_out = [[side, title, why] for side, some in result["left_out"].items() for title, why in some]
-    table = [["set", "file", "why it was left out"], *left_out] if left_out else []
+    table = [["set", "file", "why it was skipped"], *left_out] if left_out else []
     return [Section("Notes", result["warnings"], table=table)] if result["warnings"] or table else []

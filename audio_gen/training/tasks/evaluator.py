@@ -12,10 +12,11 @@ from audio_gen.audio.resample import resample
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import DataError
-from audio_gen.evaluation import copies, distances, novelty, signal
+from audio_gen.evaluation import distances, novelty, signal
 from audio_gen.evaluation.compare import near_at_equal_numbers
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.generation import originals
 from audio_gen.training.occasions import EVALUATION_SHARE
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Task
@@ -84,9 +85,9 @@ class LightEvaluator:
         if int(heard.sum()) < MIN_CLIPS:
             return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
         made = self._embed(wav[heard])
-        heard_sec = copies.HEARD * self._clip_sec
+        heard_sec = originals.HEARD * self._clip_sec
         views = torch.stack([view(x[0], self.sample_rate, heard_sec) for x in wav[heard]])
-        matches = copies.find_copies(views, real.views, [""] * len(real.views))
+        matches = originals.find_copies(views, real.views, [""] * len(real.views))
         spread = novelty.diversity(made, real.reference)
         near = near_at_equal_numbers(real.reference, made)
         kad, *ends = distances.kad_estimate(real.reference, made, level=ONE_ERROR)
@@ -111,15 +112,15 @@ class LightEvaluator:
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
         flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
-        views = {
-            name: copies.original_views(data.cache, data.clips, self._clip_sec)
-            for name, data in (("train", self.train), ("val", self.val))
-        }
-        unseen = views["val"] if apart and len(views["val"]) >= copies.MIN_KEPT_OUT else None
+        views = originals.original_views(self.train.cache, self.train.clips, self._clip_sec)
+        unseen = None
+        if apart and len(val) >= originals.MIN_KEPT_OUT:
+            some = originals.thinned(self.val.clips, MAX_CLIPS)
+            unseen = originals.original_views(self.val.cache, some, self._clip_sec)
         return _Real(
             reference=reference,
-            views=views["train"],
-            memorised=copies.real_share(views["train"], unseen),
+            views=views,
+            memorised=originals.real_share(views, unseen),
             floor=distances.kad_floor(reference, names)["p95"],
             coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
             flatness=float(torch.tensor(flat).nanmedian()),

@@ -9,9 +9,9 @@ import torch
 from audio_gen.artefacts import bundle
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.cli import tuning
-from audio_gen.cli.tuning import Choice, chosen_vocoder
 from audio_gen.data.store import Cache
+from audio_gen.studio import vocoder_choice
+from audio_gen.studio.vocoder_choice import Choice, Training, chosen_vocoder
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
 from audio_gen.vocoding.network import VocoderNetwork
@@ -43,7 +43,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def chosen(cache: Cache, run: Path, spec: MelSpec = SPEC) -> Choice:
     return chosen_vocoder(
-        cache, spec, run, minutes=0.05, seed=0, device="cpu", force=False, tell=lambda event: None
+        cache, spec, run, minutes=0.05, seed=0, device="cpu", force=False, training=Training(lambda event: None)
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_what_is_nearest_on_kept_out_files_is_used(
     best: str | None,
 ) -> None:  # fmt: skip
     given = iter(distances)
-    monkeypatch.setattr(tuning, "_distance", lambda vocoder, cache: next(given))
+    monkeypatch.setattr(vocoder_choice, "_distance", lambda vocoder, cache: next(given))
     choice, told, saved_min = chosen(cache, tmp_path / "v")
     places = {"run": str(tmp_path / "v"), "probe": str(tmp_path / "v-probe")}
     assert choice == {**places, "griffinlim": "griffinlim", None: None}[best]
@@ -79,7 +79,7 @@ def test_what_is_nearest_on_kept_out_files_is_used(
 
 def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:
     def distance(vocoder: Any) -> float:
-        return tuning._distance(vocoder, cache)
+        return vocoder_choice._distance(vocoder, cache)
 
     class Silence:
         spec = SPEC

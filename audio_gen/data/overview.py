@@ -4,11 +4,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from audio_gen.data.labels import Label
-    from audio_gen.data.report import DatasetReport, FileReport
+from audio_gen.config import DataSettings
+from audio_gen.data.labels import Label
+from audio_gen.data.plan import plan_clips
+from audio_gen.data.report import DatasetReport, FileReport
+from audio_gen.errors import AudioGenError
+from audio_gen.text import one_line, visible
 
 ACTIONS = {"leave_out": "left out", "repair": "repaired", "use": "used"}
 NAMED = 3  # files that are named in a line
@@ -19,7 +22,7 @@ OF_FILE = re.compile(r"^(same sound as|a link to) .*?(?=: |, which )")  # a name
 MOST_CLASSES = 40
 
 
-def note_lines(files: "Sequence[FileReport]", name: "Mapping[str, str]") -> list[str]:
+def note_lines(files: Sequence[FileReport], name: Mapping[str, str]) -> list[str]:
     """A line for each kind of note: what was done, with how many files, why, and the first of them.
 
     Args:
@@ -67,7 +70,7 @@ def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
     return ["  ".join(row).rstrip() for row in cells]
 
 
-def class_lines(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[str]:
+def class_lines(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
     """A table of the files to learn from, by class: clips, seconds, lengths and peaks."""
     by_class: dict[str, list[FileReport]] = {}
     for f in report.usable:
@@ -84,7 +87,7 @@ def class_lines(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[
     return aligned(rows, right=frozenset({1, 2}))
 
 
-def _lengths(files: "Sequence[FileReport]") -> tuple[str, str, str]:
+def _lengths(files: Sequence[FileReport]) -> tuple[str, str, str]:
     measured = [f.measurement for f in files if f.measurement]
     if not measured:
         return "", "", ""
@@ -100,7 +103,7 @@ def dbfs(peak: float) -> float:
     return max(round(20 * math.log10(peak), 1), -120.0) + 0.0 if peak > 0 else -120.0  # + 0.0: no -0.0
 
 
-def sufficiency(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[str]:
+def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
     """Whether there are enough sounds, and what to expect of so many, in plain words."""
     hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
     clips = len(hashes)
@@ -124,3 +127,43 @@ def sufficiency(report: "DatasetReport", labels: "Mapping[str, Label]") -> list[
     shown = ", ".join(f"{name} ({counts[name]})" for name in few[:8]) + (", .." if len(few) > 8 else "")
     which = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
     return [told, f"{which} fewer than {FEW_OF_CLASS} clips, so expect little variety there: {shown}"]
+
+
+def overview(report: DatasetReport) -> list[str]:
+    """All that `inspect` shows: what became of files, the sum of them, classes, notes, and whether they suffice."""
+    lines = note_lines(report.files, {f.path: one_line(f.path) for f in report.files}) + summary_lines(report)
+    labels, notes = _planned(report)
+    if report.usable:
+        lines += [f"  {visible(line)}" for line in class_lines(report, labels)]
+        lines += [*notes, *sufficiency(report, labels)]
+    if any(f.reasons for f in report.files):
+        lines.append("--json lists every file with what is said of it")
+    return lines
+
+
+def overview_json(report: DatasetReport) -> dict[str, Any]:
+    """The report of a folder with the notes on its labels, for JSON."""
+    told = report.to_json()
+    told["summary"] |= {"notes": _planned(report)[1]}
+    return told
+
+
+def _planned(report: DatasetReport) -> tuple[Mapping[str, Label], Sequence[str]]:
+    """The labels of the usable files, and notes; without labels where a label file is wrong."""
+    try:
+        plan = plan_clips(report, DataSettings())
+    except AudioGenError as e:
+        return {f.path: Label() for f in report.usable}, [str(e)]
+    return plan.labels, plan.notes
+
+
+def summary_lines(report: DatasetReport) -> list[str]:
+    """How many files of which kinds, and how long, in two lines."""
+    s = report.summary()
+    rates = ", ".join(f"{int(rate) / 1000:g} kHz ({count})" for rate, count in s["sample_rates"].items())
+    return [
+        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} left out; "
+        f"{s['ignored']} other files passed over",
+        f"{s['clips']} clips, {s['duration_sec'] / 60:.1f} minutes in all, {s['shortest_sec']:.2f} to "
+        f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicate{'s' * (s['duplicates'] != 1)}; {rates}",
+    ]

@@ -4,21 +4,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from torch import Tensor
+
+from audio_gen.artefacts.reference import is_reference
 from audio_gen.artefacts.sidecar import read_labels
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from audio_gen.data.store import Cache
-    from audio_gen.evaluation.clips import ClipSet, SoundClip
-    from audio_gen.evaluation.copies import EmbeddingDistance
-    from audio_gen.evaluation.described import Described
-    from audio_gen.evaluation.embeddings.base import Embedding
-    from audio_gen.evaluation.embeddings.store import EmbeddingStore
-    from audio_gen.generation.pipeline import Pipeline
-    from audio_gen.vocoding.vocoder import Vocoder
+from audio_gen.audio.onset import amplitude
+from audio_gen.audio.resample import resample
+from audio_gen.data.labels import Label
+from audio_gen.data.store import Cache
+from audio_gen.evaluation.clips import ClipSet, SoundClip, cache_clips, find_clips
+from audio_gen.evaluation.compare import Sets, halve, noise_clips
+from audio_gen.evaluation.copies import EmbeddingDistance
+from audio_gen.evaluation.described import Described, describe_clips
+from audio_gen.evaluation.embeddings.base import Embedding
+from audio_gen.evaluation.embeddings.store import EmbeddingStore
+from audio_gen.evaluation.pitch import measure_pitch
+from audio_gen.evaluation.reference_set import load_reference
+from audio_gen.generation.clip_file import describe
+from audio_gen.generation.finish import AS_MODELLED
+from audio_gen.generation.operations.common import rendered
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.search import encode_sound
+from audio_gen.reporter import SILENT, Reporter, stages
+from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.vocoder import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
 MADE_PITCHES = 256  # a share of so many is known to 3 %
@@ -26,8 +38,8 @@ SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
 @dataclass
-class Evaluation:
-    """One call of the command.
+class Session:
+    """The sets of clips that one evaluation compares, and what they are described by.
 
     Attributes:
         embedding: What clips are compared by.
@@ -35,15 +47,19 @@ class Evaluation:
         pipeline: The run that is judged, if any.
         vocoder: What copy-synthesis goes through, if anything.
         cache: The cache of the run, if it is still there.
+        reporter: Gets notes and progress.
+        command: What asked for it, for sidecars.
         clips: The clips by title, of each set that has audio.
     """
 
-    embedding: "Embedding"
-    embed: "EmbeddingStore"
-    pipeline: "Pipeline | None" = None
-    vocoder: "Vocoder | None" = None
-    cache: "Cache | None" = None
-    clips: dict[str, dict[str, "SoundClip"]] = field(default_factory=dict)
+    embedding: Embedding
+    embed: EmbeddingStore
+    pipeline: Pipeline | None = None
+    vocoder: Vocoder | None = None
+    cache: Cache | None = None
+    reporter: Reporter = SILENT
+    command: str = "Session()"
+    clips: dict[str, dict[str, SoundClip]] = field(default_factory=dict)
 
     @property
     def clip_sec(self) -> float | None:
@@ -53,48 +69,37 @@ class Evaluation:
     def describe(
         self,
         name: str,
-        clips: "Sequence[SoundClip]",
+        clips: Sequence[SoundClip],
         left_out: Sequence[tuple[str, str]] = (),
         *,
         workers: int = 2,
         stored: bool = True,
-    ) -> "Described":
+    ) -> Described:
         """Embed and describe clips, with progress."""
-        from audio_gen.cli.common import progress
-        from audio_gen.evaluation.described import describe_clips
-
         self.clips[name] = {clip.title: clip for clip in clips}
-        with progress(f"Listening to {name}", len(clips), "clips") as advance:
+        with self.reporter.progress(f"Listening to {name}", len(clips), "clips") as advance:
             return describe_clips(
                 name, clips, self.embedding, self.embed if stored else None, left_out=left_out, advance=advance,
                 workers=workers, views=stored,
             )  # fmt: skip
 
-    def real(self, place: Path, labels: str) -> "Described":
+    def real(self, place: Path, labels: str) -> Described:
         """The real clips, from a folder, a cache or a reference file."""
-        from audio_gen.artefacts.reference import is_reference
-        from audio_gen.cli.stages import stage_progress
-        from audio_gen.evaluation.clips import find_clips
-        from audio_gen.evaluation.reference_set import load_reference
-
         if is_reference(place):
             spec = self.pipeline.spec if self.pipeline else None
             self.clips["real"] = {}
             found = load_reference(place, self.embedding, clip_sec=self.clip_sec, mel=spec)
             return replace(found, name="real")
-        with stage_progress() as tell:
+        with stages(self.reporter) as tell:
             found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=tell)
-        _tell(found_clips)
+        self._note(found_clips)
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
-    def made(self, folder: Path) -> "Described":
+    def made(self, folder: Path) -> Described:
         """The clips to judge, as loud as the model made them.
 
         Their class, their pitch and the gain that was put on them are those that their sidecars say.
         """
-        from audio_gen.cli.stages import stage_progress
-        from audio_gen.data.labels import Label
-        from audio_gen.evaluation.clips import find_clips
 
         known, gains = {}, {}
         for wav in folder.rglob("*.wav"):
@@ -102,41 +107,47 @@ class Evaluation:
             if about is not None:
                 name = wav.relative_to(folder).as_posix()
                 known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
-        with stage_progress() as tell:
+        with stages(self.reporter) as tell:
             found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, made=True)
-        _tell(found)
+        self._note(found)
         clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
         return self.describe("generated", clips, found.left_out)
 
     def sample(self, folder: Path, count: int, seed: int) -> None:
         """Make clips with the run."""
-        from audio_gen.cli.clips import command_line, write_clips
-        from audio_gen.cli.common import progress
-        from audio_gen.generation.clip_file import describe
-        from audio_gen.generation.finish import AS_MODELLED
-
         assert self.pipeline is not None
         pipeline, seeds = self.pipeline, range(seed, seed + count)
         points = pipeline.latents(seeds)
-        paths = [folder / f"seed-{number:04d}.wav" for number in seeds]
+        names = [f"seed-{number:04d}" for number in seeds]
 
         def about(i: int) -> dict[str, Any]:
-            return describe(pipeline, points[i], command=command_line(), seed=seeds[i], temperature=1.0)
+            return describe(pipeline, points[i], command=self.command, seed=seeds[i], temperature=1.0)
 
-        with progress("Sampling", count, "clips") as advance:
-            write_clips(pipeline, points, paths, about, advance, how=AS_MODELLED)
+        with self.reporter.progress("Sampling", count, "clips") as advance:
+            for clip in rendered(pipeline, points, names, about, AS_MODELLED):
+                clip.save(folder / f"{clip.name}.wav", overwrite=True)
+                advance(1)
 
-    def learned(self, real: "Described") -> list[bool | None]:
+    def gather(self, real: Described, generated: Path, seed: int) -> Sets:
+        """All that the evaluation compares: the clips, and what is made of real ones to show the scale."""
+        made = self.made(generated)
+        learned = self.learned(real)
+        halves, held_out = halve(real, learned, seed)
+        second = real.pick(halves[1])
+        return Sets(
+            real, made, halves, held_out, train=self.train(real, learned), copies=self.copies(second),
+            rebuilt=self.rebuilt(second), noise=self.noise(real),
+        )  # fmt: skip
+
+    def learned(self, real: Described) -> list[bool | None]:
         """Whether the run learned from each real clip; None where nothing tells."""
         if self.cache is None:
             return [None] * len(real)
         train = {clip.content_hash for clip in self.cache.split("train")}
         return [None if known is None else known in train for known in real.hashes]
 
-    def train(self, real: "Described", learned: Sequence[bool | None]) -> "Described | None":
+    def train(self, real: Described, learned: Sequence[bool | None]) -> Described | None:
         """What the run learned from: rows of `real` if they are all there, else from the run's cache."""
-        from audio_gen.evaluation.clips import cache_clips
-
         if self.cache is None:
             return None
         wanted = {clip.content_hash for clip in self.cache.split("train")}
@@ -145,49 +156,39 @@ class Evaluation:
         clips = [part for clip in self.cache.split("train") for part in cache_clips(self.cache, clip, self.clip_sec)]
         return self.describe("training clips", clips)
 
-    def embedding_distance(self, made: "Described", train: "Described") -> "EmbeddingDistance | None":
+    def embedding_distance(self, made: Described, train: Described) -> EmbeddingDistance | None:
         """Embedding distance of a made clip and one that was learned from; None where audio is missing."""
-        from audio_gen.audio.resample import resample
-        from audio_gen.evaluation.copies import EmbeddingDistance
-
         sides = [self.clips.get(one.name) or self.clips.get("real", {}) for one in (made, train)]
         if not all(title in clips for one, clips in zip((made, train), sides, strict=True) for title in one.titles):
             return None
         rate = self.embedding.sample_rate
 
-        def load(side: int, one: "Described", row: int) -> "Tensor":
+        def load(side: int, one: Described, row: int) -> Tensor:
             wav, own_rate = sides[side][one.titles[row]].load()
             return resample(wav[None], own_rate, rate)[0]
 
         return EmbeddingDistance(self.embed, partial(load, 0, made), partial(load, 1, train), rate, train.vectors)
 
-    def copies(self, second: "Described") -> "Described | None":
+    def copies(self, second: Described) -> Described | None:
         """Real clips through mel and vocoder."""
         if self.vocoder is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("copy-synthesis", self._through(second, self._copy), workers=1, stored=False)
 
-    def rebuilt(self, second: "Described") -> "Described | None":
+    def rebuilt(self, second: Described) -> Described | None:
         """Real clips through the model and the vocoder."""
         if self.pipeline is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("reconstruction", self._through(second, self._rebuild), workers=1, stored=False)
 
-    def noise(self, real: "Described") -> "Described":
+    def noise(self, real: Described) -> Described:
         """White noise, in clips as long as the real ones."""
-        import numpy as np
-
-        from audio_gen.evaluation.compare import noise_clips
-
         count = min(NOISES, max(10, len(real)))
         length_sec = float(np.nanmedian(real.signal["length_sec"]))
         return self.describe("white noise", noise_clips(count, length_sec, self.embedding.sample_rate), stored=False)
 
-    def pitch(self, sets: "Sequence[Described | None]", method: str) -> dict[str, Any]:
+    def pitch(self, sets: Sequence[Described | None], method: str) -> dict[str, Any]:
         """Pitch figures of each set that has labelled or requested pitches."""
-        from audio_gen.cli.common import progress
-        from audio_gen.evaluation.pitch import measure_pitch
-
         jobs = []
         for one in sets:
             wanted = [(t, p) for t, p in zip(one.titles, one.pitches, strict=True) if p is not None] if one else []
@@ -195,25 +196,24 @@ class Evaluation:
                 most = MADE_PITCHES if one.name == "generated" else PITCHES
                 jobs.append((one.name, wanted[:: max(1, len(wanted) // most)][:most]))
         found: dict[str, Any] = {}
-        with progress("Hearing pitches", sum(len(wanted) for _, wanted in jobs), "clips") as advance:
+        with self.reporter.progress("Hearing pitches", sum(len(wanted) for _, wanted in jobs), "clips") as advance:
             for name, wanted in jobs:
                 loaded = [self.clips[name][title].load() for title, _ in wanted]
                 found[name.replace("-", "_")] = measure_pitch(loaded, [p for _, p in wanted], method=method)
                 advance(len(wanted))
         return found
 
-    def _through(self, second: "Described", way: "Callable[[SoundClip], Tensor]") -> "list[SoundClip]":
+    def _through(self, second: Described, way: Callable[[SoundClip], Tensor]) -> list[SoundClip]:
         """At most 200 of the clips, spread evenly, each sent a way when it is loaded."""
         rate = self.vocoder.spec.sample_rate if self.vocoder else 0
         titles = second.titles[:: max(1, -(-len(second.titles) // COPIES))]
 
-        def sent(clip: "SoundClip") -> "SoundClip":
+        def sent(clip: SoundClip) -> SoundClip:
             return replace(clip, load=lambda: (way(clip), rate))
 
         return [sent(self.clips["real"][title]) for title in titles]
 
-    def _copy(self, clip: "SoundClip") -> "Tensor":
-        from audio_gen.vocoding.long import copy_synthesis
+    def _copy(self, clip: SoundClip) -> Tensor:
 
         assert self.vocoder is not None
         wav = _at_rate(clip, self.vocoder.spec.sample_rate)
@@ -221,40 +221,29 @@ class Evaluation:
             return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0, 0]
         return copy_synthesis(self.vocoder, wav)[0]
 
-    def _rebuild(self, clip: "SoundClip") -> "Tensor":
-        from audio_gen.generation.inversion import invert
-
+    def _rebuild(self, clip: SoundClip) -> Tensor:
         assert self.pipeline is not None
-        pipeline = self.pipeline
-        mel = pipeline.mel(_at_rate(clip, pipeline.spec.sample_rate))
-        condition = pipeline.conditions.known_class([clip.class_name]), pipeline.conditions.known_pitch([clip.pitch])
-        encoder = pipeline.kind == "vae"  # others have a first guess only, and search from there
-        found = pipeline.encode(mel, *condition) if encoder else invert(pipeline, mel, *condition, SEARCH_STEPS).latents
-        return pipeline.vocode(pipeline.decode(found))[0, 0]
+        wav = _at_rate(clip, self.pipeline.spec.sample_rate)
+        point = encode_sound(self.pipeline, wav, clip.class_name, clip.pitch, steps=SEARCH_STEPS)
+        return self.pipeline.vocode(self.pipeline.decode(point))[0, 0]
+
+    def _note(self, found: ClipSet) -> None:
+        for note in found.notes:
+            self.reporter.note(f"note: {note}")
 
 
-def _tell(found: "ClipSet") -> None:
-    """Say what there is to say of a folder of clips."""
-    from audio_gen.cli.common import say
-
-    for note in found.notes:
-        say(f"note: {note}", json_output=True)
-
-
-def _levelled(clip: "SoundClip", gain_db: float) -> "SoundClip":
+def _levelled(clip: SoundClip, gain_db: float) -> SoundClip:
     """The clip with a gain."""
-    from audio_gen.audio.onset import amplitude
 
-    def load() -> "tuple[Tensor, int]":
+    def load() -> tuple[Tensor, int]:
         wav, sample_rate = clip.load()
         return wav * amplitude(gain_db), sample_rate
 
     return replace(clip, load=load)
 
 
-def _at_rate(clip: "SoundClip", sample_rate: int) -> "Tensor":
+def _at_rate(clip: SoundClip, sample_rate: int) -> Tensor:
     """A clip as wav (1, T) at a rate."""
-    from audio_gen.audio.resample import resample
 
     wav, own_rate = clip.load()
     return resample(wav[None], own_rate, sample_rate)

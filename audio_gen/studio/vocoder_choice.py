@@ -1,14 +1,21 @@
 """Which vocoder suits a folder's sounds: the shipped network, the classical way, or the network trained on them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from audio_gen.audio.mel import MelSpec
-    from audio_gen.data.store import Cache
-    from audio_gen.vocoding.vocoder import Vocoder
+import torch
+
+from audio_gen.artefacts.bundle import load_bundle, shipped
+from audio_gen.audio.distance import QUIET, at_peak, mrmel
+from audio_gen.audio.mel import MelSpec
+from audio_gen.data.store import Cache
+from audio_gen.training.occasions import Event
+from audio_gen.training.tasks import train_run
+from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
+from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.vocoder import Vocoder
 
 SHARE = 0.2  # of the time that the model is trained for
 PROBE_SHARE = 0.04  # of that time: a whole short tuning, which tells whether a longer one is worth it
@@ -32,28 +39,25 @@ class Choice(NamedTuple):
     saved_min: float
 
 
-def prepared_cache(
-    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[..., None]
-) -> "Cache":
-    """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
-    from audio_gen.training.lock import locked
-    from audio_gen.training.tasks.run import move_aside, resolve_config
-    from audio_gen.training.tasks.source import check_source, open_source
+class Training:
+    """Passes the events of trainings on, and remembers what stopped one early."""
 
-    if force and run.is_dir():
-        with locked(run):  # not while another process trains there
-            pass
-        tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
-    settings = resolve_config(run, model, None, overrides, {})
-    check_source(source, run)
-    with locked(run):
-        return open_source(source, run, settings, settings.mel, tell)
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        """Pass events to `on_event`."""
+        self._on_event = on_event
+        self.stopped_by: str | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if event["kind"] == "end":
+            self.stopped_by = event["stopped_by"]
+        self._on_event(event)
 
 
 def chosen_vocoder(
-    cache: "Cache", spec: "MelSpec", run: Path, *, minutes: float, seed: int, device: str, force: bool,
-    tell: Callable[..., None],
-) -> "Choice":  # fmt: skip
+    cache: Cache, spec: MelSpec, run: Path, *, minutes: float, seed: int, device: str, force: bool,
+    training: Training,
+) -> Choice:  # fmt: skip
     """Listen which vocoder is nearest on the kept-out clips of a cache, and tune the shipped one where that helps.
 
     A short tuning comes first. Only if it comes nearer than every untuned vocoder, the long one follows.
@@ -66,14 +70,11 @@ def chosen_vocoder(
         seed: Of the training.
         device: Where to compute.
         force: Move earlier runs aside.
-        tell: Told of the training's events.
+        training: Gets the events; if something stops a training, no other one starts.
 
     Returns:
         The vocoder, what was found, and the time that was not needed.
     """
-    from audio_gen.training.tasks import train_run
-    from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
-
     usual = default_vocoder(spec)
     if (kept_out := len(cache.split("val"))) < FEWEST:
         told = f"{kept_out} kept-out files are too few to choose a vocoder by, so {usual} is used."
@@ -90,8 +91,10 @@ def chosen_vocoder(
             break
         train_run(
             cache.path, place, model="vocoder", init=Path(NETWORK), minutes=length, seed=seed, device=device,
-            overrides=[*SETTINGS, *_shape(NETWORK, spec)], force=force, on_event=tell,
+            overrides=[*SETTINGS, *_shape(NETWORK, spec)], force=force, on_event=training,
         )  # fmt: skip
+        if training.stopped_by:
+            break
         choices[name], spent = str(place), spent + length
         distances[name] = _distance(load_vocoder(str(place), spec), cache)
     best = min(distances, key=lambda name: distances[name])
@@ -103,23 +106,16 @@ def chosen_vocoder(
     return Choice(None if best == usual else choices[best], found, SHARE * minutes - spent)
 
 
-def _shape(name: str, spec: "MelSpec") -> list[str]:
+def _shape(name: str, spec: MelSpec) -> list[str]:
     """Settings that make a run of the same mel and network as the shipped one of that name."""
-    from audio_gen.artefacts.bundle import load_bundle, shipped
-
     folder = shipped(name)
     assert folder
     args = {key: value for key, value in load_bundle(folder).config["args"].items() if key not in spec.to_dict()}
     return [f"mel={json.dumps(spec.to_dict())}", *(f"net.{key}={value}" for key, value in args.items())]
 
 
-def _distance(vocoder: "Vocoder", cache: "Cache") -> float:
+def _distance(vocoder: Vocoder, cache: Cache) -> float:
     """Mean `mrmel` of kept-out clips and their copies."""
-    import torch
-
-    from audio_gen.audio.distance import QUIET, at_peak, mrmel
-    from audio_gen.vocoding.long import copy_synthesis
-
     found, samples = [], round(HEARD_SEC * vocoder.spec.sample_rate)
     for clip in cache.split("val")[:HEARD]:
         wav = torch.from_numpy(cache.read(clip, 0, min(samples, clip.samples)))[None, None]

@@ -1,0 +1,89 @@
+"""The functions of the public API; options are the fields of the operations' requests."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audio_gen.files import at_home
+from audio_gen.reporter import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from audio_gen.evaluation.evaluate import Evaluated
+    from audio_gen.generation.clip import Clips
+    from audio_gen.generation.pipeline import Pipeline
+    from audio_gen.studio.quickstart import Quickstarted
+
+
+def train(source: Path | str, run: Path | str, **options: Any) -> Path:
+    """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
+
+    Args:
+        source: A folder of sounds, or a cache.
+        run: The run's folder.
+        options: The keyword arguments of `audio_gen.training.tasks.train_run`, such as model="gan", minutes=10.
+
+    Returns:
+        The run's folder, with its bundle.
+
+    Raises:
+        AudioGenError: One line that names the value and the fix; so do all functions here.
+    """
+    from audio_gen.training.tasks import train_run
+
+    return train_run(Path(source), Path(run), **options)
+
+
+def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":
+    """Generate clips, of which no two sound alike: `sample(pipeline, 4).save("clips")`.
+
+    Args:
+        pipeline: The model, from `Pipeline.load`.
+        count: Number of clips.
+        options: Fields of `SampleRequest`, such as class_name="kick", pitch=60, temperature=0.7.
+    """
+    from audio_gen.generation.operations import sample as operation
+
+    return operation.sample(pipeline, operation.SampleRequest(count=count, **options))
+
+
+def interpolate(pipeline: "Pipeline", start: Path | str, end: Path | str, **options: Any) -> "Clips":
+    """Move from one sound to another: `interpolate(pipeline, "a.wav", "seed:7", steps=8, morph="4s").save("between")`.
+
+    Args:
+        pipeline: The model, from `Pipeline.load`.
+        start: A sound file, or "seed:N", the clip that `sample` draws for N.
+        end: The same for the other end.
+        options: Fields of `InterpolateRequest`.
+    """
+    from audio_gen.generation.operations import interpolate as operation
+
+    request = operation.InterpolateRequest(start=str(start), end=str(end), **options)
+    return operation.interpolate(pipeline, request)
+
+
+def evaluate(real: Path | str, generated: Path | str, reporter: Reporter = SILENT, **options: Any) -> "Evaluated":
+    """Compare generated clips with real ones; `.sentences()` has the verdict and `.figures` all figures.
+
+    Args:
+        real: A folder of real sounds, a cache, or a reference file.
+        generated: A folder of clips, or a run, which then generates them.
+        reporter: Gets notes and progress.
+        options: Fields of `EvaluateRequest`, such as out="report".
+    """
+    from audio_gen.evaluation import evaluate as operation
+
+    request = operation.EvaluateRequest(real=at_home(real), generated=at_home(generated), **options)
+    return operation.evaluate(request, reporter)
+
+
+def quickstart(folder: Path | str | None = None, reporter: Reporter = SILENT, **options: Any) -> "Quickstarted":
+    """Train a model on a folder, generate clips with it, and write a report.
+
+    Args:
+        folder: A folder of sounds; None is the bundled samples.
+        reporter: Gets notes and progress.
+        options: Fields of `QuickstartRequest`, such as minutes=10, out="first".
+    """
+    from audio_gen.studio import quickstart as operation
+
+    request = operation.QuickstartRequest(folder=None if folder is None else at_home(folder), **options)
+    return operation.quickstart(request, reporter)

@@ -1,0 +1,107 @@
+"""The events of a training as lines and a bar."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+from audio_gen.cli.common import Console, say
+from audio_gen.reporter import stages
+from audio_gen.text import visible
+from audio_gen.training.narration import line_of, step_line
+
+LINE_EVERY_SEC = 15.0
+
+
+class TrainTeller:
+    """Shows a run's events: a bar on a terminal, else a line now and then; on standard error beside JSON."""
+
+    def __init__(self, *, json_output: bool = False, verbose: bool = False) -> None:
+        """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""
+        self.json_output, self.verbose = json_output, verbose
+        self.values: dict[str, float] = {}
+        self.end: dict[str, Any] = {}
+        self._bar: Any = None
+        self._told = 0.0
+        self._latest = ""
+        self._resumed: int | None = None
+        self._stages = ExitStack()
+        self._tell_stage: Callable[[str, int, int], None] | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        if (keep := getattr(self, f"_on_{event['kind']}", None)) is not None:
+            keep(event)
+        if (line := line_of(event, verbose=self.verbose)) is not None:
+            self._line(line)
+
+    def __enter__(self) -> Self:
+        """Show events until the context ends."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the bars down."""
+        self.close()
+
+    @property
+    def nothing_trained(self) -> bool:
+        """Whether the run had reached its end before."""
+        return self._resumed is not None and self._resumed == self.end.get("step")
+
+    def close(self) -> None:
+        """Take the bars down."""
+        self._stages.close()
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._tell_stage = None
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(visible(text), markup=False, highlight=False, emoji=False)
+        else:
+            say(text, json_output=self.json_output)
+
+    def _on_data(self, event: dict[str, Any]) -> None:
+        if self._tell_stage is None:
+            self._tell_stage = self._stages.enter_context(stages(Console()))
+        self._tell_stage(event["what"], event["done"], event["total"])
+
+    def _on_start(self, event: dict[str, Any]) -> None:
+        self.close()
+
+    def _on_step(self, event: dict[str, Any]) -> None:
+        if self._bar is None and sys.stderr.isatty():
+            self._start_bar()
+        text = step_line(event) + self._latest
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(0, completed=event["progress"], description=visible(text))
+        elif now - self._told > LINE_EVERY_SEC:
+            self._told = now
+            self._line(f"{100 * event['progress']:.0f} %  {text}")
+
+    def _on_metrics(self, event: dict[str, Any]) -> None:
+        if not self.verbose:
+            return
+        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
+        self._latest = "  " + " ".join(shown)
+
+    def _on_val(self, event: dict[str, Any]) -> None:
+        self.values = event["values"]
+
+    def _on_resume(self, event: dict[str, Any]) -> None:
+        self._resumed = event["step"]
+
+    def _on_end(self, event: dict[str, Any]) -> None:
+        self.close()
+        self.end = {key: value for key, value in event.items() if key != "kind"}
+
+    def _start_bar(self) -> None:
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:.0f} % {task.description}", markup=False))
+        self._bar = Progress(*columns, console=Terminal(stderr=True))
+        self._bar.add_task("", total=1.0)
+        self._bar.start()

@@ -1,0 +1,139 @@
+"""What operations return: clips, rendered some at a time, each with its provenance and a way to save it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from audio_gen.artefacts.sidecar import sidecar_path
+from audio_gen.errors import OutputError
+from audio_gen.files import at_home
+from audio_gen.generation import clip_file
+from audio_gen.generation.finish import Finish
+from audio_gen.generation.outputs import claimed, with_sidecars
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.reporter import SILENT, Reporter
+from audio_gen.text import one_line
+
+DEFAULT_FINISH = Finish()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A clip on disk.
+
+    Attributes:
+        path: The WAV; its sidecar has the same name with the suffix .json.
+        provenance: How the clip was made.
+        figures: Measurements of the clip that its sidecar does not hold.
+        duration_sec: Length of the file in seconds.
+        cut: Whether the model's length cut the sound off before it ended.
+    """
+
+    path: Path
+    provenance: Mapping[str, Any]
+    figures: Mapping[str, float]
+    duration_sec: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sound that a model generated.
+
+    Attributes:
+        name: Suggested file name without suffix, such as "kick-0003".
+        wav: (1, T) on the CPU, as the vocoder rendered it.
+        sample_rate: Of `wav`, in Hz.
+        provenance: How it was made: the contents of its sidecar.
+        finish: How it becomes a file: ends, level, rate and depth.
+        figures: Measurements that the sidecar does not hold.
+    """
+
+    name: str
+    wav: Tensor
+    sample_rate: int
+    provenance: dict[str, Any]
+    finish: Finish = DEFAULT_FINISH
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, path: Path | str, *, overwrite: bool = False) -> Saved:
+        """Write the WAV and its sidecar beside it.
+
+        Args:
+            path: Of the WAV.
+            overwrite: Existing files may be replaced.
+
+        Raises:
+            OutputError: A file exists and `overwrite` is off.
+        """
+        path = at_home(path)
+        there = [one for one in (path, sidecar_path(path)) if one.exists()]
+        if there and not overwrite:
+            raise OutputError(f"{one_line(there[0])}: exists already; choose another name, or give overwrite=True")
+        done = clip_file.write_clip(path, self.wav, self.provenance, self.finish)
+        return Saved(path, self.provenance, self.figures, done.wav.shape[-1] / done.sample_rate, done.cut)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The result of an operation. Iterating renders the clips, a few at a time, so memory use stays small.
+
+    Attributes:
+        names: The clips' names, in order; a name may hold a folder.
+        render: Yields the clips; notes and progress of what comes before the first go to the reporter.
+        pipeline: The model that renders them.
+        command: What asked for them.
+        title: What rendering is called, and `unit` what it counts; `per_clip` units a clip.
+        notes: What the user should know before rendering starts.
+        pictures: Further files by name, each with a function that writes it to a path.
+        summary: Lines about saved clips.
+    """
+
+    names: Sequence[str]
+    render: Callable[[Reporter], Iterator[Clip]]
+    pipeline: Pipeline
+    command: str
+    title: str
+    unit: str = "clips"
+    per_clip: float = 1.0
+    notes: Sequence[str] = ()
+    pictures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    summary: Callable[[Sequence[Saved]], list[str]] = lambda saved: []
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Clip]:
+        """Render the clips."""
+        return self.render(SILENT)
+
+    def save(self, out: Path | str, *, force: bool = False, reporter: Reporter = SILENT) -> list[Saved]:
+        """Render all clips into a folder.
+
+        The same request goes on where it was killed. Two that write the same files at once are refused.
+
+        Args:
+            out: The folder; made if missing.
+            force: Existing files may be replaced.
+            reporter: Gets notes and progress.
+
+        Raises:
+            OutputError: A file exists already, or another process writes it.
+        """
+        out, files = at_home(out), [*with_sidecars(self.names), *self.pictures]
+        saved = []
+        with claimed(out, files, command=self.command, bundle=self.pipeline.digest, force=force, reporter=reporter):
+            for note in self.notes:
+                reporter.note(note)
+            clips = self.render(reporter)
+            with reporter.progress(self.title, self.per_clip * len(self.names), self.unit) as advance:
+                for clip in clips:
+                    saved.append(clip.save(out / f"{clip.name}.wav", overwrite=True))
+                    advance(self.per_clip)
+            for name, draw in self.pictures.items():
+                draw(out / name)
+        return saved

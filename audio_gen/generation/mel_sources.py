@@ -1,0 +1,82 @@
+"""Log-mels of files that may be too long for memory: an .npy array, or the mel of a sound, read part by part."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio_gen.audio.io import info, read_wav
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.onset import silent_until
+from audio_gen.errors import AudioFileError, DataError
+from audio_gen.text import one_line
+from audio_gen.vocoding.silence import silent_frames
+
+
+class MelFile:
+    """The log-mel (M, L) of an .npy file, of which only the parts that are asked for come into memory."""
+
+    def __init__(self, file: Path, device: torch.device) -> None:
+        """Read the array's shape; parts go to `device`."""
+        self._file, self._device = file, device
+        self.shape = self._mapped().shape
+        self.lead, self.length, self.onset = 0, sys.maxsize, None
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
+        """A part of the mel, in rows and columns."""
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which `check_mel` tells
+            values = self._mapped()[part].astype(np.float32)
+        return torch.from_numpy(values).to(self._device)
+
+    def _mapped(self) -> np.ndarray:
+        """Map the file anew: pages that were read stay in memory until their map goes."""
+        if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
+            raise DataError(f"{one_line(self._file)}: is a folder, a pipe or a device; give a file made by numpy.save")
+        try:
+            values = np.load(self._file, mmap_mode="r", allow_pickle=False)
+        except OSError as e:
+            reason = e.strerror or e
+            raise DataError(f"{one_line(self._file)}: cannot be opened ({reason}); check that it is there") from e
+        except (ValueError, EOFError) as e:
+            raise DataError(f"{one_line(self._file)}: cannot be read as an .npy array; save it with numpy.save") from e
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            raise DataError(
+                f"{one_line(self._file)}: must hold one array of floating-point numbers; save the log-mel with "
+                "numpy.save"
+            )
+        return values[0] if values.ndim == 3 and len(values) == 1 else values  # (1, M, L) -> (M, L)
+
+
+class MelOfSound:
+    """The log-mel (M, L) of a sound file between silences, of which only the samples are in memory all the time.
+
+    Attributes:
+        lead: Samples of silence before the sound.
+        length: Samples of the sound.
+        file_rate: Sample rate of the file in Hz.
+        onset: Sample before which all is silence, `lead` included.
+    """
+
+    def __init__(self, file: Path, spec: MelSpec, device: torch.device) -> None:
+        """Read the sound at the rate of `spec`; parts go to `device`."""
+        self.file_rate = info(file).sample_rate
+        self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
+        if not self._wav.shape[-1]:
+            raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
+        self._front_end, self._device = MelFrontEnd(spec), device
+        self.lead, self.length = spec.samples(silent_frames(spec)), self._wav.shape[-1]
+        self.onset = self.lead + silent_until(self._wav[0].numpy(), spec.sample_rate)
+        self._wav = F.pad(self._wav, (self.lead, self.lead))
+        self.shape = (spec.n_mels, -(-self._wav.shape[-1] // spec.hop_length))
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
+        """A part of the mel, in rows and columns."""
+        spec = self._front_end.spec
+        start, end, _ = part[1].indices(self.shape[1])
+        context = -(-spec.pad // spec.hop_length)  # frames that the window reaches into on either side
+        first = max(0, start - context)
+        wav = self._wav[None, :, spec.samples(first) : spec.samples(end + context)]
+        return self._front_end(wav)[0, part[0], start - first : end - first].to(self._device)

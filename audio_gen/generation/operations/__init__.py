@@ -1,0 +1,1 @@
+"""What a trained model does, one function each, for the command line, a page and Python alike."""

@@ -1,0 +1,71 @@
+"""What operations share: the options of files, and rendering points of the latent space."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+from pydantic import model_validator
+from torch import Tensor
+
+from audio_gen.generation.clip import Clip
+from audio_gen.generation.finish import TAIL_DB, Finish
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.originals import Match
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.request import Request
+
+AT_ONCE = 16  # clips
+
+
+class FileRequest(Request):
+    """Base of requests for clips: how they become files."""
+
+    normalize: str = "peak"
+    """peak: the peak at -1 dBFS; lufs: -23 LUFS; none: as the model renders it."""
+    bits: str = "24"
+    """16 (with dither), 24 or float."""
+    rate: int | None = None
+    """Sample rate in Hz; None is the model's."""
+    tail_db: float = TAIL_DB
+    """A file ends this far below its peak."""
+    length: str = "sound"
+    """sound: from onset to end; model: the model's whole clip."""
+
+    @model_validator(mode="after")
+    def _check_finish(self) -> Self:
+        _ = self.finish
+        return self
+
+    @property
+    def finish(self) -> Finish:
+        """The options as `Clip` takes them."""
+        how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
+        return Finish(**how)
+
+
+def rendered(
+    pipeline: Pipeline,
+    points: Latents,
+    names: Sequence[str],
+    about: Callable[[int], dict[str, Any]],
+    finish: Finish,
+    *,
+    batch: int = AT_ONCE,
+    compare: Callable[[Tensor], list[Match]] | None = None,
+) -> Iterator[Clip]:
+    """Decode and vocode points, some at a time.
+
+    Args:
+        pipeline: The model.
+        points: B points.
+        names: Names of the clips, B.
+        about: Gives the provenance of a clip by its number.
+        finish: How clips become files.
+        batch: Clips at a time.
+        compare: Compares clips with training sounds; what it finds is added to the provenance.
+    """
+    for first in range(0, len(points), batch):
+        wavs = pipeline.vocode(pipeline.decode(points[first : first + batch], batch), batch)
+        matches = compare(wavs) if compare else []
+        for i, wav in enumerate(wavs):
+            more = {"original": matches[i].to_json()} if matches else {}
+            yield Clip(names[first + i], wav, pipeline.spec.sample_rate, {**about(first + i), **more}, finish)

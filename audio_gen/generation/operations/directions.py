@@ -1,0 +1,121 @@
+"""The directions of a model's latent space, found and stored."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from audio_gen.artefacts.folders import BundleFolder
+from audio_gen.errors import CheckpointError, OutputError
+from audio_gen.generation.descriptors import DESCRIPTORS
+from audio_gen.generation.direction_search import clips_needed, find_directions
+from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
+from audio_gen.generation.outputs import check_out
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.reporter import SILENT, Reporter
+from audio_gen.request import Request
+from audio_gen.text import one_line
+
+SHOWN_EFFECT = 0.2  # standard deviations; less is not worth a word
+
+
+class DirectionsRequest(Request):
+    """Options of `directions`."""
+
+    count: Annotated[int, Field(ge=64)] = 512
+    """Clips to learn from."""
+    seed: int = 0
+    """First seed."""
+    out: Path | None = None
+    """File for them; None puts it beside the bundle."""
+    force: bool = False
+    """Replace directions that exist already."""
+
+
+def directions(pipeline: Pipeline, request: DirectionsRequest, reporter: Reporter = SILENT) -> tuple[Path, Directions]:
+    """Find the directions of a model and store them.
+
+    Args:
+        pipeline: The model.
+        request: What is wanted.
+        reporter: Gets notes and progress.
+
+    Returns:
+        The file, and what it holds.
+
+    Raises:
+        OutputError: The file cannot be written, or exists already and `force` is off.
+    """
+    path = request.out or BundleFolder(pipeline.path).directions
+    _check_writable(path)
+    note = None if request.force else _check_place(path, pipeline, own=request.out is None)
+    with reporter.progress("Finding directions", clips_needed(pipeline, request.count), "clips") as advance:
+        found = find_directions(pipeline, request.count, request.seed, advance)
+    save_directions(path, found)
+    if note:
+        reporter.note(note)
+    return path, found
+
+
+def _check_place(path: Path, pipeline: Pipeline, own: bool) -> str | None:
+    """Be sure that nothing is lost; returns what to say where directions of an older bundle are replaced."""
+    if not path.exists():
+        return None
+    try:
+        old = read_directions(path)
+    except CheckpointError as e:
+        what = f"{one_line(path)}: exists and holds no directions"
+        raise OutputError(f"{what}; choose another --out, or add --force to replace it") from e
+    # Beside a bundle that was trained further, old directions are of no use to anybody.
+    if own and old.digest != pipeline.digest:
+        return f"{one_line(path)}: those of the bundle {old.digest}, which is gone, were replaced"
+    raise OutputError(
+        f"{one_line(path)}: holds directions already (bundle {old.digest}, -n {old.source['n']}, --seed "
+        f"{old.source['seed']}); add --force to replace them, or choose another --out"
+    )
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"--out {one_line(path)}: is a folder; name a file in it, as {one_line(path)}/d.safetensors")
+    check_out(path.parent, [])
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{one_line(path.parent)}: cannot be written; choose another place with --out")
+
+
+def direction_line(fact: Direction, spreads: dict[str, float]) -> str:
+    """One line on a direction, for people."""
+    others = ", ".join(
+        f"{name} {effect:+.1f}"
+        for name, effect in fact.effects.items()
+        if name != fact.name and abs(effect) >= SHOWN_EFFECT
+    )
+    if fact.r2 is None:
+        assert fact.share is not None
+        return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {others or 'none of these five'}"
+    own = fact.effects[fact.name]
+    if not fact.works:
+        return f"{fact.name:<11}R2 {fact.r2:.2f}; does next to nothing: +1 moves it by {own:+.2f} sd"
+    size = f"{own:+.2f} sd ({own * spreads[fact.name]:+.2g} {DESCRIPTORS[fact.name].unit})"
+    return f"{fact.name:<11}R2 {fact.r2:.2f}; +1 moves it by {size}" + (f", and {others}" if others else "")
+
+
+def strongest(found: Directions) -> str:
+    """The direction to try first."""
+    told = [fact for fact in found.facts if fact.r2 is not None and fact.works]
+    return max(told, key=lambda fact: fact.r2 or 0.0).name if told else "pca1"
+
+
+def directions_json(path: Path, found: Directions) -> dict[str, Any]:
+    """All that is known of directions, for JSON."""
+    return {
+        "file": str(path),
+        "bundle": found.digest,
+        **found.source,
+        "spreads": {name: {"sd": sd, "unit": DESCRIPTORS[name].unit} for name, sd in found.spreads.items()},
+        "directions": [
+            {"name": fact.name, "r2": fact.r2, "share": fact.share, "works": fact.works, "effects": fact.effects}
+            for fact in found.facts
+        ],
+    }

@@ -1,0 +1,105 @@
+"""Sounds to latents, and what the model makes of them: encoding and reconstruction."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Annotated
+
+from pydantic import Field
+from torch.nn import functional as F
+
+from audio_gen.audio.clips import on_cores, one_thread
+from audio_gen.generation.clip import Clip, Clips
+from audio_gen.generation.clip_file import describe
+from audio_gen.generation.finish import AS_IT_IS
+from audio_gen.generation.inputs import EncodedFile, encode_file
+from audio_gen.generation.inversion import STEPS, log_mel_l1
+from audio_gen.generation.outputs import output_stems, sound_files
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.reporter import Reporter
+from audio_gen.request import Request
+from audio_gen.text import one_line
+
+ENCODED, RECONSTRUCTED, COPIED = "encoded", "recon", "copy"
+
+
+class EncodeRequest(Request):
+    """Options of `encode` and `reconstruct`."""
+
+    files: list[Path]
+    """Sound files, or folders of them."""
+    steps: Annotated[int, Field(ge=0)] = STEPS
+    """Steps of a GAN's search at most; a VAE has none."""
+    class_name: str | None = None
+    """Class of files that do not give one."""
+    pitch: float | None = None
+    """MIDI pitch of files that do not give one."""
+    copy_synthesis: bool = False
+    """Also render the real mel through the vocoder alone, in `reconstruct`."""
+
+
+def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:
+    """Find the latents of sounds; each clip is the model's version of one, and its provenance holds the latent.
+
+    Args:
+        pipeline: The model.
+        request: What is wanted.
+
+    Raises:
+        DataError: A folder holds no audio files.
+        AudioFileError: A file cannot be read (while rendering).
+    """
+    return _encoded(pipeline, request, [ENCODED])
+
+
+def reconstruct(pipeline: Pipeline, request: EncodeRequest) -> Clips:
+    """Send sounds through the model and back; arguments and errors as for `encode`."""
+    return _encoded(pipeline, request, [RECONSTRUCTED, COPIED] if request.copy_synthesis else [RECONSTRUCTED])
+
+
+def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -> Clips:
+    files = sound_files(request.files)
+    stems = output_stems(files)
+
+    def render(reporter: Reporter) -> Iterator[Clip]:
+        # All files are read before any is written, so that a wrong name costs no half-done work.
+        return rebuilt(encode_files(pipeline, files, request, reporter))
+
+    def rebuilt(encoded: Sequence[EncodedFile]) -> Iterator[Clip]:
+        for stem, one in zip(stems, encoded, strict=True):
+            mel = pipeline.decode(one.latents)
+            score = log_mel_l1(one.mel, mel[0], one.frames)
+            figures = {"mel_l1": score, "mel_l1_start": one.search.mel_l1_start if one.search else score}
+            for kind, some in zip(kinds, (mel, one.mel[None]), strict=False):
+                source = {"source": one_line(one.path), "kind": kind, "mel_l1": score}
+                about = describe(pipeline, one.latents, command=request.origin, more=source)
+                wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # as late as in the file
+                yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, AS_IT_IS, figures)
+
+    names = [f"{stem}.{kind}" for stem in stems for kind in kinds]
+    return Clips(names, render, pipeline, request.origin, "Reconstructing", unit="files", per_clip=1 / len(kinds))
+
+
+def encode_files(
+    pipeline: Pipeline, files: Sequence[Path], request: EncodeRequest, reporter: Reporter
+) -> list[EncodedFile]:
+    """Encode files, side by side on a CPU; notes say what happened to each."""
+    lock, found = Lock(), dict[int, EncodedFile]()
+    with reporter.progress("Encoding", len(files), "files") as advance:
+
+        def encode_one(i: int) -> None:
+            asked = {"class_name": request.class_name, "pitch": request.pitch, "steps": request.steps}
+            found[i] = encode_file(pipeline, files[i], **asked)  # type: ignore[arg-type]
+            with lock:
+                advance(1)
+
+        if pipeline.device.type == "cpu":
+            with one_thread():  # a network of this size is no faster on several
+                on_cores(encode_one, range(len(files)))
+        else:
+            for i in range(len(files)):
+                encode_one(i)
+    encoded = [found[i] for i in range(len(files))]
+    for note in (note for one in encoded for note in one.notes):
+        reporter.note(note)
+    return encoded

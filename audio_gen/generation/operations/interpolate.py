@@ -1,0 +1,132 @@
+"""From one sound to another, in steps and as one morph."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import torch
+from pydantic import model_validator
+
+from audio_gen.errors import ConfigError
+from audio_gen.files import at_home
+from audio_gen.generation.clip import Clip, Clips
+from audio_gen.generation.clip_file import describe
+from audio_gen.generation.inputs import starting_point
+from audio_gen.generation.interpolate import between, decode_between, morph, parse_duration
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.layers import mix_layers, parse_layers
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.reporter import Reporter
+from audio_gen.text import one_line
+
+SEED_PREFIX = "seed:"
+
+
+class InterpolateRequest(FileRequest):
+    """Options of `interpolate`."""
+
+    start: str
+    """A sound file, or seed:N, the clip that `sample` draws for N."""
+    end: str
+    """The same for the other end."""
+    steps: int = 8
+    """Clips from end to end, both included; 0 for a morph alone."""
+    morph: str | None = None
+    """Length of one sound that moves from end to end: 4s, 500ms."""
+    layers: str | None = None
+    """Layers of a GAN that move: coarse, fine, or such as 2-4; None moves all."""
+    attack: str | None = None
+    """So much of the start's attack stays, and only the tail moves: 60ms."""
+    class_name: str | None = None
+    """Class of an end whose file does not give one."""
+    pitch: float | None = None
+    """MIDI pitch that is held while the timbre moves."""
+    temperature: float = 1.0
+    """Of ends that are drawn by seed."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if self.steps < 0 or self.steps == 1 or (self.steps == 0 and self.morph is None):
+            raise ConfigError(f"--steps {self.steps}: must be at least 2, or 0 with --morph; try 8")
+        _ = self.morph_sec, self.attack_sec
+        return self
+
+    @property
+    def morph_sec(self) -> float | None:
+        """Length of the morph in seconds."""
+        return None if self.morph is None else parse_duration(self.morph)
+
+    @property
+    def attack_sec(self) -> float:
+        """Length of the attack that stays, in seconds."""
+        return 0.0 if self.attack is None else parse_duration(self.attack)
+
+
+def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
+    """Move from one sound to another.
+
+    Args:
+        pipeline: The model.
+        request: What is wanted.
+
+    Returns:
+        The steps, `step-00` and on, then `morph`.
+
+    Raises:
+        ConfigError: A value is out of its range, or class, pitch or layers are unknown to the model.
+        AudioFileError: An end cannot be read.
+    """
+    pipeline.conditions.class_id(request.class_name)  # a wrong one is an error even if neither end needs it
+    pipeline.conditions.pitch(request.pitch)
+    layers = None if request.layers is None else parse_layers(request.layers, pipeline.layers)
+    (first, notes), (last, more_notes) = (_endpoint(pipeline, text, request) for text in (request.start, request.end))
+    ends = first.with_pitch(request.pitch), last.with_pitch(request.pitch)
+    if layers is not None:
+        ends = ends[0], mix_layers(*ends, layers, pipeline.layers)
+    return clips_between(pipeline, ends, request, notes=[*notes, *more_notes])
+
+
+def clips_between(
+    pipeline: Pipeline, ends: tuple[Latents, Latents], request: InterpolateRequest, notes: Sequence[str] = ()
+) -> Clips:
+    """The clips from one latent to another, each a set of one; the ends' names in sidecars are those of the request."""
+    way = {"from": one_line(request.start), "to": one_line(request.end)}
+    attack_sec, morph_sec = request.attack_sec, request.morph_sec
+    attack = {"attack_sec": attack_sec} if attack_sec else {}
+
+    def clip(name: str, wav: torch.Tensor, point: Latents, **more: Any) -> Clip:
+        about = describe(pipeline, point, command=request.origin, more={**way, **more, **attack})
+        return Clip(name, wav, pipeline.spec.sample_rate, about, request.finish)
+
+    def render(reporter: Reporter) -> Iterator[Clip]:
+        positions = torch.linspace(0, 1, request.steps)
+        points = between(*ends, positions)
+        for first in range(0, request.steps, AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            wavs = pipeline.vocode(decode_between(pipeline, *ends, positions[some], attack_sec=attack_sec))
+            for i, wav in enumerate(wavs, first):
+                yield clip(names[i], wav, points[i], position=float(positions[i]))
+        if morph_sec is not None:
+            wav = pipeline.vocode(morph(pipeline, *ends, morph_sec, attack_sec=attack_sec)[None])[0]
+            middle = between(*ends, torch.tensor([0.5]))
+            yield clip(names[-1], wav, middle, position=0.5, morph_sec=morph_sec)
+
+    names = [*step_names(request.steps), *(["morph"] if morph_sec else ())]
+    return Clips(names, render, pipeline, request.origin, "Interpolating", notes=notes)
+
+
+def step_names(steps: int) -> list[str]:
+    """Names of the steps of an interpolation."""
+    digits = max(2, len(str(steps - 1)))
+    return [f"step-{i:0{digits}d}" for i in range(steps)]
+
+
+def _endpoint(pipeline: Pipeline, text: str, request: InterpolateRequest) -> tuple[Latents, list[str]]:
+    """The latent of an end, and what happened to its file."""
+    asked: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch}
+    if not text.startswith(SEED_PREFIX):
+        return starting_point(pipeline, at_home(text), **asked)
+    number = text.removeprefix(SEED_PREFIX)
+    if not number.isdecimal():
+        raise ConfigError(f"{text}: after seed: must come a whole number; try seed:3")
+    return pipeline.latents([int(number)], temperature=request.temperature, **asked), []

@@ -1,0 +1,174 @@
+"""New clips from a trained model."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+from unicodedata import normalize
+
+from pydantic import Field, field_validator, model_validator
+
+from audio_gen.errors import ConfigError
+from audio_gen.generation.clip import Clip, Clips, Saved
+from audio_gen.generation.clip_file import describe
+from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
+from audio_gen.generation.distinct import Distinct, draw_distinct
+from audio_gen.generation.finish import Finish
+from audio_gen.generation.grid import GRID_NAME, write_grid
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.operations.common import FileRequest, rendered
+from audio_gen.generation.originals import Match, Originals, newness, originals_of
+from audio_gen.generation.outputs import distinct_names
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.reporter import Reporter
+
+CLIPS = 16
+NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+class SampleRequest(FileRequest):
+    """Options of `sample`."""
+
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Number of clips; 16 if neither this nor `per_class` is given."""
+    seed: int = 0
+    """First seed."""
+    class_name: str | None = None
+    """Class of all clips; None draws one for each clip, as often as it was trained on."""
+    pitch: float | None = None
+    """MIDI pitch of all clips; None draws one for each clip."""
+    temperature: float = 1.0
+    """0: the most typical clips; 1: the model's whole variety."""
+    moves: dict[str, float] = Field({})
+    """Directions by name, each with an amount in standard deviations; or texts such as brightness=+1.5."""
+    directions: Path | None = None
+    """File of the directions; None is the one beside the bundle."""
+    per_class: Annotated[int, Field(ge=1)] | None = None
+    """Clips of each class, in a folder for each."""
+    every_seed: bool = False
+    """Take the seeds one after the other, also those that sound alike."""
+    grid: bool = False
+    """Also draw grid.png, all clips as one picture."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Clips at a time."""
+
+    @field_validator("moves", mode="before")
+    @classmethod
+    def _read_moves(cls, moves: Any) -> Any:
+        return moves if isinstance(moves, dict) else parse_moves(moves)
+
+    @model_validator(mode="after")
+    def _one_count(self) -> Self:
+        if self.per_class is not None and self.count is not None:
+            raise ConfigError(f"-n {self.count} and --per-class {self.per_class}: give one of them")
+        return self
+
+
+def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
+    """Draw new clips, of which no two sound alike unless `every_seed` is on.
+
+    Args:
+        pipeline: The model.
+        request: What is wanted.
+
+    Raises:
+        ConfigError: A value is out of its range, or a class, pitch or direction is unknown to the model.
+        CheckpointError: There are no directions of this model.
+    """
+    classes = _classes(pipeline, request)
+    ways = load_directions(pipeline, request.directions) if request.moves else None
+    drawn = [_drawn(pipeline, request, name) for name in classes]
+    points, seeds = Latents.join([one.latents for one in drawn]), [seed for one in drawn for seed in one.seeds]
+    notes = [note for one in drawn if (note := one.shortage)]
+    if ways is not None:
+        points, notes = moved(points, ways, request.moves), notes + doubts(ways, request.moves)
+    notes += [note] if (note := rate_note(pipeline, request.finish)) else []
+    compare: Originals | None = None
+
+    def about(i: int) -> dict[str, Any]:
+        more = {"moves": request.moves} if request.moves else None
+        drawn = {"seed": seeds[i], "temperature": request.temperature}
+        return describe(pipeline, points[i], command=request.origin, more=more, **drawn)  # type: ignore[arg-type]
+
+    def render(reporter: Reporter) -> Iterator[Clip]:
+        nonlocal compare
+        compare = originals_of(pipeline)
+        yield from rendered(pipeline, points, names, about, request.finish, batch=request.batch, compare=compare)
+
+    def summary(saved: Sequence[Saved]) -> list[str]:
+        if compare is None:
+            return []
+        matches = [Match(**one.provenance["original"]) for one in saved]
+        return [newness(matches, [one.path.name for one in saved], compare.real_share())]
+
+    names = clip_stems(pipeline, points, seeds, folders=request.per_class is not None)
+    pictures = {GRID_NAME: lambda path: write_grid(path, pipeline, points, seeds)} if request.grid else {}
+    return Clips(names, render, pipeline, request.origin, "Sampling", notes=notes, pictures=pictures, summary=summary)
+
+
+def _classes(pipeline: Pipeline, request: SampleRequest) -> list[str | None]:
+    """The classes that are drawn one after the other; None is any."""
+    if request.per_class is None or (request.class_name is not None and pipeline.conditions.classes):
+        return [request.class_name]
+    known = pipeline.conditions.classes
+    if not known:
+        told = f"--per-class {request.per_class}"
+        raise ConfigError(f"{told}: {pipeline.conditions.model} was trained without classes; use -n")
+    return list(known)
+
+
+def _drawn(pipeline: Pipeline, request: SampleRequest, class_name: str | None) -> Distinct:
+    count, seed = request.per_class or request.count or CLIPS, request.seed
+    asked: dict[str, Any] = {"class_name": class_name, "pitch": request.pitch, "temperature": request.temperature}
+    if request.every_seed:
+        seeds = range(seed, seed + count)
+        return Distinct(pipeline.latents(seeds, **asked), list(seeds), count)
+    return draw_distinct(pipeline, count, seed, batch=request.batch, **asked)
+
+
+def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folders: bool = False) -> list[str]:
+    """Names that say what clips are, such as `kick-0003` and `violin-C4-0003` of the seed 3.
+
+    Args:
+        pipeline: The model.
+        points: B clips.
+        seeds: Theirs, B.
+        folders: Put each class into a folder of its own.
+    """
+    kinds = distinct_names(
+        "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in normalize("NFC", name)).strip(". ") or "class"
+        for name in pipeline.conditions.classes
+    )
+    stems = []
+    for i, seed in enumerate(seeds):
+        class_id, pitch = int(points.class_id[i]), float(points.pitch[i])
+        kind = kinds[class_id] if class_id >= 0 else ""
+        parts = [kind or "seed", *([note_name(pitch)] if pitch == pitch else []), f"{seed:04d}"]
+        stems.append(f"{kind}/{'-'.join(parts)}" if folders and kind else "-".join(parts))
+    return stems
+
+
+def note_name(pitch: float) -> str:
+    """The nearest note to a MIDI pitch: 60 is C4."""
+    octave, note = divmod(round(pitch), len(NOTES))
+    return f"{NOTES[note]}{octave - 1}"
+
+
+def ends_note(pipeline: Pipeline, saved: Sequence[Saved]) -> str:
+    """How long clips are, and how many the model's length cut."""
+    lengths, cut = [one.duration_sec for one in saved], sum(one.cut for one in saved)
+    told = f"{min(lengths):.2f} to {max(lengths):.2f} s long"
+    if cut:
+        told += (
+            f"; {cut} of {len(saved)} reach the model's length of {pipeline.duration_sec:.2f} s and fade out there "
+            "(a longer data.segment_sec makes room)"
+        )
+    return told
+
+
+def rate_note(pipeline: Pipeline, how: Finish) -> str | None:
+    """What a lower sample rate takes away, if it does."""
+    if how.rate is None or how.rate >= pipeline.spec.sample_rate:
+        return None
+    return (
+        f"--rate {how.rate}: resampled from {pipeline.spec.sample_rate} Hz, nothing above {how.rate / 2:g} Hz is left"
+    )

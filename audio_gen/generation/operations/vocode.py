@@ -1,0 +1,119 @@
+"""Copy-synthesis: sounds to log-mel and back, or log-mels to sound, block by block."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from audio_gen.artefacts.sidecar import of_vocoded, write_sidecar
+from audio_gen.audio.io import write_wav_blocks
+from audio_gen.audio.mel import MelSpec
+from audio_gen.device import resolve_device
+from audio_gen.errors import CheckpointError
+from audio_gen.generation.mel_sources import MelFile, MelOfSound
+from audio_gen.generation.outputs import claimed, output_stems, sound_files, with_sidecars
+from audio_gen.reporter import SILENT, Advance, Reporter
+from audio_gen.request import Request
+from audio_gen.text import one_line
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import vocode_blocks
+from audio_gen.vocoding.vocoder import Vocoder, check_mel
+
+
+class VocodeRequest(Request):
+    """Options of `vocode`."""
+
+    files: list[Path]
+    """Sound files, folders of them, or .npy with natural-log mels (M, L)."""
+    out: Path
+    """Folder for the results."""
+    vocoder: str | None = None
+    """See `load_vocoder`."""
+    mel: str | None = None
+    """Mel preset; None is the vocoder's, or 44khz_128band_512x."""
+    device: str = "auto"
+    """Where to compute."""
+    force: bool = False
+    """Replace files that exist already."""
+
+
+@dataclass(frozen=True)
+class Vocoded:
+    """What `vocode` wrote.
+
+    Attributes:
+        files: The source files.
+        paths: The WAV of each.
+        vocoder: The vocoder's name.
+        spec: Its mel.
+        resampled: Number of files by their own sample rate, where it is another than the vocoder's.
+    """
+
+    files: list[Path]
+    paths: list[Path]
+    vocoder: str
+    spec: MelSpec
+    resampled: dict[int, int]
+
+
+def vocode(request: VocodeRequest, reporter: Reporter = SILENT) -> Vocoded:
+    """Send files through mel and vocoder; memory use does not grow with their length.
+
+    Args:
+        request: What is wanted.
+        reporter: Gets progress.
+
+    Raises:
+        AudioGenError: A file cannot be read, does not fit the vocoder, or would be replaced.
+    """
+    place = resolve_device(request.device)
+    vocoder = load_vocoder(request.vocoder, None if request.mel is None else MelSpec.preset(request.mel), place)
+    files = sound_files(request.files)
+    stems, rate = [f"{stem}.vocoded" for stem in output_stems(files)], vocoder.spec.sample_rate
+    paths, rates = [request.out / f"{stem}.wav" for stem in stems], Counter[int]()
+    for file in files:
+        if _is_mel(file):
+            check_mel(MelFile(file, place), vocoder.spec, one_line(file))  # before anything is written
+    hold = {"command": request.origin, "bundle": vocoder.name}
+    with (
+        claimed(request.out, with_sidecars(stems), force=request.force, reporter=reporter, **hold),
+        reporter.progress("Vocoding", len(files), "files") as advance,
+    ):
+        for path, file in zip(paths, files, strict=True):
+            mel = MelFile(file, place) if _is_mel(file) else MelOfSound(file, vocoder.spec, place)
+            write_wav_blocks(path, _sound(vocoder, mel, one_line(file), advance), rate, "PCM_24")
+            about = of_vocoded(
+                source=one_line(file), vocoder=vocoder.name, mel=vocoder.spec.to_dict(), sample_rate=rate,
+                command=request.origin,
+            )  # fmt: skip
+            write_sidecar(path, about)
+            if isinstance(mel, MelOfSound) and mel.file_rate != rate:
+                rates[mel.file_rate] += 1
+    return Vocoded(files, paths, vocoder.name, vocoder.spec, dict(sorted(rates.items())))
+
+
+def _is_mel(file: Path) -> bool:
+    return file.suffix.lower() == ".npy"
+
+
+def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Advance) -> Iterator[Tensor]:
+    """Yield the sound (1, T) of a mel block by block, counted in files."""
+    samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
+    for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
+        if not bool(wav.isfinite().all()):
+            raise CheckpointError(f"{name}: the vocoder {vocoder.name} made NaN of it; use griffinlim")
+        yield wav
+        made += wav.shape[-1]
+        advance(round(made / samples, 2) - told)
+        told = round(made / samples, 2)
+
+
+def _cut(blocks: Iterator[Tensor], lead: int, length: int) -> Iterator[Tensor]:
+    """Blocks (1, T) without their first `lead` samples, and `length` samples after these."""
+    for block in blocks:
+        wav = block[:, lead : lead + length]
+        lead, length = max(0, lead - block.shape[-1]), length - wav.shape[-1]
+        if wav.shape[-1]:
+            yield wav

@@ -1,0 +1,198 @@
+"""Whether generated clips are new, close to a training sound, or a copy of one."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from audio_gen.artefacts.folders import CacheFolder, RunFolder
+from audio_gen.audio.likeness import nearest, view
+from audio_gen.data.store import Cache, Clip
+from audio_gen.errors import DataError
+from audio_gen.files import MalformedError, is_path, read_json
+from audio_gen.findings import percent
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.text import one_line
+
+# Chosen on the drum kits of recipes/drums_gan, each kit against the other ones: see recipes/sampler_check.
+COPY_DB = 3.5  # a sound that went through a vocoder is at 1.6 from itself, one of another kit rarely below 4
+MAYBE_DB, MAYBE_EMBEDDING = 5.5, 0.3  # a click or a sine suffers more in a vocoder; then the embedding decides
+CLOSE_DB = 4.5  # a tenth of the sounds of another kit are nearer to one of yours
+CANDIDATES = 3  # that the embedding is asked about
+SAME_DB = 0.1  # the same sound twice
+HEARD = 0.9  # of the longest sample: real clips go on where a model stops
+MOST_ORIGINALS = 4000  # training sounds that samples are compared with: their views take about five seconds
+SEARCHED_SEC = 1.0  # silence before a training sound, beyond the length of a clip, in which its onset is looked for
+MIN_KEPT_OUT = 20  # a share of fewer sounds says next to nothing
+SHOWN = 3
+
+Verdict = Literal["new", "close", "copy"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The training sound that a sample is most like.
+
+    Attributes:
+        verdict: "copy": the same sound, but for level, shift and what a vocoder does to it. "close": a musician may
+            take the two for hits of one drum. "new": neither.
+        file: The training sound.
+        distance_db: Between the two, see `likeness.distances`.
+        embedding_distance: Between the two, in median distances of training sounds; None where it was not asked for.
+    """
+
+    verdict: Verdict
+    file: str
+    distance_db: float
+    embedding_distance: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in JSON."""
+        return asdict(self)
+
+
+def find_copies(
+    made: Tensor, train: Tensor, files: Sequence[str], embedding_distance: Callable[[int, int], float] | None = None
+) -> list[Match]:
+    """Name the training sound that each sample is most like, and say whether it is a copy of it.
+
+    A sample is a copy if it is within 3.5 dB of a training sound, or within 5.5 dB and within 0.3 median distances of
+    the embedding. It is close within 4.5 dB.
+
+    Args:
+        made: Views (N, M, L) of the samples, by `likeness.view`.
+        train: Views (K, M, L) of the training sounds, K at least 1.
+        files: Their K names.
+        embedding_distance: Distance of a made row to a training row in median distances, as `EmbeddingDistance` gives
+            it. Without it the views alone decide, which misses some clicks and sines.
+
+    Returns:
+        A match for each sample.
+    """
+    assert len(train) == len(files) > 0
+    found, rows = nearest(made, train)
+    matches = []
+    for i in range(len(made)):
+        near: list[tuple[Verdict, int, float, float | None]] = []
+        for row, distance in zip(rows[i, :CANDIDATES].tolist(), found[i, :CANDIDATES].tolist(), strict=True):
+            ask = embedding_distance is not None and distance < MAYBE_DB
+            apart = embedding_distance(i, row) if embedding_distance is not None and ask else None
+            near.append((_verdict(distance, apart), row, distance, apart))
+        verdict, row, distance, apart = next((one for one in near if one[0] == "copy"), near[0])
+        matches.append(Match(verdict, files[row], distance, apart))
+    return matches
+
+
+def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tensor:
+    """Views of training sounds, to compare samples of a model with.
+
+    Args:
+        cache: The training set.
+        clips: Some of its clips; of more than 4,000, every n-th is taken (`thinned`).
+        clip_sec: Length of the model's clips.
+
+    Returns:
+        (K, M, L) float16, with what a model of this length cannot hold as silence.
+    """
+    samples, rate = round((clip_sec + SEARCHED_SEC) * cache.sample_rate), cache.sample_rate
+    wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in thinned(clips))
+    return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
+
+
+def thinned(clips: Sequence[Clip], most: int = MOST_ORIGINALS) -> list[Clip]:
+    """Every n-th of the clips, at most `most`."""
+    return list(clips[:: max(1, -(-len(clips) // most))])
+
+
+def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:
+    """Share of real sounds that would be called copies of a training sound: what hits of one drum are to each other.
+
+    Args:
+        train: Views (K, M, L) of the training sounds.
+        held_out: Views (H, M, L) of sounds that were kept out; without any, each training sound is compared with the
+            other ones, and the same sound twice does not count.
+
+    Returns:
+        The share; None where there is nothing to compare.
+    """
+    if held_out is not None and len(held_out):
+        return float((nearest(held_out, train)[0][:, 0] < COPY_DB).double().mean())
+    found, _ = nearest(train, train)
+    other = torch.where(found < SAME_DB, torch.inf, found).amin(1)
+    return float((other < COPY_DB).double().mean()) if len(train) > 1 else None
+
+
+def _verdict(distance_db: float, embedding_distance: float | None) -> Verdict:
+    if distance_db < COPY_DB:
+        return "copy"
+    if embedding_distance is not None and distance_db < MAYBE_DB and embedding_distance < MAYBE_EMBEDDING:
+        return "copy"
+    return "close" if distance_db < CLOSE_DB else "new"
+
+
+class Originals:
+    """The training sounds of a run as views, to compare clips with."""
+
+    def __init__(self, cache: Cache, pipeline: Pipeline) -> None:
+        """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
+        self._rate, self._heard_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
+        learned, kept_out = (thinned(cache.split(side)) for side in ("train", "val"))
+        self._files = [one_line(clip.path) for clip in learned]
+        self._views = original_views(cache, learned, pipeline.duration_sec)
+        apart = bool(kept_out) and not {clip.offset for clip in kept_out} & {clip.offset for clip in learned}
+        self._kept_out = original_views(cache, kept_out, pipeline.duration_sec) if apart else None
+
+    def __call__(self, wavs: Tensor) -> list[Match]:
+        """Compare clips (B, 1, T) as the vocoder made them."""
+        views = torch.stack([view(wav[0], self._rate, self._heard_sec) for wav in wavs])
+        return find_copies(views, self._views, self._files)
+
+    def real_share(self) -> float | None:
+        """Share of the sounds kept out of training that are as near to a training sound as a copy; None without any."""
+        few = self._kept_out is None or len(self._kept_out) < MIN_KEPT_OUT
+        return None if few else real_share(self._views, self._kept_out)
+
+
+def originals_of(pipeline: Pipeline) -> Originals | None:
+    """The training sounds of a model; None if they are gone."""
+    cache = run_cache(pipeline.path)
+    return Originals(cache, pipeline) if cache is not None and len(cache.split("train")) else None
+
+
+def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | None = None) -> str:
+    """How many clips are copies or close to a training sound, and which; `real_share` shows the scale."""
+    counts = Counter(match.verdict for match in matches)
+    if not counts["copy"] and not counts["close"]:
+        return f"all {len(matches)} are new: none is close to a training sound"
+    pairs = [f"{name} of {m.file}" for name, m in zip(names, matches, strict=True) if m.verdict == "copy"]
+    more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+    text = f"{counts['copy']} of {len(matches)} are copies of a training sound"
+    text += f" ({', '.join(pairs[:SHOWN])}{more})" if pairs else ""
+    text += f", {counts['close']} are close to one, {counts['new']} are new"
+    if pairs and real_share is not None:
+        text += f"; of unseen real sounds, {percent(real_share)} are as near to one"
+    return text
+
+
+def run_cache(run: Path) -> Cache | None:
+    """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
+    places = [RunFolder(run).cache, RunFolder(run.parent).cache]  # of a run, or of a bundle in one
+    about = RunFolder(run if RunFolder(run).source.is_file() else run.parent).source
+    if about.is_file():
+        with suppress(MalformedError, OSError):
+            record = read_json(about)
+            source = record.get("source") if isinstance(record, dict) else None
+            if is_path(source):
+                places.append(Path(source))
+    for place in places:
+        if CacheFolder(place).exists():
+            try:
+                return Cache.open(place)
+            except DataError:
+                continue
+    return None

@@ -1,0 +1,181 @@
+"""The folder that an operation writes into: nothing is lost, two at once do not mix, and a killed one can go on."""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from audio_gen.artefacts.sidecar import clip_files
+from audio_gen.data.scan import scan_folder
+from audio_gen.errors import DataError, OutputError
+from audio_gen.files import MalformedError, legal_name, read_json, write_json
+from audio_gen.locks import HeldError, exclusive
+from audio_gen.reporter import SILENT, Reporter
+from audio_gen.text import one_line
+
+CLAIM = ".audio-gen-{}.json"
+MAX_STEM_BYTES = 180  # file systems take 255 bytes, and a suffix follows
+
+
+def sound_files(files: Iterable[Path]) -> list[Path]:
+    """Files, with the audio files of each folder, sorted, in its place.
+
+    Raises:
+        DataError: A folder holds none.
+    """
+    found: list[Path] = []
+    for file in files:
+        if not file.is_dir():
+            found.append(file)
+            continue
+        held = [one.path for one in scan_folder(file).found if one.problem is None and one.link_to is None]
+        if not held:
+            raise DataError(
+                f"{one_line(file)}: is a folder without audio files; name files, or a folder that holds some"
+            )
+        found += held
+    return found
+
+
+def output_stems(files: Iterable[Path]) -> list[str]:
+    """One name for each file, without suffix and not too long; equal names from several folders are numbered."""
+    return distinct_names(file.stem for file in files)
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Names that are legal and not too long, and of which no two are equal but for case; equal ones are numbered."""
+    used: set[str] = set()
+    found = []
+    for name in names:
+        short = legal_name(os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore") or "clip")
+        other, number = short, 1
+        while other.casefold() in used:
+            number += 1
+            other = f"{short}-{number}"
+        used.add(other.casefold())
+        found.append(other)
+    return found
+
+
+def with_sidecars(stems: Iterable[str]) -> list[str]:
+    """The files that clips of these names are saved as."""
+    return [name for stem in stems for name in clip_files(stem)]
+
+
+def check_out(out: Path, names: Iterable[str] | None = None, *, force: bool = False) -> Path:
+    """Make the output folder, and refuse it if something in it would be lost.
+
+    Args:
+        out: The folder for the results.
+        names: The files that will be written there; None if they are not known, then the folder must be empty.
+        force: Results that exist already may be replaced.
+
+    Returns:
+        `out`.
+
+    Raises:
+        OutputError: The folder cannot be made, or holds results already and `force` is off.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if force:
+            return out
+        there = next(iter(out.iterdir()), None) if names is None else _first_there(out, names)
+    except (FileExistsError, NotADirectoryError) as e:
+        raise OutputError(f"--out {out}: a file is in the way; choose another folder") from e
+    except OSError as e:
+        raise OutputError(f"--out {out}: cannot be used ({e.strerror}); choose another folder") from e
+    if there is not None:
+        raise OutputError(f"--out {out}: holds {one_line(there.name)} already; choose another folder or add --force")
+    return out
+
+
+def _first_there(out: Path, names: Iterable[str]) -> Path | None:
+    return next((out / name for name in names if (out / name).exists()), None)
+
+
+@contextmanager
+def claimed(
+    out: Path, names: Sequence[str], *, command: str, bundle: str, force: bool, reporter: Reporter = SILENT
+) -> Iterator[None]:
+    """Hold the names of the files that a command writes, after `check_out`.
+
+    The same command with the same bundle writes the same files, so what it left when it was killed is not in its way.
+
+    Args:
+        out: The folder for the results.
+        names: The files that will be written there.
+        command: The command line.
+        bundle: The bundle's digest.
+        force: Results that are there already may be replaced.
+        reporter: Gets a note about how to go on after an interrupt.
+
+    Raises:
+        OutputError: Another command writes one of them, or there is one already and `force` is off.
+    """
+    check_out(out, [])
+    own = out / CLAIM.format(secrets.token_hex(8))
+    with ExitStack() as held:
+        # Held before the others are looked at: of two that come at once, one at least sees the other.
+        write_json(own, {"command": command, "bundle": bundle, "files": list(names)})
+        with exclusive(own, wait=False):
+            done: dict[Path, set[str]] = {}
+            try:
+                done = _outlived(out, own, names, command=command, bundle=bundle)
+                ours = {name for files in done.values() for name in files}
+                check_out(out, [name for name in names if name not in ours], force=force)
+            except BaseException:
+                held.callback(own.unlink, missing_ok=True)
+                raise
+            try:
+                yield
+            except BaseException as e:
+                if not any((out / name).exists() for name in names):  # nothing to go on from
+                    held.callback(own.unlink, missing_ok=True)
+                elif isinstance(e, KeyboardInterrupt):
+                    reporter.note(f"the same command again goes on with {one_line(out)}")
+                raise
+        for path in (own, *done):
+            held.callback(path.unlink, missing_ok=True)
+
+
+def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundle: str) -> dict[Path, set[str]]:
+    """The claims that the same command left when it was killed, with their files.
+
+    Raises:
+        OutputError: Another command writes one of the names.
+    """
+    found = {}
+    for path in sorted(out.glob(CLAIM.format("*"))):
+        theirs = _read(path)
+        if path == own:
+            continue
+        if _is_live(path):
+            if both := sorted(theirs["files"] & set(names)):
+                raise OutputError(
+                    f"--out {one_line(out)}: another command writes {one_line(both[0])} there at this moment; "
+                    "choose another folder or wait"
+                )
+        elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
+            found[path] = theirs["files"]
+    return found
+
+
+def _read(path: Path) -> dict[str, set[str]]:
+    """What a claim says; nothing where it cannot be read."""
+    with suppress(OSError, MalformedError, TypeError, KeyError):
+        about = read_json(path)
+        found = {key: {about[key]} for key in ("command", "bundle")}
+        return found | {"files": {str(name) for name in about["files"]}}
+    return {"command": set(), "bundle": set(), "files": set()}
+
+
+def _is_live(path: Path) -> bool:
+    try:
+        with exclusive(path, wait=False):
+            return False
+    except HeldError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,315 @@
+"""What `quickstart` makes once a model is trained: clips, moves, reconstructions, and a report with all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio_gen.artefacts.folders import CacheFolder, QuickstartFolder, RunFolder
+from audio_gen.audio.io import read_wav, write_wav
+from audio_gen.audio.picture import spectrogram_png
+from audio_gen.config import read_yaml
+from audio_gen.data.store import Cache, Clip
+from audio_gen.errors import AudioGenError
+from audio_gen.evaluation.embeddings import load_embedding
+from audio_gen.evaluation.embeddings.store import EmbeddingStore
+from audio_gen.evaluation.evaluate import judged, samples_folder
+from audio_gen.evaluation.report import Section, Sound, write_report
+from audio_gen.evaluation.report.sections import evaluation_sections, sentences_of
+from audio_gen.evaluation.session import Session
+from audio_gen.generation.clip_file import describe
+from audio_gen.generation.distinct import draw_distinct
+from audio_gen.generation.finish import Finish
+from audio_gen.generation.interpolate import decode_between
+from audio_gen.generation.inversion import log_mel_l1
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.operations.common import rendered
+from audio_gen.generation.operations.interpolate import InterpolateRequest, clips_between
+from audio_gen.generation.operations.sample import clip_stems
+from audio_gen.generation.originals import Match, newness, originals_of
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.search import encode_sound, sound_frames
+from audio_gen.hints import command
+from audio_gen.reporter import Advance, Reporter
+from audio_gen.text import one_line
+from audio_gen.training.metrics import read_metrics
+
+SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
+JUDGED = 64  # samples that are made to be judged, and not kept
+NEARNESS = {"close": "to", "copy": "of"}
+STEPS_HEARD = (0, 2, 5, 7)
+# Of the report's curves: the axis, what to know of it, and metrics by name.
+CURVES = {
+    "vae": ("log-mel L1, nats", "", {"training (mel loss)": "loss/mel", "kept-out files": "val/mel_l1"}),
+    "gan": (
+        "loss",
+        "Near 0.69 neither side of the game wins. It is no measure of quality, which stands below.",
+        {"discriminators": "loss/adv_d", "generator": "loss/adv_g"},
+    ),
+}
+
+
+def make_showcase(
+    run: Path,
+    out: Path,
+    report: Path,
+    *,
+    source: Path,
+    source_name: str,
+    seed: int,
+    vocoder: str | None,
+    device: str,
+    origin: str,
+    reporter: Reporter,
+    about_vocoder: str | None = None,
+) -> dict[str, Any]:
+    """Make clips with a trained run and write the report about them.
+
+    Args:
+        run: The run.
+        out: Folder for the clips; those of an earlier showcase are replaced.
+        report: The HTML file.
+        source: The folder that was trained on.
+        source_name: What the report calls it.
+        seed: Of the first sample.
+        vocoder: See `load_vocoder`.
+        about_vocoder: What the report says of how it was chosen.
+        device: Where to compute.
+        origin: The command line or request that asked for the clips, for their sidecars.
+        reporter: Gets notes and progress.
+
+    Returns:
+        Counts and scores, for JSON.
+    """
+    cache = Cache.open(RunFolder(run).cache if CacheFolder(RunFolder(run).cache).exists() else source)
+    pipeline, places = Pipeline.load(run, vocoder=vocoder, device=device), QuickstartFolder(out)
+    held_out = [_encoded(pipeline, cache, clip) for clip in _varied(cache.split("val"), RECONSTRUCTIONS)]
+    total = SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out)
+    with reporter.progress("Making clips", total, "clips") as advance:
+        samples, points, paths = _samples(pipeline, places.samples, seed, origin, advance)
+        rebuilt, score = _reconstructions(pipeline, held_out, places.reconstructions, advance)
+        last, moves = min(1, len(paths) - 1), []
+        if len(held_out) > 1:
+            one, other = held_out[:2]
+            ends, names = (one.latents, other.latents), (one.clip.path, other.clip.path)
+            moves.append(("From one real sound to another", ends, names, places.between_sounds))
+        ends, names = (points[0], points[last]), (paths[0].stem, paths[last].stem)
+        moves.append(("From one new sound to another", ends, names, places.between_samples))
+        moved = [_move(pipeline, *move, origin, advance) for move in moves]
+    sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES, origin, reporter)
+    model: str = read_yaml(RunFolder(run).settings)["model"]
+    training = next(iter(RunFolder(run).best_and_last().values()), {})
+    summary = cache.report["summary"]
+    write_report(
+        report,
+        title=f"New sounds from {source_name}",
+        intro=[
+            f"A {model.upper()} learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of "
+            f"sound) in {training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
+            f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
+            f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
+            *([about_vocoder] if about_vocoder else []),
+            *sentences,
+        ],
+        sections=[
+            samples, rebuilt, *moved, _training(run, model), *judged_sections, *_dataset(cache),
+            _how_to_go_on(run, model, source, paths[0], [source / one.clip.path for one in held_out], vocoder),
+        ],
+    )  # fmt: skip
+    return {
+        "samples": len(paths),
+        "held_out": [one_line(one.clip.path) for one in held_out],
+        "mel_l1": score,
+        "vocoder": pipeline.vocoder.name,
+        "bundle": pipeline.digest,
+        "evaluation": figures,
+    }
+
+
+def _varied(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Some clips, of as many classes as there are: one of each class, then a second of each, and so on."""
+    seen: dict[str | None, int] = {}
+    ranked = []
+    for i, clip in enumerate(clips):
+        seen[clip.class_name] = seen.get(clip.class_name, 0) + 1
+        ranked.append((seen[clip.class_name], i, clip))
+    return [clip for _, _, clip in sorted(ranked, key=lambda rank: rank[:2])[:count]]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A clip of the cache as the model sees it.
+
+    Attributes:
+        clip: The clip.
+        wav: (1, T), from where the model's clip of it begins.
+        latents: Its latent, a set of one.
+    """
+
+    clip: Clip
+    wav: Tensor
+    latents: Latents
+
+
+def _encoded(pipeline: Pipeline, cache: Cache, clip: Clip) -> Encoded:
+    most = pipeline.samples + cache.sample_rate  # with the silence before the sound
+    wav = torch.from_numpy(cache.read(clip, 0, min(clip.samples, most)))[None]
+    wav = wav[:, max(0, pipeline.begin(wav)) :][:, : pipeline.samples]
+    return Encoded(clip, wav, encode_sound(pipeline, wav, clip.class_name, clip.pitch))
+
+
+def _samples(
+    pipeline: Pipeline, out: Path, seed: int, origin: str, advance: Advance
+) -> tuple[Section, Latents, list[Path]]:
+    """New clips that differ, spread over the classes; their points and their files."""
+    names = (pipeline.conditions.classes or (None,))[:SAMPLES]
+    counts = [len(range(i, SAMPLES, len(names))) for i in range(len(names))]
+    drawn = [draw_distinct(pipeline, n, seed, class_name=name) for name, n in zip(names, counts, strict=True)]
+    # One of each class after the other.
+    turns = sorted((turn, i) for i, some in enumerate(drawn) for turn in range(len(some.seeds)))
+    points = Latents.join([drawn[i].latents[turn] for turn, i in turns])
+    seeds = [drawn[i].seeds[turn] for turn, i in turns]
+
+    def about(i: int) -> dict[str, Any]:
+        return describe(pipeline, points[i], command=origin, seed=seeds[i], temperature=1.0)
+
+    compare, stems, saved = originals_of(pipeline), clip_stems(pipeline, points, seeds), []
+    for clip in rendered(pipeline, points, stems, about, Finish(), compare=compare):
+        saved.append(clip.save(out / f"{clip.name}.wav", overwrite=True))
+        advance(1)
+    advance(SAMPLES - len(saved))
+    paths, told = [one.path for one in saved], [f"They are in {out.name}/."]
+    matches = [Match(**one.provenance["original"]) for one in saved] if compare else []
+    if compare:
+        told.append(f"Of these, {newness(matches, [path.name for path in paths], compare.real_share())}.")
+    titles = [path.stem for path in paths]
+    for i, match in enumerate(matches):
+        titles[i] += ": new" if match.verdict == "new" else f": {match.verdict} {NEARNESS[match.verdict]} {match.file}"
+    return Section("New sounds", told, _heard(titles, paths)), points, paths
+
+
+def _reconstructions(
+    pipeline: Pipeline, held_out: Sequence[Encoded], out: Path, advance: Advance
+) -> tuple[Section, float]:
+    """Real clips beside what the model makes of them, and beside a sample of the same class."""
+    rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
+    for i, one in enumerate(held_out):
+        made, path = pipeline.decode(one.latents), one.clip.path
+        class_name = pipeline.conditions.class_name(int(one.latents.class_id[0]))
+        drawn = pipeline.decode(pipeline.latents([i], class_name=class_name))
+        mel = pipeline.mel(one.wav)
+        errors.append(log_mel_l1(mel, made[0], sound_frames(pipeline, one.wav)))
+        voices = {
+            "real": one.wav,
+            "vocoder alone": pipeline.vocode(mel[None])[0],
+            "reconstructed": pipeline.vocode(made)[0],
+        }
+        for kind, voice in voices.items():
+            sounds.append(Sound(f"{path}: {kind}", voice, rate))
+            write_wav(out / f"{i}-{kind.replace(' ', '-')}.wav", voice, rate)
+        columns += [(f"{path} real", mel), ("reconstructed", made[0]), ("sampled", drawn[0])]
+        advance(2)
+    score = sum(errors) / len(errors)
+    kept_out = any(one.clip.split == "val" for one in held_out)
+    text = [
+        f"{'Files kept out of training' if kept_out else 'Too few files to keep any out: files of the training'}, sent "
+        f"through the model and back: log-mel L1 {score:.2f} nats (0 is perfect). What the vocoder alone loses can "
+        "be heard in between.",
+    ]
+    picture = spectrogram_png(columns, spec=pipeline.spec)
+    about = "Spectrograms of real clips, their reconstructions, and samples of the same class"
+    return Section("Real beside reconstructed beside sampled", text, sounds, picture, about), score
+
+
+def _judged(
+    pipeline: Pipeline, cache: Cache, run: Path, seed: int, origin: str, reporter: Reporter
+) -> tuple[list[str], list[Section], dict[str, Any] | None]:
+    """The verdict on more samples, as sentences, as parts of the report, and as figures."""
+    try:
+        embedding = load_embedding(device=pipeline.device)
+    except AudioGenError as e:
+        return [f"The samples were not evaluated: {e}"], [], None
+    store = EmbeddingStore(embedding, tell=reporter.note)
+    job = Session(embedding, store, pipeline, pipeline.vocoder, cache, reporter, origin)
+    with samples_folder(None) as folder:
+        job.sample(folder, JUDGED, seed)
+        sets = job.gather(job.real(cache.path, "auto"), folder, seed)
+        result = judged(job, sets, "pyin", seed, run)
+        return sentences_of(result), evaluation_sections(sets, result, job.clips), result
+
+
+def _move(
+    pipeline: Pipeline, title: str, ends: tuple[Latents, Latents], called: tuple[str, str], out: Path, origin: str,
+    advance: Advance,
+) -> Section:  # fmt: skip
+    """The way from one sound to another, in steps and as a morph."""
+    names = one_line(called[0]), one_line(called[1])
+    request = InterpolateRequest(start=names[0], end=names[1], steps=STEPS, morph=f"{MORPH_SEC}s", command=origin)
+    paths = []
+    for clip in clips_between(pipeline, ends, request):
+        paths.append(clip.save(out / f"{clip.name}.wav", overwrite=True).path)
+        advance(1)
+    mels = decode_between(pipeline, *ends, torch.linspace(0, 1, STEPS))
+    picture = spectrogram_png([(f"step {i}", mel) for i, mel in enumerate(mels)], spec=pipeline.spec, per_row=4)
+    heard = _heard(
+        [*(f"step {i} of {STEPS - 1}" for i in STEPS_HEARD), f"one sound that moves, {MORPH_SEC:g} s"],
+        [*(paths[i] for i in STEPS_HEARD), paths[-1]],
+    )
+    text = [f"{names[0]} to {names[1]} in {STEPS} steps, all of them in {out.name}/."]
+    return Section(title, text, heard, picture, f"Spectrograms of {STEPS} steps from {names[0]} to {names[1]}")
+
+
+def _training(run: Path, model: str) -> Section:
+    """The curves of a run."""
+    lines, (axis, text, shown) = read_metrics(run), CURVES[model]
+    curves = {name: [(line["step"], line[key]) for line in lines if key in line] for name, key in shown.items()}
+    return Section("How it learned", [text] if text else [], curves=curves, axes=("steps", axis))
+
+
+def _dataset(cache: Cache) -> list[Section]:
+    summary = cache.report["summary"]
+    files = [f for f in cache.report["files"] if f["reasons"]]
+    order = ("leave_out", "repair", "use")
+    files.sort(key=lambda f: (order.index(f["action"]), f["path"]))
+    text = (
+        f"{summary['files']} audio files: {summary['use']} used as they are, {summary['repair']} repaired and used, "
+        f"{summary['leave_out']} left out. {summary.get('val_clips', 0)} were kept out of training."
+    )
+    rows = [["File", "What was done", "Why"]]
+    rows += [[f["path"], f["action"].replace("_", " "), "; ".join(f["reasons"])] for f in files]
+    return [Section("What was in the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
+
+
+def _heard(titles: Sequence[str], paths: Sequence[Path]) -> list[Sound]:
+    """Players for WAVs that were written."""
+    return [Sound(title, *read_wav(path)) for title, path in zip(titles, paths, strict=True)]
+
+
+def _how_to_go_on(
+    run: Path, model: str, source: Path, made: Path, sounds: Sequence[Path], vocoder: str | None
+) -> Section:
+    """The last part of a quickstart's report.
+
+    Args:
+        run: The run.
+        model: Its kind.
+        source: What it was trained on.
+        made: A clip that was made.
+        sounds: Some of the user's own.
+        vocoder: That the report's clips went through; None is the default.
+    """
+    first, second = [*(path for path in sounds if path.is_file()), made, made][:2]
+    ends, voice = ("--from", first, "--to", second), ("--vocoder", vocoder) if vocoder else ()
+    return Section(
+        "How to go on",
+        ["More clips, variations of one, the way between two of your own sounds, and a longer training:"],
+        commands=[
+            command("sample", run, "-n", 64, "--seed", 100, *voice, "--out", "more"),
+            command("vary", made, "--amount", 0.3, *voice, "--out", "variations"),
+            command("interpolate", run, *ends, "--steps", 8, "--morph", "4s", *voice, "--out", "between"),
+            command("train", source, "--model", model, "--minutes", 60, "--run", "runs/longer"),
+        ],
+    )

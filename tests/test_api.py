@@ -1,0 +1,94 @@
+"""The public API: what Python users write in the README."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+import torch
+
+import audio_gen
+from audio_gen import Pipeline, evaluate, interpolate, sample
+from audio_gen.artefacts.sidecar import read_sidecar
+from audio_gen.errors import ConfigError, OutputError
+from tests import sounds
+from tests.generation.models import write_bundle
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return Pipeline.load(
+        write_bundle(tmp_path_factory.mktemp("model") / "bundle"), vocoder="griffinlim:2", device="cpu"
+    )
+
+
+def test_every_public_name_is_there() -> None:
+    assert set(audio_gen.__all__) == {
+        "Pipeline", "__version__", "evaluate", "interpolate", "quickstart", "sample", "train",
+    }  # fmt: skip
+    assert all(callable(getattr(audio_gen, name)) for name in audio_gen.__all__ if name != "__version__")
+    with pytest.raises(AttributeError):
+        _ = audio_gen.nothing
+
+
+def test_clips_are_sounds_and_save_with_their_sidecars(pipeline: Pipeline, tmp_path: Path) -> None:
+    clips = sample(pipeline, 2, seed=5, every_seed=True, pitch=60, normalize="none", bits="float", length="model")
+    first, second = clips
+    assert torch.equal(first.wav, pipeline.sample(1, seed=5, pitch=60)[0]) and first.provenance["seed"] == 5
+    assert first.sample_rate == pipeline.spec.sample_rate and len(clips) == 2
+    saved = clips.save(tmp_path / "clips")
+    assert [one.path.stem for one in saved] == [first.name, second.name] == list(clips.names)
+    assert sf.info(saved[0].path).frames == first.wav.shape[-1]
+    sidecar = read_sidecar(saved[0].path)
+    assert sidecar is not None and sidecar.digest == pipeline.digest and sidecar.pitch == 60
+    origin = json.loads(saved[0].path.with_suffix(".json").read_text())["command"]
+    assert origin.startswith("SampleRequest(") and "pitch=60" in origin
+    with pytest.raises(OutputError, match="add --force"):
+        clips.save(tmp_path / "clips")
+    clips.save(tmp_path / "clips", force=True)
+
+
+def test_one_clip_never_replaces_a_file_unasked(pipeline: Pipeline, tmp_path: Path) -> None:
+    (clip,) = sample(pipeline, 1)
+    clip.save(tmp_path / "a.wav")
+    (tmp_path / "b.json").write_text("mine")
+    for name in ("a.wav", "b.wav"):
+        with pytest.raises(OutputError, match="overwrite=True"):
+            clip.save(tmp_path / name)
+    assert (tmp_path / "b.json").read_text() == "mine" and not (tmp_path / "b.wav").exists()
+    before = (tmp_path / "a.wav").read_bytes()
+    clip.save(tmp_path / "a.wav", overwrite=True)
+    assert (tmp_path / "a.wav").read_bytes() == before
+
+
+def test_ends_of_a_move_are_the_clips_of_their_seeds(pipeline: Pipeline) -> None:
+    clips = list(interpolate(pipeline, "seed:1", "seed:2", steps=3, morph="1s"))
+    assert [clip.name for clip in clips] == ["step-00", "step-01", "step-02", "morph"]
+    assert torch.equal(clips[0].wav, pipeline.sample(1, seed=1)[0])
+    assert torch.equal(clips[2].wav, pipeline.sample(1, seed=2)[0])
+    assert clips[1].provenance["position"] == 0.5
+
+
+def test_wrong_options_are_one_line_that_names_the_nearest(pipeline: Pipeline) -> None:
+    for options, told in (
+        ({"temprature": 1}, "did you mean temperature"),
+        ({"count": 0}, "count"),
+        ({"bits": "12"}, "--bits 12"),
+        ({"per_class": 2}, "give one of them"),
+    ):
+        with pytest.raises(ConfigError, match=told) as caught:
+            sample(pipeline, **options)  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="duration"):
+        interpolate(pipeline, "seed:1", "seed:2", morph="long")
+
+
+def test_an_evaluation_has_sentences_and_figures(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIO_GEN_CACHE", str(tmp_path / "kept"))
+    real = sounds.write_notes(tmp_path / "real", count=6)
+    sample(pipeline, 4).save(tmp_path / "made")
+    result = evaluate(real, tmp_path / "made", pitch="none", device="cpu")
+    assert result.sentences() and result.figures["n"]["generated"] == 4
+    assert result.table()[0].split()[0] != ""
