@@ -29,7 +29,7 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
     """
     from audio_gen.training.tasks import train_run
 
-    return train_run(Path(source), Path(run), **{"model": "gan", **options})
+    return train_run(Path(source), Path(run), **options)
 
 
 def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":

@@ -13,7 +13,7 @@ from audio_gen.training.narration import end_lines
 def train_command(
     folder: o.SourceArgument,
     run: o.RunOption,
-    model: o.ModelOption = "vae",
+    model: o.ModelOption = None,
     config: o.ConfigOption = None,
     overrides: o.SetOption = None,
     minutes: o.MinutesOption = None,
@@ -32,7 +32,9 @@ def train_command(
 ) -> None:
     """Train a model on a folder of sounds; run it again to go on where it stopped."""
     from audio_gen.training.tasks import train_run
+    from audio_gen.training.tasks.settings import model_for
 
+    model = model or model_for(run, config)
     with TrainTeller(json_output=json_output, verbose=verbose) as teller:
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
