@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from audio_gen.config import Settings, explained
+from audio_gen.config import Settings, problems_in
 from audio_gen.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ class Request(Settings):
         try:
             super().__init__(**values)
         except ValidationError as e:
-            raise ConfigError(explained(type(self), e)) from None
+            raise ConfigError(problems_in(type(self), e)) from None
 
     @property
     def origin(self) -> str:
