@@ -294,6 +294,10 @@ def resolve_config(
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
+        old = {
+            **config.flat(kind.model_construct().model_dump(mode="json")),
+            **old,
+        }  # of new settings
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
             told = ", ".join(f"{key} was {_told(old.get(key))}, is {_told(new[key])}" for key in changed)
