@@ -4,11 +4,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, Self
 
 from audio_gen.cli.common import Console, say
 from audio_gen.reporter import stages
 from audio_gen.text import visible
+from audio_gen.training.events import CacheProgress, Ended, Event, Resumed, Started, StepDone, StepLogged, Validated
 from audio_gen.training.narration import line_of, step_line
 
 LINE_EVERY_SEC = 15.0
@@ -27,12 +29,27 @@ class TrainTeller:
         self._latest = ""
         self._resumed: int | None = None
         self._stages = ExitStack()
-        self._tell_stage: Callable[[str, int, int], None] | None = None
+        self._tell_stage: Callable[[str, float, int], None] | None = None
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Show one event."""
-        if (keep := getattr(self, f"_on_{event['kind']}", None)) is not None:
-            keep(event)
+        match event:
+            case CacheProgress():
+                self._stage(event)
+            case Started():
+                self.close()
+            case StepDone():
+                self._step(event)
+            case StepLogged() if self.verbose:
+                losses = {key.removeprefix("loss/"): value for key, value in event.values.items() if "loss/" in key}
+                self._latest = "  " + " ".join(f"{key} {value:.3g}" for key, value in losses.items())
+            case Validated():
+                self.values = dict(event.values)
+            case Resumed():
+                self._resumed = event.step
+            case Ended():
+                self.close()
+                self.end = asdict(event)
         if (line := line_of(event, verbose=self.verbose)) is not None:
             self._line(line)
 
@@ -62,40 +79,21 @@ class TrainTeller:
         else:
             say(text, json_output=self.json_output)
 
-    def _on_data(self, event: dict[str, Any]) -> None:
+    def _stage(self, event: CacheProgress) -> None:
         if self._tell_stage is None:
             self._tell_stage = self._stages.enter_context(stages(Console()))
-        self._tell_stage(event["what"], event["done"], event["total"])
+        self._tell_stage(event.stage, event.done, event.total)
 
-    def _on_start(self, event: dict[str, Any]) -> None:
-        self.close()
-
-    def _on_step(self, event: dict[str, Any]) -> None:
+    def _step(self, event: StepDone) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
         text = step_line(event) + self._latest
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(0, completed=event["progress"], description=visible(text))
+            self._bar.update(0, completed=event.progress, description=visible(text))
         elif now - self._told > LINE_EVERY_SEC:
             self._told = now
-            self._line(f"{100 * event['progress']:.0f} %  {text}")
-
-    def _on_metrics(self, event: dict[str, Any]) -> None:
-        if not self.verbose:
-            return
-        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
-        self._latest = "  " + " ".join(shown)
-
-    def _on_val(self, event: dict[str, Any]) -> None:
-        self.values = event["values"]
-
-    def _on_resume(self, event: dict[str, Any]) -> None:
-        self._resumed = event["step"]
-
-    def _on_end(self, event: dict[str, Any]) -> None:
-        self.close()
-        self.end = {key: value for key, value in event.items() if key != "kind"}
+            self._line(f"{100 * event.progress:.0f} %  {text}")
 
     def _start_bar(self) -> None:
         from rich.console import Console as Terminal

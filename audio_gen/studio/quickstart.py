@@ -22,8 +22,8 @@ from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.request import Request
 from audio_gen.studio.showcase import make_showcase
 from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
+from audio_gen.training.events import Event, Note
 from audio_gen.training.lock import locked
-from audio_gen.training.occasions import Event
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
 from audio_gen.training.tasks.source import check_source, open_source
@@ -172,7 +172,7 @@ def _prepared_cache(
     if force and run.is_dir():
         with locked(run):  # not while another process trains there
             pass
-        tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
+        tell(Note(f"the old run was moved to {move_aside(run)}"))
     settings = resolve_config(run, model, None, overrides, {})
     check_source(source, run)
     with locked(run):

@@ -17,19 +17,20 @@ from audio_gen.models.earlier import split_gan_args
 from audio_gen.models.generator import Generator
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.registry import Part
-from audio_gen.training.task import Phase, Preview
+from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.bank import start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.mels import MelData, MelTask
+from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
 
-class GANTask(MelTask):
+class GANTask:
     """Trains a generator against a discriminator of mel images."""
 
     retired: Sequence[str] = ("d_latent.", "averages.real", "averages.fake")
+    generates = True
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes and pitches."""
@@ -50,17 +51,18 @@ class GANTask(MelTask):
         if self.mels.velocity_range:  # else left out, as it was in earlier versions' runs
             self.args["velocity"] = True
         self.codec_args, self.mapping_args = split_gan_args(self.args)
-        self.generator = Generator(codec=self.codec_args, mapping=self.mapping_args)
+        self.model: nn.Module
+        self.model = self.generator = Generator(codec=self.codec_args, mapping=self.mapping_args)
         self.codec, self.mapping = self.generator.codec, self.generator.mapping
         parts = {"mapping": self.mapping, "linear": self.codec.trunk.linear, "synthesis": self.codec.synthesis}
         for name in net.freeze:
             parts[name].requires_grad_(False)
         self.critics = Critics(config.loss, self.codec, size, n_classes=classes, images=config.train.batch_size)
-        self.networks = nn.ModuleDict(
+        self.modules = nn.ModuleDict(
             {"model": self.generator, **self.critics.modules, "front_end": self.mels.front_end}
         )
-        self.networks.to(memory_format=torch.channels_last)  # a tenth faster
-        self._drawn: list[Drawn] = []
+        self.modules.to(memory_format=torch.channels_last)  # a tenth faster
+        self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
@@ -79,11 +81,6 @@ class GANTask(MelTask):
         start_mapping(self.mapping, self.mels, self.codec)
         return told
 
-    @property
-    def model(self) -> nn.Module:
-        """The generator."""
-        return self.generator
-
     def phases(self) -> list[Phase]:
         """The discriminator, then the generator; its linear path moves slowly, since it starts where it should be."""
         rates, codec = self.config.loss, self.codec
@@ -101,24 +98,8 @@ class GANTask(MelTask):
         """The generator's layers; the penalties on discriminators need a second gradient, which Inductor refuses."""
         return (self.codec.synthesis,)
 
-    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
-        """The weights of the losses; the gradient penalties fall to their end values over the ramp."""
-        w = self.config.loss
-        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
-        if phase == "d":
-            penalty = w.penalty * w.penalty_start ** (1 - ramp)
-            return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty}
-        rest = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return {"adv_g": 1.0, "adv_g_local": w.local, "reconstruction": rest, "stay": w.stay}
-
-    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
-        if phase == "d":
-            self._drawn.append(self._draw(batch, generator))
-            return self.critics.d_losses(self._drawn[-1], generator)
-        return self.critics.g_losses(self._drawn.pop(0), generator)
-
-    def _draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
+    def begin(self, batch: Batch, generator: torch.Generator) -> Drawn:
+        """Real and generated mel images, which both phases see."""
         conditions, codec = self.mels.conditions(batch), self.codec
         with torch.no_grad():
             real = self.mels.augmented(batch, generator)[0].clamp(min=codec.mel_floor)
@@ -130,22 +111,31 @@ class GANTask(MelTask):
         fake = floored(raw.float(), codec.mel_floor)
         return Drawn(real, fake, rebuilt, conditions, features, moves)
 
+    def loss(self, phase: str, shared: Drawn, generator: torch.Generator, progress: float) -> Loss:
+        """Relativistic losses on pairs of the same class and pitch.
+
+        The gradient penalty falls to its end value over the ramp, the weight of the reconstruction goes to its own.
+        """
+        w = self.config.loss
+        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
+        if phase == "d":
+            return self.critics.d_loss(shared, generator, penalty=w.penalty * w.penalty_start ** (1 - ramp))
+        reconstruction = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
+        return self.critics.g_loss(shared, generator, reconstruction=reconstruction)
+
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.mapping.noise_dim, generator=generator, device=generator.device)
 
-    def readings(self) -> Mapping[str, Tensor]:
-        """The means of the discriminator's logits, and of the signs of their gaps."""
-        return self.critics.readings
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapt the augmentation; log that, and the gap of logits."""
+        return self.critics.after_step(statistics)
 
-    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Adapt the augmentation; logs that, and the gap of logits."""
-        return self.critics.learn(readings) if phase == "d" else {}
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Measure the discriminator's overfitting by its gaps of logits."""
+        self.critics.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out log-mel L1 in nats of first guesses at inversion, and the gaps of logits to kept-out and own clips.
-
-        The adaptive augmentation takes in the gaps.
-        """
+        """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
         assert isinstance(model, Generator)
         codec = model.codec
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
@@ -158,11 +148,9 @@ class GANTask(MelTask):
         kept_out, own = torch.cat(gaps), []
         for mel, batch in self.mels.draws(len(kept_out), generator.device):
             own.append(self._gap(model, mel.clamp(min=codec.mel_floor), self.mels.conditions(batch), generator))
-        means = torch.cat(own).mean(), kept_out.mean()
-        self.critics.adaptive.measure(*means)
         return {
-            "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(means[1]),
-            "logits_gap_train": float(means[0]),
+            "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(kept_out.mean()),
+            "logits_gap_train": float(torch.cat(own).mean()),
         }  # fmt: skip
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
@@ -174,19 +162,22 @@ class GANTask(MelTask):
         sampled = torch.cat(list(self.mels.drawn(codec, self._prior(model), conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "encoded": back, "sampled": sampled})
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, 1, T), the quick way."""
+        return self.mels.copy(wav)
+
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
         assert isinstance(model, Generator)
-        return self.mels.make(model.codec, self._prior(model), count, seed)
+        return self.mels.generate(model.codec, self._prior(model), count, seed)
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Config and tensors: the averaged generator, and what its conditions and truncation are drawn from."""
         assert isinstance(model, Generator)
-        known = self.mels.known_conditions()
-        prior = MappedPrior.fit(model.mapping, self.mapping_args, known)
+        args = {**self.mapping_args, "clips": len(self.mels.known_conditions())}
         return self.mels.bundle(
             codec=Part("gan", self.codec_args, model.codec.state_dict()),
-            prior=Part("mapped", {**self.mapping_args, "clips": len(known)}, prior.state_dict()),
+            prior=Part("mapped", args, self._prior(model).state_dict()),
         )
 
     def _prior(self, model: Generator) -> MappedPrior:
