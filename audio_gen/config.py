@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -30,27 +31,28 @@ class DataSettings(Settings):
     """How the folder becomes clips."""
 
     segment_sec: Positive = 2.0
-    """Length of a training clip in seconds, rounded to whole frames; shorter files are padded, longer ones cropped."""
+    """Length of a training clip in seconds, rounded to whole frames. Shorter files are padded, longer ones cropped."""
     crop: Literal["start", "random"] = "start"
-    """Where a longer file is cropped: `start` keeps onsets (files over four segments are cropped at random anyway)."""
+    """Crop of longer files: `start` keeps the onset, `random` moves. Files over four segments are cropped at random."""
     labels: str = "auto"
-    """auto, folders, names, none, or the path of a CSV or NSynth examples.json."""
+    """Source of classes and pitches: auto, folders, names, none, or the path of a CSV or NSynth examples.json."""
     pattern: str | None = None
-    """Regular expression for class, pitch and velocity in file names; the default reads `violin-060-110`."""
+    """Regular expression for class, pitch and velocity in file names. The default reads `violin-060-110`."""
     pitch: Literal["names", "auto", "none"] = "names"
-    """names: from the labels; auto: missing ones are estimated by pYIN; none: no pitch condition."""
+    """names: pitches of the labels. auto: missing pitches are estimated with pYIN. none: no pitch condition."""
     onset: Literal["align", "keep"] = "align"
-    """align: every clip begins with a short silence, then its onset, all at one place; keep: clips stay as they are."""
+    """align: every clip starts with the same short silence before its onset. keep: clips are not shifted."""
     trim_onset: bool = False
     """Cut the silence before every sound."""
     generated: bool = False
-    """Also learn from clips that audio_gen generated; they are left out otherwise."""
+    """Also train on clips that audio_gen generated. They are skipped by default."""
     val_fraction: Share = 0.1
-    """Share of the files kept back for validation."""
+    """Share of the files held out for validation."""
     group_pattern: str | None = None
-    """Regular expression whose captured text names files that stay on one side of the split."""
+    """Regular expression; files with the same captured text stay on one side of the split."""
 
 
+DEFAULT_MODEL, DEFAULT_MEL = "gan", "44khz_128band_512x"  # of commands that are given none
 MOST_PARTS = 8  # of a setting's dotted name
 LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
 EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # when a run has its first preview and bundle, whichever comes first
@@ -60,53 +62,53 @@ class TrainSettings(Settings):
     """How long and how fast to train."""
 
     seed: Annotated[int, Field(ge=0)] = 0
-    """Fixes initial weights, data order and noise."""
+    """Seed of initial weights, data order and noise."""
     steps: Count | None = None
-    """Length of the run in steps; or give minutes."""
+    """Length of the run in steps. Give one length: steps, minutes, images or until."""
     minutes: Positive | None = None
-    """Length of the run in minutes; the schedule follows the clock."""
+    """Length of the run in minutes. The schedule follows the clock."""
     images: Count | None = None
-    """Length of the run in clips seen, whatever the batch is."""
+    """Length of the run in clips seen, for any batch size."""
     until: datetime | None = None
-    """When the run ends, on this machine's clock, such as 2026-01-01 07:00."""
+    """End of the run on this machine's clock, such as 2026-01-01 07:00."""
     batch_size: Count = 32
-    """Clips a step, over all processes."""
+    """Clips per step, summed over all processes."""
     micro_batches: Count | None = None
-    """Parts of a batch whose gradients are averaged, for more processes or less memory; None: one a process."""
+    """Parts of a batch whose gradients are averaged: more parts need less memory. null: one per process."""
     lr: Positive = 1e-3
-    """Highest learning rate."""
+    """Peak learning rate."""
     betas: tuple[Share, Share] = (0.9, 0.99)
     """Adam's two decay rates."""
     weight_decay: NotNegative = 0.01
     """AdamW's weight decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50
-    """Steps over which the rate rises; a cosine to zero follows."""
+    """Steps of linear warm-up; a cosine to zero follows."""
     clip_norm: Positive = 1.0
-    """Largest norm of a phase's gradient."""
+    """Gradients are clipped to this norm, in each phase."""
     ema_decay: Share = 0.999
-    """Decay of the averaged weights, which is what is exported; it ramps up from zero."""
+    """Decay per step of the averaged (EMA) weights, which are exported. It ramps up from zero."""
     ema_images: Positive | None = None
-    """Half-life of that average in clips seen, at most a tenth of all seen so far; None: ema_decay a step."""
+    """Half-life of the EMA in clips seen, at most a tenth of all seen so far. null: use ema_decay."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs the networks under autocast; losses and spectrograms stay in fp32."""
+    """bf16 runs the networks under autocast. Losses and spectrograms stay in fp32."""
     compile: bool = False
-    """torch.compile for what of the model it takes: a minute at the start, for long runs on a GPU."""
+    """Use torch.compile where the model allows it. It costs a minute at the start and pays on long GPU runs."""
     log_every: Count = 10
     """Steps between two lines of metrics.jsonl."""
     validations: Annotated[int, Field(ge=0)] = 20
-    """Validations over the whole run, evenly spaced."""
+    """Number of validations, evenly spaced over the run."""
     val_clips: Count = 256
-    """Validation clips looked at, at most."""
+    """Largest number of clips in a validation."""
     previews: Annotated[int, Field(ge=0)] = 4
-    """Previews (WAV and PNG) over the whole run, evenly spaced, the last one at its end; each writes the bundle too."""
+    """Number of previews (WAV and PNG), evenly spaced, the last at the end. Each also writes the bundle."""
     milestones: tuple[Positive, ...] = ()
-    """Minutes after which the model as it is then is exported too, as `bundle-10min`."""
+    """Minutes after which the model is also exported, as `bundle-10min`."""
     checkpoint_minutes: Positive = 5.0
-    """Minutes between two checkpoints; one is also written at each preview and at the end."""
+    """Minutes between two checkpoints. Previews and the end write one too."""
     keep: Count = 2
-    """Newest checkpoints that are kept until the run has finished."""
+    """Number of checkpoints kept while the run trains."""
     compact: bool = True
-    """When the run has finished, keep weights alone; a longer run then starts its optimisers anew."""
+    """Keep only the weights of a finished run. If it is extended later, its optimisers start from zero."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -115,18 +117,7 @@ class TrainSettings(Settings):
         return self
 
 
-class RunConfig(Settings):
-    """A whole run; each task adds its `net` and `loss` sections."""
-
-    model: str
-    """Which model: a name in the table of tasks."""
-    mel: str | dict[str, int | float | None] = "44khz_128band_512x"
-    """A mel preset's name, or the fields of a MelSpec."""
-    data: DataSettings = DataSettings()
-    train: TrainSettings
-
-
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", bound=Settings)
 TOLD_ERRORS, TOLD_CHARACTERS = 8, 200  # of a config: how many, and of each how much
 
 
@@ -251,10 +242,10 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as e:
-        raise ConfigError(explained(kind, e)) from None
+        raise ConfigError(problems_in(kind, e)) from None
 
 
-def explained(kind: type[BaseModel], error: ValidationError) -> str:
+def problems_in(kind: type[BaseModel], error: ValidationError) -> str:
     """Every wrong key and value of a config in one line, with the nearest valid key for each unknown one."""
     errors = error.errors(include_url=False, include_context=False)
     lines = [clipped(_explain(kind, one), TOLD_CHARACTERS) for one in errors[:TOLD_ERRORS]]
@@ -262,9 +253,68 @@ def explained(kind: type[BaseModel], error: ValidationError) -> str:
     return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
 
-def save(config: RunConfig, path: Path) -> None:
+def save(config: Settings, path: Path) -> None:
     """Write the resolved config as YAML."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as its users see it.
+
+    Attributes:
+        name: With its sections, such as `train.lr`.
+        default: As YAML has it.
+        text: What it does.
+    """
+
+    name: str
+    default: str
+    text: str
+
+
+def list_settings(kind: type[Settings]) -> list[Setting]:
+    """Every setting of a config class but `model`, which has an option of its own, in the order of the source."""
+    defaults = flat(kind.model_construct().model_dump(mode="json"))
+    return [Setting(name, _as_yaml(defaults.get(name)), text) for name, text in _texts(kind) if name != "model"]
+
+
+def settings_table(kinds: Mapping[str, type[Settings]]) -> str:
+    """Name, default and explanation of every setting, as a table in Markdown.
+
+    Args:
+        kinds: The config class of each model; a column of defaults for each.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for model, kind in kinds.items():
+        for one in list_settings(kind):
+            rows.setdefault((one.name, one.text), {})[model] = f"`{one.default}`"
+    ranks = {name: i for i, (name, _) in enumerate(rows)}
+    sections = list(dict.fromkeys(name.rpartition(".")[0] for name in ranks))
+    cells = [
+        [f"`{name}`", *(values.get(model, "") for model in kinds), text.replace("|", "\\|")]
+        for (name, text), values in sorted(
+            rows.items(), key=lambda row: (sections.index(row[0][0].rpartition(".")[0]), ranks[row[0][0]])
+        )
+    ]
+    head = ["setting", *kinds, "what it does"]
+    widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head) - 1)]
+    lines = [head, ["-" * width for width in [*widths, len(head[-1])]], *cells]
+    return "\n".join(f"| {' | '.join([*map(str.ljust, row, widths), row[-1]])} |" for row in lines)
+
+
+def _texts(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _texts(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, " ".join((field.description or "").split())
+
+
+def _as_yaml(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
+    return text.removesuffix("...\n").strip()
 
 
 def first_preview_due(config_file: Path) -> str:
@@ -295,7 +345,7 @@ def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def _explain(kind: type[BaseModel], error: Any) -> str:
-    parts = [str(part) for part in error["loc"] if part not in ("str", "dict[str,nullable[union[int,float]]]")]
+    parts = [str(part) for part in error["loc"]]
     key = clipped(one_line(".".join(parts)), TOLD_CHARACTERS // 2)
     if error["type"] == "extra_forbidden":
         paths = field_paths(kind)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
+from audio_gen.config import DEFAULT_MEL
 from audio_gen.errors import ConfigError, MelMismatchError
 from audio_gen.text import shortened
 
@@ -216,7 +217,7 @@ PRESETS = {
     "44khz_128band_512x": MelSpec(sample_rate=44100, n_fft=2048, hop_length=512, n_mels=128),
     "22khz_80band_256x": MelSpec(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80),
 }
-DEFAULT_PRESET = "44khz_128band_512x"
+DEFAULT_PRESET = DEFAULT_MEL
 
 
 @lru_cache(maxsize=16)

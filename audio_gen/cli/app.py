@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": "Say what is in a folder of sounds, and what is wrong with it.",
     "preprocess": "Read a folder once into a cache that trains fast.",
     "train": "Train a model on a folder or cache, or resume.",
+    "settings": "List the settings of a training with their defaults.",
     "status": "Say how far a run is, and whether it works.",
     "prune": "Delete the checkpoints of a run that will not go on.",
     "sample": "Make new clips with a trained model.",

@@ -145,7 +145,8 @@ ShardsOption = Annotated[
 # Of `train`, `quickstart`, `status` and `prune`.
 SourceArgument = Annotated[Path, Argument(help="A folder of sounds, or a cache made by `preprocess`.")]
 RunOption = Annotated[Path, Option("--run", help="The run's folder; an unfinished run there goes on.")]
-ModelOption = Annotated[str, Option("--model", help="vae, gan or vocoder.")]
+SettingsModelArgument = Annotated[str | None, Argument(help="gan, vae or vocoder; without it, all of them.")]
+ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae or vocoder.")]
 ConfigOption = Annotated[Path | None, Option("--config", help="YAML with what differs from the defaults.")]
 MinutesOption = Annotated[float | None, Option("--minutes", help="Length of the run in minutes.")]
 RunStepsOption = Annotated[int | None, Option("--steps", help="Length of the run in steps.")]

@@ -8,21 +8,24 @@ import typer
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, emit_json, say
+from audio_gen.config import DEFAULT_MEL, DataSettings, build
 from audio_gen.hints import command
 
 if TYPE_CHECKING:
     from audio_gen.data.cache import Cache
 
+DATA = DataSettings()
+
 
 def preprocess_command(
     folder: o.FolderArgument,
     out: o.CacheOption,
-    mel: o.MelOption = "44khz_128band_512x",
-    labels: o.LabelsOption = "auto",
+    mel: o.MelOption = DEFAULT_MEL,
+    labels: o.LabelsOption = DATA.labels,
     pattern: o.PatternOption = None,
-    pitch: o.PitchesOption = "names",
-    trim_onset: o.TrimOption = False,
-    val_fraction: o.ValOption = 0.1,
+    pitch: o.PitchesOption = DATA.pitch,
+    trim_onset: o.TrimOption = DATA.trim_onset,
+    val_fraction: o.ValOption = DATA.val_fraction,
     group_pattern: o.GroupOption = None,
     generated: o.GeneratedOption = False,
     workers: o.WorkersOption = 2,
@@ -31,19 +34,18 @@ def preprocess_command(
 ) -> None:
     """Read a folder once into a cache that trains fast."""
     from audio_gen.audio.mel import MelSpec
-    from audio_gen.data.cache import CacheOptions, build_cache
-    from audio_gen.data.labels import DEFAULT_PATTERN
+    from audio_gen.data.cache import build_cache
     from audio_gen.data.report import NothingUsableError
     from audio_gen.reporter import stages
 
     if shards is not None:
         return _shard(folder, out, shards, json_output)
-    options = CacheOptions(
-        labels=labels, pattern=DEFAULT_PATTERN if pattern is None else pattern, trim_onset=trim_onset,
-        pitch=pitch, val_fraction=val_fraction, group_pattern=group_pattern,  # type: ignore[arg-type] # checked there
-    )  # fmt: skip
+    given = {
+        "labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset, "val_fraction": val_fraction,
+        "group_pattern": group_pattern,
+    }  # fmt: skip
     rate = MelSpec.preset(mel).sample_rate
-    more = {"options": options, "workers": workers, "generated": generated}
+    more = {"data": build(DataSettings, given), "workers": workers, "generated": generated}
     try:
         with stages(Console()) as progress:
             cache = build_cache(folder, out, sample_rate=rate, progress=progress, **more)  # type: ignore[arg-type]

@@ -6,13 +6,14 @@ import typer
 
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, command_line, emit_json, say
+from audio_gen.config import DEFAULT_MODEL
 from audio_gen.hints import command
 
 
 def quickstart_command(
     folder: o.StartArgument = None,
     minutes: o.TrainingOption = 5.0,
-    model: o.StartModelOption = "gan",
+    model: o.StartModelOption = DEFAULT_MODEL,
     out: o.StartOutOption = Path("quickstart-out"),
     overrides: o.StartSetOption = None,
     seed: o.SeedOption = 0,

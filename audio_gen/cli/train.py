@@ -1,5 +1,7 @@
 """`audio-gen train`: a folder of sounds in, a run with a bundle out; the same command again goes on."""
 
+from dataclasses import asdict
+
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.cli import options as o
 from audio_gen.cli.common import emit_json, say
@@ -11,7 +13,7 @@ from audio_gen.training.narration import end_lines
 def train_command(
     folder: o.SourceArgument,
     run: o.RunOption,
-    model: o.ModelOption = "vae",
+    model: o.ModelOption = None,
     config: o.ConfigOption = None,
     overrides: o.SetOption = None,
     minutes: o.MinutesOption = None,
@@ -30,7 +32,9 @@ def train_command(
 ) -> None:
     """Train a model on a folder of sounds; run it again to go on where it stopped."""
     from audio_gen.training.tasks import train_run
+    from audio_gen.training.tasks.settings import model_for
 
+    model = model or model_for(run, config)
     with TrainTeller(json_output=json_output, verbose=verbose) as teller:
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
@@ -40,9 +44,9 @@ def train_command(
     if not teller.end:  # another process of this run tells
         return
     if json_output:
-        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **teller.end, **teller.values})
+        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(teller.end), **teller.values})
         return
     for line in end_lines(run, teller.end, trained=not teller.nothing_trained):
         say(line)
-    if not teller.end["stopped_by"] and not teller.nothing_trained:
-        say(f"finished at step {teller.end['step']}; now: {next_command(run, folder, model)}")
+    if not teller.end.stopped_by and not teller.nothing_trained:
+        say(f"finished at step {teller.end.step}; now: {next_command(run, folder, model)}")

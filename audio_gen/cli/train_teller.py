@@ -4,13 +4,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import Any, Self
 
 from audio_gen.cli.common import Console, say
 from audio_gen.reporter import stages
 from audio_gen.text import visible
-from audio_gen.training.events import CacheProgress, Ended, Event, Resumed, Started, StepDone, StepLogged, Validated
+from audio_gen.training import events
 from audio_gen.training.narration import line_of, step_line
 
 LINE_EVERY_SEC = 15.0
@@ -23,7 +22,7 @@ class TrainTeller:
         """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""
         self.json_output, self.verbose = json_output, verbose
         self.values: dict[str, float] = {}
-        self.end: dict[str, Any] = {}
+        self.end: events.Ended | None = None
         self._bar: Any = None
         self._told = 0.0
         self._latest = ""
@@ -31,25 +30,27 @@ class TrainTeller:
         self._stages = ExitStack()
         self._tell_stage: Callable[[str, float, int], None] | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event."""
         match event:
-            case CacheProgress():
-                self._stage(event)
-            case Started():
+            case events.CacheProgress():
+                if self._tell_stage is None:
+                    self._tell_stage = self._stages.enter_context(stages(Console()))
+                self._tell_stage(event.stage, event.done, event.total)
+            case events.Started():
                 self.close()
-            case StepDone():
-                self._step(event)
-            case StepLogged() if self.verbose:
+            case events.StepDone():
+                self._show_step(event)
+            case events.StepLogged() if self.verbose:
                 losses = {key.removeprefix("loss/"): value for key, value in event.values.items() if "loss/" in key}
                 self._latest = "  " + " ".join(f"{key} {value:.3g}" for key, value in losses.items())
-            case Validated():
+            case events.Validated():
                 self.values = dict(event.values)
-            case Resumed():
+            case events.Resumed():
                 self._resumed = event.step
-            case Ended():
+            case events.Ended():
                 self.close()
-                self.end = asdict(event)
+                self.end = event
         if (line := line_of(event, verbose=self.verbose)) is not None:
             self._line(line)
 
@@ -64,7 +65,7 @@ class TrainTeller:
     @property
     def nothing_trained(self) -> bool:
         """Whether the run had reached its end before."""
-        return self._resumed is not None and self._resumed == self.end.get("step")
+        return self._resumed is not None and self.end is not None and self._resumed == self.end.step
 
     def close(self) -> None:
         """Take the bars down."""
@@ -79,12 +80,7 @@ class TrainTeller:
         else:
             say(text, json_output=self.json_output)
 
-    def _stage(self, event: CacheProgress) -> None:
-        if self._tell_stage is None:
-            self._tell_stage = self._stages.enter_context(stages(Console()))
-        self._tell_stage(event.stage, event.done, event.total)
-
-    def _step(self, event: StepDone) -> None:
+    def _show_step(self, event: events.StepDone) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
         text = step_line(event) + self._latest

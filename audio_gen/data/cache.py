@@ -4,17 +4,18 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from audio_gen.artefacts.folders import CacheFolder
+from audio_gen.config import DataSettings
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.measure import RULES, measurement_from
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
-from audio_gen.data.plan import CacheOptions, plan_clips
+from audio_gen.data.plan import check_patterns, kept_options, plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.store import (
     BLOCKS_NAME,
@@ -34,7 +35,7 @@ from audio_gen.files import at_home, write_json
 from audio_gen.locks import exclusive
 from audio_gen.text import one_line
 
-__all__ = ["Cache", "CacheOptions", "Clip", "build_cache"]
+__all__ = ["Cache", "Clip", "build_cache"]
 
 CHANGED = "has changed while it was being read; run the command again"
 TABLE_FILES = {*FILE_NAMES, FILES_NAME, BLOCKS_NAME, STAMP_NAME}
@@ -45,7 +46,7 @@ def build_cache(
     out: Path | str,
     *,
     sample_rate: int,
-    options: CacheOptions | None = None,
+    data: DataSettings | None = None,
     progress: Progress | None = None,
     workers: int = 2,
     generated: bool = False,
@@ -56,7 +57,7 @@ def build_cache(
         folder: The folder of sounds; it is only read.
         out: Folder of the cache; builds into the same one wait for each other.
         sample_rate: Rate in Hz at which all clips are stored.
-        options: Labels, trimming and split.
+        data: Labels, trimming and split; the rest does not matter here.
         progress: Called with ("inspect" or "store" or "pitch", files done, files in all).
         workers: Threads that decode and resample.
         generated: Also use clips that this package generated.
@@ -68,12 +69,13 @@ def build_cache(
         DataError: The folder is missing or holds nothing to learn from.
         OutputError: The disk is full, or `out` cannot be written.
     """
-    folder, out, options = at_home(folder), at_home(out), options or CacheOptions()
+    folder, out, data = at_home(folder), at_home(out), data or DataSettings()
+    check_patterns(data)
     with _output_errors(out), _alone(out) as words:
         old, known = _open_old(out, words)
         report = inspect_folder(folder, progress=progress, workers=workers, known=known, made=generated)
         report.require_usable()
-        reusable = old if old and old.same_sound(sample_rate, options.trim_onset) else None
+        reusable = old if old and old.same_sound(sample_rate, data.trim_onset) else None
         sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
         stored = store_sounds(
             out,
@@ -81,20 +83,20 @@ def build_cache(
             sounds,
             keep=reusable is not None,
             sample_rate=sample_rate,
-            trim_onset=options.trim_onset,
+            trim_onset=data.trim_onset,
             workers=workers,
             progress=progress,
         )
         report = _leave_out_lost(report, stored)
         report.require_usable()
-        index, clips = _make_index(report, stored, sample_rate, options)
+        index, clips = _make_index(report, stored, sample_rate, data)
         if stored.damaged:
             words.append(
                 f"the cache's samples were damaged: sounds that were read again from the folder: {stored.damaged}"
             )
         index["notes"] += words
         pitches: dict[str, float | None] = {}
-        if options.pitch == "auto":
+        if data.pitch == "auto":
             cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips))
             clips, pitches = _add_pitches(cache, old.known["auto_pitches"] if old else {}, progress, workers)
         _publish(out, old, report, index, clips, pitches, stored)
@@ -161,10 +163,10 @@ def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
 
 
 def _make_index(
-    report: DatasetReport, stored: Stored, sample_rate: int, options: CacheOptions
+    report: DatasetReport, stored: Stored, sample_rate: int, data: DataSettings
 ) -> tuple[dict[str, Any], list[Clip]]:
     used = [(f, f.measurement) for f in report.usable if f.measurement]
-    plan = plan_clips(report, options, sample_rate)
+    plan = plan_clips(report, data, sample_rate)
     clips = []
     for f, m in used:
         place, label = stored.places[m.content_hash], plan.labels[f.path]
@@ -185,7 +187,7 @@ def _make_index(
     index = {
         "version": VERSION,
         "sample_rate": sample_rate,
-        "options": asdict(options),
+        "options": kept_options(data),
         "pcm": stored.name,
         "pcm_samples": stored.end,
         "sounds": digest_of(m.content_hash for _, m in used),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from audio_gen.config import DataSettings
 from audio_gen.data.labels import Label
-from audio_gen.data.plan import CacheOptions, plan_clips
+from audio_gen.data.plan import plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.errors import AudioGenError
 from audio_gen.text import one_line, visible
@@ -150,7 +151,7 @@ def overview_json(report: DatasetReport) -> dict[str, Any]:
 def _planned(report: DatasetReport) -> tuple[Mapping[str, Label], Sequence[str]]:
     """The labels of the usable files, and notes; without labels where a label file is wrong."""
     try:
-        plan = plan_clips(report, CacheOptions())
+        plan = plan_clips(report, DataSettings())
     except AudioGenError as e:
         return {f.path: Label() for f in report.usable}, [str(e)]
     return plan.labels, plan.notes

@@ -1,8 +1,9 @@
 """What becomes of the usable files of a folder: class, pitch and side of the split, and all there is to say of it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
+from audio_gen.config import DataSettings
 from audio_gen.data.labels import DEFAULT_PATTERN, Label, compile_pattern, read_labels
 from audio_gen.data.layout import read_layout
 from audio_gen.data.rates import rate_notes
@@ -14,35 +15,23 @@ from audio_gen.text import one_line
 SHOWN_PAIRS = 3
 
 
-@dataclass(frozen=True)
-class CacheOptions:
-    """How a folder is turned into clips.
+def kept_options(data: DataSettings) -> dict[str, Any]:
+    """What a cache says of the settings that it was built with."""
+    return {
+        "labels": data.labels, "pattern": data.pattern or DEFAULT_PATTERN, "pitch": data.pitch,
+        "trim_onset": data.trim_onset, "val_fraction": data.val_fraction, "group_pattern": data.group_pattern,
+    }  # fmt: skip
 
-    Attributes:
-        labels: "auto", "folders", "names", "none", or the path of a CSV or NSynth JSON (see `audio_gen.data.labels`).
-        pattern: Regular expression for class, pitch and velocity in file names.
-        pitch: "names" takes pitches from the labels, "auto" also estimates the missing ones, "none" has none.
-        trim_onset: Cut the silence before every sound.
-        val_fraction: Share of the clips kept back for validation.
-        group_pattern: Regular expression whose captured text names clips that must be on the same side of the split.
+
+def check_patterns(data: DataSettings) -> None:
+    """Refuse regular expressions that cannot be used.
+
+    Raises:
+        ConfigError: One is not valid, or captures nothing.
     """
-
-    labels: str = "auto"
-    pattern: str = DEFAULT_PATTERN
-    pitch: Literal["names", "auto", "none"] = "names"
-    trim_onset: bool = False
-    val_fraction: float = 0.1
-    group_pattern: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check all values."""
-        if self.pitch not in ("names", "auto", "none"):
-            raise ConfigError(f"pitch ({self.pitch}) must be names, auto or none; try names")
-        if not 0 <= self.val_fraction < 1:
-            raise ConfigError(f"val_fraction ({self.val_fraction}) must be at least 0 and below 1; try 0.1")
-        compile_pattern(self.pattern)
-        if self.group_pattern is not None and not compile_pattern(self.group_pattern).groups:
-            raise ConfigError(f"group_pattern ({self.group_pattern}) captures nothing; put the part to group by in ( )")
+    compile_pattern(data.pattern or DEFAULT_PATTERN)
+    if data.group_pattern is not None and not compile_pattern(data.group_pattern).groups:
+        raise ConfigError(f"group_pattern ({data.group_pattern}) captures nothing; put the part to group by in ( )")
 
 
 @dataclass(frozen=True)
@@ -60,12 +49,12 @@ class Plan:
     notes: list[str]
 
 
-def plan_clips(report: DatasetReport, options: CacheOptions, sample_rate: int = 44100) -> Plan:
+def plan_clips(report: DatasetReport, data: DataSettings, sample_rate: int = 44100) -> Plan:
     """Label and split the usable files of a folder.
 
     Args:
         report: What is in the folder.
-        options: Where labels come from, and how many clips are kept back.
+        data: Where labels come from, and how many clips are kept back.
         sample_rate: Of the mel, in Hz.
 
     Raises:
@@ -76,15 +65,15 @@ def plan_clips(report: DatasetReport, options: CacheOptions, sample_rate: int = 
     usable = frozenset(paths)
     layout = read_layout(paths)
     labels, notes = read_labels(
-        report.folder, paths, source=options.labels, pattern=options.pattern, layout=layout,
+        report.folder, paths, source=data.labels, pattern=data.pattern or DEFAULT_PATTERN, layout=layout,
         unusable=[f.path for f in report.files if f.path not in usable],
         links={f.path: f.link_to for f in report.files if f.link_to},
     )  # fmt: skip
     by_rows = {path: label.split for path, label in labels.items() if label.split}
-    if options.pitch == "none":
+    if data.pitch == "none":
         labels = {path: replace(label, pitch=None) for path, label in labels.items()}
     sides, note = assign_splits(
-        paths, [_content(f) for f in used], val_fraction=options.val_fraction, group_pattern=options.group_pattern,
+        paths, [_content(f) for f in used], val_fraction=data.val_fraction, group_pattern=data.group_pattern,
         folders=layout.splits | by_rows, given_by="label file" if by_rows else "folders",
     )  # fmt: skip
     notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]

@@ -13,6 +13,7 @@ from pydantic import model_validator
 import audio_gen
 from audio_gen.artefacts.folders import QuickstartFolder
 from audio_gen.audio.mel import MelSpec
+from audio_gen.config import DEFAULT_MODEL
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.store import Cache
 from audio_gen.device import resolve_device
@@ -22,10 +23,10 @@ from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.request import Request
 from audio_gen.studio.showcase import make_showcase
 from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
-from audio_gen.training.events import Event, Note
+from audio_gen.training.events import Event, Listener, Note
 from audio_gen.training.lock import locked
 from audio_gen.training.tasks import train_run
-from audio_gen.training.tasks.run import mel_of, move_aside, resolve_config
+from audio_gen.training.tasks.run import move_aside, resolve_config
 from audio_gen.training.tasks.source import check_source, open_source
 from audio_gen.vocoding.load import load_vocoder
 
@@ -40,7 +41,7 @@ class QuickstartRequest(Request):
     """A folder of sounds; None is the bundled samples."""
     minutes: float = 5.0
     """Training time."""
-    model: str = "gan"
+    model: str = DEFAULT_MODEL
     """gan (sharper) or vae (blurrier, but encodes files instantly)."""
     out: Path = Path("quickstart-out")
     """Folder for the run, the clips and the report."""
@@ -86,7 +87,7 @@ class Quickstarted:
 
 
 def quickstart(
-    request: QuickstartRequest, reporter: Reporter = SILENT, on_event: Callable[[Event], None] = lambda event: None
+    request: QuickstartRequest, reporter: Reporter = SILENT, on_event: Listener = lambda event: None
 ) -> Quickstarted:
     """Train a model on a folder, generate clips with it, and write a report; an unfinished run there goes on.
 
@@ -144,7 +145,7 @@ def _check_choices(request: QuickstartRequest) -> MelSpec:
     # With force the old run is moved aside, so its settings do not count.
     run = request.out / "new" if request.force else QuickstartFolder(request.out).run
     length = {"train": {"minutes": request.minutes}}
-    spec = mel_of(resolve_config(run, request.model, None, request.overrides, length))
+    spec = resolve_config(run, request.model, None, request.overrides, length).mel
     load_vocoder(request.vocoder, spec)
     return spec
 
@@ -166,7 +167,7 @@ def _bundled(out: Path) -> Path:
 
 
 def _prepared_cache(
-    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[..., None]
+    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[[Event], None]
 ) -> Cache:
     """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
     if force and run.is_dir():
@@ -176,7 +177,7 @@ def _prepared_cache(
     settings = resolve_config(run, model, None, overrides, {})
     check_source(source, run)
     with locked(run):
-        return open_source(source, run, settings, mel_of(settings), tell)
+        return open_source(source, run, settings, settings.mel, tell)
 
 
 def _inspect(source: Path, reporter: Reporter) -> None:

@@ -2,56 +2,43 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.text import megabytes
-from audio_gen.training.events import (
-    Alarm,
-    Evaluated,
-    Event,
-    MilestoneExported,
-    Note,
-    Previewed,
-    Profiled,
-    Resumed,
-    Started,
-    StepDone,
-    Validated,
-)
+from audio_gen.training import events
 
 SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 
 
-def line_of(event: Event, *, verbose: bool = False) -> str | None:
+def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
     """One line on an event, with the figures' names if `verbose`; None for what is no news."""
     match event:
-        case Note():
-            return event.text
-        case Started():
+        case events.Started():
             classes = f", {len(event.classes)} classes" if event.classes else ""
             return (
                 f"{event.clips} clips to learn from, {event.val_clips} kept out{classes}; "
                 f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
             )
-        case Resumed():
-            return f"going on from step {event.step}"
-        case Validated():
+        case events.Validated():
             return _validated(event, verbose)
-        case Evaluated():
+        case events.Evaluated():
             return _evaluated(event, verbose)
-        case MilestoneExported():
-            return f"step {event.step}  exported after {event.minutes:g} minutes"
-        case Profiled():
+        case events.Profiled():
             return _profiled(event)
-        case Alarm():
+        case events.MilestoneExported():
+            return f"step {event.step}  exported after {event.minutes:g} minutes"
+        case events.Alarm():
             return f"step {event.step}  ALARM {event.name.replace('_', ' ')}: {event.text}"
-        case Previewed():
+        case events.Previewed():
             return f"step {event.step}  preview in {event.folder}"
+        case events.Resumed():
+            return f"going on from step {event.step}"
+        case events.Note():
+            return event.text
     return None
 
 
-def _validated(event: Validated, verbose: bool) -> str | None:
+def _validated(event: events.Validated, verbose: bool) -> str | None:
     if verbose:
         return f"step {event.step}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
     if (error := event.values.get("mel_l1")) is None:
@@ -59,7 +46,7 @@ def _validated(event: Validated, verbose: bool) -> str | None:
     return f"step {event.step:,}  error on kept-out files {error:.2f} nats (lower is better)"
 
 
-def _evaluated(event: Evaluated, verbose: bool) -> str:
+def _evaluated(event: events.Evaluated, verbose: bool) -> str:
     values = event.values
     if not verbose:
         return f"step {event.step:,}  what it makes: {in_words(values)}"
@@ -68,7 +55,7 @@ def _evaluated(event: Evaluated, verbose: bool) -> str:
     return f"step {event.step}  what it makes: {told}{beside}"
 
 
-def _profiled(event: Profiled) -> str:
+def _profiled(event: events.Profiled) -> str:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in event.shares.items())
     rate, peak = event.flops_per_sec / 1e9, event.matrix_flops_per_sec / 1e9
     return (
@@ -77,7 +64,7 @@ def _profiled(event: Profiled) -> str:
     )
 
 
-def step_line(event: StepDone) -> str:
+def step_line(event: events.StepDone) -> str:
     """How far a run is: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
     step, progress, rate = event.step, event.progress, 1 / max(event.step_sec, 1e-9)
     of = ""
@@ -108,39 +95,37 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def end_lines(run: Path, end: dict[str, Any], *, trained: bool) -> list[str]:
+def end_lines(run: Path, end: events.Ended, *, trained: bool) -> list[str]:
     """Lines on the end of a run: which step its bundle holds, and what stopped it or was deleted.
 
     Args:
         run: The run's folder.
-        end: The fields of the event `Ended`.
+        end: The last event.
         trained: Whether steps were taken before it.
     """
-    if not trained and not end["stopped_by"]:
-        return [
-            f"nothing was trained: the run was finished at step {end['step']}; a longer --minutes or --steps goes on"
-        ]
+    if not trained and not end.stopped_by:
+        return [f"nothing was trained: the run was finished at step {end.step}; a longer --minutes or --steps goes on"]
     lines = _best_lines(run, end)
-    if end["stopped_by"]:
+    if end.stopped_by:
         again = "all is saved; run the same command again to go on"
-        return [*lines, f"stopped by {end['stopped_by']} at step {end['step']}, {again}"]
-    if end["freed"] > 0:
+        return [*lines, f"stopped by {end.stopped_by} at step {end.step}, {again}"]
+    if end.freed > 0:
         lines.append(
-            f"{megabytes(end['freed'])} of checkpoints were deleted; with a longer --minutes or --steps the "
+            f"{megabytes(end.freed)} of checkpoints were deleted; with a longer --minutes or --steps the "
             "run goes on from its weights, with new optimisers"
         )
     return lines
 
 
-def _best_lines(run: Path, end: dict[str, Any]) -> list[str]:
+def _best_lines(run: Path, end: events.Ended) -> list[str]:
     """Which step the bundle is, and why."""
-    if end["best"] is None or end["judged_by"] is None:
+    if end.best is None or end.judged_by is None:
         return []
-    at = f"{end['judged_by']} {end['best']:.3g} at step {end['best_step']}"
-    if end["best_step"] == end["step"]:
+    at = f"{end.judged_by} {end.best:.3g} at step {end.best_step}"
+    if end.best_step == end.step:
         return [f"the last step is the best ({at}), and {RunFolder(run).bundle} holds it"]
-    last = "not measured" if end["last"] is None else f"{end['last']:.3g}"
+    last = "not measured" if end.last is None else f"{end.last:.3g}"
     return [
-        f"{RunFolder(run).bundle} is the best step, not the last ({at}, {last} at step {end['step']}); "
+        f"{RunFolder(run).bundle} is the best step, not the last ({at}, {last} at step {end.step}); "
         f"{RunFolder(run).last_bundle} holds the last"
     ]

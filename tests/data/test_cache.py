@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from audio_gen.audio.io import read_wav
+from audio_gen.config import DataSettings, build
 from audio_gen.data import encode, pcm
-from audio_gen.data.cache import Cache, CacheOptions, Clip, build_cache
+from audio_gen.data.cache import Cache, Clip, build_cache
 from audio_gen.data.report import NothingUsableError
 from audio_gen.data.table import ClipTable
 from audio_gen.errors import AudioFileError, ConfigError, DataError, OutputError
@@ -203,12 +204,12 @@ def test_labels_split_and_pitches(tmp_path: Path) -> None:
     assert {c.velocity for c in cache.clips if "-" in c.path} == {100}
     assert len(cache.split("train")) + len(cache.split("val")) == 13 and cache.split("val")
     auto = build_cache(
-        tmp_path / "in", tmp_path / "cache", sample_rate=RATE, options=CacheOptions(pitch="auto", val_fraction=0)
+        tmp_path / "in", tmp_path / "cache", sample_rate=RATE, data=DataSettings(pitch="auto", val_fraction=0)
     )
     clips = clips_by_path(auto)
     assert clips["pluck/a.wav"].pitch == pytest.approx(69, abs=0.2) and clips["noise/0.wav"].pitch is None
     assert auto.split("val") == auto.split("train") == auto.clips
-    none = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE, options=CacheOptions(pitch="none"))
+    none = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE, data=DataSettings(pitch="none"))
     assert none.pitch_range is None
 
 
@@ -222,7 +223,7 @@ def test_trimmed_onsets(tmp_path: Path) -> None:
     sounds.write(tmp_path / "in" / "a.wav", np.pad(sounds.noise(sec=1), (RATE // 4, 0)))
     plain = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE)
     assert not plain.read(plain.clips[0], 0, 1000).any()
-    cut = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE, options=CacheOptions(trim_onset=True))
+    cut = build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE, data=DataSettings(trim_onset=True))
     assert cut.read(cut.clips[0], 0, 1000).any() and cut.clips[0].samples < plain.clips[0].samples
 
 
@@ -283,7 +284,7 @@ def test_what_cannot_be_built(tmp_path: Path) -> None:
         build_cache(tmp_path / "in", tmp_path / "file", sample_rate=RATE)
     for wrong in ({"pitch": "loud"}, {"val_fraction": 1.0}, {"pattern": "("}, {"group_pattern": "abc"}):
         with pytest.raises(ConfigError):
-            CacheOptions(**wrong)  # type: ignore[arg-type]
+            build_cache(tmp_path / "in", tmp_path / "new", sample_rate=RATE, data=build(DataSettings, wrong))
 
 
 def test_the_command(tmp_path: Path, run_cli: Callable) -> None:  # type: ignore[type-arg]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from audio_gen.audio.onset import lead_samples, onset, sound_end
-from audio_gen.data.cache import Cache, CacheOptions, build_cache
+from audio_gen.config import DataSettings
+from audio_gen.data.cache import Cache, build_cache
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.prefetch import Prefetcher
 from audio_gen.errors import ConfigError
@@ -27,7 +28,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
         sounds.write(folder / "in" / "x" / f"n-{60 + i:03d}-100.wav", sounds.noise(seed=i))
     sounds.write(folder / "in" / "y" / "short.wav", sounds.noise(sec=0.05, seed=8))
     sounds.write(folder / "in" / "y" / "long.wav", sounds.noise(sec=3, seed=9))
-    return build_cache(folder / "in", folder / "cache", sample_rate=RATE, options=CacheOptions(val_fraction=0))
+    return build_cache(folder / "in", folder / "cache", sample_rate=RATE, data=DataSettings(val_fraction=0))
 
 
 def dataset(cache: Cache, **how: object) -> ClipDataset:
@@ -110,7 +111,7 @@ def hits(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     for before in (0, 5, LEAD, 300, 800):
         sounds.write(folder / "in" / f"hit-{before:03d}.wav", hit(before))
     sounds.write(folder / "in" / "long.wav", sounds.noise(sec=3, seed=9))
-    return build_cache(folder / "in", folder / "cache", sample_rate=RATE, options=CacheOptions(val_fraction=0))
+    return build_cache(folder / "in", folder / "cache", sample_rate=RATE, data=DataSettings(val_fraction=0))
 
 
 def test_behind_a_preroll_all_onsets_are_at_one_sample(hits: Cache) -> None:

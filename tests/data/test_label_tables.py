@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from audio_gen.config import DataSettings
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.labels import read_labels
-from audio_gen.data.plan import CacheOptions, plan_clips
+from audio_gen.data.plan import plan_clips
 from tests import sounds
 
 WHICH = ["kick"] * 3 + ["snare"] * 3
@@ -72,7 +73,7 @@ def test_a_column_of_splits_is_kept(tmp_path: Path) -> None:
         sounds.write(tmp_path / f"{i}.wav", sounds.pluck(100 + 9 * i))
         rows.append(f"{i}.wav,kick,{'validation' if i in (3, 7) else 'train'}")
     (tmp_path / "metadata.csv").write_text("\n".join(rows))
-    plan = plan_clips(inspect_folder(tmp_path), CacheOptions())
+    plan = plan_clips(inspect_folder(tmp_path), DataSettings())
     assert sorted(path for path, side in plan.sides.items() if side == "val") == ["3.wav", "7.wav"]
     assert "the splits of the label file are kept: 10 files to train on, 2 to validate on" in plan.notes
 

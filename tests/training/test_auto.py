@@ -8,12 +8,12 @@ import torch
 
 from audio_gen import config
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import RunConfig
 from audio_gen.training.events import Note
 from audio_gen.training.tasks import auto, train_run
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.gan_config import GANConfig
 from audio_gen.training.tasks.run import TASKS, resolve_config
+from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.source import open_source
 from tests.sounds import write_notes
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from audio_gen import config
-from audio_gen.config import RunConfig
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.training.schedule import Budget
 from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
 from audio_gen.training.tasks import gan_config
+from audio_gen.training.tasks.settings import RunConfig
 
 # From small to large; each is what differs from the defaults.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {

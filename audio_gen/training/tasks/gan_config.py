@@ -4,9 +4,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from audio_gen.config import Count, NotNegative, Positive, RunConfig, Settings, Share, TrainSettings
+from audio_gen.config import Count, NotNegative, Positive, Settings, Share, TrainSettings
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
+from audio_gen.training.tasks.settings import RunConfig
 
 
 class Size(NamedTuple):

@@ -12,7 +12,7 @@ from audio_gen import config, distributed
 from audio_gen.artefacts.bundle import bundle_named, load_bundle
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import LENGTHS, RunConfig, TrainSettings
+from audio_gen.config import DEFAULT_MEL, LENGTHS, TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
@@ -35,6 +35,7 @@ from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan import GANTask
 from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec, model_for
 from audio_gen.training.tasks.source import (
     check_apart,
     check_not_pruned,
@@ -50,8 +51,8 @@ from audio_gen.training.tasks.vae import VAEConfig, VAETask
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
 TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {
-    "vae": (VAEConfig, VAETask),
     "gan": (GANConfig, GANTask),
+    "vae": (VAEConfig, VAETask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
 # Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
@@ -69,7 +70,7 @@ def train_run(
     source: Path,
     run: Path,
     *,
-    model: str,
+    model: str | None = None,
     config_file: Path | None = None,
     overrides: Sequence[str] = (),
     minutes: float | None = None,
@@ -90,7 +91,7 @@ def train_run(
     Args:
         source: A folder of sounds, or a cache made by `audio-gen preprocess`.
         run: The run's folder.
-        model: A name in TASKS.
+        model: A name in TASKS; None is what `model_for` finds.
         config_file: YAML with what differs from the defaults.
         overrides: Settings as `section.key=value`, after the file.
         minutes: Length in minutes; or one of the next three.
@@ -114,6 +115,7 @@ def train_run(
     """
     source, run = at_home(source), at_home(run)
     config_file = config_file and at_home(config_file)
+    model = model or model_for(run, config_file)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
     flags = {**lengths, "seed": seed, "precision": precision}
     given = {"train": {key: value for key, value in flags.items() if value is not None}}
@@ -134,7 +136,7 @@ def train_run(
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
-            spec = mel_of(settings)
+            spec = settings.mel
             check_source(source, run)
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell(Note(line))))
@@ -168,22 +170,13 @@ def _chosen(
     return choose(settings, given, probe, lambda line: tell(Note(line)))
 
 
-def mel_of(settings: RunConfig) -> MelSpec:
-    """The mel that settings name.
-
-    Raises:
-        ConfigError: There is none of that name, or its numbers do not fit each other.
-    """
-    return MelSpec.preset(settings.mel) if isinstance(settings.mel, str) else MelSpec.from_dict(settings.mel)
-
-
 def _train_on(
     cache: Cache, source: Path, run: Path, settings: RunConfig, world: World, init: Path | str | None,
     profile_steps: int, tell: Callable[[Event], None],
 ) -> Path:  # fmt: skip
     """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
-    spec, target = mel_of(settings), world.device
+    spec, target = settings.mel, world.device
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments
     same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
@@ -311,10 +304,9 @@ def resolve_config(
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
-        old = {
-            **config.flat(kind.model_construct().model_dump(mode="json")),
-            **old,
-        }  # of new settings
+        defaults = config.flat(kind.model_construct().model_dump(mode="json"))
+        old = {**defaults, **old}  # a setting that the run did not have yet is at its default
+        old["mel"] = as_setting(as_spec(old.get("mel", DEFAULT_MEL)))  # earlier versions kept it as it was given
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
             told = ", ".join(f"{key} was {_told(old.get(key))}, is {_told(new[key])}" for key in changed)

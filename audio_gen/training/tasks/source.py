@@ -10,10 +10,8 @@ import numpy as np
 from audio_gen import __version__
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import RunConfig
-from audio_gen.data.cache import CacheOptions, build_cache
+from audio_gen.data.cache import build_cache
 from audio_gen.data.index import inspect_folder
-from audio_gen.data.labels import DEFAULT_PATTERN
 from audio_gen.data.store import Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import MalformedError, read_json, write_json
@@ -21,6 +19,7 @@ from audio_gen.hints import command
 from audio_gen.text import one_line
 from audio_gen.training.events import CacheProgress, Event, Note
 from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, changes, counted, keep_clips
+from audio_gen.training.tasks.settings import RunConfig, as_setting
 
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
@@ -38,24 +37,19 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
         if cache.sample_rate != spec.sample_rate:
             raise MelMismatchError(
                 f"{source}: stored at {cache.sample_rate} Hz, the mel wants {spec.sample_rate}; "
-                f"run `{command('preprocess', 'FOLDER', '--mel', str(settings.mel), '--out', 'CACHE')}`"
+                f"run `{command('preprocess', 'FOLDER', '--mel', str(as_setting(spec)), '--out', 'CACHE')}`"
             )
         return cache
     if not source.is_dir():
         raise DataError(f"{source}: no such folder; give a folder of sounds")
-    data = settings.data
-    options = CacheOptions(
-        labels=data.labels, pattern=data.pattern or DEFAULT_PATTERN, pitch=data.pitch, trim_onset=data.trim_onset,
-        val_fraction=data.val_fraction, group_pattern=data.group_pattern,
-    )  # fmt: skip
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
     return build_cache(
-        source, RunFolder(run).cache, sample_rate=spec.sample_rate, options=options,
+        source, RunFolder(run).cache, sample_rate=spec.sample_rate, data=settings.data,
         progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
-        generated=data.generated,
+        generated=settings.data.generated,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import Count, RunConfig, Settings, Share, TrainSettings
+from audio_gen.config import Count, Settings, Share, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
@@ -22,6 +22,7 @@ from audio_gen.models.registry import Part
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
+from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
 
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.config import Count, DataSettings, NotNegative, Positive, RunConfig, Settings, TrainSettings
+from audio_gen.config import Count, DataSettings, NotNegative, Positive, Settings, TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
@@ -21,6 +21,7 @@ from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.discriminators.wave import WaveDiscriminator
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Loss, Phase, Preview
+from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_same
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.phases import initial_phasors

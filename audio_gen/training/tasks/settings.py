@@ -1,0 +1,64 @@
+"""Settings of a run, whatever its model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, InstanceOf, PlainSerializer
+
+from audio_gen.artefacts.folders import RunFolder
+from audio_gen.audio.mel import PRESETS, MelSpec
+from audio_gen.config import DEFAULT_MEL, DEFAULT_MODEL, DataSettings, Settings, TrainSettings, read_yaml
+from audio_gen.errors import ConfigError
+from audio_gen.text import shortened
+
+
+def as_spec(value: Any) -> MelSpec:
+    """The mel that a setting names.
+
+    Args:
+        value: A preset's name, the fields of a MelSpec, or one.
+
+    Raises:
+        ValueError: There is no preset of that name, or the numbers do not fit each other.
+    """
+    if isinstance(value, MelSpec):
+        return value
+    try:
+        if isinstance(value, str):
+            return MelSpec.preset(value)
+        if isinstance(value, Mapping):
+            return MelSpec.from_dict(value)
+    except ConfigError as e:
+        raise ValueError(str(e)) from None
+    raise ValueError(f"{shortened(value)} is no mel; give a preset ({', '.join(PRESETS)}) or its numbers")
+
+
+def as_setting(spec: MelSpec) -> str | dict[str, int | float]:
+    """A mel as settings have it: the preset's name, or the fields where no preset has these."""
+    return next((name for name, preset in PRESETS.items() if preset == spec), spec.to_dict())
+
+
+class RunConfig(Settings):
+    """A whole run; each task adds its `net` and `loss` sections."""
+
+    model: str
+    """Which model: a name in the table of tasks."""
+    mel: Annotated[MelSpec, InstanceOf(), BeforeValidator(as_spec), PlainSerializer(as_setting)] = PRESETS[DEFAULT_MEL]
+    """A mel preset's name, or the fields of a MelSpec."""
+    data: DataSettings = DataSettings()
+    train: TrainSettings
+
+
+def model_for(run: Path, config_file: Path | None = None) -> str:
+    """The model of a training for which none is named: that of the run, else of the settings file, else the default.
+
+    Raises:
+        ConfigError: One of these files cannot be read.
+    """
+    for file in (RunFolder(run).settings, config_file):
+        if file is not None and (file == config_file or file.is_file()):
+            model = read_yaml(file).get("model")
+            if isinstance(model, str):
+                return model
+    return DEFAULT_MODEL
