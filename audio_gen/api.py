@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audio_gen.files import at_home
 from audio_gen.reporter import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def evaluate(real: Path | str, generated: Path | str, reporter: Reporter = SILEN
     """
     from audio_gen.evaluation import evaluate as operation
 
-    request = operation.EvaluateRequest(real=at_home(real), generated=at_home(generated), **options)
+    request = operation.EvaluateRequest(real=Path(real), generated=Path(generated), **options)
     return operation.evaluate(request, reporter)
 
 
@@ -85,5 +84,5 @@ def quickstart(folder: Path | str | None = None, reporter: Reporter = SILENT, **
     """
     from audio_gen.studio import quickstart as operation
 
-    request = operation.QuickstartRequest(folder=None if folder is None else at_home(folder), **options)
+    request = operation.QuickstartRequest(folder=None if folder is None else Path(folder), **options)
     return operation.quickstart(request, reporter)

@@ -242,10 +242,10 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind.model_validate(values)
     except ValidationError as e:
-        raise ConfigError(explained(kind, e)) from None
+        raise ConfigError(problems_in(kind, e)) from None
 
 
-def explained(kind: type[BaseModel], error: ValidationError) -> str:
+def problems_in(kind: type[BaseModel], error: ValidationError) -> str:
     """Every wrong key and value of a config in one line, with the nearest valid key for each unknown one."""
     errors = error.errors(include_url=False, include_context=False)
     lines = [clipped(_explain(kind, one), TOLD_CHARACTERS) for one in errors[:TOLD_ERRORS]]

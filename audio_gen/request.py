@@ -1,15 +1,17 @@
 """What an operation is asked for: typed, frozen, and checked before any work starts."""
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
-from audio_gen.config import Settings, explained
+from audio_gen.config import Settings, problems_in
 from audio_gen.errors import ConfigError
+from audio_gen.files import at_home
 
 
 class Request(Settings):
-    """Base of all requests; the fields of a subclass are the options of its operation."""
+    """Base of all requests; the fields of a subclass are the options of its operation. Paths may begin with ~."""
 
     command: str | None = None
     """Command line to write into sidecars; None writes the request itself."""
@@ -23,7 +25,14 @@ class Request(Settings):
         try:
             super().__init__(**values)
         except ValidationError as e:
-            raise ConfigError(explained(type(self), e)) from None
+            raise ConfigError(problems_in(type(self), e)) from None
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [at_home(one) if isinstance(one, Path) else one for one in value]
+        return at_home(value) if isinstance(value, Path) else value
 
     @property
     def origin(self) -> str:

@@ -11,6 +11,8 @@ import audio_gen
 from audio_gen import Pipeline, evaluate, interpolate, sample
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.errors import ConfigError, OutputError
+from audio_gen.generation.operations.encode import EncodeRequest
+from audio_gen.generation.operations.vary import VaryRequest
 from tests import sounds
 from tests.generation.models import write_bundle
 
@@ -81,6 +83,13 @@ def test_wrong_options_are_one_line_that_names_the_nearest(pipeline: Pipeline) -
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="duration"):
         interpolate(pipeline, "seed:1", "seed:2", morph="long")
+
+
+def test_home_is_found_in_every_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert VaryRequest(clip="~/a.wav").clip == tmp_path / "a.wav"  # type: ignore[arg-type]
+    assert EncodeRequest(files=["~/a.wav", "b.wav"]).files == [tmp_path / "a.wav", Path("b.wav")]  # type: ignore[list-item]
 
 
 def test_an_evaluation_has_sentences_and_figures(

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "hints": set(),
     "findings": set(),
     "reporter": set(),
-    "request": {"config", "errors"},
+    "request": {"config", "errors", "files"},
     "config": BOTTOM,
     "distributed": BOTTOM | {"config"},
     "artefacts": BOTTOM | {"config", "distributed"},

@@ -1,5 +1,7 @@
 """`audio-gen train`: a folder of sounds in, a run with a bundle out; the same command again goes on."""
 
+from dataclasses import asdict
+
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.cli import options as o
 from audio_gen.cli.common import emit_json, say
@@ -42,9 +44,9 @@ def train_command(
     if not teller.end:  # another process of this run tells
         return
     if json_output:
-        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **teller.end, **teller.values})
+        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(teller.end), **teller.values})
         return
     for line in end_lines(run, teller.end, trained=not teller.nothing_trained):
         say(line)
-    if not teller.end["stopped_by"] and not teller.nothing_trained:
-        say(f"finished at step {teller.end['step']}; now: {next_command(run, folder, model)}")
+    if not teller.end.stopped_by and not teller.nothing_trained:
+        say(f"finished at step {teller.end.step}; now: {next_command(run, folder, model)}")

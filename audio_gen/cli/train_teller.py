@@ -9,6 +9,7 @@ from typing import Any, Self
 from audio_gen.cli.common import Console, say
 from audio_gen.reporter import stages
 from audio_gen.text import visible
+from audio_gen.training import events
 from audio_gen.training.narration import line_of, step_line
 
 LINE_EVERY_SEC = 15.0
@@ -21,18 +22,35 @@ class TrainTeller:
         """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""
         self.json_output, self.verbose = json_output, verbose
         self.values: dict[str, float] = {}
-        self.end: dict[str, Any] = {}
+        self.end: events.Ended | None = None
         self._bar: Any = None
         self._told = 0.0
         self._latest = ""
         self._resumed: int | None = None
         self._stages = ExitStack()
-        self._tell_stage: Callable[[str, int, int], None] | None = None
+        self._tell_stage: Callable[[str, float, int], None] | None = None
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event."""
-        if (keep := getattr(self, f"_on_{event['kind']}", None)) is not None:
-            keep(event)
+        match event:
+            case events.CacheProgress():
+                if self._tell_stage is None:
+                    self._tell_stage = self._stages.enter_context(stages(Console()))
+                self._tell_stage(event.stage, event.done, event.total)
+            case events.Started():
+                self.close()
+            case events.StepDone():
+                self._show_step(event)
+            case events.StepLogged() if self.verbose:
+                losses = {key.removeprefix("loss/"): value for key, value in event.values.items() if "loss/" in key}
+                self._latest = "  " + " ".join(f"{key} {value:.3g}" for key, value in losses.items())
+            case events.Validated():
+                self.values = dict(event.values)
+            case events.Resumed():
+                self._resumed = event.step
+            case events.Ended():
+                self.close()
+                self.end = event
         if (line := line_of(event, verbose=self.verbose)) is not None:
             self._line(line)
 
@@ -47,7 +65,7 @@ class TrainTeller:
     @property
     def nothing_trained(self) -> bool:
         """Whether the run had reached its end before."""
-        return self._resumed is not None and self._resumed == self.end.get("step")
+        return self._resumed is not None and self.end is not None and self._resumed == self.end.step
 
     def close(self) -> None:
         """Take the bars down."""
@@ -62,40 +80,16 @@ class TrainTeller:
         else:
             say(text, json_output=self.json_output)
 
-    def _on_data(self, event: dict[str, Any]) -> None:
-        if self._tell_stage is None:
-            self._tell_stage = self._stages.enter_context(stages(Console()))
-        self._tell_stage(event["what"], event["done"], event["total"])
-
-    def _on_start(self, event: dict[str, Any]) -> None:
-        self.close()
-
-    def _on_step(self, event: dict[str, Any]) -> None:
+    def _show_step(self, event: events.StepDone) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._start_bar()
         text = step_line(event) + self._latest
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(0, completed=event["progress"], description=visible(text))
+            self._bar.update(0, completed=event.progress, description=visible(text))
         elif now - self._told > LINE_EVERY_SEC:
             self._told = now
-            self._line(f"{100 * event['progress']:.0f} %  {text}")
-
-    def _on_metrics(self, event: dict[str, Any]) -> None:
-        if not self.verbose:
-            return
-        shown = [f"{key.removeprefix('loss/')} {value:.3g}" for key, value in event["values"].items() if "loss/" in key]
-        self._latest = "  " + " ".join(shown)
-
-    def _on_val(self, event: dict[str, Any]) -> None:
-        self.values = event["values"]
-
-    def _on_resume(self, event: dict[str, Any]) -> None:
-        self._resumed = event["step"]
-
-    def _on_end(self, event: dict[str, Any]) -> None:
-        self.close()
-        self.end = {key: value for key, value in event.items() if key != "kind"}
+            self._line(f"{100 * event.progress:.0f} %  {text}")
 
     def _start_bar(self) -> None:
         from rich.console import Console as Terminal

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tokenize
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -324,7 +325,7 @@ def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
         try:
             version = np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), False, None)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as e:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as e:
             raise MalformedError(f"{path.name} has no header ({type(e).__name__})") from None
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype != np.dtype(kind) or len(shape) != 1 or size - start != shape[0] * np.dtype(kind).itemsize:

@@ -1,7 +1,11 @@
 """The one rule for the latent of a sound: the encoder gives it if it is exact, else a search from its guess."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from torch import Tensor
 
+from audio_gen.audio.clips import on_cores, one_thread
 from audio_gen.generation.inversion import STEPS, Inversion, invert
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
@@ -28,6 +32,19 @@ def encode(
         return pipeline.encode(mel, class_id, pitch), None
     found = invert(pipeline, mel, class_id, pitch, steps=steps, frames=frames)
     return found.latents, found
+
+
+Found = TypeVar("Found")
+
+
+def for_each(pipeline: Pipeline, encode_one: Callable[[int], Found], count: int) -> list[Found]:
+    """Encode `count` sounds by number, side by side on a CPU: a network of this size is no faster on several cores."""
+    if pipeline.device.type != "cpu":
+        return [encode_one(i) for i in range(count)]
+    found: dict[int, Found] = {}
+    with one_thread():
+        on_cores(lambda i: found.__setitem__(i, encode_one(i)), range(count))
+    return [found[i] for i in range(count)]
 
 
 def encode_sound(

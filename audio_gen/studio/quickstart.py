@@ -23,8 +23,8 @@ from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.request import Request
 from audio_gen.studio.showcase import make_showcase
 from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
+from audio_gen.training.events import Event, Listener, Note
 from audio_gen.training.lock import locked
-from audio_gen.training.occasions import Event
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.run import move_aside, resolve_config
 from audio_gen.training.tasks.source import check_source, open_source
@@ -87,7 +87,7 @@ class Quickstarted:
 
 
 def quickstart(
-    request: QuickstartRequest, reporter: Reporter = SILENT, on_event: Callable[[Event], None] = lambda event: None
+    request: QuickstartRequest, reporter: Reporter = SILENT, on_event: Listener = lambda event: None
 ) -> Quickstarted:
     """Train a model on a folder, generate clips with it, and write a report; an unfinished run there goes on.
 
@@ -167,13 +167,13 @@ def _bundled(out: Path) -> Path:
 
 
 def _prepared_cache(
-    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[..., None]
+    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[[Event], None]
 ) -> Cache:
     """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
     if force and run.is_dir():
         with locked(run):  # not while another process trains there
             pass
-        tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
+        tell(Note(f"the old run was moved to {move_aside(run)}"))
     settings = resolve_config(run, model, None, overrides, {})
     check_source(source, run)
     with locked(run):

@@ -31,7 +31,7 @@ from audio_gen.generation.operations.interpolate import InterpolateRequest, clip
 from audio_gen.generation.operations.sample import clip_stems
 from audio_gen.generation.originals import Match, newness, originals_of
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.search import encode_sound, sound_frames
+from audio_gen.generation.search import encode_sound, for_each, sound_frames
 from audio_gen.hints import command
 from audio_gen.reporter import Advance, Reporter
 from audio_gen.text import one_line
@@ -86,7 +86,8 @@ def make_showcase(
     """
     cache = Cache.open(RunFolder(run).cache if CacheFolder(RunFolder(run).cache).exists() else source)
     pipeline, places = Pipeline.load(run, vocoder=vocoder, device=device), QuickstartFolder(out)
-    held_out = [_encoded(pipeline, cache, clip) for clip in _varied(cache.split("val"), RECONSTRUCTIONS)]
+    chosen = _varied(cache.split("val"), RECONSTRUCTIONS)
+    held_out = for_each(pipeline, lambda i: _encoded(pipeline, cache, chosen[i]), len(chosen))
     total = SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out)
     with reporter.progress("Making clips", total, "clips") as advance:
         samples, points, paths = _samples(pipeline, places.samples, seed, origin, advance)

@@ -1,7 +1,6 @@
 """Which vocoder suits a folder's sounds: the shipped network, the classical way, or the network trained on them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from audio_gen.artefacts.bundle import load_bundle, shipped
 from audio_gen.audio.distance import QUIET, at_peak, mrmel
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.store import Cache
-from audio_gen.training.occasions import Event
+from audio_gen.training.events import Ended, Event, Listener
 from audio_gen.training.tasks import train_run
 from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
 from audio_gen.vocoding.long import copy_synthesis
@@ -42,15 +41,15 @@ class Choice(NamedTuple):
 class Training:
     """Passes the events of trainings on, and remembers what stopped one early."""
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, on_event: Listener) -> None:
         """Pass events to `on_event`."""
         self._on_event = on_event
         self.stopped_by: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if event["kind"] == "end":
-            self.stopped_by = event["stopped_by"]
+        if isinstance(event, Ended):
+            self.stopped_by = event.stopped_by
         self._on_event(event)
 
 

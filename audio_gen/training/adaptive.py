@@ -31,15 +31,16 @@ class AdaptiveAugment(nn.Module):
         self.register_buffer("overfitting", torch.zeros(()))
 
     @torch.no_grad()
-    def measure(self, train_gap: Tensor, kept_out_gap: Tensor) -> None:
-        """Take in by how much logits of training and of kept-out clips are above those of made ones, in the mean."""
-        share = 1 - kept_out_gap / train_gap if train_gap > LEAST_GAP else torch.zeros_like(train_gap)
+    def measure(self, train_gap: float, kept_out_gap: float) -> None:
+        """Take in by how much mean logits of training and of kept-out clips are above those of generated ones."""
+        train, kept_out = torch.tensor([train_gap, kept_out_gap])
+        share = 1 - kept_out / train if train > LEAST_GAP else torch.zeros(())
         self.overfitting.copy_(share.clamp(0.0, 1.0))
 
     @torch.no_grad()
-    def update(self, overfitting: Tensor, images: int) -> None:
+    def update(self, images: int) -> None:
         """Let p go the way of so many images, up or down as the overfitting is (0: none, 1: complete)."""
-        self.p.add_((overfitting.to(self.p) - self.target).sign() * images / self.images).clamp_(0.0, MOST)
+        self.p.add_((self.overfitting - self.target).sign() * images / self.images).clamp_(0.0, MOST)
 
     def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
         """Change some of the mel images (B, M, L) in nats; differentiable."""

@@ -1,16 +1,17 @@
-"""The one training loop, for every model: updates, their average, signals, a way back, and marks to look up at."""
+"""The one training loop, for every model: steps, the averaged weights, signals, rollbacks, and hooks between steps."""
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from audio_gen.artefacts.checkpoint import CheckpointStore
+from audio_gen.artefacts.checkpoint import CheckpointStore, check_there
+from audio_gen.artefacts.folders import RunFolder
 from audio_gen.artefacts.tensors import halved, restored
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -20,14 +21,15 @@ from audio_gen.distributed import World
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
 from audio_gen.text import shortened
 from audio_gen.training.ema import Ema
-from audio_gen.training.occasions import Event, Occasions
-from audio_gen.training.recovery import MAX_ROLLBACKS
-from audio_gen.training.schedule import Budget
-from audio_gen.training.states import is_state, without_retired
-from audio_gen.training.stop import stop_signals
+from audio_gen.training.events import Event, Note, Profiled, Resumed, StepDone, StepLogged
+from audio_gen.training.guard import MAX_ROLLBACKS
+from audio_gen.training.hooks import Hook, Moment, Saving
+from audio_gen.training.metrics import MetricsLog
+from audio_gen.training.schedule import Budget, stop_signals
+from audio_gen.training.state import Part, StateRegistry, is_count, is_duration, without_retired
+from audio_gen.training.step import Updater
 from audio_gen.training.stopwatch import Stopwatch, counted
 from audio_gen.training.task import Task
-from audio_gen.training.updates import Updater
 
 ELSEWHERE = "a signal to another process"
 MOST_TOLD = 6  # differences, in a message
@@ -36,41 +38,43 @@ MODEL = "model."  # where a task's modules have the one that is exported
 
 @dataclass
 class Engine:
-    """Trains a task on a dataset into a run's folder, and goes on where the newest checkpoint left off.
+    """Trains a task on a dataset into a run's folder, and goes on from the newest checkpoint.
+
+    `resume` loads that checkpoint, once all parts are in `registry`; `fit` trains.
 
     Attributes:
         task: The model and its losses.
         settings: Length, rates, cadence.
         train: Clips to learn from.
-        val: Clips kept out.
         run: The run's folder.
         device: Where the networks are.
         fingerprint: What must not change between sessions; it is kept in checkpoints and compared.
-        on_event: Told of steps, validations, evaluations, previews, checkpoints and notes, in the lead alone.
-        evaluate: Measures what the averaged model makes, at each preview; None for a model that makes nothing or a
-            short run. Its first figure, lower is better, picks the best step.
-        weights_of: Reads the averaged weights of a step that has a bundle, for a checkpoint that holds no weights.
-        profile_steps: Steps to time part by part; what was found is told as an event.
+        listener: Takes events, in the main process alone; it must not raise, see `Guarded`.
+        profile_steps: Steps to time part by part; the result is an event.
         world: The processes that share the run.
+        weights_of: Reads the averaged weights of a step that has a bundle, for a checkpoint that holds no weights.
+        registry: What checkpoints hold.
+        step: Steps done.
+        stopped_by: The signal that ended the run, or None.
+        trained: Whether steps were taken in this session.
     """
 
     task: Task
     settings: TrainSettings
     train: ClipDataset
-    val: ClipDataset
     run: Path
     device: torch.device
     fingerprint: dict[str, Any]
-    on_event: Callable[[Event], None] = lambda event: None
-    evaluate: Callable[[nn.Module], dict[str, float]] | None = None
+    listener: Callable[[Event], object] = lambda event: None
     profile_steps: int = 0
     world: World = field(default_factory=World)
     weights_of: Callable[[int], dict[str, Tensor]] | None = None
     step: int = field(default=0, init=False)
     stopped_by: str | None = field(default=None, init=False)
+    trained: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        """Make optimisers and the average, and load the newest checkpoint."""
+        """Make optimisers and the average."""
         self.task.modules.to(self.device).train()
         self.world.equalise(self.task.modules)
         if self.settings.compile:
@@ -81,12 +85,30 @@ class Engine:
         self.ema = Ema(self.task.model, self.settings.ema_decay, self.settings.ema_images, self.settings.batch_size)
         self.store = CheckpointStore(self.run, self.settings.keep)
         self.budget = Budget.of(self.settings)
-        self.occasions = Occasions(
-            self.task, self.settings, self.val, self.run, self.device, self.ema.module, self.store, self._state,
-            self._tell, self.evaluate, self.budget,
-        )  # fmt: skip
-        self._told_of_skips = False
-        self._resume()
+        self.registry = StateRegistry()
+        self._register()
+        self._saving = Saving(self.store, self.registry.state_dict, self.settings, self.emit)
+        self._log: MetricsLog | None = None
+        settings = RunFolder(self.run).settings  # there from before the first step on
+        self._sentinel = settings.name if settings.exists() else ""
+        self._reduced = self._noted_skips = False
+
+    def _register(self) -> None:
+        modules, average = self.task.modules, self.ema.module
+        parts = {
+            "step": Part(lambda: self.step, self._count, is_count),
+            "elapsed_sec": Part(self.budget.elapsed_sec, self.budget.go_on, is_duration),
+            "fingerprint": Part(lambda: self.fingerprint, lambda then: None, lambda then: isinstance(then, dict)),
+            "modules": Part(
+                modules.state_dict,
+                lambda states: modules.load_state_dict(without_retired(states, self.task.retired)),
+                lambda states: isinstance(states, dict),
+            ),
+            "ema": Part(average.state_dict, average.load_state_dict, optional=True),
+        }
+        for name, part in parts.items():
+            self.registry.register(name, part)
+        self.updater.register(self.registry)
 
     def _compile(self) -> None:
         """Compile in place, so that names in files stay as they are; it happens in the first step."""
@@ -95,29 +117,32 @@ class Engine:
         for part in parts:
             part.compile()
 
-    def fit(self) -> None:
+    def fit(self, hooks: Sequence[Hook] = ()) -> None:
         """Train to the end of the budget, or until a signal asks to stop; the last state is always saved.
+
+        Args:
+            hooks: Called after each step, in order.
 
         Raises:
             TrainingError: Losses or gradients were not finite, or exploded, time and again; or another of the run's
                 processes has gone.
             OutputError: There is no room for a first checkpoint, or for the last.
         """
-        if self.world.lead:
-            self.occasions.first()
+        if self.world.lead and (not self.store.paths() or (self._reduced and self.budget.progress(self.step) < 1)):
+            self.store.save(self.step, self.registry.state_dict())
         with stop_signals() as stop:
-            while not self._trained(stop):
+            while not self._trained(stop, hooks):
                 self._roll_back()
-            if self.world.lead:
-                self.occasions.last()
+        if self.world.lead:
+            self._saving.last(self.step)
 
-    def _trained(self, stop: list[str]) -> bool:
+    def _trained(self, stop: list[str], hooks: Sequence[Hook]) -> bool:
         """Take steps until the budget or a signal ends them (True), or too many have gone wrong (False)."""
         if self.world.lead:
-            self.occasions.begin()
-        batches = Prefetcher(self._micro_batches, self.step)
+            self._log = MetricsLog(self.run, self.step)
+            self._saving.begin(self.step)
         try:
-            with batches:
+            with Prefetcher(self._micro_batches, self.step) as batches:
                 progress, asked = self._agreed(stop)
                 while progress < 1 and not self._stops(stop, asked):
                     before, started = progress, time.monotonic()
@@ -135,14 +160,39 @@ class Engine:
                         progress, asked = self._agreed(stop)
                         with self.watch.part("logging"):
                             if self.world.lead:
-                                self.occasions.tell_step(values, time.monotonic() - started, progress)
+                                self._done(values, time.monotonic() - started, progress)
                     if flops:
-                        self._tell({"kind": "profile", "step": self.step, **self.watch.report(flops[0])})
-                    (self.occasions.at if self.world.lead else self.occasions.beside)(before, progress)
+                        self.emit(Profiled(self.step, **self.watch.report(flops[0])))
+                    self._between(Moment(self.step, progress, self.budget.elapsed_sec(), before), hooks)
         finally:
-            if self.world.lead:
-                self.occasions.end()
+            if self._log is not None:
+                self._saving.finish(self.step)
+                self._log.close()
+                self._log = None
         return True
+
+    def _between(self, moment: Moment, hooks: Sequence[Hook]) -> None:
+        if self.world.lead:
+            self._saving.collect(moment)
+        for hook in hooks:
+            hook(moment)
+        if self.world.lead:
+            self._saving(moment)
+
+    def _done(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
+        """Emit and log a step that is done.
+
+        Raises:
+            OutputError: The run's folder is gone.
+        """
+        check_there(self.run, self._sentinel)
+        self.trained = True
+        elapsed_sec = self.budget.elapsed_sec()
+        left_sec = self.budget.left_sec(self.step, step_sec)
+        self.emit(StepDone(self.step, progress, step_sec, left_sec, elapsed_sec))
+        if self.step % self.settings.log_every == 0 or progress >= 1:
+            numbers = {key: float(value) for key, value in values.items()}
+            self.emit(StepLogged(self.step, numbers, step_sec, elapsed_sec))
 
     def _micro_batches(self, step: int) -> list[Batch]:
         """This process's part of a step's clips."""
@@ -150,7 +200,7 @@ class Engine:
         return [self.train.batch(step, updater.size, number, updater.count) for number in updater.own]
 
     def _agreed(self, stop: list[str]) -> tuple[float, bool]:
-        """The lead's progress, and whether any process has been asked to stop."""
+        """The main process's progress, and whether any process has been asked to stop."""
         own = self.budget.progress(self.step) if self.world.lead else 0.0
         progress, asked = self.world.highest(own, float(bool(stop)))
         return progress, bool(asked)
@@ -163,9 +213,9 @@ class Engine:
         return True
 
     def _skipped(self) -> None:
-        """Tell of the first updates that are left out; weights that are themselves broken get no second chance."""
-        if not self._told_of_skips:
-            self._told_of_skips = True
+        """Note the first updates that are left out; weights that are themselves broken get no second chance."""
+        if not self._noted_skips:
+            self._noted_skips = True
             self._note(f"step {self.step + 1}: an update was left out: {self.guard.reason}")
         if not all(bool(p.isfinite().all()) for p in self.task.modules.parameters()):
             self.guard.give_up_on()
@@ -190,38 +240,39 @@ class Engine:
         self.guard.roll_back()
         self._note(f"step {failed_at}: {reason}; back to step {self.step} with {self.guard.rate:g} x the learning rate")
 
-    def _tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Log an event and pass it to the listener, in the main process."""
         if self.world.lead:
-            self.on_event(event)
+            if self._log is not None:
+                self._log.record(event)
+            self.listener(event)
 
     def _note(self, text: str) -> None:
-        self._tell({"kind": "note", "text": text})
+        self.emit(Note(text))
 
     def _count(self, step: int) -> None:
-        self.step = self.occasions.step = step
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.step, "elapsed_sec": self.budget.elapsed_sec(), "fingerprint": self.fingerprint,
-            "modules": self.task.modules.state_dict(), "ema": self.ema.module.state_dict(),
-            **self.updater.state_dict(), **self.occasions.state_dict(),
-        }  # fmt: skip
+        self.step = step
 
     def reduced_state(self) -> dict[str, Any]:
         """A state without optimisers, and without the weights that the last step's bundle has."""
-        state = self._state()
+        state = self.registry.state_dict()
         others = {key: value for key, value in state["modules"].items() if not key.startswith(MODEL)}
         return {key: state[key] for key in state if key not in ("ema", "optimisers")} | {"modules": halved(others)}
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one.
+
+        Raises:
+            CheckpointError: It is of another model, or none of ours.
+        """
         state, skipped = self.store.newest()
         for line in skipped:
             self._note(f"passed over: {line}")
         if state is None:
             return
-        then = state.get("fingerprint")
-        if not isinstance(then, dict) or not is_state(state, self.updater.optimisers):
+        if not self.registry.fits(state):
             raise self._foreign()
+        then = state["fingerprint"]
         different = [k for k, v in self.fingerprint.items() if _spelled(then.get(k)) != _spelled(v)]
         if different:
             told = ", ".join(_differences(k, then.get(k), self.fingerprint[k]) for k in different)
@@ -233,10 +284,9 @@ class Engine:
             self._load(state)
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as e:
             raise self._foreign() from e
-        self.budget = self.occasions.budget = Budget.of(self.settings, state["elapsed_sec"])
         if self.step:
-            self._tell({"kind": "resume", "step": self.step})
-        if self.occasions.reduced and self.budget.progress(self.step) < 1:
+            self.emit(Resumed(self.step))
+        if self._reduced and self.budget.progress(self.step) < 1:
             self._note("the run had finished and kept its weights alone, so the optimisers start anew")
 
     def _foreign(self) -> CheckpointError:
@@ -246,16 +296,11 @@ class Engine:
         )
 
     def _load(self, state: dict[str, Any]) -> None:
-        """Take over networks, optimisers and what was best; the time that has passed has passed."""
-        state = without_retired(state, self.task.retired, self.updater.optimisers)
-        self.occasions.reduced = "ema" not in state
-        if self.occasions.reduced:
-            state = self._with_weights(state)
-        self.task.modules.load_state_dict(state["modules"])
-        self.ema.module.load_state_dict(state["ema"])
-        self.updater.load_state_dict(state)
-        self.occasions.load_state_dict(state)
-        self._count(state["step"])
+        """Take over networks, optimisers and figures; the time that has passed has passed."""
+        self._reduced = "ema" not in state
+        if self._reduced:  # the optimisers are new
+            state = {**self._with_weights(state), "began": state["step"]}
+        self.registry.load(state)
 
     def _with_weights(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state as `reduced_state` gave it, with the averaged weights in place of those that went on from them."""

@@ -1,18 +1,33 @@
-"""metrics.jsonl, always, and TensorBoard events beside it."""
+"""A run's metrics: metrics.jsonl, always, and TensorBoard's event files beside it.
+
+Event files are written at once and without a thread, which a full disk would end with a traceback.
+"""
 
 import json
 import math
+import socket
+import struct
+import time
+from collections.abc import Mapping
 from contextlib import suppress
+from io import FileIO
+from itertools import count
+from os import getpid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import DataError, OutputError
 from audio_gen.files import MalformedError, parse_json, read_regular, write_text
 from audio_gen.text import one_line
-from audio_gen.training.events import EventFile, append
+from audio_gen.training.events import Diagnosed, Evaluated, Event, StepLogged, Validated
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event as TensorBoardEvent
 
 LARGEST_BYTES, MOST_STEPS, LARGEST_FIGURE = 1 << 31, 1 << 53, 1e39
+FILE_VERSION = "brain.Event:2"
+_numbers = count()
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -61,7 +76,21 @@ class MetricsLog:
                 f"{one_line(RunFolder(run).events)}: cannot be written ({e.strerror or e}); free some space or move it"
             ) from e
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def record(self, event: Event) -> None:
+        """Write what an event has of figures."""
+        match event:
+            case StepLogged():
+                times = {"time/step_sec": event.step_sec, "time/elapsed_sec": event.elapsed_sec}
+                self.write(event.step, {**event.values, **times})
+            case Validated():
+                self.write(event.step, {f"val/{key}": value for key, value in event.values.items()})
+            case Evaluated():
+                times = {"time/evaluation_sec": event.evaluation_sec, "time/elapsed_sec": event.elapsed_sec}
+                self.write(event.step, {f"eval/{key}": value for key, value in event.values.items()} | times)
+            case Diagnosed():
+                self.write_text(event.step, "health", [finding.to_json() for finding in event.findings])
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write finite values for a step."""
         finite = {key: float(f"{value:.6g}") for key, value in values.items() if math.isfinite(value)}
         self._append({"step": step, **finite})
@@ -79,3 +108,54 @@ class MetricsLog:
 
     def _append(self, line: dict[str, Any]) -> None:
         append(self._file, (json.dumps(line) + "\n").encode())
+
+
+def append(file: FileIO, data: bytes) -> None:
+    """Write at the end of an unbuffered file; of what a full disk cuts off nothing stays, and the loss is no error."""
+    with suppress(OSError):
+        whole, written = file.tell(), 0
+        try:
+            written = file.write(data)
+        finally:
+            if written != len(data):
+                file.truncate(whole)
+                file.seek(whole)
+
+
+class EventFile:
+    """Scalars of one session of a run. Source: TFRecord, as `tensorboard.summary.writer.record_writer` has it."""
+
+    def __init__(self, folder: Path, purge_step: int) -> None:
+        """Begin a file; what earlier ones have from `purge_step` on is hidden.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{getpid()}.{next(_numbers)}"
+        self._file = open(folder / name, "xb", buffering=0)  # noqa: SIM115 (closed in close)
+        self._append(Event(wall_time=time.time(), file_version=FILE_VERSION))
+        self._append(Event(wall_time=time.time(), step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add the scalars of a step."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        scalars = [Summary.Value(tag=key, simple_value=value) for key, value in values.items()]
+        self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars)))
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self._file.close()
+
+    def _append(self, event: "TensorBoardEvent") -> None:
+        from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+        data = event.SerializeToString()
+        header = struct.pack("<Q", len(data))
+        crcs = (struct.pack("<I", masked_crc32c(part)) for part in (header, data))
+        append(self._file, header + next(crcs) + data + next(crcs))

@@ -1,80 +1,81 @@
 """The events of a training in words, for a terminal or a page."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.text import megabytes
+from audio_gen.training import events
 
 SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 
 
-def line_of(event: dict[str, Any], *, verbose: bool = False) -> str | None:
+def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
     """One line on an event, with the figures' names if `verbose`; None for what is no news."""
-    describe = _LINES.get(event["kind"])
-    return None if describe is None else describe(event, verbose)
+    match event:
+        case events.Started():
+            classes = f", {len(event.classes)} classes" if event.classes else ""
+            return (
+                f"{event.clips} clips to learn from, {event.val_clips} kept out{classes}; "
+                f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
+            )
+        case events.Validated():
+            return _validated(event, verbose)
+        case events.Evaluated():
+            return _evaluated(event, verbose)
+        case events.Profiled():
+            return _profiled(event)
+        case events.MilestoneExported():
+            return f"step {event.step}  exported after {event.minutes:g} minutes"
+        case events.Alarm():
+            return f"step {event.step}  ALARM {event.name.replace('_', ' ')}: {event.text}"
+        case events.Previewed():
+            return f"step {event.step}  preview in {event.folder}"
+        case events.Resumed():
+            return f"going on from step {event.step}"
+        case events.Note():
+            return event.text
+    return None
 
 
-def _start(event: dict[str, Any], verbose: bool) -> str:
-    classes = f", {len(event['classes'])} classes" if event["classes"] else ""
-    return (
-        f"{event['clips']} clips to learn from, {event['val_clips']} kept out{classes}; "
-        f"{event['parameters'] / 1e6:.1f} M parameters on {event['device']}"
-    )
-
-
-def _val(event: dict[str, Any], verbose: bool) -> str | None:
-    values = event["values"]
+def _validated(event: events.Validated, verbose: bool) -> str | None:
     if verbose:
-        return f"step {event['step']}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items())
-    if (error := values.get("mel_l1")) is None:
+        return f"step {event.step}  kept-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
+    if (error := event.values.get("mel_l1")) is None:
         return None
-    return f"step {event['step']:,}  error on kept-out files {error:.2f} nats (lower is better)"
+    return f"step {event.step:,}  error on kept-out files {error:.2f} nats (lower is better)"
 
 
-def _evaluation(event: dict[str, Any], verbose: bool) -> str:
-    values = event["values"]
+def _evaluated(event: events.Evaluated, verbose: bool) -> str:
+    values = event.values
     if not verbose:
-        return f"step {event['step']:,}  what it makes: {in_words(values)}"
+        return f"step {event.step:,}  what it makes: {in_words(values)}"
     told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
     beside = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
-    return f"step {event['step']}  what it makes: {told}{beside}"
+    return f"step {event.step}  what it makes: {told}{beside}"
 
 
-def _profile(event: dict[str, Any], verbose: bool) -> str:
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in event["shares"].items())
-    rate, peak = event["flops_per_sec"] / 1e9, event["matrix_flops_per_sec"] / 1e9
+def _profiled(event: events.Profiled) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in event.shares.items())
+    rate, peak = event.flops_per_sec / 1e9, event.matrix_flops_per_sec / 1e9
     return (
-        f"step {event['step']}  of {1000 * event['step_sec']:.0f} ms (median of {event['steps']} steps): {shares}; "
-        f"{rate:.1f} of the {peak:.0f} GFLOP/s of a product of matrices ({event['peak_share']:.0%})"
+        f"step {event.step}  of {1000 * event.step_sec:.0f} ms (median of {event.steps} steps): {shares}; "
+        f"{rate:.1f} of the {peak:.0f} GFLOP/s of a product of matrices ({event.peak_share:.0%})"
     )
 
 
-_LINES = {
-    "start": _start,
-    "val": _val,
-    "evaluation": _evaluation,
-    "profile": _profile,
-    "milestone": lambda event, verbose: f"step {event['step']}  exported after {event['minutes']:g} minutes",
-    "health": lambda event, verbose: f"step {event['step']}  ALARM {event['name'].replace('_', ' ')}: {event['text']}",
-    "preview": lambda event, verbose: f"step {event['step']}  preview in {event['folder']}",
-    "resume": lambda event, verbose: f"going on from step {event['step']}",
-    "note": lambda event, verbose: event["text"],
-}
-
-
-def step_line(event: dict[str, Any]) -> str:
+def step_line(event: events.StepDone) -> str:
     """How far a run is: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
-    step, progress, rate = event["step"], event["progress"], 1 / max(event["step_sec"], 1e-9)
+    step, progress, rate = event.step, event.progress, 1 / max(event.step_sec, 1e-9)
     of = ""
     if progress > 0:
         total = step / progress
         exact = abs(total - round(total)) < 1e-6 * total
         of = f" of {round(total):,}" if exact else f" of about {float(f'{max(total, step):.2g}'):,.0f}"
-    return f"step {step:,}{of}  {_clock(event['left_sec'])} left  ({rate:.{1 if rate >= 1 else 2}f} steps/s)"
+    return f"step {step:,}{of}  {_clock(event.left_sec)} left  ({rate:.{1 if rate >= 1 else 2}f} steps/s)"
 
 
-def in_words(values: dict[str, float]) -> str:
+def in_words(values: Mapping[str, float]) -> str:
     """An evaluation for people who know none of its figures' names."""
     told = []
     if "kad" in values:
@@ -94,39 +95,37 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def end_lines(run: Path, end: dict[str, Any], *, trained: bool) -> list[str]:
+def end_lines(run: Path, end: events.Ended, *, trained: bool) -> list[str]:
     """Lines on the end of a run: which step its bundle holds, and what stopped it or was deleted.
 
     Args:
         run: The run's folder.
-        end: The event "end".
+        end: The last event.
         trained: Whether steps were taken before it.
     """
-    if not trained and not end["stopped_by"]:
-        return [
-            f"nothing was trained: the run was finished at step {end['step']}; a longer --minutes or --steps goes on"
-        ]
+    if not trained and not end.stopped_by:
+        return [f"nothing was trained: the run was finished at step {end.step}; a longer --minutes or --steps goes on"]
     lines = _best_lines(run, end)
-    if end["stopped_by"]:
+    if end.stopped_by:
         again = "all is saved; run the same command again to go on"
-        return [*lines, f"stopped by {end['stopped_by']} at step {end['step']}, {again}"]
-    if end["freed"] > 0:
+        return [*lines, f"stopped by {end.stopped_by} at step {end.step}, {again}"]
+    if end.freed > 0:
         lines.append(
-            f"{megabytes(end['freed'])} of checkpoints were deleted; with a longer --minutes or --steps the "
+            f"{megabytes(end.freed)} of checkpoints were deleted; with a longer --minutes or --steps the "
             "run goes on from its weights, with new optimisers"
         )
     return lines
 
 
-def _best_lines(run: Path, end: dict[str, Any]) -> list[str]:
+def _best_lines(run: Path, end: events.Ended) -> list[str]:
     """Which step the bundle is, and why."""
-    if end["best"] is None or end["judged_by"] is None:
+    if end.best is None or end.judged_by is None:
         return []
-    at = f"{end['judged_by']} {end['best']:.3g} at step {end['best_step']}"
-    if end["best_step"] == end["step"]:
+    at = f"{end.judged_by} {end.best:.3g} at step {end.best_step}"
+    if end.best_step == end.step:
         return [f"the last step is the best ({at}), and {RunFolder(run).bundle} holds it"]
-    last = "not measured" if end["last"] is None else f"{end['last']:.3g}"
+    last = "not measured" if end.last is None else f"{end.last:.3g}"
     return [
-        f"{RunFolder(run).bundle} is the best step, not the last ({at}, {last} at step {end['step']}); "
+        f"{RunFolder(run).bundle} is the best step, not the last ({at}, {last} at step {end.step}); "
         f"{RunFolder(run).last_bundle} holds the last"
     ]

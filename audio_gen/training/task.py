@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,22 @@ class Phase:
         return [parameter for parameters, _ in self.groups for parameter in parameters]
 
 
+class Loss(NamedTuple):
+    """The loss of one phase on one micro-batch.
+
+    Attributes:
+        terms: Unweighted scalars with their weights, by name; the same names every time.
+        statistics: Scalars for `after_step`, by name; no gradient. The same names every time.
+    """
+
+    terms: Mapping[str, tuple[Tensor, float]]
+    statistics: Mapping[str, Tensor] = {}
+
+    def total(self) -> Tensor:
+        """The weighted sum; each weight is applied here, once."""
+        return torch.stack([weight * value for value, weight in self.terms.values()]).sum()
+
+
 @dataclass(frozen=True)
 class Preview:
     """What to listen to and look at: sounds by name (1, T), and pictures as columns of (title, log-mel (M, L))."""
@@ -39,34 +55,31 @@ class Preview:
 
 
 class Task(Protocol):
-    """A model with what it needs to be trained. The engine knows no model and no loss but through this."""
+    """A model with what it needs to be trained. The engine knows no model and no loss but through this.
+
+    A step calls `begin` once for each micro-batch, `loss` for each phase and micro-batch, and `after_step` once. All
+    that a phase knows is in its arguments; a task changes its state in `after_step` and `after_validation` alone.
+
+    Attributes:
+        args: The model's arguments.
+        retired: How names of states begin that checkpoints of earlier versions hold, and `modules` does not.
+        model: The network that is exported; the engine keeps an average (EMA) of it.
+        modules: All networks and buffers that checkpoints hold, `model` among them.
+        generates: Whether the model generates clips, which can be evaluated; a vocoder does not.
+        segments: Samples of a training and of a validation clip, pre-roll included.
+        preroll: Samples of silence before each clip; see `ClipDataset`.
+    """
 
     args: dict[str, Any]
-    """The model's arguments."""
     retired: Sequence[str]
-    """How the names of states begin that checkpoints of earlier versions hold, and the task's modules do not."""
-
-    @property
-    def model(self) -> nn.Module:
-        """The network that is exported; the engine keeps an average (EMA) of it."""
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """All networks that checkpoints hold, `model` among them."""
-
-    @property
-    def makes_clips(self) -> bool:
-        """Whether the model makes new clips, which can be evaluated; a vocoder does not."""
+    model: nn.Module
+    modules: nn.ModuleDict
+    generates: bool
+    segments: tuple[int, int]
+    preroll: int
 
     def compilable(self) -> Sequence[nn.Module]:
         """The parts of the model that torch.compile takes, with their gradient."""
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip, pre-roll included."""
-
-    @property
-    def preroll(self) -> int:
-        """Samples of silence before each clip; see `ClipDataset`."""
 
     def initialise(self, train: ClipDataset) -> None:
         """Get ready to learn from clips, before the first step and when a run goes on."""
@@ -75,7 +88,7 @@ class Task(Protocol):
         """Begin with the weights of a trained model (`--init`); `run` is the path that was given.
 
         Returns:
-            What to tell of it, if anything.
+            A note for the user, if any.
 
         Raises:
             CheckpointError: They do not fit.
@@ -84,41 +97,52 @@ class Task(Protocol):
     def phases(self) -> list[Phase]:
         """The updates of one step, in order."""
 
-    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
-        """The weight of each of the phase's losses at `progress` (0 to 1) through the run."""
+    def begin(self, batch: Batch, generator: torch.Generator) -> Any:
+        """What all phases of a step share of a micro-batch, such as generated clips.
 
-    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The phase's unweighted scalar losses; the keys are those of `weights`, and all noise is the generator's.
-
-        It is asked for each micro-batch of a step, in the same order in every phase.
+        `generator` is the first phase's, which goes on drawing from it.
         """
 
-    def readings(self) -> Mapping[str, Tensor]:
-        """What else there is to know of the last micro-batch, by metric key; scalars, the same keys every time."""
+    def loss(self, phase: str, shared: Any, generator: torch.Generator, progress: float) -> Loss:
+        """The loss of a phase.
 
-    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Take in what a phase's readings were, averaged over all micro-batches, after its update.
+        Args:
+            phase: Its name.
+            shared: What `begin` returned for the micro-batch.
+            generator: Source of all randomness.
+            progress: How much of the run is done, 0 to 1.
+        """
 
-        Whatever a task changes beside its parameters is changed here. Returns what to log, scalars by metric key.
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapt what is not a parameter, such as augmentation.
+
+        Args:
+            statistics: Those of all phases, averaged over all micro-batches of all processes.
+
+        Returns:
+            What to log, scalars by metric key.
         """
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of the averaged model on files kept out; the first, lower is better, picks the best checkpoint.
+        """Figures of the averaged model on kept-out clips, without changing anything.
 
-        Every process is asked; what a task keeps of it for `learn` goes there by its readings, which are averaged.
+        The first, lower is better, picks the best step of a task that does not generate.
         """
+
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Adapt to the figures of `validate`, in every process."""
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Sounds and pictures of the averaged model."""
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
-        """New clips (count, 1, T) of the averaged model, for evaluation; only asked of a task that `makes_clips`.
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """New clips (count, 1, T) of the averaged model, for evaluation; only asked of a task that `generates`.
 
         What turns them into sound is quick rather than good; `copy` sends real clips the same way.
         """
 
     def copy(self, wav: Tensor) -> Tensor:
-        """Real clips (B, 1, T) as the quick way to sound that `make` takes gives them back."""
+        """Copy-synthesis of real clips (B, 1, T) by the same quick way to sound as in `generate`."""
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The config and tensors of the bundle for the averaged model."""

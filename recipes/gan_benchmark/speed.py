@@ -101,15 +101,12 @@ class Trainer:
     """A task in the engine, taken a step at a time on batches in memory."""
 
     def __init__(self, task: Any, settings: Any, bench: Bench) -> None:
-        samples, seed = task.segments()[0], settings.train.seed
-        train, val = (
-            ClipDataset(bench.cache, split=cast(Any, side), segment_samples=samples, seed=seed, crop="start")
-            for side in ("train", "val")
-        )
+        samples, seed = task.segments[0], settings.train.seed
+        train = ClipDataset(bench.cache, split="train", segment_samples=samples, seed=seed, crop="start")
         task.initialise(train)
         run = Path(tempfile.mkdtemp(dir=bench.folder))
         self.task = task
-        self.engine = Engine(task, settings.train, train, val, run, bench.device, {})
+        self.engine = Engine(task, settings.train, train, run, bench.device, {})
         self.batch_size = settings.train.batch_size
         self.batches = [train.batch(i, self.batch_size).to(bench.device) for i in range(BATCHES)]
 
@@ -233,14 +230,14 @@ def profile(bench: Bench, trainer: Trainer, operators: int) -> dict:
     """Share of a step of each part, by medians of rounds that take turns with unwatched ones; and operators."""
     clock = Clock(bench.wait)
     bench.seconds(trainer.step, WARM_UP)
-    losses = trainer.task.losses
+    loss = trainer.task.loss
     bare: list[float] = []
     watched_sec: list[float] = []
     parts: list[dict[str, float]] = []
 
     def tell_phase(phase: str, *rest: Any) -> Any:
         clock.phase = phase
-        return losses(phase, *rest)
+        return loss(phase, *rest)
 
     for _ in range(bench.rounds):
         bare.append(bench.seconds(trainer.step, bench.steps))
@@ -249,7 +246,7 @@ def profile(bench: Bench, trainer: Trainer, operators: int) -> dict:
             for owner, name, label, label_in_g in watched(trainer):
                 timed = clock.timed(getattr(owner, name), label, label_in_g)
                 stack.enter_context(patch.object(owner, name, timed))
-            stack.enter_context(patch.object(trainer.task, "losses", tell_phase))
+            stack.enter_context(patch.object(trainer.task, "loss", tell_phase))
             watched_sec.append(bench.seconds(clock.timed(trainer.step, "losses and all else"), bench.steps))
         parts.append(clock.spent)
     middle = {name: statistics.median(spent.get(name, 0.0) for spent in parts) for name in parts[0]}

@@ -22,6 +22,7 @@ from torch import nn
 
 from audio_gen.artefacts.checkpoint import CheckpointStore
 from audio_gen.training.checkpoints import BackgroundSaver
+from audio_gen.training.events import Event, Profiled, StepDone
 from audio_gen.training.tasks import train_run
 
 WARM_STEPS = 500  # before memory is looked at: pools and caches are filled
@@ -33,14 +34,14 @@ def shares(folder: Path, work: Path, steps: int) -> dict[str, Any]:
     """Shares of a step by model."""
     found = {}
     for model, settings in {"vae": (), "gan": ("net.size=small",)}.items():
-        events: list[dict[str, Any]] = []
+        events: list[Event] = []
         train_run(
             folder, work / f"share-{model}", model=model, steps=steps + 15, profile_steps=steps, device="cpu",
             overrides=["train.previews=0", "train.validations=0", *settings], on_event=events.append,
         )  # fmt: skip
-        told = next(event for event in events if event["kind"] == "profile")
-        engine = sum(told["shares"][name] for name in ENGINE)
-        found[model] = {"step_sec": told["step_sec"], "engine": engine, "shares": told["shares"]}
+        profiled = next(event for event in events if isinstance(event, Profiled))
+        engine = sum(profiled.shares[name] for name in ENGINE)
+        found[model] = {"step_sec": profiled.step_sec, "engine": engine, "shares": profiled.shares}
     return found
 
 
@@ -81,9 +82,9 @@ def growth(folder: Path, work: Path, steps: int) -> dict[str, Any]:
     """Resident size in MB after a few hundred steps of a tiny run with checkpoints and validations, and at its end."""
     sizes: dict[int, float] = {}
 
-    def look(event: dict[str, Any]) -> None:
-        if event["kind"] == "step" and event["step"] % 100 == 0:
-            sizes[event["step"]] = resident_mb()
+    def look(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step % 100 == 0:
+            sizes[event.step] = resident_mb()
 
     train_run(
         folder, work / "memory", model="vae", config_file=CONFIGS / "vae" / "tiny.yaml", steps=WARM_STEPS + steps,

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.training.events import Ended, Event, Started, Validated
 from audio_gen.training.tasks import train_run
 from audio_gen.vocoding.load import load_vocoder
 
@@ -37,9 +38,9 @@ def split_folder(folder: Path, every: int, work: Path) -> Path:
     return train
 
 
-def tell(event: dict) -> None:
-    if event["kind"] in ("start", "val", "end"):
-        print({k: v for k, v in event.items() if k != "classes"}, flush=True)
+def tell(event: Event) -> None:
+    if isinstance(event, Started | Validated | Ended):
+        print(event, flush=True)
 
 
 def main() -> None:

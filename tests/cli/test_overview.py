@@ -10,6 +10,7 @@ import soundfile as sf
 from audio_gen.cli.train_teller import TrainTeller
 from audio_gen.data.overview import aligned, dbfs, one_of
 from audio_gen.generation.grid import MAX_CLIPS, grid_note
+from audio_gen.training.events import Evaluated, StepDone, StepLogged, Validated
 from audio_gen.training.narration import step_line
 from tests.cli.conftest import Run
 
@@ -55,18 +56,19 @@ def test_levels_are_below_full_scale() -> None:
 
 
 def test_progress_is_told_in_words() -> None:
-    event = {"step": 840, "progress": 0.1201, "step_sec": 1 / 2.4, "left_sec": 554.0}
+    event = StepDone(840, progress=0.1201, step_sec=1 / 2.4, left_sec=554.0, elapsed_sec=1.0)
     assert step_line(event) == "step 840 of about 7,000  9:14 left  (2.4 steps/s)"
-    event = {"step": 3, "progress": 0.1, "step_sec": 4.0, "left_sec": 108.0}
+    event = StepDone(3, progress=0.1, step_sec=4.0, left_sec=108.0, elapsed_sec=12.0)
     assert step_line(event) == "step 3 of 30  1:48 left  (0.25 steps/s)"
 
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_losses_are_shown_to_those_who_ask(capsys: pytest.CaptureFixture[str], verbose: bool) -> None:
     teller = TrainTeller(verbose=verbose)
-    teller({"kind": "metrics", "step": 1, "values": {"loss/adv_d": 0.69}})
-    teller({"kind": "val", "step": 1, "values": {"guess_l1": 0.5}})
-    teller({"kind": "evaluation", "step": 1, "values": {"kad": 1.25, "kad_floor": 0.2, "memorised": 0.0}})
+    teller(StepLogged(1, {"loss/adv_d": 0.69}, step_sec=1.0, elapsed_sec=1.0))
+    teller(Validated(1, {"guess_l1": 0.5}))
+    figures = {"kad": 1.25, "kad_floor": 0.2, "memorised": 0.0}
+    teller(Evaluated(1, figures, evaluation_sec=1.0, elapsed_sec=1.0))
     out = capsys.readouterr().out
     assert ("guess_l1" in out) == verbose and ("kad" in out) == verbose and "1.25" in out
     assert teller.values == {"guess_l1": 0.5}

@@ -109,3 +109,17 @@ def test_too_few_kept_out_files(cache: Cache, shipped: Path, tmp_path: Path) -> 
     choice, told, _ = chosen(cache, tmp_path / "v")
     assert choice is None and "2 kept-out files are too few" in told
     assert not (tmp_path / "v").exists()
+
+
+def test_a_training_that_is_stopped_is_the_last(
+    cache: Cache, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def stopped(source: Path, run: Path, *, on_event: Training, **more: Any) -> None:
+        started.append(run)
+        on_event.stopped_by = "SIGINT"
+
+    monkeypatch.setattr(vocoder_choice, "train_run", stopped)
+    chosen(cache, tmp_path / "v")
+    assert started == [tmp_path / "v-probe"]

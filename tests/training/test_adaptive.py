@@ -86,11 +86,11 @@ def test_gradients_flow_to_what_was_made() -> None:
 
 def step(module: AdaptiveAugment, times: int) -> None:
     for _ in range(times):
-        module.update(module.overfitting, 10)
+        module.update(10)
 
 
 def measured(module: AdaptiveAugment, train_gap: float, kept_out_gap: float) -> float:
-    module.measure(torch.tensor(train_gap), torch.tensor(kept_out_gap))
+    module.measure(train_gap, kept_out_gap)
     return float(module.overfitting)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from audio_gen import config
+from audio_gen.training.events import Note
 from audio_gen.training.tasks import auto, train_run
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.gan_config import GANConfig
@@ -102,6 +103,6 @@ def test_a_run_is_started_with_it_and_goes_on_without(tmp_path: Path, monkeypatc
             notes, tmp_path / "run", model="vae", config_file=CONFIGS / "vae" / "tiny.yaml", steps=steps, device="cpu",
             auto=True, on_event=events.append, overrides=["train.compact=false"],
         )  # fmt: skip
-    assert [e["text"] for e in events if e["kind"] == "note"] == [
+    assert [e.text for e in events if isinstance(e, Note)] == [
         f"--auto: {torch.get_num_threads()} threads, as the environment says"
     ]

@@ -17,6 +17,7 @@ from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.disk import prunable, prune
+from audio_gen.training.events import Event, Note, Resumed, StepDone
 from audio_gen.training.tasks import train_run
 from tests.sounds import write_notes
 
@@ -37,7 +38,7 @@ def kads(monkeypatch: pytest.MonkeyPatch) -> Kads:
         rest: Iterator[float] = iter(values)
         evaluate = lambda model: {"kad": next(rest), "kad_se": 0.1}  # noqa: E731
         monkeypatch.setattr("audio_gen.training.tasks.run.make_evaluator", lambda *args: evaluate)
-        monkeypatch.setattr("audio_gen.training.occasions.EVALUATION_SHARE", 1.0)
+        monkeypatch.setattr("audio_gen.training.selfcheck.EVALUATION_SHARE", 1.0)
 
     return found
 
@@ -69,8 +70,8 @@ def test_the_bundle_is_the_best_step_and_the_last_stays_within_reach(
     kads(*values)
     events = train(notes, tmp_path / "run")
     assert steps(tmp_path / "run") == wanted
-    assert (events[-1]["best_step"], events[-1]["last"]) == (wanted["bundle"], values[-1])
-    assert events[-1]["best"] == values[wanted["bundle"] - 1]
+    assert (events[-1].best_step, events[-1].last) == (wanted["bundle"], values[-1])
+    assert events[-1].best == values[wanted["bundle"] - 1]
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == wanted["bundle"]
     last = tmp_path / "run" / list(wanted)[-1]
     assert load_bundle(last).config["training"]["steps"] == 4
@@ -83,8 +84,8 @@ def test_a_longer_run_goes_on_from_the_last_step_and_keeps_the_best(notes: Path,
     best, last = (load_bundle(tmp_path / "run" / name).digest for name in ("bundle", "bundle-last"))
     kads(2.0, 2.0)
     events = train(notes, tmp_path / "run", "train.previews=2", steps=8)
-    assert [e["step"] for e in events if e["kind"] == "resume"] == [4]
-    assert sum("optimisers start anew" in e["text"] for e in events if e["kind"] == "note") == 1
+    assert [e.step for e in events if isinstance(e, Resumed)] == [4]
+    assert sum("optimisers start anew" in e.text for e in events if isinstance(e, Note)) == 1
     assert steps(tmp_path / "run") == {"bundle": 2, "bundle-last": 8}
     assert load_bundle(tmp_path / "run").digest == best
     assert load_bundle(tmp_path / "run/bundle-last").digest != last
@@ -99,15 +100,15 @@ def test_a_run_that_has_finished_keeps_weights_alone_and_goes_on_from_them(
 ) -> None:
     whole = train(notes, tmp_path / "run", "train.compact=false", model=model)
     state = load_checkpoint(tmp_path / "run/checkpoints/step-00000004.pt")
-    assert whole[-1]["freed"] == 0
+    assert whole[-1].freed == 0
     before = RunFolder(tmp_path / "run").sizes()["checkpoints"]
     events = train(notes, tmp_path / "run", "train.compact=true", model=model)  # nothing to do but that
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000004.pt"]
-    assert events[-1]["freed"] == before - RunFolder(tmp_path / "run").sizes()["checkpoints"] > 0
+    assert events[-1].freed == before - RunFolder(tmp_path / "run").sizes()["checkpoints"] > 0
     seen: list[dict[str, Any]] = []
 
-    def look(event: dict[str, Any]) -> None:
-        if event["kind"] == "step" and not seen:  # before its first step it had written a whole state
+    def look(event: Event) -> None:
+        if isinstance(event, StepDone) and not seen:  # before its first step it had written a whole state
             seen.append(load_checkpoint(tmp_path / "run/checkpoints/step-00000004.pt"))
 
     train(notes, tmp_path / "run", model=model, steps=5, on_event=look)
@@ -119,8 +120,8 @@ def test_a_run_that_has_finished_keeps_weights_alone_and_goes_on_from_them(
 
 
 def test_a_run_that_was_stopped_keeps_all_of_its_state(notes: Path, tmp_path: Path) -> None:
-    def stop(event: dict[str, Any]) -> None:
-        if event["kind"] == "step" and event["step"] == 3:
+    def stop(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     train(notes, tmp_path / "run", on_event=stop)
@@ -141,9 +142,10 @@ def test_a_finished_run_without_its_bundle_says_so(notes: Path, tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from audio_gen.training.events import StepDone
 from audio_gen.training.tasks import train_run
 def die(event):
-    if event["kind"] == "step" and event["step"] == int(sys.argv[3]):
+    if isinstance(event, StepDone) and event.step == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 train_run(Path(sys.argv[1]), Path(sys.argv[2]), model="vae", config_file=Path(sys.argv[4]), steps=20,
           overrides=["train.previews=1"], device="cpu", on_event=die)

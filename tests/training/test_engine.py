@@ -18,11 +18,12 @@ from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.config import TrainSettings, read_yaml
 from audio_gen.errors import CheckpointError, ConfigError, TrainingError
+from audio_gen.training.events import Ended, Event, MilestoneExported, Note, Resumed, StepDone
 from audio_gen.training.metrics import read_metrics
-from audio_gen.training.schedule import Budget, due, lr_factor
-from audio_gen.training.stop import stop_signals
+from audio_gen.training.schedule import Budget, due, lr_factor, stop_signals
+from audio_gen.training.state import Part, StateRegistry, is_count
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks import TASKS, bank, mels, train_run
-from audio_gen.training.updates import weighted_sum
 from tests.sounds import pluck, write, write_notes
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +52,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
+from audio_gen.training.events import StepDone
 from audio_gen.training.tasks import train_run
 def die(event):
-    if event["kind"] == "step" and event["step"] == 3:
+    if isinstance(event, StepDone) and event.step == 3:
         while not (Path(sys.argv[2]) / "checkpoints" / "step-00000002.pt").exists():  # it is written meanwhile
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -197,9 +199,9 @@ def test_another_folder_is_refused_and_a_changed_one_is_told(notes: Path, tmp_pa
     shutil.copytree(notes, folder)
     train(folder, tmp_path / "run", steps=1)
     write(folder / "new.wav", pluck(333.0))
-    events: list[dict] = []
+    events: list[Any] = []
     train(folder, tmp_path / "run", steps=2, on_event=events.append)
-    assert any("changed" in event["text"] and "new.wav" in event["text"] for event in events if event["kind"] == "note")
+    assert any("changed" in event.text and "new.wav" in event.text for event in events if isinstance(event, Note))
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
     with pytest.raises(ConfigError, match="was started on"):
         train(notes, tmp_path / "run", steps=3)
@@ -218,10 +220,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over(notes: Path, tmp_path: Path)
     train(notes, tmp_path / "run", overrides=["train.previews=2", "train.compact=false"])
     newest = tmp_path / "run/checkpoints/step-00000004.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
-    events: list[dict] = []
+    events: list[Any] = []
     train(notes, tmp_path / "run", overrides=["train.previews=2", "train.compact=false"], on_event=events.append)
-    assert any("step-00000004.pt" in e["text"] for e in events if e["kind"] == "note")
-    assert [e["step"] for e in events if e["kind"] == "resume"] == [2]
+    assert any("step-00000004.pt" in e.text for e in events if isinstance(e, Note))
+    assert [e.step for e in events if isinstance(e, Resumed)] == [2]
     for path in (tmp_path / "run/checkpoints").glob("step-*.pt"):
         path.write_bytes(b"junk")
     with pytest.raises(CheckpointError, match="none of its 2 checkpoints is whole"):
@@ -233,8 +235,8 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
 ) -> None:
     train(notes, tmp_path / "run", steps=2)
 
-    def poison(event: dict) -> None:
-        if event["kind"] == "step":
+    def poison(event: Event) -> None:
+        if isinstance(event, StepDone):
             for parameter in poisoned:
                 parameter.data.fill_(math.nan)
 
@@ -257,18 +259,17 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
 @pytest.mark.posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_says_so(notes: Path, tmp_path: Path, name: str) -> None:
-    events: list[dict] = []
+    events: list[Any] = []
 
-    def stop(event: dict) -> None:
+    def stop(event: Event) -> None:
         events.append(event)
-        if event["kind"] == "step" and event["step"] == 2:
+        if isinstance(event, StepDone) and event.step == 2:
             os.kill(os.getpid(), getattr(signal, name))
 
     train(notes, tmp_path / "run", on_event=stop)
-    assert events[-1] == {
-        "kind": "end", "step": 2, "stopped_by": name, "freed": 0, "best": None, "best_step": 2, "last": None,
-        "judged_by": None,
-    }  # fmt: skip
+    assert events[-1] == Ended(
+        step=2, stopped_by=name, freed=0, best=None, best_step=2, last=None, judged_by=None,
+    )  # fmt: skip
     assert (tmp_path / "run/checkpoints/step-00000002.pt").is_file()
 
 
@@ -295,11 +296,42 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, 
     assert not torch.equal(a, c)
 
 
-def test_losses_and_weights_must_match_exactly() -> None:
+def test_each_weight_of_a_loss_is_applied_once() -> None:
     one = torch.tensor(1.0)
-    assert float(weighted_sum({"a": one, "b": one}, {"a": 2.0, "b": 0.5})) == 2.5
-    with pytest.raises(TrainingError, match="b"):
-        weighted_sum({"a": one}, {"a": 1.0, "b": 1.0})
+    assert float(Loss({"a": (one, 2.0), "b": (one, 0.5)}).total()) == 2.5
+
+
+@pytest.mark.parametrize("only_once", [True, False])
+def test_a_listener_that_raises_ends_no_run_and_is_noted_once(
+    notes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, only_once: bool
+) -> None:
+    """Noted to itself, or in the log where it takes no note either."""
+    told: list[str] = []
+
+    def broken(event: Event) -> None:
+        if isinstance(event, Note) and only_once:
+            told.append(event.text)
+        else:
+            raise ValueError("no terminal")
+
+    train(notes, tmp_path / "run", on_event=broken)
+    assert load_bundle(tmp_path / "run").config["training"]["steps"] == 4
+    told += caplog.messages
+    assert [text for text in told if "failed" in text] == [
+        "a listener failed (ValueError: no terminal); training goes on"
+    ]
+
+
+def test_each_part_of_a_state_is_registered_once_and_checked() -> None:
+    registry, box = StateRegistry(), {"a": 1, "b": 2}
+    registry.register("a", Part(lambda: box["a"], lambda value: box.update(a=value), is_count))
+    registry.register("b", Part(lambda: box["b"], lambda value: box.update(b=value), optional=True))
+    with pytest.raises(AssertionError):
+        registry.register("a", Part(lambda: 0, lambda value: None))
+    assert registry.state_dict() == {"a": 1, "b": 2}
+    assert registry.fits({"a": 0}) and not registry.fits({"b": 0}) and not registry.fits({"a": -1})
+    registry.load({"a": 5, "other": 0})
+    assert box == {"a": 5, "b": 2}
 
 
 def test_a_budget_by_the_clock_counts_all_sessions() -> None:
@@ -350,16 +382,16 @@ def test_milestones_leave_a_bundle_each(notes: Path, tmp_path: Path, monkeypatch
     """A step takes half a minute here; a run that goes on does not come past the same milestone again."""
     now = [0.0]
     monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
-    events: list[dict] = []
+    events: list[Any] = []
 
-    def half_a_minute(event: dict) -> None:
+    def half_a_minute(event: Event) -> None:
         events.append(event)
-        now[0] += 30 * (event["kind"] == "step")
+        now[0] += 30 * (isinstance(event, StepDone))
 
     milestones = ["train.milestones=[0.75, 1.5, 9]", "train.previews=0"]
     train(notes, tmp_path / "run", steps=2, overrides=milestones, on_event=half_a_minute)
     train(notes, tmp_path / "run", steps=4, overrides=milestones, on_event=half_a_minute)
-    assert [(e["step"], e["minutes"]) for e in events if e["kind"] == "milestone"] == [(2, 0.75), (3, 1.5)]
+    assert [(e.step, e.minutes) for e in events if isinstance(e, MilestoneExported)] == [(2, 0.75), (3, 1.5)]
     folders = {path.name: path for path in (tmp_path / "run").glob("bundle*")}
     assert folders.keys() == {"bundle", "bundle-0.75min", "bundle-1.5min"}
     told = [load_bundle(folders[name]).config["training"] for name in sorted(folders)]

@@ -1,6 +1,7 @@
 """The light evaluation of a run: how much it may do, what it finds, and which checkpoint is the best by it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.generation.originals import HEARD, find_copies, original_views
+from audio_gen.training.events import Evaluated
 from audio_gen.training.metrics import read_metrics
-from audio_gen.training.occasions import EVALUATION_SHARE
+from audio_gen.training.selfcheck import EVALUATION_SHARE
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.evaluator import MAX_CLIPS, MIN_CLIPS, SOUND_PER_SEC, LightEvaluator, clips_to_make
 from tests.sounds import noise, pluck, write
@@ -38,7 +40,7 @@ class Maker:
     def __init__(self, wav: Tensor) -> None:
         self.wav = wav
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         return self.wav[:count]
 
     def copy(self, wav: Tensor) -> Tensor:
@@ -113,19 +115,19 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
 ) -> None:
     values = iter([{"kad": 1.0, "n": 16.0}, {"kad": 2.0, "n": 16.0}])
     monkeypatch.setattr("audio_gen.training.tasks.run.make_evaluator", lambda *args: lambda model: next(values))
-    monkeypatch.setattr("audio_gen.training.occasions.EVALUATION_SHARE", 1.0)
-    events: list[dict] = []
+    monkeypatch.setattr("audio_gen.training.selfcheck.EVALUATION_SHARE", 1.0)
+    events: list[Any] = []
     config = Path(__file__).parents[2] / "configs/vae/tiny.yaml"
     train_run(
         cache.path, tmp_path / "run", model="vae", config_file=config, overrides=["train.previews=2"], device="cpu",
         on_event=events.append,
     )  # fmt: skip
-    assert [e["values"]["kad"] for e in events if e["kind"] == "evaluation"] == [1.0, 2.0]
+    assert [e.values["kad"] for e in events if isinstance(e, Evaluated)] == [1.0, 2.0]
     rows = read_metrics(tmp_path / "run")
     assert [row["eval/kad"] for row in rows if "eval/kad" in row] == [1.0, 2.0]
     assert [row["step"] for row in rows if "health" in row] == [2, 4]
-    assert events[-1]["best"] == 1.0 and events[-1]["best_step"] == 2
-    assert (events[-1]["last"], events[-1]["judged_by"]) == (2.0, "KAD")
+    assert events[-1].best == 1.0 and events[-1].best_step == 2
+    assert (events[-1].last, events[-1].judged_by) == (2.0, "KAD")
     told = RunFolder(tmp_path / "run").best_and_last()
     assert {name: (about["steps"], about["figure"]) for name, about in told.items()} == {
         "bundle": (2, 1.0), "bundle-last": (4, 2.0),

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from audio_gen.errors import OutputError
-from audio_gen.training.events import EventFile
-from audio_gen.training.metrics import MetricsLog, read_metrics
+from audio_gen.training.metrics import EventFile, MetricsLog, read_metrics
 
 
 def scalars(folder: Path, key: str) -> list[tuple[int, float]]:

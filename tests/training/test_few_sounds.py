@@ -2,13 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks import train_run
 from tests.sounds import noise, pluck, write
 
@@ -33,9 +33,9 @@ def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: py
     sounds, _ = FOLDERS[name]
     notes: list[str] = []
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["kind"] == "note":
-            notes.append(event["text"])
+    def tell(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
 
     folder, file = write_few(tmp_path / "in", *FOLDERS[name]), CONFIGS / model / "tiny.yaml"
     train_run(folder, tmp_path / "run", model=model, config_file=file, overrides=LENGTHS, device="cpu", on_event=tell)

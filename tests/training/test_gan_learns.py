@@ -9,6 +9,7 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks import train_run
 from tests.training.test_gan_task import CONFIGS, generator, ready, write_sounds
 
@@ -57,11 +58,15 @@ def drawn(start: tuple[Path, Path], tmp_path: Path) -> tuple[Any, Any]:
     batch = data.batch(0, 8)
     optimizer = torch.optim.Adam(task.critics.d.parameters(), lr=0.002)
     for _ in range(3):
-        losses = task.critics.d_losses(task._draw(batch, generator()), generator())
+        losses = values(task.critics.d_loss(task.begin(batch, generator()), generator(), penalty=1.0))
         optimizer.zero_grad()
         (losses["adv_d"] + losses["adv_d_local"]).backward()
         optimizer.step()
-    return task.critics, task._draw(batch, generator())
+    return task.critics, task.begin(batch, generator())
+
+
+def values(loss: Loss) -> dict[str, Tensor]:
+    return {name: value for name, (value, _) in loss.terms.items()}
 
 
 def logits(critics: Any, drawn: Any, fake: Tensor) -> dict[str, float]:
@@ -77,10 +82,12 @@ def test_a_step_of_each_loss_moves_the_logits_its_way(drawn: tuple[Any, Any], wh
     critics, step = drawn
     fake = step.fake.detach().requires_grad_()
     before = logits(critics, step, fake)[where]
-    (slope,) = torch.autograd.grad(critics.g_losses(step._replace(fake=fake), generator())[f"adv_g{where}"], fake)
+    loss = values(critics.g_loss(step._replace(fake=fake), generator(), reconstruction=1.0))[f"adv_g{where}"]
+    (slope,) = torch.autograd.grad(loss, fake)
     assert logits(critics, step, fake - 0.1 * slope / slope.abs().max())[where] < before
     weights = list(critics.d.parameters())
-    slopes = torch.autograd.grad(critics.d_losses(step, generator())[f"adv_d{where}"], weights, allow_unused=True)
+    loss = values(critics.d_loss(step, generator(), penalty=1.0))[f"adv_d{where}"]
+    slopes = torch.autograd.grad(loss, weights, allow_unused=True)
     with torch.no_grad():
         for weight, slope in zip(weights, slopes, strict=True):
             weight -= 0.001 * (0 if slope is None else slope)

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
-from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models import build_model
+from audio_gen.training.events import Note
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
 from audio_gen.training.tasks.start import CLIP_TENSORS
-from audio_gen.training.updates import weighted_sum
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -68,7 +69,7 @@ def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     torch.manual_seed(0)
     task = TASKS["gan"][1](settings, spec, cache)
     data = ClipDataset(
-        cache, split="train", segment_samples=task.segments()[0], seed=0, crop="start", preroll=task.preroll
+        cache, split="train", segment_samples=task.segments[0], seed=0, crop="start", preroll=task.preroll
     )
     task.initialise(data)
     return task, data
@@ -89,46 +90,70 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
-def test_every_loss_has_one_weight(fresh: tuple[Any, ClipDataset]) -> None:
+def loss_of(task: Any, phase: str, batch: Batch, progress: float = 0.5, seed: int = 0) -> Loss:
+    """The loss of a phase of a step of its own."""
+    noise = generator(seed)
+    return task.loss(phase, task.begin(batch, noise), noise, progress)
+
+
+def values_of(task: Any, phase: str, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
+    """Its unweighted terms."""
+    return {name: value for name, (value, _) in loss_of(task, phase, batch, seed=seed).terms.items()}
+
+
+def step(task: Any, batch: Batch) -> dict[str, dict[str, Tensor]]:
+    """The terms of both phases of a step, which is made but for the optimisers."""
+    noise, found, statistics = generator(), {}, {}
+    shared = task.begin(batch, noise)
+    for phase in ("d", "g"):
+        loss = task.loss(phase, shared, noise, 0.5)
+        found[phase] = {name: value for name, (value, _) in loss.terms.items()}
+        statistics |= loss.statistics
+    task.after_step(statistics)
+    return found
+
+
+def test_losses_are_scalars_and_their_names_stay(fresh: tuple[Any, ClipDataset]) -> None:
     task, data = fresh
     assert [phase.name for phase in task.phases()] == ["d", "g"]
     for phase in ("d", "g"):
-        losses = task.losses(phase, data.batch(0, 4), generator())
-        for progress in (0.0, 0.1, 1.0):
-            assert losses.keys() == task.weights(phase, progress).keys()
-        assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
-    assert all(torch.isfinite(value) for value in task.readings().values())
+        found = [loss_of(task, phase, data.batch(0, 4), progress) for progress in (0.0, 0.1, 1.0)]
+        assert len({tuple(loss.terms) for loss in found}) == len({tuple(loss.statistics) for loss in found}) == 1
+        assert all(value.ndim == 0 and torch.isfinite(value) for value, _ in found[0].terms.values())
+        assert all(torch.isfinite(value) and not value.requires_grad for value in found[0].statistics.values())
 
 
-def test_what_is_learned_of_logits_is_logged_once_a_step(sounds: Path, tmp_path: Path) -> None:
+def test_weights_follow_the_progress(sounds: Path, tmp_path: Path) -> None:
+    task, data = ready(sounds, tmp_path, "loss.ramp=0.5", "loss.penalty_start=4", "loss.reconstruction_end=0")
+    for progress, penalty, reconstruction in ((0.0, 0.4, 1.0), (0.25, 0.2, 0.5), (0.5, 0.1, 0.0), (1.0, 0.1, 0.0)):
+        weights = [loss_of(task, phase, data.batch(0, 4), progress).terms for phase in ("d", "g")]
+        assert weights[0]["penalty"][1] == pytest.approx(penalty)
+        assert weights[1]["reconstruction"][1] == pytest.approx(reconstruction)
+        assert (weights[0]["adv_d"][1], weights[1]["adv_g"][1], weights[1]["stay"][1]) == (1, 1, 2)
+
+
+def test_only_the_end_of_a_step_changes_the_task(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run")
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
-    task.losses("d", data.batch(0, 4), generator())
-    assert all(torch.equal(value, before[name]) for name, value in task.modules.state_dict().items())
-    readings = task.readings()
-    assert float(readings["overfitting"]) == 0  # not measured yet
-    known = {"real": torch.tensor(3.0), "fake": torch.tensor(1.0), "overfitting": torch.tensor(0.9)}
-    logged = task.learn("d", {**readings, **known})
+    for phase in ("d", "g"):
+        loss_of(task, phase, data.batch(0, 4))
+    assert same(before, task.modules.state_dict())
+    task.critics.adaptive.measure(1.0, 0.1)
+    logged = task.after_step({"real": torch.tensor(3.0), "fake": torch.tensor(1.0)})
     assert float(logged["gap/logits"]) == 2
     assert float(logged["adaptive/p"]) > 0
+    assert float(logged["adaptive/overfitting"]) == pytest.approx(0.9)
     assert int(task.critics.averages.steps) == 1
-    task.losses("g", data.batch(0, 4), generator())
-    assert task.learn("g", task.readings()) == {}
 
 
 def test_a_lazy_penalty_comes_in_its_turn(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run", "loss.penalty_steps=2")
-    found = []
-    for i in range(4):
-        for phase in ("d", "g"):
-            losses = task.losses(phase, data.batch(i, 4), generator())
-            found += [losses] if phase == "d" else []
-            task.learn(phase, task.readings())
-    assert [float(losses["penalty"].detach()) > 0 for losses in found] == [True, False, True, False]
+    found = [float(step(task, data.batch(i, 4))["d"]["penalty"].detach()) for i in range(4)]
+    assert [value > 0 for value in found] == [True, False, True, False]
 
 
 def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path, tmp_path: Path) -> None:
@@ -139,12 +164,12 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
         ("stride", "loss.penalty_stride=2"),
     ):  # fmt: skip
         task, data = ready(sounds, tmp_path / name, *settings)
-        drawn = task._draw(data.batch(0, 4), generator())
+        drawn = task.begin(data.batch(0, 4), generator())
         alike = drawn._replace(
             **{key: getattr(drawn, key)[:1].repeat(4, 1, 1) for key in ("real", "fake", "features")},
             conditions=tuple(condition[:1].repeat(4) for condition in drawn.conditions),
         )
-        found[name] = float(task.critics.d_losses(alike, generator())["penalty"].detach())
+        found[name] = float(task.critics.d_loss(alike, generator(), penalty=1.0).terms["penalty"][0].detach())
     assert found["all"] > 0
     assert found["steps"] == pytest.approx(2 * found["all"], rel=1e-4)
     assert found["stride"] == pytest.approx(found["all"], rel=1e-4)
@@ -153,7 +178,7 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
 def test_both_sides_judge_places_too(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run")
     for phase, name in (("d", "adv_d"), ("g", "adv_g")):
-        losses = task.losses(phase, data.batch(0, 4), generator())
+        losses = values_of(task, phase, data.batch(0, 4))
         values = [float(losses[key].detach()) for key in (name, f"{name}_local")]
         assert len(set(values)) == 2
         assert all(value > 0 for value in values)
@@ -163,8 +188,7 @@ def test_staying_is_measured_from_where_the_mapping_starts(sounds: Path, tmp_pat
     task, data = ready(sounds, tmp_path)
 
     def stay() -> Tensor:
-        task.losses("d", data.batch(0, 4), generator())
-        return task.losses("g", data.batch(0, 4), generator())["stay"]
+        return values_of(task, "g", data.batch(0, 4))["stay"]
 
     assert float(stay().detach()) == 0
     with torch.no_grad():
@@ -183,8 +207,7 @@ def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     assert task.critics.modules.keys() == {"d", "adaptive", "averages"}
     assert all(task.modules[name] is module for name, module in task.critics.modules.items())
     for _ in range(2):
-        task.losses("d", data.batch(0, 4), generator())
-        task.learn("d", task.readings())
+        step(task, data.batch(0, 4))
     assert float(task.modules.state_dict()["averages.steps"]) == 2
 
 
@@ -216,8 +239,7 @@ def test_each_phase_moves_its_own_networks_only(fresh: tuple[Any, ClipDataset]) 
     others = {"d": list(task.model.parameters()), "g": own["d"]}
     for phase in ("d", "g"):
         task.modules.zero_grad(set_to_none=True)
-        losses = task.losses(phase, data.batch(0, 4), generator())
-        weighted_sum(losses, task.weights(phase, 0.5)).backward()
+        loss_of(task, phase, data.batch(0, 4)).total().backward()
         assert all(parameter.grad is None for parameter in others[phase])
         assert any(bool(parameter.grad.any()) for parameter in own[phase] if parameter.grad is not None)
     assert all(parameter.requires_grad for parameter in own["d"])
@@ -225,18 +247,18 @@ def test_each_phase_moves_its_own_networks_only(fresh: tuple[Any, ClipDataset]) 
 
 def test_the_generators_phase_does_not_change_what_judges(fresh: tuple[Any, ClipDataset]) -> None:
     task, data = fresh
-    task.losses("d", data.batch(0, 4), generator())
+    shared = task.begin(data.batch(0, 4), generator())
+    task.loss("d", shared, generator(), 0.5)
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
-    task.losses("g", data.batch(0, 4), generator())
+    task.loss("g", shared, generator(), 0.5)
     assert same(before, task.modules.state_dict())
 
 
-def test_both_phases_see_the_same_made_clips_and_the_seed_decides(fresh: tuple[Any, ClipDataset]) -> None:
+def test_the_seed_decides_what_is_generated(fresh: tuple[Any, ClipDataset]) -> None:
     task, data = fresh
     rows = []
     for seed in (0, 0, 1):
-        for phase in ("d", "g"):
-            losses = task.losses(phase, data.batch(0, 4), torch.Generator().manual_seed(seed))
+        losses = values_of(task, "g", data.batch(0, 4), seed)
         rows.append({name: float(value.detach()) for name, value in losses.items()})
     assert rows[0] == rows[1] != rows[2]
 
@@ -262,18 +284,14 @@ def test_a_bundle_makes_what_the_task_made(fresh: tuple[Any, ClipDataset], tmp_p
 def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, tmp_path: Path) -> None:
     """A discriminator that knows the pairs of a batch by heart: kept-out ones have less of a gap."""
     task, data = ready(sounds, tmp_path / "run")
-    found = {}
+    before = {name: value.clone() for name, value in task.modules.state_dict().items()}
     with torch.no_grad():
         values = task.validate(task.model, data.fixed_batches(4, 6))
-        for name, gaps in (("overfitted", (1.5, 0.3)), ("fair", (1.5, 1.6))):
-            drawn = iter([torch.full((1,), gaps[1]), *[torch.full((1,), gaps[0])] * 9])
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(task, "_gap", lambda *_, drawn=drawn: next(drawn))
-                task.validate(task.model, [data.batch(0, 4)])
-            found[name] = float(task.critics.adaptive.overfitting)
     assert {"logits_gap", "logits_gap_train"} <= values.keys()
-    assert found["overfitted"] == pytest.approx(0.8)
-    assert found["fair"] == 0
+    assert same(before, task.modules.state_dict())  # validation changes nothing
+    for kept_out, overfitting in ((0.3, 0.8), (1.6, 0.0)):
+        task.after_validation({**values, "logits_gap_train": 1.5, "logits_gap": kept_out})
+        assert float(task.critics.adaptive.overfitting) == pytest.approx(overfitting)
 
 
 def test_validation_and_preview(fresh: tuple[Any, ClipDataset]) -> None:
@@ -281,7 +299,7 @@ def test_validation_and_preview(fresh: tuple[Any, ClipDataset]) -> None:
     with torch.no_grad():
         values = task.validate(task.model, data.fixed_batches(4, 6))
         preview = task.preview(task.model, next(data.fixed_batches(2, 2)))
-        made = task.make(task.model, 3, 0)
+        made = task.generate(task.model, 3, 0)
     assert all(value == pytest.approx(value) for value in values.values())
     assert {name.split("-")[1] for name in preview.sounds} >= {"real", "sampled"}
     assert made.shape[:2] == (3, 1)
@@ -300,7 +318,7 @@ def test_a_run_can_start_from_one_with_other_classes(gan: Path, tmp_path: Path) 
     for number in range(3):
         anchors = mine["mapping.corners"][mine["mapping.anchor_class"] == number][:, 0, :-1]
         assert nearest(w[conditions[0] == number], anchors) < 1e-3
-    task.losses("d", data.batch(0, 4), generator())
+    loss_of(task, "d", data.batch(0, 4))
 
 
 def test_as_many_other_classes_are_other_classes(gan: Path, tmp_path: Path) -> None:
@@ -398,10 +416,10 @@ def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
     """One clip in all; a class of two, and of one."""
     for name, count in zip(("bell", "drum"), names, strict=False):
         write_sounds(tmp_path / "few", (name,), count)
-    events: list[dict] = []
+    events: list[Any] = []
     train(tmp_path / "few", tmp_path / "run", "train.validations=1", "augment=auto", on_event=events.append)
     assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("model").values())
-    told = [e["text"] for e in events if e["kind"] == "note" and "fewer than 5 clips" in e["text"]]
+    told = [e.text for e in events if isinstance(e, Note) and "fewer than 5 clips" in e.text]
     assert len(told) == (len(names) > 1)  # a folder of one sort has no smaller one
     assert all("drum (" in text and "\n" not in text for text in told)
 
@@ -409,9 +427,9 @@ def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
 def test_only_classes_of_few_clips_are_warned_of_by_name(tmp_path: Path) -> None:
     for name, count in (("bell", 8), ("drum", 2)):
         write_sounds(tmp_path / "few", (name,), count)
-    events: list[dict] = []
+    events: list[Any] = []
     train(tmp_path / "few", tmp_path / "run", "train.steps=1", on_event=events.append)
-    (told,) = [e["text"] for e in events if e["kind"] == "note" and "fewer than 5 clips" in e["text"]]
+    (told,) = [e.text for e in events if isinstance(e, Note) and "fewer than 5 clips" in e.text]
     assert "drum (2)" in told or "drum (1)" in told  # one may be kept out
     assert "bell" not in told
 
@@ -450,7 +468,7 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
     task = TASKS[model][1](settings, spec, cache)
     for side in ("train", "val"):
         data = ClipDataset(
-            cache, split=side, segment_samples=task.segments()[0], seed=0, crop="start", preroll=task.preroll
+            cache, split=side, segment_samples=task.segments[0], seed=0, crop="start", preroll=task.preroll
         )
         if side == "train":
             task.initialise(data)

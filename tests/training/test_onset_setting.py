@@ -58,7 +58,7 @@ def task_of(source: Path, run: Path, *overrides: str) -> Any:
 def test_training_clips_begin_at_one_sample(sounds: Path, tmp_path: Path) -> None:
     task, cache = task_of(sounds, tmp_path / "run")
     assert (task.preroll, task.mels.onset) == (PREROLL, PREROLL + lead_samples(16000))
-    samples = task.segments()[0]
+    samples = task.segments[0]
     data = ClipDataset(cache, split="train", segment_samples=samples, seed=0, crop="start", preroll=task.preroll)
     begins = {onset(wav[0].numpy(), 16000) for wav in data.batch(0, 12).wav}
     assert max(begins) - task.mels.onset <= 8 and min(begins) >= task.mels.onset  # 8 of the fade-in, if any

@@ -11,6 +11,7 @@ from torch import Tensor
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.errors import OutputError
 from audio_gen.models.gan import GAN
+from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.outliers import MOST_DEVIATIONS, check_reach, reach
 from tests.sounds import noise, pluck, write
@@ -31,9 +32,9 @@ def train(source: Path, run: Path, model: str, *overrides: str, **how: Any) -> l
     """Train two steps; the notes that were told."""
     notes: list[str] = []
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["kind"] == "note":
-            notes.append(event["text"])
+    def tell(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
 
     file = CONFIGS / model / "tiny.yaml"
     train_run(source, run, model=model, config_file=file, overrides=[*QUICK, *overrides], device="cpu", on_event=tell,

@@ -17,11 +17,13 @@ from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.errors import OutputError, TrainingError
-from audio_gen.training import occasions
+from audio_gen.training import hooks
+from audio_gen.training.events import Event, MilestoneExported, Note, Saved, StepDone
+from audio_gen.training.guard import EXPLODED, MIN_SEEN, PATIENCE, Guard
 from audio_gen.training.lock import locked
 from audio_gen.training.metrics import MetricsLog, read_metrics
-from audio_gen.training.recovery import EXPLODED, MIN_SEEN, PATIENCE, Guard
 from audio_gen.training.schedule import Budget
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks import TASKS, bundles, train_run
 from tests.sounds import write_notes
 
@@ -34,8 +36,8 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_notes(tmp_path_factory.mktemp("notes"), count=12)
 
 
-def train(notes: Path, run: Path, *overrides: str, **how: Any) -> list[dict]:
-    events: list[dict] = []
+def train(notes: Path, run: Path, *overrides: str, **how: Any) -> list[Any]:
+    events: list[Any] = []
     settings = ["train.previews=0", "train.validations=0", *overrides]
     train_run(
         notes, run, model="vae", config_file=TINY, device="cpu", overrides=settings,
@@ -47,13 +49,13 @@ def train(notes: Path, run: Path, *overrides: str, **how: Any) -> list[dict]:
 def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[int], float]) -> None:
     """The VAE's losses times spoil(call), calls counted from 0."""
     task: Any = TASKS["vae"][1]
-    losses, calls = task.losses, iter(range(10**6))
+    loss, calls = task.loss, iter(range(10**6))
 
-    def changed(self: Any, *args: Any) -> dict[str, torch.Tensor]:
+    def changed(self: Any, *args: Any) -> Loss:
         factor = spoil(next(calls))
-        return {key: factor * value for key, value in losses(self, *args).items()}
+        return Loss({name: (factor * value, weight) for name, (value, weight) in loss(self, *args).terms.items()})
 
-    monkeypatch.setattr(task, "losses", changed)
+    monkeypatch.setattr(task, "loss", changed)
 
 
 @pytest.mark.parametrize(("total", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])
@@ -105,7 +107,7 @@ def test_one_bad_update_is_left_out_and_the_run_goes_on(
 ) -> None:
     spoilt(monkeypatch, lambda call: math.nan if call == 2 else 1.0)
     events = train(notes, tmp_path / "run", steps=6)
-    told = [e["text"] for e in events if e["kind"] == "note" and "left out" in e["text"]]
+    told = [e.text for e in events if isinstance(e, Note) and "left out" in e.text]
     assert len(told) == 1
     assert "step 3" in told[0]
     assert [line["step"] for line in read_metrics(tmp_path / "run") if "skipped" in line] == [3]
@@ -119,7 +121,7 @@ def test_after_several_a_run_goes_back_with_half_the_rate(
     train(notes, tmp_path / "run", steps=2)
     spoilt(monkeypatch, lambda call: math.nan if call in range(1, 6) else 1.0)
     events = train(notes, tmp_path / "run", steps=10)
-    told = [e["text"] for e in events if e["kind"] == "note" and "back to step 2" in e["text"]]
+    told = [e.text for e in events if isinstance(e, Note) and "back to step 2" in e.text]
     assert len(told) == 1
     assert "0.5 x the learning rate" in told[0]
     lines = read_metrics(tmp_path / "run")
@@ -142,10 +144,10 @@ def test_a_full_disk_is_found_before_the_first_step(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "save_checkpoint", no_room)
-    events: list[dict] = []
+    events: list[Any] = []
     with pytest.raises(OutputError, match="no room"):
         train(notes, tmp_path / "run", steps=2, on_event=events.append)
-    assert not [e for e in events if e["kind"] == "step"]
+    assert not [e for e in events if isinstance(e, StepDone)]
 
 
 def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
@@ -154,10 +156,10 @@ def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint(
     """The second save of four fails twice: for lack of room, and again when older ones have made some."""
     save, calls = checkpoint.save_checkpoint, iter(range(100))
     monkeypatch.setattr(checkpoint, "save_checkpoint", lambda *a: no_room() if next(calls) in (2, 3) else save(*a))
-    monkeypatch.setattr(occasions, "write_preview", no_room)
+    monkeypatch.setattr(hooks, "write_preview", no_room)
     events = train(notes, tmp_path / "run", "train.previews=4", steps=4)
-    assert [e["step"] for e in events if e["kind"] == "checkpoint"] == [1, 3, 4]
-    assert sum("no room" in e["text"] for e in events if e["kind"] == "note") == 5
+    assert [e.step for e in events if isinstance(e, Saved)] == [1, 3, 4]
+    assert sum("no room" in e.text for e in events if isinstance(e, Note)) == 5
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 4
 
 
@@ -193,15 +195,15 @@ def test_a_milestone_that_finds_no_room_does_not_end_the_run(
     save, now = bundles.save_bundle, [0.0]
     monkeypatch.setattr(Budget, "elapsed_sec", lambda self: now[0])
     monkeypatch.setattr(bundles, "save_bundle", lambda f, *a, **k: no_room() if "min" in f.name else save(f, *a, **k))
-    events: list[dict] = []
+    events: list[Any] = []
 
-    def half_a_minute(event: dict) -> None:
+    def half_a_minute(event: Event) -> None:
         events.append(event)
-        now[0] += 30 * (event["kind"] == "step")
+        now[0] += 30 * (isinstance(event, StepDone))
 
     train(notes, tmp_path / "run", "train.milestones=[0.75]", steps=3, on_event=half_a_minute)
-    assert sum("no room" in e["text"] for e in events if e["kind"] == "note") == 1
-    assert not [e for e in events if e["kind"] == "milestone"]
+    assert sum("no room" in e.text for e in events if isinstance(e, Note)) == 1
+    assert not [e for e in events if isinstance(e, MilestoneExported)]
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 3
 
 
@@ -255,9 +257,9 @@ def test_two_processes_do_not_train_in_one_folder(notes: Path, tmp_path: Path) -
 def test_a_run_whose_folder_goes_ends_and_makes_it_not_again(notes: Path, tmp_path: Path, way: str) -> None:
     run, seen = tmp_path / "run", []
 
-    def lose(event: dict) -> None:
-        seen.append(event["kind"])
-        if event["kind"] == "step" and event["step"] == 3:
+    def lose(event: Event) -> None:
+        seen.append(type(event))
+        if isinstance(event, StepDone) and event.step == 3:
             if way == "rename":
                 run.rename(tmp_path / "other")
             else:
@@ -270,9 +272,9 @@ def test_a_run_whose_folder_goes_ends_and_makes_it_not_again(notes: Path, tmp_pa
         train(notes, run, *settings, steps=40, on_event=lose)
     assert "\n" not in str(error.value)
     assert not (run / ("config.yaml" if "writes" in way else "")).exists()
-    assert seen.count("step") <= 4
+    assert seen.count(StepDone) <= 4
     if way == "rename":
-        assert train(notes, tmp_path / "other", *settings, steps=40)[-1]["step"] == 40
+        assert train(notes, tmp_path / "other", *settings, steps=40)[-1].step == 40
 
 
 def test_what_a_kill_left_half_written_goes_with_the_next_session(notes: Path, tmp_path: Path) -> None:
@@ -301,9 +303,9 @@ def test_a_file_system_without_locks_is_told_and_trained_on(
         assert len(told) == 1 and os.strerror(code) in told[0] and "\n" not in told[0]
     if code == errno.ENOLCK:
         events = train(notes, tmp_path / "other", steps=1)
-        told = [event["text"] for event in events if "no locks" in event.get("text", "")]
+        told = [event.text for event in events if isinstance(event, Note) and "no locks" in event.text]
         assert len(told) == len(set(told)) == 2  # of the run and of its cache
-        assert events[-1]["step"] == 1
+        assert events[-1].step == 1
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

@@ -1,10 +1,12 @@
 """Where a step's time goes: known times, and a run that tells them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from audio_gen.training.events import Profiled
 from audio_gen.training.stopwatch import PARTS, WARM_UP_STEPS, Stopwatch, counted, matrix_rate
 from audio_gen.training.tasks import train_run
 from tests.sounds import write_notes
@@ -54,15 +56,15 @@ def test_a_machine_has_a_rate() -> None:
 @pytest.mark.parametrize("model", ["vae", "gan"])
 def test_a_run_tells_its_profile_once_and_trains_on(tmp_path: Path, model: str) -> None:
     notes = write_notes(tmp_path / "notes", count=12)
-    events: list[dict] = []
+    events: list[Any] = []
     train_run(
         notes, tmp_path / "run", model=model, config_file=ROOT / "configs" / model / "tiny.yaml", device="cpu",
         steps=WARM_UP_STEPS + 5, overrides=["train.previews=0", "train.validations=0"], profile_steps=3,
         on_event=events.append,
     )  # fmt: skip
-    (told,) = [event for event in events if event["kind"] == "profile"]
-    assert told["step"] == WARM_UP_STEPS + 4
-    assert set(told["shares"]) == {*PARTS, "other"}
-    assert sum(told["shares"].values()) == pytest.approx(1, abs=0.2)  # medians of each part need not add up
-    assert told["shares"]["backward"] > 0
-    assert told["flops"] > 0
+    (told,) = [event for event in events if isinstance(event, Profiled)]
+    assert told.step == WARM_UP_STEPS + 4
+    assert set(told.shares) == {*PARTS, "other"}
+    assert sum(told.shares.values()) == pytest.approx(1, abs=0.2)  # medians of each part need not add up
+    assert told.shares["backward"] > 0
+    assert told.flops > 0

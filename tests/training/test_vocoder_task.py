@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
-from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import ConfigError
+from audio_gen.training.events import Note
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
-from audio_gen.training.updates import weighted_sum
 from tests.sounds import noise, pluck, write
 
 TINY = Path(__file__).parents[2] / "configs" / "vocoder" / "tiny.yaml"
@@ -37,7 +38,7 @@ def ready(sounds: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     cache = open_source(sounds, run, settings, spec, lambda event: None)
     torch.manual_seed(0)
     task = TASKS["vocoder"][1](settings, spec, cache)
-    data = ClipDataset(cache, split="train", segment_samples=task.segments()[0], seed=0, crop="random")
+    data = ClipDataset(cache, split="train", segment_samples=task.segments[0], seed=0, crop="random")
     return task, data
 
 
@@ -57,17 +58,22 @@ def test_what_weighs_nothing_is_not_computed(
     task, data = ready(sounds, tmp_path / "run", *settings)
     assert [phase.name for phase in task.phases()] == list(phases)
     for name, keys in phases.items():
-        losses = task.losses(name, data.batch(0, 2), torch.Generator().manual_seed(0))
-        assert set(losses) == keys
-        total = weighted_sum(losses, task.weights(name, 0.5))
+        loss = loss_of(task, name, data.batch(0, 2))
+        assert set(loss.terms) == keys
+        total = loss.total()
         assert bool(total.isfinite())
         assert total.requires_grad
+
+
+def loss_of(task: Any, phase: str, batch: Batch) -> Loss:
+    noise = torch.Generator().manual_seed(0)
+    return task.loss(phase, task.begin(batch, noise), noise, 0.5)
 
 
 def test_each_phase_moves_its_own_networks(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run", *ADVERSARIAL)
     vocoder, judges = task.phases()[1].parameters(), task.phases()[0].parameters()
-    task.losses("d", data.batch(0, 2), torch.Generator().manual_seed(0))["adversarial_d"].backward()
+    loss_of(task, "d", data.batch(0, 2)).total().backward()
     assert all(p.grad is None for p in vocoder)
     assert any(p.grad is not None and bool(p.grad.any()) for p in judges)
 
@@ -92,7 +98,7 @@ def test_slow_bf16_is_told_once_as_a_run_that_goes_on_keeps_it(
             sounds, tmp_path / "run", model="vocoder", config_file=TINY, steps=steps, precision="bf16", device="cpu",
             overrides=QUICK[:2], on_event=events.append,
         )  # fmt: skip
-        told.append(sum("--precision fp32" in e["text"] for e in events if e["kind"] == "note"))
+        told.append(sum("--precision fp32" in e.text for e in events if isinstance(e, Note)))
     assert told == [1, 0]
 
 

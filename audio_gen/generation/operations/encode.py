@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch.nn import functional as F
 
-from audio_gen.audio.clips import on_cores, one_thread
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_IT_IS
@@ -16,6 +15,7 @@ from audio_gen.generation.inputs import EncodedFile, encode_file
 from audio_gen.generation.inversion import STEPS, log_mel_l1
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.search import for_each
 from audio_gen.reporter import Reporter
 from audio_gen.request import Request
 from audio_gen.text import one_line
@@ -84,22 +84,17 @@ def encode_files(
     pipeline: Pipeline, files: Sequence[Path], request: EncodeRequest, reporter: Reporter
 ) -> list[EncodedFile]:
     """Encode files, side by side on a CPU; notes say what happened to each."""
-    lock, found = Lock(), dict[int, EncodedFile]()
+    asked: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch, "steps": request.steps}
+    lock = Lock()
     with reporter.progress("Encoding", len(files), "files") as advance:
 
-        def encode_one(i: int) -> None:
-            asked = {"class_name": request.class_name, "pitch": request.pitch, "steps": request.steps}
-            found[i] = encode_file(pipeline, files[i], **asked)  # type: ignore[arg-type]
+        def encode_one(i: int) -> EncodedFile:
+            found = encode_file(pipeline, files[i], **asked)
             with lock:
                 advance(1)
+            return found
 
-        if pipeline.device.type == "cpu":
-            with one_thread():  # a network of this size is no faster on several
-                on_cores(encode_one, range(len(files)))
-        else:
-            for i in range(len(files)):
-                encode_one(i)
-    encoded = [found[i] for i in range(len(files))]
+        encoded = for_each(pipeline, encode_one, len(files))
     for note in (note for one in encoded for note in one.notes):
         reporter.note(note)
     return encoded

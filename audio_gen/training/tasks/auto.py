@@ -12,10 +12,10 @@ from audio_gen import config
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.training.schedule import Budget
+from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
 from audio_gen.training.tasks import gan_config
 from audio_gen.training.tasks.settings import RunConfig
-from audio_gen.training.updates import Updater
 
 # From small to large; each is what differs from the defaults.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
@@ -64,7 +64,7 @@ class Probe:
 
     def _clips_a_sec(self, settings: RunConfig) -> float:
         task, train = self.make_task(settings), settings.train
-        samples, _ = task.segments()
+        samples, _ = task.segments
         data = ClipDataset(self.cache, split="train", segment_samples=samples, seed=train.seed, preroll=task.preroll)
         task.modules.to(self.device).train()
         updater = Updater(task, train.model_copy(update={"micro_batches": None}), self.device)

@@ -12,25 +12,74 @@ from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
 from audio_gen.text import one_line
-from audio_gen.training.engine import Engine
+from audio_gen.training.hooks import Moment
+from audio_gen.training.schedule import Budget
+from audio_gen.training.selfcheck import SelfCheck
+from audio_gen.training.task import Task
 from audio_gen.training.tasks.outliers import check_reach
 
 
-def export(engine: Engine, run: Path) -> None:
-    """Write the bundle of the step that the run is at: `bundle` if it is the best so far, else `bundle-last`."""
-    places = RunFolder(run)
-    if engine.occasions.newest_is_best() or not BundleFolder(places.bundle).exists():
-        write(engine, places.bundle, engine.ema.module, engine.step)
-        BundleFolder(places.last_bundle).drop()
-    else:
-        write(engine, places.last_bundle, engine.ema.module, engine.step, beside=places.bundle)
+class BundleExport:
+    """Writes bundles of the averaged model: of its best step, of its last, and at milestones."""
 
+    def __init__(self, task: Task, model: nn.Module, check: SelfCheck, budget: Budget, run: Path, clips: int) -> None:
+        """Into a run's folder.
 
-def export_last(engine: Engine, run: Path) -> None:
-    """Write the last step's bundle, unless the run had ended here before and has it."""
-    if not engine.occasions.trained and weights_of(run, engine.step) is not None:
-        return
-    export(engine, run)
+        Args:
+            task: The model's task.
+            model: The averaged model.
+            check: Knows the best step.
+            budget: The run's length.
+            run: The run's folder.
+            clips: How many the model is trained on.
+        """
+        self._task, self._model, self._check, self._budget = task, model, check, budget
+        self._run, self._clips = run, clips
+
+    def export(self, step: int) -> None:
+        """Write the bundle of a step, at which the run is: `bundle` if it is the best so far, else `bundle-last`."""
+        places = RunFolder(self._run)
+        if self._check.newest_is_best() or not BundleFolder(places.bundle).exists():
+            self._write(places.bundle, step)
+            BundleFolder(places.last_bundle).drop()
+        else:
+            self._write(places.last_bundle, step, beside=places.bundle)
+
+    def milestone(self, moment: Moment, minutes: float) -> None:
+        """Write the bundle of a milestone."""
+        self._write(RunFolder(self._run).milestone(minutes), moment.step)
+
+    def _write(self, folder: Path, step: int, *, beside: Path | None = None) -> None:
+        """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small.
+
+        Raises:
+            OutputError: It cannot be written, or its latents are broken; what was there before is kept.
+        """
+        bundle_config, tensors = self._task.bundle(self._model)
+        check_reach(tensors, folder)
+        figures = {one.step: one for one in self._check.figures}
+        training = {
+            "steps": step, "minutes": round(self._budget.elapsed_sec() / 60, 2),
+            "figure": finite(figures[step].value) if step in figures else None,
+        }  # fmt: skip
+        extra = {"version": __version__, "training": training}
+        speaks = not self._task.generates
+        use = (
+            "vocode FILE --vocoder THIS_FOLDER --out copies"
+            if speaks
+            else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
+        )
+        if not speaks:  # differs by under 0.1 dB
+            tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith("model.")})}
+        digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
+        write_text(
+            BundleFolder(folder).card,
+            f"# {one_line(folder.resolve().parent.name)}\n\nA {bundle_config['model']} made with audio_gen "
+            f"{__version__} ({training['steps']} steps, {training['minutes']} minutes, on {self._clips} clips).\n\n"
+            f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
+            f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n\n"
+            f"    audio-gen {use}\n",
+        )
 
 
 def weights_of(run: Path, step: int) -> dict[str, Tensor] | None:
@@ -52,37 +101,6 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
             f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start anew"
         )
     return weights
-
-
-def write(engine: Engine, folder: Path, model: nn.Module, step: int, *, beside: Path | None = None) -> None:
-    """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small.
-
-    Raises:
-        OutputError: It cannot be written, or its latents are broken; what was there before is kept.
-    """
-    bundle_config, tensors = engine.task.bundle(model)
-    check_reach(tensors, folder)
-    figures = {one.step: one for one in engine.occasions.figures}
-    training = {
-        "steps": step, "minutes": round(engine.budget.elapsed_sec() / 60, 2),
-        "figure": finite(figures[step].value) if step in figures else None,
-    }  # fmt: skip
-    extra = {"version": __version__, "training": training}
-    speaks = not engine.task.makes_clips
-    use = (
-        "vocode FILE --vocoder THIS_FOLDER --out copies" if speaks else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
-    )
-    if not speaks:  # differs by under 0.1 dB
-        tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith("model.")})}
-    digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
-    write_text(
-        BundleFolder(folder).card,
-        f"# {one_line(folder.resolve().parent.name)}\n\nA {bundle_config['model']} made with audio_gen {__version__} "
-        f"({training['steps']} steps, {training['minutes']} minutes, on {len(engine.train)} clips).\n\n"
-        f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
-        f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n\n"
-        f"    audio-gen {use}\n",
-    )
 
 
 def finite(value: float) -> float | None:

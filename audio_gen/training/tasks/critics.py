@@ -12,6 +12,7 @@ from audio_gen.models.discriminators import MelDiscriminator
 from audio_gen.models.gan import GAN
 from audio_gen.models.pitch import FEATURES
 from audio_gen.training.adaptive import AdaptiveAugment
+from audio_gen.training.task import Loss
 from audio_gen.training.tasks.gan_config import GANLoss, Size
 from audio_gen.training.tasks.mels import Conditions
 
@@ -56,7 +57,6 @@ class Critics:
 
     Attributes:
         modules: What checkpoints hold of them, by name.
-        readings: What the last micro-batch of the discriminator said, for `learn`; nothing after the generator's.
     """
 
     def __init__(self, loss: GANLoss, gan: GAN, size: Size, *, n_classes: int, images: int) -> None:
@@ -74,36 +74,34 @@ class Critics:
         self.modules: dict[str, nn.Module] = {
             "d": self.d, "adaptive": self.adaptive, "averages": self.averages,
         }  # fmt: skip
-        self.readings: dict[str, Tensor] = {}
 
-    def d_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
-        """The discriminator's losses on what a step has drawn."""
+    def d_loss(self, drawn: Drawn, generator: torch.Generator, *, penalty: float) -> Loss:
+        """The discriminator's loss on what a step has drawn, with this weight of the gradient penalty."""
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake.detach(), generator)
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
-        self.readings = {
-            "real": logits_real.detach().mean(), "fake": logits_fake.detach().mean(),
-            "overfitting": self.adaptive.overfitting.clone(),
-        }  # fmt: skip
-        return {
-            "adv_d": adversarial.relativistic_d(logits_real, logits_fake),
-            "adv_d_local": adversarial.relativistic_d(local_real, local_fake),
-            "penalty": self._penalty(drawn, real, fake),
+        terms = {
+            "adv_d": (adversarial.relativistic_d(logits_real, logits_fake), 1.0),
+            "adv_d_local": (adversarial.relativistic_d(local_real, local_fake), self.loss.local),
+            "penalty": (self._penalty(drawn, real, fake), penalty),
         }
+        return Loss(terms, {"real": logits_real.detach().mean(), "fake": logits_fake.detach().mean()})
 
-    def g_losses(self, drawn: Drawn, generator: torch.Generator) -> dict[str, Tensor]:
-        """The generator's losses; the discriminator learns nothing from them."""
-        self.readings = {}
+    def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float) -> Loss:
+        """The generator's loss, with this weight of the reconstruction; the discriminator learns nothing from it."""
         self.d.requires_grad_(False)
         real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake, generator)
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
         self.d.requires_grad_(True)
         own = slice(0, drawn.rebuilt)
-        return {
-            "adv_g": adversarial.relativistic_g(logits_real, logits_fake),
-            "adv_g_local": adversarial.relativistic_g(local_real, local_fake),
-            "reconstruction": pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool),
-            "stay": drawn.moves.square().mean(),
-        }
+        error = pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool)
+        return Loss(
+            {
+                "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
+                "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
+                "reconstruction": (error, reconstruction),
+                "stay": (drawn.moves.square().mean(), self.loss.stay),
+            }
+        )
 
     @torch.no_grad()
     def gap(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Tensor:
@@ -140,11 +138,11 @@ class Critics:
         """Nats to about -1 to 1."""
         return (mel - self.floor) / LEVEL - 1
 
-    def learn(self, readings: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Follow how far the logits of a step's real and made images lie apart; returns what to log."""
-        self.adaptive.update(readings["overfitting"], self.images)
+    def after_step(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Adapt the augmentation to the last measure of overfitting; returns what to log."""
+        self.adaptive.update(self.images)
         self.averages.steps += 1
         return {
-            "gap/logits": readings["real"] - readings["fake"], "adaptive/p": self.adaptive.p.clone(),
-            "adaptive/overfitting": readings["overfitting"],
+            "gap/logits": statistics["real"] - statistics["fake"], "adaptive/p": self.adaptive.p.clone(),
+            "adaptive/overfitting": self.adaptive.overfitting.clone(),
         }  # fmt: skip

@@ -17,8 +17,8 @@ from audio_gen.evaluation.compare import near_at_equal_numbers
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.generation import originals
-from audio_gen.training.occasions import EVALUATION_SHARE
 from audio_gen.training.schedule import Budget
+from audio_gen.training.selfcheck import EVALUATION_SHARE
 from audio_gen.training.task import Task
 
 MAX_CLIPS, MIN_CLIPS = 256, 16
@@ -78,7 +78,7 @@ class LightEvaluator:
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Figures by name, `kad` first; without it where next to nothing can be heard."""
-        wav = self.task.make(model, self.count, SEED)
+        wav = self.task.generate(model, self.count, SEED)
         real = self._real = self._real or self._look_at_real()
         heard = self._heard(wav)
         silent = 1 - float(heard.float().mean())

@@ -14,19 +14,20 @@ from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
 from audio_gen.models.gan import GAN
 from audio_gen.models.mapped import MappedPrior
-from audio_gen.training.task import Phase, Preview
+from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.bank import start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.mels import Conditions, MelData, MelTask
+from audio_gen.training.tasks.mels import Conditions, MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
 
-class GANTask(MelTask):
+class GANTask:
     """Trains a generator against a discriminator of mel images."""
 
     retired: Sequence[str] = ("d_latent.", "averages.real", "averages.fake")
+    generates = True
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes and pitches."""
@@ -44,13 +45,14 @@ class GANTask(MelTask):
             "anchors": self.mels.anchors, "n_classes": classes, "pitch_low": low,
             "pitch_high": high, "mel_floor": net.mel_floor, "own_directions": net.own_directions,
         }  # fmt: skip
-        self.gan = GAN(**self.args)
+        self.model: nn.Module
+        self.model = self.gan = GAN(**self.args)
         for name in net.freeze:
             getattr(self.gan, name).requires_grad_(False)
         self.critics = Critics(config.loss, self.gan, size, n_classes=classes, images=config.train.batch_size)
-        self.networks = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
-        self.networks.to(memory_format=torch.channels_last)  # a tenth faster
-        self._drawn: list[Drawn] = []
+        self.modules = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
+        self.modules.to(memory_format=torch.channels_last)  # a tenth faster
+        self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
@@ -69,11 +71,6 @@ class GANTask(MelTask):
         start_mapping(self.gan.mapping, self.mels, self.gan)
         return told
 
-    @property
-    def model(self) -> nn.Module:
-        """The generator."""
-        return self.gan
-
     def phases(self) -> list[Phase]:
         """The discriminator, then the generator; its linear path moves slowly, since it starts where it should be."""
         rates, gan = self.config.loss, self.gan
@@ -91,24 +88,8 @@ class GANTask(MelTask):
         """The generator's layers; the penalties on discriminators need a second gradient, which Inductor refuses."""
         return (self.gan.synthesis,)
 
-    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
-        """The weights of the losses; the gradient penalties fall to their end values over the ramp."""
-        w = self.config.loss
-        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
-        if phase == "d":
-            penalty = w.penalty * w.penalty_start ** (1 - ramp)
-            return {"adv_d": 1.0, "adv_d_local": w.local, "penalty": penalty}
-        rest = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return {"adv_g": 1.0, "adv_g_local": w.local, "reconstruction": rest, "stay": w.stay}
-
-    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Relativistic losses on pairs of the same class and pitch; both phases of a step see the same made images."""
-        if phase == "d":
-            self._drawn.append(self._draw(batch, generator))
-            return self.critics.d_losses(self._drawn[-1], generator)
-        return self.critics.g_losses(self._drawn.pop(0), generator)
-
-    def _draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
+    def begin(self, batch: Batch, generator: torch.Generator) -> Drawn:
+        """Real and generated mel images, which both phases see."""
         conditions, gan = self.mels.conditions(batch), self.gan
         with torch.no_grad():
             real = self.mels.augmented(batch, generator)[0].clamp(min=gan.mel_floor)
@@ -120,22 +101,31 @@ class GANTask(MelTask):
         fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
         return Drawn(real, fake, rebuilt, conditions, features, moves)
 
+    def loss(self, phase: str, shared: Drawn, generator: torch.Generator, progress: float) -> Loss:
+        """Relativistic losses on pairs of the same class and pitch.
+
+        The gradient penalty falls to its end value over the ramp, the weight of the reconstruction goes to its own.
+        """
+        w = self.config.loss
+        ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
+        if phase == "d":
+            return self.critics.d_loss(shared, generator, penalty=w.penalty * w.penalty_start ** (1 - ramp))
+        reconstruction = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
+        return self.critics.g_loss(shared, generator, reconstruction=reconstruction)
+
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
 
-    def readings(self) -> Mapping[str, Tensor]:
-        """The means of the discriminator's logits, and of the signs of their gaps."""
-        return self.critics.readings
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapt the augmentation; log that, and the gap of logits."""
+        return self.critics.after_step(statistics)
 
-    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Adapt the augmentation; logs that, and the gap of logits."""
-        return self.critics.learn(readings) if phase == "d" else {}
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Measure the discriminator's overfitting by its gaps of logits."""
+        self.critics.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out log-mel L1 in nats of first guesses at inversion, and the gaps of logits to kept-out and own clips.
-
-        The adaptive augmentation takes in the gaps.
-        """
+        """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
         assert isinstance(model, GAN)
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []
@@ -147,11 +137,9 @@ class GANTask(MelTask):
         kept_out, own = torch.cat(gaps), []
         for mel, batch in self.mels.draws(len(kept_out), generator.device):
             own.append(self._gap(model, mel.clamp(min=model.mel_floor), self.mels.conditions(batch), generator))
-        means = torch.cat(own).mean(), kept_out.mean()
-        self.critics.adaptive.measure(*means)
         return {
-            "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(means[1]),
-            "logits_gap_train": float(means[0]),
+            "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(kept_out.mean()),
+            "logits_gap_train": float(torch.cat(own).mean()),
         }  # fmt: skip
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
@@ -162,10 +150,14 @@ class GANTask(MelTask):
         sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "encoded": back, "sampled": sampled})
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, 1, T), the quick way."""
+        return self.mels.copy(wav)
+
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
         assert isinstance(model, GAN)
-        return self.mels.make(model, self._prior(model), count, seed)
+        return self.mels.generate(model, self._prior(model), count, seed)
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Config and tensors: the averaged generator, and what its conditions and truncation are drawn from."""

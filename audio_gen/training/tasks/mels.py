@@ -1,6 +1,6 @@
 """What tasks on the log-mels of whole clips share: conditions, augmented batches, draws from a prior, quick sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -55,6 +55,7 @@ class MelData:
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
         self.front_end = MelFrontEnd(spec)
         self.frames = max(1, round(data.segment_sec * spec.frame_rate))
+        self.segments = (spec.samples(self.frames),) * 2
         aligned = data.onset == "align" and self.frames > silent_frames(spec)
         self.preroll = spec.samples(silent_frames(spec)) if aligned else 0
         self.onset = self.preroll + lead_samples(spec.sample_rate) if aligned else None
@@ -63,11 +64,6 @@ class MelData:
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
         self.strength = 0.0
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        samples = self.spec.samples(self.frames)
-        return samples, samples
 
     def learn_from(self, train: ClipDataset) -> None:
         """Take the training clips; few of them are changed more."""
@@ -168,7 +164,7 @@ class MelData:
                                torch.tensor(pitches, dtype=torch.float32, device=device))  # fmt: skip
 
     @torch.no_grad()
-    def make(self, model: Decodes, prior: Prior, count: int, seed: int) -> Tensor:
+    def generate(self, model: Decodes, prior: Prior, count: int, seed: int) -> Tensor:
         """New clips (count, 1, T) of any class and pitch, the quick way."""
         anything = (torch.full((count,), -1), torch.full((count,), torch.nan))
         return torch.cat([self.quickly(mel) for mel in self.drawn(model, prior, *anything, seed)])
@@ -198,38 +194,3 @@ class MelData:
                 sounds[f"{i}-{name}"] = batch.wav[i] if own else self.quickly(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
                 pictures.append((f"{i} {name}", mels[i]))
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures})
-
-
-class MelTask:
-    """What every task on the log-mels of whole clips says alike; `mels` and `networks` are set when it is made."""
-
-    mels: MelData
-    networks: nn.ModuleDict
-    retired: Sequence[str] = ()
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """All networks that checkpoints hold."""
-        return self.networks
-
-    @property
-    def makes_clips(self) -> bool:
-        """It makes new ones."""
-        return True
-
-    @property
-    def preroll(self) -> int:
-        """Samples of silence before each clip."""
-        return self.mels.preroll
-
-    def compilable(self) -> Sequence[nn.Module]:
-        """Nothing, but for a task that says otherwise."""
-        return ()
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        return self.mels.segments()
-
-    def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis of wav (B, 1, T), the quick way."""
-        return self.mels.copy(wav)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -22,13 +22,15 @@ from audio_gen.files import at_home, write_json
 from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.checkpoints import drop_unfinished
 from audio_gen.training.engine import Engine
+from audio_gen.training.events import Ended, Event, Guarded, Listener, Note, Started, StepDone
+from audio_gen.training.hooks import Averaged, Diagnosis, Hook, Milestones, Moment, Previews, Validation, written
 from audio_gen.training.lock import locked
-from audio_gen.training.occasions import Event
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
+from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.bundles import export, export_last, weights_to_go_on, write
+from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_go_on
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan import GANTask
@@ -82,7 +84,7 @@ def train_run(
     init: Path | str | None = None,
     profile_steps: int = 0,
     auto: bool = False,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Listener | None = None,
 ) -> Path:
     """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
 
@@ -103,7 +105,7 @@ def train_run(
         init: A run or bundle to start from, or the name of a shipped one, see `bundle_named`.
         profile_steps: Steps to time part by part, see `Engine`.
         auto: Choose threads, size and batch by a probe, but for what is given; a run that goes on keeps what it has.
-        on_event: Told what happens, see `Engine`.
+        on_event: Gets events, see `training.events`; its errors do not end the run.
 
     Returns:
         The run's folder, with its bundle.
@@ -120,7 +122,7 @@ def train_run(
     if len(several := [f"--{key} {value}" for key, value in lengths.items() if value is not None]) > 1:
         raise ConfigError(f"{' and '.join(several)}: give one of them")
     world = distributed.join(resolve_device(device))
-    tell = on_event if on_event is not None and world.lead else lambda event: None
+    tell: Callable[[Event], None] = Guarded(on_event) if on_event is not None and world.lead else lambda event: None
     with ExitStack() as held:
         held.callback(distributed.leave)  # however it ends: a process that exits among others may be aborted
 
@@ -130,18 +132,18 @@ def train_run(
             if force and run.is_dir():
                 with locked(run):  # not while another process trains there
                     pass
-                tell({"kind": "note", "text": f"the old run was moved to {move_aside(run)}"})
+                tell(Note(f"the old run was moved to {move_aside(run)}"))
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # one that has passed is told before anything is made
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
             spec = settings.mel
             check_source(source, run)
             check_not_pruned(run)
-            held.enter_context(locked(run, lambda line: tell({"kind": "note", "text": line})))
+            held.enter_context(locked(run, lambda line: tell(Note(line))))
             drop_unfinished(run)
             new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
-                tell({"kind": "note", "text": "bf16 is slow on this processor; --precision fp32 is quicker"})
+                tell(Note("bf16 is slow on this processor; --precision fp32 is quicker"))
             cache = open_source(source, run, settings, spec, tell)
             check_classes(run, source, cache)
             if (clips := len(cache.numbers("train"))) < world.size:
@@ -165,7 +167,7 @@ def _chosen(
     """The settings that `--auto` chooses."""
     file = {} if config_file is None else config.read_yaml(config_file)
     given = set(config.flat(config.merge(config.merge(file, config.parse_overrides(overrides)), flags)))
-    return choose(settings, given, probe, lambda line: tell({"kind": "note", "text": line}))
+    return choose(settings, given, probe, lambda line: tell(Note(line)))
 
 
 def _train_on(
@@ -176,7 +178,7 @@ def _train_on(
     torch.manual_seed(settings.train.seed)
     spec, target = settings.mel, world.device
     task = TASKS[settings.model][1](settings, spec, cache)
-    train_samples, val_samples = task.segments()
+    train_samples, val_samples = task.segments
     same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
@@ -185,8 +187,8 @@ def _train_on(
         write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
         for note in cache.notes:
-            tell({"kind": "note", "text": note})
-    if task.makes_clips:
+            tell(Note(note))
+    if task.generates:
         warn_of_few(cache, tell)
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
@@ -195,63 +197,78 @@ def _train_on(
         bundle = load_bundle(init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
         told = task.start_from(bundle, init)
-        if task.makes_clips:
+        if task.generates:
             check_preroll(bundle, task.preroll, init)
         for text in (classes_taken(bundle, init, cache.classes), told):
             if text:
-                tell({"kind": "note", "text": text})
+                tell(Note(text))
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
-    tell(
-        {
-            "kind": "start", "parameters": sum(p.numel() for p in task.model.parameters()), "clips": len(train),
-            "val_clips": len(val), "device": str(target), "classes": cache.classes,
-        }
-    )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
+    tell(Started(sum(p.numel() for p in task.model.parameters()), len(train), len(val), str(target), cache.classes))
+    progress = ProgressFile(run) if world.lead else None
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepDone) and progress is not None:
+            progress.update(event.step, event.progress, event.left_sec, event.elapsed_sec)
+        tell(event)
+
     engine = Engine(
-        task, settings.train, train, val, run, target, fingerprint, tell, evaluate, profile_steps, world,
+        task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_go_on, run),
     )  # fmt: skip
-    if not world.lead:
-        engine.fit()
+    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
+    check = SelfCheck(
+        evaluate, engine.ema.module, generates=task.generates, previews=settings.train.previews, budget=engine.budget,
+        emit=engine.emit,
+    )  # fmt: skip
+    check.register(engine.registry)
+    engine.resume()
+    averaged = Averaged(task, engine.ema.module, val, settings.train, target)
+    validation = Validation(averaged, world, engine.emit, check.validated)
+    if progress is None:
+        engine.fit([validation])
         return run
-    progress = ProgressFile(run)
-    engine.on_event = _also(engine, tell, progress)
-    engine.occasions.export = partial(export, engine, run)
-    freed = 0
+    bundles = BundleExport(task, engine.ema.module, check, engine.budget, run, len(train))
     try:
-        engine.fit()
-        export_last(engine, run)
-        if settings.train.compact and not engine.stopped_by:
-            freed = engine.store.reduce(engine.step, engine.reduced_state())
+        engine.fit(_hooks(engine, averaged, validation, check, bundles))
+        if engine.trained or weights_of(run, engine.step) is None:
+            bundles.export(engine.step)
+        compact = settings.train.compact and not engine.stopped_by
+        freed = engine.store.reduce(engine.step, engine.reduced_state()) if compact else 0
     except BaseException as e:
         progress.end("failed", str(e) or type(e).__name__)
         raise
     progress.end("stopped" if engine.stopped_by else "finished")
-    tell({"kind": "end", "step": engine.step, "stopped_by": engine.stopped_by, "freed": freed, **_best(engine)})
+    tell(_ended(engine, check, freed))
     return run
 
 
-def _best(engine: Engine) -> dict[str, Any]:
-    """The step of the run's bundle, its figure and that of the last step, None where not judged, and what they are."""
-    told = list(RunFolder(engine.run).best_and_last().values()) or [{}]
-    best, last = told[0], told[-1]
-    of = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(engine.occasions.judged_by)
-    return {"best": best.get("figure"), "best_step": best.get("steps"), "last": last.get("figure"), "judged_by": of}
+def _hooks(
+    engine: Engine, averaged: Averaged, validation: Validation, check: SelfCheck, bundles: BundleExport
+) -> list[Hook]:
+    """What the main process does between steps, in order."""
+    run, settings, emit, budget = engine.run, engine.settings, engine.emit, engine.budget
+    previews = Previews(averaged, run, budget.early, emit)
+
+    def export(moment: Moment) -> None:
+        judged = check.judged_by == "validation" and moment.passes(settings.validations)
+        if judged or previews.due(moment):
+            written(moment.step, emit, lambda: bundles.export(moment.step))
+
+    return [
+        validation, Milestones(settings.milestones, budget.elapsed_sec(), bundles.milestone, emit), previews, check,
+        Diagnosis(run, settings.previews, emit), export,
+    ]  # fmt: skip
 
 
-def _also(engine: Engine, tell: Callable[[Event], None], progress: ProgressFile) -> Callable[[Event], None]:
-    """`tell`, with each step written down for whoever looks from outside, and a bundle at each milestone."""
-
-    def both(event: Event) -> None:
-        if event["kind"] == "step":
-            progress.update(event["step"], event["progress"], event["left_sec"], event["elapsed_sec"])
-        if event["kind"] == "milestone":
-            folder = RunFolder(engine.run).milestone(event["minutes"])
-            write(engine, folder, engine.ema.module, event["step"])
-        tell(event)
-
-    return both
+def _ended(engine: Engine, check: SelfCheck, freed: int) -> Ended:
+    """The event at the end: the steps of the run's bundles, and their figures."""
+    bundles = list(RunFolder(engine.run).best_and_last().values()) or [{}]
+    best, last = bundles[0], bundles[-1]
+    judged_by = {"evaluation": "KAD", "validation": "error on kept-out files"}.get(check.judged_by)
+    return Ended(
+        engine.step, engine.stopped_by, freed, best.get("figure"), best.get("steps"), last.get("figure"),
+        cast(Any, judged_by),
+    )  # fmt: skip
 
 
 def resolve_config(
@@ -329,10 +346,10 @@ def _evaluator(
     tell: Callable[[Event], None],
 ) -> LightEvaluator | None:  # fmt: skip
     """What evaluates the run along the way; None for a short run, or a task that makes nothing."""
-    if not task.makes_clips:
+    if not task.generates:
         return None
     try:
         return make_evaluator(task, settings, train, val, sample_rate, device)
     except AudioGenError as e:
-        tell({"kind": "note", "text": f"the run will not be evaluated along the way: {e}"})
+        tell(Note(f"the run will not be evaluated along the way: {e}"))
         return None

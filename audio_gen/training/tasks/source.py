@@ -17,7 +17,7 @@ from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatc
 from audio_gen.files import MalformedError, read_json, write_json
 from audio_gen.hints import command
 from audio_gen.text import one_line
-from audio_gen.training.occasions import Event
+from audio_gen.training.events import CacheProgress, Event, Note
 from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, changes, counted, keep_clips
 from audio_gen.training.tasks.settings import RunConfig, as_setting
 
@@ -48,7 +48,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
         raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another place for --run") from e
     return build_cache(
         source, RunFolder(run).cache, sample_rate=spec.sample_rate, data=settings.data,
-        progress=lambda what, done, total: tell({"kind": "data", "what": what, "done": done, "total": total}),
+        progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
         generated=settings.data.generated,
     )  # fmt: skip
 
@@ -106,11 +106,9 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
         if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
             text += f". The model goes on from what it learned before; a new --run with {again} learns them anew"
-        tell({"kind": "note", "text": text})
+        tell(Note(text))
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
-        tell(
-            {"kind": "note", "text": f"{source}: has changed since the run was started; going on with what it has now"}
-        )
+        tell(Note(f"{source}: has changed since the run was started; going on with what it has now"))
     keep_clips(run, cache)
     write_json(RunFolder(run).source, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
 
@@ -120,7 +118,7 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
     class_ids = cache.split("train").column("class_id")
     if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
         told = f"{sounds} different sounds to learn from: what is made will be much like these; add sounds"
-        tell({"kind": "note", "text": told})
+        tell(Note(told))
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:
@@ -128,9 +126,11 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
             f" and {len(few) - SHOWN_CLASSES} more" if few[SHOWN_CLASSES:] else ""
         )
         tell(
-            {"kind": "note", "text": f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made "
-             "of them will be much like these: add sounds, or put them into another class"}
-        )  # fmt: skip
+            Note(
+                f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is made of them will be much "
+                "like these: add sounds, or put them into another class"
+            )
+        )
 
 
 def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], preroll: int = 0) -> None:
@@ -149,7 +149,7 @@ def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], prer
     model_sec = samples / cache.sample_rate
     told = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
     fix = f"--set data.segment_sec={enough:.1f} takes nine of ten whole, and is slower"
-    tell({"kind": "note", "text": f"{told}; {fix}"})
+    tell(Note(f"{told}; {fix}"))
 
 
 def move_aside(run: Path) -> Path:

@@ -1,8 +1,8 @@
 """The VAE's task: its settings, losses, validation and bundle."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,8 +17,8 @@ from audio_gen.losses.latent import active_dimensions, kl_divergence
 from audio_gen.losses.spectral import difference_l1, mel_l1
 from audio_gen.models.density import LatentDensity
 from audio_gen.models.vae import VAE
-from audio_gen.training.task import Phase, Preview
-from audio_gen.training.tasks.mels import MelData, MelTask
+from audio_gen.training.task import Loss, Phase, Preview
+from audio_gen.training.tasks.mels import Conditions, MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
@@ -75,8 +75,19 @@ class VAEConfig(RunConfig):
     """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more."""
 
 
-class VAETask(MelTask):
+class Clips(NamedTuple):
+    """Log-mels (B, M, L) of a micro-batch, their frames before the padding (B,), and their class and pitch."""
+
+    mel: Tensor
+    frames: Tensor
+    conditions: Conditions
+
+
+class VAETask:
     """Trains a VAE on the log-mels of clips."""
+
+    retired: Sequence[str] = ()
+    generates = True
 
     def __init__(self, config: VAEConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the cache's classes and pitches."""
@@ -91,13 +102,14 @@ class VAETask(MelTask):
             "latent_dim": net.latent_dim, "channels": list(net.channels), "blocks": net.blocks,
             "n_classes": len(self.mels.classes), "pitch_low": low, "pitch_high": high, "mel_floor": net.mel_floor,
         }  # fmt: skip
-        self.vae = VAE(**self.args)
-        self.networks = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
+        self.model: nn.Module
+        self.model = self.vae = VAE(**self.args)
+        self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
+        self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
-    @property
-    def model(self) -> nn.Module:
-        """The VAE."""
-        return self.vae
+    def compilable(self) -> Sequence[nn.Module]:
+        """Nothing."""
+        return ()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
@@ -117,34 +129,33 @@ class VAETask(MelTask):
         rest = [parameter for parameter in self.vae.parameters() if id(parameter) not in slow]
         return [Phase("g", [(linear, self.config.loss.linear_lr), (rest, 1.0)])]
 
-    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
-        """The weights of the losses; that of the KL rises first."""
-        w = self.config.loss
-        rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
-        return {"mel": w.mel, "delta_time": w.delta_time, "delta_frequency": w.delta_frequency, "kl": w.kl * rise}
+    def begin(self, batch: Batch, generator: torch.Generator) -> Clips:
+        """The log-mels of clips, augmented."""
+        return Clips(*self.mels.augmented(batch, generator), self.mels.conditions(batch))
 
-    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Reconstruction through a sample of the posterior, and its KL."""
-        mel, frames = self.mels.augmented(batch, generator)
-        conditions = self.mels.conditions(batch)
+    def loss(self, phase: str, shared: Clips, generator: torch.Generator, progress: float) -> Loss:
+        """Reconstruction through a sample of the posterior, and its KL, whose weight rises first."""
+        mel, frames, conditions = shared
         mu, logvar = self.vae.encode(mel, *conditions)
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
         made = self.vae.decode_raw(mu + noise * (logvar / 2).exp(), *conditions).float()
-        floor = self.config.net.mel_floor
-        return {
-            "mel": mel_l1(made, mel, floor, self.mels.frame_weights(frames, self.config.loss.padding)),
-            "delta_time": difference_l1(made, mel, floor, -1),
-            "delta_frequency": difference_l1(made, mel, floor, -2),
-            "kl": kl_divergence(mu.float(), logvar.float(), self.config.loss.free_nats),
-        }
+        floor, w = self.config.net.mel_floor, self.config.loss
+        rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
+        return Loss(
+            {
+                "mel": (mel_l1(made, mel, floor, self.mels.frame_weights(frames, w.padding)), w.mel),
+                "delta_time": (difference_l1(made, mel, floor, -1), w.delta_time),
+                "delta_frequency": (difference_l1(made, mel, floor, -2), w.delta_frequency),
+                "kl": (kl_divergence(mu.float(), logvar.float(), w.free_nats), w.kl * rise),
+            }
+        )
 
-    def readings(self) -> Mapping[str, Tensor]:
-        """Nothing beside the losses."""
-        return {}
-
-    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing."""
         return {}
+
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Nothing."""
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats over the frames of sound, and what the latent does."""
@@ -172,10 +183,14 @@ class VAETask(MelTask):
         sampled = torch.cat(list(self.mels.drawn(model, density, *conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "reconstructed": made, "sampled": sampled})
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, 1, T), the quick way."""
+        return self.mels.copy(wav)
+
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the density of the latents as it is now."""
         assert isinstance(model, VAE)
-        return self.mels.make(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
+        return self.mels.generate(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
 
     @torch.no_grad()
     def _density(self, model: VAE, limit: int) -> LatentDensity:

@@ -19,7 +19,7 @@ from audio_gen.losses import adversarial
 from audio_gen.losses.phase import spectrum_losses
 from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.wave_discriminators import WaveDiscriminator
-from audio_gen.training.task import Phase, Preview
+from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_same
 from audio_gen.vocoding.network import VocoderNetwork
@@ -102,6 +102,8 @@ class VocoderTask:
     """Trains a vocoder on crops of clips."""
 
     retired: Sequence[str] = ()
+    generates = False
+    preroll = 0  # crops are of any part of a sound
 
     def __init__(self, config: VocoderConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the mel."""
@@ -109,54 +111,36 @@ class VocoderTask:
         net = config.net
         self.args: dict[str, Any] = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
         self.args |= {"low_projections": net.low_projections, "projections": net.projections}
-        self.vocoder = VocoderNetwork(**self.args)
+        self.model: nn.Module
+        self.model = self.vocoder = VocoderNetwork(**self.args)
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
-        self._modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
+        sizes = (config.data.segment_sec, config.val_sec)
+        train, val = (max(1, round(sec * spec.frame_rate)) for sec in sizes)
+        self.segments = spec.samples(train), spec.samples(val)
+        self.modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
         loss = config.loss
         spectral = {
             "log_amplitude": loss.log_amplitude, "group_delay": loss.group_delay,
             "phase_advance": loss.phase_advance, "complex": loss.complex,
         }  # fmt: skip
         self._spectral = {key: weight for key, weight in spectral.items() if weight}
+        self._weights = {
+            "multi_mel": loss.multi_mel, "multi_stft": loss.multi_stft, **self._spectral,
+            "adversarial_g": loss.adversarial, "feature_matching": loss.adversarial * loss.feature_matching,
+        }  # fmt: skip
         if loss.multi_stft:
-            self._modules["multi_stft"] = multi_stft()
+            self.modules["multi_stft"] = multi_stft()
         if loss.adversarial:
             judges = config.judges
-            self._modules["d"] = WaveDiscriminator(
+            self.modules["d"] = WaveDiscriminator(
                 channels=judges.channels, bands=judges.bands, period_channels=judges.period_channels
             )
-
-    @property
-    def model(self) -> nn.Module:
-        """The vocoder."""
-        return self.vocoder
-
-    @property
-    def modules(self) -> nn.ModuleDict:
-        """The vocoder, the front end and the loss."""
-        return self._modules
-
-    @property
-    def makes_clips(self) -> bool:
-        """A vocoder makes nothing new."""
-        return False
 
     def compilable(self) -> Sequence[nn.Module]:
         """The network; the iterations behind it are complex, which Inductor does not take."""
         backbone = self.vocoder.get_submodule("backbone")
         return (backbone,)
-
-    def segments(self) -> tuple[int, int]:
-        """Samples of a training and of a validation clip."""
-        sizes = (self.config.data.segment_sec, self.config.val_sec)
-        train, val = (max(1, round(sec * self.spec.frame_rate)) for sec in sizes)
-        return self.spec.samples(train), self.spec.samples(val)
-
-    @property
-    def preroll(self) -> int:
-        """None: crops are of any part of a sound."""
-        return 0
 
     def initialise(self, train: ClipDataset) -> None:
         """Nothing: the prior is in the network."""
@@ -168,33 +152,31 @@ class VocoderTask:
     def phases(self) -> list[Phase]:
         """The vocoder's; before it, the discriminators' in an adversarial run."""
         vocoder = Phase("g", [(list(self.vocoder.parameters()), 1.0)])
-        if "d" not in self._modules:
+        if "d" not in self.modules:
             return [vocoder]
-        return [Phase("d", [(list(self._modules["d"].parameters()), self.config.judges.lr)]), vocoder]
+        return [Phase("d", [(list(self.modules["d"].parameters()), self.config.judges.lr)]), vocoder]
 
-    def weights(self, phase: str, progress: float) -> Mapping[str, float]:
-        """The weights of the losses."""
-        if phase == "d":
-            return {"adversarial_d": 1.0}
-        loss = self.config.loss
-        weights = {"multi_mel": loss.multi_mel, "multi_stft": loss.multi_stft, **self._spectral}
-        if "d" in self._modules:
-            weights |= {"adversarial_g": loss.adversarial, "feature_matching": loss.adversarial * loss.feature_matching}
-        return {key: weight for key, weight in weights.items() if weight}
+    def begin(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Crops (B, 1, T); each phase draws levels and phases of its own."""
+        return batch.wav
 
-    def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The distance of copy-synthesis from the crop, and what the discriminators say of it."""
-        wav = self._levelled(batch.wav, generator)
+    def loss(self, phase: str, shared: Tensor, generator: torch.Generator, progress: float) -> Loss:
+        """The distance of copy-synthesis from the crops, and what the discriminators say of it."""
+        wav = self._levelled(shared, generator)
         # Discriminators train on sounds that have no gradients.
         render = Renderer.differentiable(self.vocoder, wav.device) if phase == "g" else Renderer(self.vocoder)
         with torch.set_grad_enabled(phase == "g"):
             made = self._copy(render, wav, generator).float()
         if phase == "d":
-            logits = [self._modules["d"](x)[0] for x in (wav, made)]
-            return {"adversarial_d": mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True))}
+            logits = [self.modules["d"](x)[0] for x in (wav, made)]
+            return Loss(
+                {"adversarial_d": (mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True)), 1.0)}
+            )
         with torch.autocast(wav.device.type, enabled=False):
             losses = self._distances(made, wav, generator)
-        return losses | (self._judged(made, wav) if "d" in self._modules else {})
+        if "d" in self.modules:
+            losses |= self._judged(made, wav)
+        return Loss({key: (value, self._weights[key]) for key, value in losses.items()})
 
     def _copy(self, render: Renderer, wav: Tensor, generator: torch.Generator) -> Tensor:
         """Copy-synthesis of crops, whose phases begin anywhere in the noise that they start from."""
@@ -208,15 +190,15 @@ class VocoderTask:
             sizes = list(BANDS_BY_N_FFT)
             drawn = [sizes[i] for i in order[: self.config.loss.sizes]]
             losses["multi_mel"] = self.multi_mel(made, wav, drawn)
-        if "multi_stft" in self._modules:
-            losses["multi_stft"] = self._modules["multi_stft"](made, wav)
+        if "multi_stft" in self.modules:
+            losses["multi_stft"] = self.modules["multi_stft"](made, wav)
         if self._spectral:
             found = spectrum_losses(*(self.front_end.stft(x) for x in (made, wav)))
             losses |= {key: found[key] for key in self._spectral}
         return losses
 
     def _judged(self, made: Tensor, wav: Tensor) -> dict[str, Tensor]:
-        judge = self._modules["d"]
+        judge = self.modules["d"]
         with torch.no_grad():
             _, real = judge(wav)
         logits, fake = judge(made)
@@ -225,13 +207,12 @@ class VocoderTask:
             losses["feature_matching"] = adversarial.feature_matching(real, fake)
         return losses
 
-    def readings(self) -> Mapping[str, Tensor]:
-        """Nothing beside the losses."""
-        return {}
-
-    def learn(self, phase: str, readings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing."""
         return {}
+
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Nothing."""
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
@@ -256,7 +237,7 @@ class VocoderTask:
             columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
-    def make(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Never asked: a vocoder gives back what goes in, and `validate` measures how well."""
         raise NotImplementedError
 

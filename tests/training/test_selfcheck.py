@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from audio_gen.training.choice import RELATIVE_NOISE, Figure, chosen, figure
+from audio_gen.training.selfcheck import RELATIVE_NOISE, Figure, chosen, figure
 
 
 def step_of(values: list[float], noise: float = 0.1) -> int:

@@ -1,6 +1,6 @@
-"""One update of every network of a task: precision, losses and their weights, micro-batches, clipping, rates."""
+"""One step: an update of every phase of a task, with precision, micro-batches, clipping, rates and the guard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,14 +9,18 @@ from torch import Tensor, nn
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import Batch
 from audio_gen.distributed import World
-from audio_gen.errors import TrainingError
-from audio_gen.training.recovery import Guard
+from audio_gen.training.guard import Guard
 from audio_gen.training.schedule import lr_factor
+from audio_gen.training.state import Part, StateRegistry, are_optimisers, is_count, shortened_groups
 from audio_gen.training.stopwatch import Stopwatch
 from audio_gen.training.task import Phase, Task
 
 NOISE_STREAM = 1
 MICRO_STREAM = 1_000_000_007  # apart from the seed, the step and the phase
+
+Sums = dict[tuple[str, str], Tensor]  # by kind ("loss", "statistic" or "total") and name
+# Of each micro-batch: its number, the generator of the first phase, and what phases share.
+Begun = list[tuple[int, torch.Generator, Any]]
 
 
 class Updater:
@@ -43,6 +47,15 @@ class Updater:
         self.guard = Guard()
         self.began = 0  # the step at which the optimisers were new; the rate rises from there
 
+    def register(self, registry: StateRegistry) -> None:
+        """Let checkpoints hold optimisers and guard."""
+        registry.register(
+            "optimisers",
+            Part(self._optimiser_states, self._load_optimisers, lambda s: are_optimisers(s, self.optimisers), True),
+        )
+        registry.register("guard", Part(self.guard.state_dict, self.guard.load_state_dict, self.guard.is_state))
+        registry.register("began", Part(lambda: self.began, self._load_began, is_count))
+
     def step(self, batches: Sequence[Batch], step: int, progress: float) -> dict[str, Tensor | float]:
         """Update every phase.
 
@@ -56,36 +69,42 @@ class Updater:
         """
         rate = self.settings.lr * self.guard.rate * lr_factor(step - self.began, progress, self.settings.warmup_steps)
         values: dict[str, Tensor | float] = {"lr": rate}
+        statistics: dict[str, Tensor] = {}
         skipped = self.guard.skipped
+        begun = [self._begin(batch, step, micro) for micro, batch in zip(self.own, batches, strict=True)]
         for number, phase in enumerate(self.phases):
             with self.watch.part("optimiser"):
                 self.optimisers[phase.name].zero_grad(set_to_none=True)
-            found = self._gradients(phase, number, batches, step, progress)
-            losses, readings = ({key[1]: found[key] for key in found if key[0] == kind} for kind in ("loss", "reading"))
+            sums = self._gradients(phase, number, begun, step, progress)
+            losses = {name: value for (kind, name), value in sums.items() if kind == "loss"}
+            statistics |= {name: value for (kind, name), value in sums.items() if kind == "statistic"}
             with self.watch.part("optimiser"):
-                norm = self._updated(phase, losses, float(found["total", ""]), rate)
-            values |= {f"loss/{key}": value for key, value in losses.items()}
+                norm = self._updated(phase, losses, float(sums["total", ""]), rate)
+            values |= {f"loss/{name}": value for name, value in losses.items()}
             values[f"grad_norm/{phase.name}"] = norm
-            values |= self.task.learn(phase.name, readings)
+        values |= self.task.after_step(statistics)
         if not self.guard.after_step(skipped):
             values["skipped"] = self.guard.skipped
         return values
 
-    def _gradients(
-        self, phase: Phase, number: int, batches: Sequence[Batch], step: int, progress: float
-    ) -> dict[tuple[str, str], Tensor]:
-        """Leave the mean gradient over all micro-batches in the parameters; return losses, readings and total."""
-        sums: dict[tuple[str, str], Tensor] = {}
-        for micro, batch in zip(self.own, batches, strict=True):
-            generator = torch.Generator(self.device).manual_seed(self._noise_seed(step, number, micro))
+    def _begin(self, batch: Batch, step: int, micro: int) -> tuple[int, torch.Generator, Any]:
+        generator = self._generator(step, 0, micro)
+        with self.watch.part("forward"), self._precision():
+            return micro, generator, self.task.begin(batch, generator)
+
+    def _gradients(self, phase: Phase, number: int, begun: Begun, step: int, progress: float) -> Sums:
+        """Leave the mean gradient over all micro-batches in the parameters; return losses, statistics and total."""
+        sums: Sums = {}
+        for micro, first, shared in begun:
+            generator = self._generator(step, number, micro) if number else first
             with self.watch.part("forward"):
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-                    losses = self.task.losses(phase.name, batch, generator)
-                total = weighted_sum(losses, self.task.weights(phase.name, progress))
+                with self._precision():
+                    loss = self.task.loss(phase.name, shared, generator, progress)
+                total = loss.total()
             with self.watch.part("backward"):
                 (total / self.count).backward()
-            found = {("loss", key): value for key, value in losses.items()} | {("total", ""): total}
-            found |= {("reading", key): value for key, value in self.task.readings().items()}
+            found: Sums = {("loss", name): value for name, (value, _) in loss.terms.items()} | {("total", ""): total}
+            found |= {("statistic", name): value for name, value in loss.statistics.items()}
             for key, value in found.items():
                 share = value.detach() / self.count
                 sums[key] = sums[key] + share if key in sums else share
@@ -94,7 +113,7 @@ class Updater:
             self.world.sum([*gradients, *sums.values()])
         return sums
 
-    def _updated(self, phase: Phase, losses: Mapping[str, Tensor], total: float, rate: float) -> Tensor:
+    def _updated(self, phase: Phase, losses: dict[str, Tensor], total: float, rate: float) -> Tensor:
         """Clip the gradient and make the update, if it may be made; returns the norm before clipping."""
         norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
         if self.guard.allows(phase.name, losses, total, float(norm)):
@@ -104,20 +123,15 @@ class Updater:
             optimiser.step()
         return norm
 
-    def state_dict(self) -> dict[str, Any]:
-        """Optimisers and guard, for a checkpoint."""
-        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"optimisers": optimisers, "guard": self.guard.state_dict(), "began": self.began}
+    def _optimiser_states(self) -> dict[str, Any]:
+        return {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; one without optimisers leaves these new."""
-        if "optimisers" in state:
-            self.began = state["began"]
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-        else:
-            self.began = state["step"]
-        self.guard.load_state_dict(state["guard"])
+    def _load_optimisers(self, states: dict[str, Any]) -> None:
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(shortened_groups(states[name], optimiser))
+
+    def _load_began(self, step: int) -> None:
+        self.began = step
 
     def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
         groups = [{"params": parameters, "factor": factor} for parameters, factor in phase.groups]
@@ -125,18 +139,10 @@ class Updater:
             groups, lr=self.settings.lr, betas=self.settings.betas, weight_decay=self.settings.weight_decay, fused=True
         )
 
-    def _noise_seed(self, step: int, phase: int, micro: int) -> int:
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    def _generator(self, step: int, phase: int, micro: int) -> torch.Generator:
+        """The noise of a micro-batch in a phase, by number."""
         seed = ((self.settings.seed * 1_000_003 + step) * 16 + phase) * 16 + NOISE_STREAM
-        return (seed + MICRO_STREAM * 256 * micro) % 2**63
-
-
-def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The total loss; each weight is applied here, once.
-
-    Raises:
-        TrainingError: A loss has no weight, or a weight no loss.
-    """
-    if losses.keys() != weights.keys():
-        odd = ", ".join(sorted(losses.keys() ^ weights.keys()))
-        raise TrainingError(f"losses and weights do not match ({odd}); give each loss exactly one weight")
-    return torch.stack([weights[key] * value for key, value in losses.items()]).sum()
+        return torch.Generator(self.device).manual_seed((seed + MICRO_STREAM * 256 * micro) % 2**63)

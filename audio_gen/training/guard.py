@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from audio_gen.training.state import is_count, is_number, is_row
+
 MAX_ROLLBACKS = 3
 PATIENCE, RELIEF = 5.0, 0.1  # so many bad steps are too many; each good one takes this much off them
 EXPLODED, WINDOW, MIN_SEEN = 100.0, 50, 20  # times the median of the last losses, once there are enough
@@ -79,6 +81,17 @@ class Guard:
             "skipped": self.skipped, "rollbacks": self.rollbacks, "strain": self.strain,
             "recent": {phase: list(values) for phase, values in self.recent.items()},
         }  # fmt: skip
+
+    @staticmethod
+    def is_state(state: Any) -> bool:
+        """Whether a value is one that `state_dict` could have returned."""
+        return (
+            isinstance(state, dict)
+            and all(is_count(state.get(key)) for key in ("skipped", "rollbacks"))
+            and is_number(state.get("strain"))
+            and isinstance(state.get("recent"), dict)
+            and all(map(is_row, state["recent"].values()))
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""

@@ -1,0 +1,133 @@
+"""A run's evaluation of itself, and its best step: the newest whose figure is within noise of the lowest.
+
+The lowest of several noisy figures is too low by luck, and a longer training is worth something; so a step that came
+later is preferred where noise alone explains that its figure is higher.
+Source: the one-standard-error rule, Breiman 1984 (CART), section 3.4.3.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from audio_gen.training.events import Evaluated, Event, Note
+from audio_gen.training.hooks import Moment
+from audio_gen.training.schedule import Budget
+from audio_gen.training.state import Part, StateRegistry, is_duration, is_row
+
+EVALUATION_SHARE = 0.05  # of the time trained so far
+# Where the standard error is not known. Two draws of 256 samples of one model differ by as much.
+RELATIVE_NOISE = 0.1
+# `mrmel` of a vocoder is of the same clips every time, and has no noise of drawing; less is not heard.
+VALIDATION_NOISE = 0.01
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a step was worth.
+
+    Attributes:
+        step: The step.
+        value: Lower is better; infinite where next to nothing could be heard.
+        noise: The standard error of the value.
+    """
+
+    step: int
+    value: float
+    noise: float
+
+
+def figure(step: int, value: float, noise: float | None, relative: float = RELATIVE_NOISE) -> Figure:
+    """A step's figure; without a finite `noise`, its noise is a share of the value."""
+    value = math.inf if math.isnan(value) else value
+    if noise is None or not math.isfinite(noise):
+        noise = relative * abs(value) if math.isfinite(value) else 0.0
+    return Figure(step, value, noise)
+
+
+def chosen(figures: Sequence[Figure]) -> Figure | None:
+    """The best of figures in the order of their steps; None where there are none."""
+    if not figures:
+        return None
+    lowest = min(figures, key=lambda one: one.value)
+    return [one for one in figures if one.value <= lowest.value + lowest.noise][-1]
+
+
+class SelfCheck:
+    """Evaluates the averaged model at previews, and remembers what each step was worth.
+
+    Attributes:
+        figures: What steps were worth, by what picks the best one.
+        judged_by: "evaluation"; "validation" for a task that generates no clips; "" where nothing picks.
+            A GAN's validation measures the error of guesses at inversion, which says nothing of its samples, and the
+            error of a VAE is lowest while the KL weight is still small.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, generates: bool,
+        previews: int, budget: Budget, emit: Callable[[Event], None],
+    ) -> None:  # fmt: skip
+        """Evaluate at so many previews.
+
+        Args:
+            evaluate: Measures what a model generates; its first figure, lower is better, picks the best step. None
+                for a model that generates nothing, or a short run.
+            model: The averaged model.
+            generates: Whether it generates clips.
+            previews: How many there are over the whole run.
+            budget: The run's length.
+            emit: Takes events.
+        """
+        self.figures: list[Figure] = []
+        self.judged_by = ("" if evaluate is None else "evaluation") if generates else "validation"
+        self._evaluate, self._model, self._previews = evaluate, model, previews
+        self._budget, self._emit, self._spent_sec = budget, emit, 0.0
+
+    def register(self, registry: StateRegistry) -> None:
+        """Let checkpoints hold the figures, and the time that evaluations took."""
+        registry.register(
+            "figures",
+            Part(
+                lambda: [astuple(one) for one in self.figures], self._load_figures,
+                lambda rows: isinstance(rows, list) and all(is_row(row, 3) for row in rows),
+            ),
+        )  # fmt: skip
+        registry.register("evaluation_sec", Part(lambda: self._spent_sec, self._load_spent, is_duration))
+
+    def __call__(self, moment: Moment) -> None:
+        """Evaluate at a preview, unless that would take more than its share of the time."""
+        if self._evaluate is None or not moment.passes(self._previews):
+            return
+        if self._spent_sec > EVALUATION_SHARE * self._budget.elapsed_sec():
+            self._emit(Note(f"step {moment.step}: not evaluated, to save time"))
+            return
+        started = time.monotonic()
+        with torch.no_grad():
+            values = self._evaluate(self._model)
+        self._spent_sec += time.monotonic() - started
+        self._emit(Evaluated(moment.step, values, self._spent_sec, self._budget.elapsed_sec()))
+        self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
+
+    def validated(self, step: int, values: Mapping[str, float]) -> None:
+        """Take in the figures of a validation, where these pick the best step."""
+        if self.judged_by == "validation" and values:
+            self.figures.append(figure(step, next(iter(values.values())), None, VALIDATION_NOISE))
+
+    def best(self) -> Figure | None:
+        """The best step's figure; None where nothing was judged."""
+        return chosen(self.figures)
+
+    def newest_is_best(self) -> bool:
+        """Whether the weights as they are now are the best; steps that were not judged count as the last that was."""
+        best = self.best()
+        return best is None or best == self.figures[-1]
+
+    def _load_figures(self, rows: list[Any]) -> None:
+        self.figures = [Figure(*row) for row in rows]
+
+    def _load_spent(self, seconds: float) -> None:
+        self._spent_sec = max(self._spent_sec, seconds)
