@@ -123,7 +123,7 @@ class Task(Protocol):
             What to log, scalars by metric key.
         """
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
         """Figures of the averaged model on kept-out clips, without changing anything.
 
         The first, lower is better, picks the best step of a task that does not generate.
@@ -132,10 +132,10 @@ class Task(Protocol):
     def after_validation(self, figures: Mapping[str, float]) -> None:
         """Adapt to the figures of `validate`, in every process."""
 
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+    def preview(self, model: Any, batch: Batch) -> Preview:
         """Sounds and pictures of the averaged model."""
 
-    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: Any, count: int, seed: int) -> Tensor:
         """New clips (count, 1, T) of the averaged model, for evaluation; only asked of a task that `generates`.
 
         What turns them into sound is quick rather than good; `copy` sends real clips the same way.
@@ -144,5 +144,5 @@ class Task(Protocol):
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis of real clips (B, 1, T) by the same quick way to sound as in `generate`."""
 
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def bundle(self, model: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The config and tensors of the bundle for the averaged model."""

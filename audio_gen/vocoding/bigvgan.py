@@ -20,6 +20,7 @@ from audio_gen.files import MalformedError, at_home, read_json
 from audio_gen.models.registry import check_size
 from audio_gen.text import clipped, one_line, shortened
 from audio_gen.vocoding.silence import between_silence
+from audio_gen.vocoding.vocoder import Streaming
 
 BIGVGAN = "bigvgan"
 BIGVGAN_CONFIG, BIGVGAN_WEIGHTS = "config.json", "bigvgan_generator.pt"
@@ -34,12 +35,17 @@ class BigVGANVocoder:
 
     def __init__(self, network: nn.Module, spec: MelSpec, name: str, context_frames: int) -> None:
         """Wrap `network`; no sample depends on a frame more than `context_frames` away."""
-        self.network, self.spec, self.name, self.context_frames = network, spec, name, context_frames
+        self.network, self.spec, self.name = network, spec, name
+        self.streaming = Streaming(context_frames, lambda: self._decode_part)
 
     @torch.no_grad()
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); the onset is ignored."""
         return between_silence(lambda padded, _: self._speak(padded), mel, self.spec, onset)
+
+    @torch.no_grad()
+    def _decode_part(self, mel: Tensor, first: int) -> Tensor:
+        return self.network(mel[None])[0]
 
     def _speak(self, mel: Tensor) -> Tensor:
         # A clip is the same in every batch, and large enough a task for all cores.

@@ -109,6 +109,7 @@ class GriffinLimVocoder:
     """
 
     name = "griffinlim"
+    streaming = None
 
     def __init__(
         self, spec: MelSpec, iterations: int = ITERATIONS, seed: int = 0, backend: Backend | None = None

@@ -42,6 +42,8 @@ class LowerRateVocoder:
         backend: See `Renderer`.
     """
 
+    streaming = None
+
     def __init__(
         self, network: VocoderNetwork, spec: MelSpec, name: str, iterations: int | None, backend: Backend | None = None
     ) -> None:

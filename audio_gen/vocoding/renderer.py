@@ -13,8 +13,9 @@ from audio_gen.audio.stft import reach
 from audio_gen.vocoding.bands import SILENT_POWER, low_decimation, low_part, nnls_amplitude
 from audio_gen.vocoding.griffinlim import MOMENTUM, Backend, Stages, fastest_backend, refine, scaled, stages_of
 from audio_gen.vocoding.network import VocoderNetwork
-from audio_gen.vocoding.phases import advanced_cycles, initial_phasors, partial_bins
+from audio_gen.vocoding.phases import PhaseStart, advanced_cycles, initial_phasors, partial_bins
 from audio_gen.vocoding.silence import Opening, between_silence
+from audio_gen.vocoding.vocoder import Decoder, Streaming
 
 MAX_LOG_GAIN = 4.0
 HEAD_FRAMES = 64
@@ -161,6 +162,21 @@ class NetworkVocoder:
         """Store the settings."""
         self.network, self.spec, self.name, self.iterations = network, network.spec, name, iterations
         self.renderer = Renderer(network, backend)
+
+    @property
+    def streaming(self) -> Streaming:
+        """With the iterations of training."""
+        return Streaming(self.renderer.context_frames, self._part_decoder)
+
+    def _part_decoder(self) -> Decoder:
+        """Render the parts of a clip from the phases that the whole clip would give each."""
+        start = PhaseStart(self.spec)
+
+        @torch.no_grad()
+        def decode(mel: Tensor, first: int) -> Tensor:
+            return self.renderer(mel[None], partial(start, first=first))[0]
+
+        return decode
 
     @torch.no_grad()
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:

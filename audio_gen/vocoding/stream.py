@@ -1,21 +1,15 @@
 """Streaming: chunks of mel go in, chunks of sound come out a stated number of frames later."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from audio_gen.audio.mel import LOG_FLOOR
 from audio_gen.errors import ConfigError
-from audio_gen.vocoding.bigvgan import BigVGANVocoder
-from audio_gen.vocoding.phases import PhaseStart
-from audio_gen.vocoding.renderer import NetworkVocoder, Renderer
 from audio_gen.vocoding.silence import silent_frames
 from audio_gen.vocoding.vocoder import Vocoder, check_mel
-
-Decoder = Callable[[Tensor, int], Tensor]  # log-mel (M, L) and the clip's frame that it begins with -> wav (1, T)
 
 
 def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int | None = None) -> Iterator[Tensor]:
@@ -51,10 +45,8 @@ def context_frames(vocoder: Vocoder) -> int:
     Raises:
         ConfigError: On all of them.
     """
-    if isinstance(vocoder, BigVGANVocoder):
-        return vocoder.context_frames
-    if isinstance(vocoder, NetworkVocoder):
-        return vocoder.renderer.context_frames
+    if (streaming := vocoder.streaming) is not None:
+        return streaming.context_frames
     raise ConfigError(f"vocoder {vocoder.name} needs the whole clip and cannot stream; use a trained network")
 
 
@@ -87,7 +79,8 @@ class _Window:
     """The frames of a stream that are still needed."""
 
     def __init__(self, vocoder: Vocoder, context: int) -> None:
-        self._decode, self._context, self.hop_length = _decoder(vocoder), context, vocoder.spec.hop_length
+        assert vocoder.streaming is not None
+        self._decode, self._context, self.hop_length = vocoder.streaming.begin(), context, vocoder.spec.hop_length
         self._mel = torch.empty(vocoder.spec.n_mels, 0)
         self._first = self.done = 0
 
@@ -109,21 +102,3 @@ class _Window:
         start, end = ((frame - first) * self.hop_length for frame in (self.done, until))
         self.done = until
         return wav[:, start:end].cpu()
-
-
-def _decoder(vocoder: Vocoder) -> Decoder:
-    if isinstance(vocoder, NetworkVocoder):
-        return partial(_rendered_part, vocoder.renderer, PhaseStart(vocoder.spec))
-    assert isinstance(vocoder, BigVGANVocoder)
-    return partial(_bigvgan_part, vocoder)
-
-
-@torch.no_grad()
-def _rendered_part(renderer: Renderer, start: PhaseStart, mel: Tensor, first: int) -> Tensor:
-    """Render a part of a clip from the phases that the whole clip would give that part."""
-    return renderer(mel[None], partial(start, first=first))[0]
-
-
-@torch.no_grad()
-def _bigvgan_part(vocoder: BigVGANVocoder, mel: Tensor, first: int) -> Tensor:
-    return vocoder.network(mel[None])[0]

@@ -1,7 +1,8 @@
 """What a vocoder is, and what a log-mel must be to go into one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -14,6 +15,22 @@ CHECKED_FRAMES = 2048
 LINEAR_ABOVE, LOUDEST, QUIETEST = -0.1, 15.0, -40.0
 
 
+Decoder = Callable[[Tensor, int], Tensor]  # log-mel (M, L) and the clip's frame that it begins with -> wav (1, T)
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How a vocoder decodes one clip part by part.
+
+    Attributes:
+        context_frames: Frames to either side of its own that the sound of a frame depends on.
+        begin: Returns the decoder of a new clip, which takes the parts in order.
+    """
+
+    context_frames: int
+    begin: Callable[[], Decoder]
+
+
 class Vocoder(Protocol):
     """Anything that turns log-mels of its `spec` into sound."""
 
@@ -24,6 +41,10 @@ class Vocoder(Protocol):
     @property
     def spec(self) -> MelSpec:
         """Mel definition of its input."""
+
+    @property
+    def streaming(self) -> Streaming | None:
+        """How it decodes a clip in parts; None if it needs the whole clip."""
 
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
         """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); on a CPU a clip is the same in every batch.

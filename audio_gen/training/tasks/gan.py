@@ -134,9 +134,8 @@ class GANTask:
         """Measure the discriminator's overfitting by its gaps of logits."""
         self.critics.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(self, model: Generator, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
-        assert isinstance(model, Generator)
         codec = model.codec
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []
@@ -153,9 +152,8 @@ class GANTask:
             "logits_gap_train": float(torch.cat(own).mean()),
         }  # fmt: skip
 
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+    def preview(self, model: Generator, batch: Batch) -> Preview:
         """Real clips, these through the generator and back, and new clips of the same class and pitch."""
-        assert isinstance(model, Generator)
         codec = model.codec
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.mel_floor), self.mels.conditions(batch)
         back = codec.decode(codec.encode(mel, conditions).mean, conditions)
@@ -166,14 +164,12 @@ class GANTask:
         """Copy-synthesis of wav (B, 1, T), the quick way."""
         return self.mels.copy(wav)
 
-    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: Generator, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
-        assert isinstance(model, Generator)
         return self.mels.generate(model.codec, self._prior(model), count, seed)
 
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def bundle(self, model: Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Config and tensors: the averaged generator, and what its conditions and truncation are drawn from."""
-        assert isinstance(model, Generator)
         args = {**self.mapping_args, "clips": len(self.mels.known_conditions())}
         return self.mels.bundle(
             codec=Part("gan", self.codec_args, model.codec.state_dict()),

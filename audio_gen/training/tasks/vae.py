@@ -164,9 +164,8 @@ class VAETask:
     def after_validation(self, figures: Mapping[str, float]) -> None:
         """Nothing."""
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(self, model: VAE, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats over the frames of sound, and what the latent does."""
-        assert isinstance(model, VAE)
         errors, mus, logvars = [], [], []
         for batch in batches:
             mel, conditions = self.mels.front_end(batch.wav), self.mels.conditions(batch)
@@ -182,9 +181,8 @@ class VAETask:
             "active_dimensions": float(active_dimensions(mu)),
         }
 
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+    def preview(self, model: VAE, batch: Batch) -> Preview:
         """Real, reconstructed and sampled clips beside each other."""
-        assert isinstance(model, VAE)
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
         made = model.decode(model.encode(mel, conditions).mean, conditions)
         density = self._density(model, QUICK_DENSITY_CLIPS)
@@ -195,9 +193,8 @@ class VAETask:
         """Copy-synthesis of wav (B, 1, T), the quick way."""
         return self.mels.copy(wav)
 
-    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: VAE, count: int, seed: int) -> Tensor:
         """Clips from the density of the latents as it is now."""
-        assert isinstance(model, VAE)
         return self.mels.generate(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
 
     @torch.no_grad()
@@ -211,9 +208,8 @@ class VAETask:
         z, index = (torch.cat([part[i] for part in parts])[:count].cpu() for i in (0, 2))  # type: ignore[misc]
         return NeighbourPrior.fit(z, Conditions.join([part[1] for part in parts])[:count].to("cpu"), index)
 
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def bundle(self, model: VAE) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""
-        assert isinstance(model, VAE)
         density = self._density(model, DENSITY_CLIPS)
         return self.mels.bundle(
             codec=Part("vae", self.args, model.state_dict()),

@@ -215,9 +215,8 @@ class VocoderTask:
     def after_validation(self, figures: Mapping[str, float]) -> None:
         """Nothing."""
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(self, model: VocoderNetwork, batches: Iterable[Batch]) -> dict[str, float]:
         """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
-        assert isinstance(model, VocoderNetwork)
         render, values = Renderer(model), []
         for batch in batches:
             for wav in at_peak(batch.wav):
@@ -225,9 +224,8 @@ class VocoderTask:
                 values.append(mrmel(wav[0], made[0, 0], self.spec.sample_rate))
         return {"mrmel": sum(values) / len(values)}
 
-    def preview(self, model: nn.Module, batch: Batch) -> Preview:
+    def preview(self, model: VocoderNetwork, batch: Batch) -> Preview:
         """Real clips and their copy-synthesis."""
-        assert isinstance(model, VocoderNetwork)
         render = Renderer(model)
         sounds: dict[str, Tensor] = {}
         columns: list[tuple[str, Tensor]] = []
@@ -238,7 +236,7 @@ class VocoderTask:
             columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
-    def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
+    def generate(self, model: VocoderNetwork, count: int, seed: int) -> Tensor:
         """Never asked: a vocoder gives back what goes in, and `validate` measures how well."""
         raise NotImplementedError
 
@@ -246,7 +244,7 @@ class VocoderTask:
         """The clips as they are."""
         return wav
 
-    def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def bundle(self, model: VocoderNetwork) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights."""
         config, tensors = packed({"vocoder": Part("vocoder", self.args, model.state_dict())})
         return {**config, "mel": self.spec.to_dict()}, tensors
