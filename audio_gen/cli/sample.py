@@ -45,10 +45,9 @@ def sample_command(
 
     request = SampleRequest(
         count=count, seed=seed, class_name=class_name, pitch=pitch, velocity=velocity, temperature=temperature,
-        directions=directions, moves=move or [],  # type: ignore[arg-type] # texts are read there
-        per_class=per_class, every_seed=every_seed, normalize=normalize, bits=bits,
-        rate=rate, tail_db=tail, length=length, grid=grid, batch=batch, command=command_line(),
-    )  # fmt: skip
+        directions=directions, moves=move or [], per_class=per_class, every_seed=every_seed,  # type: ignore[arg-type]
+        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, grid=grid, batch=batch,
+        command=command_line())  # fmt: skip
     clips = sample(load(run, vocoder, device), request)
     _show(clips, clips.save(out, force=force, reporter=Console()), out, json_output)
 
