@@ -12,7 +12,6 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
-from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models.contract import Conditions
@@ -67,8 +66,7 @@ def gan(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     """A task as it is before the first step, and its training clips."""
     settings = resolve_config(run, "gan", CONFIGS / "gan" / "tiny.yaml", [ONCE, *overrides], {})
-    assert isinstance(settings.mel, dict)
-    spec = MelSpec.from_dict(settings.mel)
+    spec = settings.mel
     cache = open_source(source, run, settings, spec, lambda event: None)
     torch.manual_seed(0)
     task = TASKS["gan"][1](settings, spec, cache)
@@ -472,8 +470,7 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
     write(folder / "bell-050-101.wav", 0.9999 * wav, rate)
     write(folder / "bell-050-102.wav", wav[7:], rate)
     settings = resolve_config(tmp_path / "run", model, CONFIGS / model / "tiny.yaml", QUICK, {})
-    assert isinstance(settings.mel, dict)
-    spec = MelSpec.from_dict(settings.mel)
+    spec = settings.mel
     cache = open_source(folder, tmp_path / "run", settings, spec, lambda event: None)
     task = TASKS[model][1](settings, spec, cache)
     for side in ("train", "val"):
