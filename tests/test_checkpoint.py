@@ -13,7 +13,7 @@ from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError, OutputError
 
-CONFIG = {"model": "vae", "args": {}, "mel": {}}
+CONFIG = {"codec": {"kind": "vae", "args": {}}, "mel": {}}
 
 
 def test_a_checkpoint_reads_back(tmp_path: Path) -> None:
@@ -110,7 +110,9 @@ def test_a_bundle_of_an_earlier_version_loads(tmp_path: Path) -> None:
     data = safetensors_bytes({"model.w": torch.ones(3)})
     (tmp_path / "model.safetensors").write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()[:12]
-    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "format": 1, "digest": digest}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": "vae", "args": {}, "mel": {}, "format": 1, "digest": digest})
+    )
     assert load_bundle(tmp_path).digest == digest
 
 

@@ -104,9 +104,9 @@ def test_imports_go_downward() -> None:
     [
         ("errors", "from audio_gen.config import Config"),
         ("audio.io", "import audio_gen.data.index"),
-        ("models.vae", "from audio_gen.losses import latent"),
-        ("models.vae", "from ..data import index"),
-        ("training.engine", "from audio_gen.models.vae import Vae"),
+        ("models.codecs.vae", "from audio_gen.losses import latent"),
+        ("models.codecs.vae", "from ...data import index"),
+        ("training.engine", "from audio_gen.models.codecs.vae import VAE"),
         ("training.engine", "def f():\n    from audio_gen.losses.latent import kl"),
         ("training.engine", "from audio_gen.training import tasks"),
         ("training.engine", "from .tasks.vae import VaeTask"),
@@ -128,7 +128,7 @@ def test_a_wrong_import_is_found(module: str, source: str) -> None:
     [
         ("cli.sample", "from audio_gen.generation.pipeline import load\nfrom .common import say"),
         ("cli.app", "from audio_gen import __version__\nimport torch"),
-        ("training.tasks.vae", "from ..engine import run\nfrom ...models.vae import Vae"),
+        ("training.tasks.vae", "from ..engine import run\nfrom ...models.codecs.vae import VAE"),
         ("training.engine", "from .ema import Ema\nfrom audio_gen.data.dataset import Crops"),
     ],
 )

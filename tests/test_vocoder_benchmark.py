@@ -20,6 +20,7 @@ from audio_gen.audio.distance import mrmel
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError, DataError
 from audio_gen.evaluation.distances import kad
+from audio_gen.models.registry import Part, packed
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import refine
 from audio_gen.vocoding.network import VocoderNetwork
@@ -43,8 +44,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Load:
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    tensors = {f"model.{key}": value for key, value in VocoderNetwork(**NETWORK).state_dict().items()}
-    save_bundle(tmp_path / "network", {"model": "vocoder", "args": NETWORK, "mel": SPEC.to_dict()}, tensors)
+    config, tensors = packed({"vocoder": Part("vocoder", NETWORK, VocoderNetwork(**NETWORK).state_dict())})
+    save_bundle(tmp_path / "network", {**config, "mel": SPEC.to_dict()}, tensors)
     return tmp_path / "network"
 
 

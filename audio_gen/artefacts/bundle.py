@@ -19,7 +19,8 @@ from audio_gen.errors import CheckpointError
 from audio_gen.files import MalformedError, at_home, parse_json, read_json, write_atomic, write_json
 from audio_gen.text import clipped, one_line, shortened
 
-BUNDLE_FORMAT = 1
+BUNDLE_FORMAT = 2  # parts, each with kind and arguments; format 1 names one model
+PARTS = ("codec", "prior", "transform", "vocoder")
 INSIDE = "audio_gen"  # the key of the config in a weights file
 PATH_PREFIX = "path:"  # names what follows as a path, whatever it is called
 MOST_CLASSES, LONGEST_CLASS, MOST_PREROLL, FARTHEST_PITCH = 1 << 16, 1000, 1 << 20, 256
@@ -148,10 +149,10 @@ def _config_inside(data: bytes) -> Any:
 
 def _checked(config: Any, file: Path) -> dict[str, Any]:
     """A config that is a bundle's, whoever wrote it."""
-    if isinstance(config, dict) and type(config.get("format")) is int and config["format"] != BUNDLE_FORMAT:
+    if isinstance(config, dict) and type(config.get("format")) is int and config["format"] > BUNDLE_FORMAT:
         raise CheckpointError(
-            f"{one_line(file.parent)}: bundle format {config['format']}, this version reads {BUNDLE_FORMAT}; update "
-            "audio_gen"
+            f"{one_line(file.parent)}: bundle format {config['format']}, this version reads up to {BUNDLE_FORMAT}; "
+            "update audio_gen"
         )
     if (fault := _fault(config)) is not None:
         raise CheckpointError(f"{one_line(file)}: damaged ({fault}); export the bundle again from its run")
@@ -162,16 +163,21 @@ def _fault(config: Any) -> str | None:
     """What is wrong with a bundle's config, or None."""
     if not isinstance(config, dict):
         return "it holds no table"
-    if missing := {"format", "model", "args", "mel", "digest"} - config.keys():
+    model = {"model", "args"} if config.get("format") == 1 else set()
+    if missing := {"format", "mel", "digest", *model} - config.keys():
         return f"{', '.join(sorted(missing))}: missing"
+    if not model and not any(part in config for part in PARTS):
+        return f"{', '.join(PARTS)}: all missing"
     tests: dict[str, Callable[[Any], bool]] = {
-        "format": lambda value: type(value) is int,
+        "format": lambda value: type(value) is int and value > 0,
+        **dict.fromkeys(PARTS, _is_part),
         "model": lambda value: isinstance(value, str),
         "args": lambda value: isinstance(value, dict),
         "mel": lambda value: isinstance(value, dict),
         "digest": lambda value: isinstance(value, str),
         "classes": lambda value: value is None or _are_names(value, MOST_CLASSES),
         "pitch_range": lambda value: value is None or _is_range(value),
+        "velocity_range": lambda value: value is None or (_is_range(value) and value[0] >= 0),
         "preroll": lambda value: type(value) is int and 0 <= value <= MOST_PREROLL,
         "shared": lambda value: (
             isinstance(value, dict)
@@ -191,6 +197,11 @@ def _are_names(value: Any, most: int) -> bool:
         and all(isinstance(name, str) and 0 < len(name) <= LONGEST_CLASS for name in value)
         and len(set(value)) == len(value)
     )
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value says what a part of a model is."""
+    return isinstance(value, dict) and isinstance(value.get("kind"), str) and isinstance(value.get("args"), dict)
 
 
 def _is_range(value: Any) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # commands that only look for sidecars start without torch
     from torch import Tensor
 
 LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # of a sidecar, and of a JSON that may be one
-FARTHEST_PITCH = 256  # MIDI
+FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
 VOCODED = "vocoded"  # kind of the sidecars of `vocode`, which knows no latent
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
@@ -27,11 +27,12 @@ class Sidecar:
     """What a sidecar holds that is needed to go on from it.
 
     Attributes:
-        z: (D,) float32, or (K, D) with one latent for each layer of a GAN.
+        z: (N, D) float32.
         class_name: Class it was decoded with.
         pitch: MIDI pitch it was decoded with.
         digest: Hash of the bundle.
         bundle_path: Where the bundle is, if neither it nor the clip was moved away from the other.
+        velocity: MIDI velocity it was decoded with.
     """
 
     z: "Tensor"
@@ -39,6 +40,7 @@ class Sidecar:
     pitch: float | None
     digest: str
     bundle_path: Path
+    velocity: float | None = None
 
 
 def sidecar_path(wav: Path) -> Path:
@@ -54,8 +56,7 @@ def clip_files(stem: str) -> list[str]:
 def of_clip(
     *,
     z: Sequence[Any],
-    class_name: str | None,
-    pitch: float | None,
+    labels: Mapping[str, Any],
     digest: str,
     bundle_path: Path,
     seed: int | None,
@@ -65,9 +66,8 @@ def of_clip(
     """Content of the sidecar of a generated clip.
 
     Args:
-        z: Its latent, as nested lists.
-        class_name: Class it was decoded with.
-        pitch: MIDI pitch it was decoded with.
+        z: Its latent: a list of numbers, or one for each latent where it has several.
+        labels: Class and pitch that it was decoded with, and the velocity if the model has one.
         digest: Hash of the bundle.
         bundle_path: Where the bundle is.
         seed: Its seed, if it was drawn.
@@ -75,7 +75,7 @@ def of_clip(
         more: What else there is to say; stands before the bundle.
     """
     return {
-        "seed": seed, "z": z, "class": class_name, "pitch": pitch, "temperature": temperature, **more,
+        "seed": seed, "z": z, **labels, "temperature": temperature, **more,
         "bundle": digest, "bundle_path": one_line(bundle_path.absolute()),
     }  # fmt: skip
 
@@ -135,11 +135,13 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         if isinstance(values, dict) and "z" not in values and values.get("kind") == VOCODED:
             return None
         z = torch.tensor(values["z"], dtype=torch.float32)
-        pitch = values["pitch"]
+        pitch, velocity = values["pitch"], values.get("velocity")
         if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):
             raise MalformedError("z")
         if not (pitch is None or (type(pitch) in (int, float) and abs(pitch) <= FARTHEST_PITCH)):
             raise MalformedError("pitch")
+        if not (velocity is None or (type(velocity) in (int, float) and 0 <= velocity <= LOUDEST)):
+            raise MalformedError("velocity")
         if not isinstance(values["class"], str | None):
             raise MalformedError("class")
         place = values["bundle_path"]
@@ -147,7 +149,8 @@ def read_sidecar(wav: Path) -> Sidecar | None:
             raise MalformedError("bundle")
         # Earlier versions wrote the whole path.
         bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
-        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path)
+        z = z if z.ndim == 2 else z[None]  # (D,) -> (1, D)
+        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path, velocity)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
             f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: "

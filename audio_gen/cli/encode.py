@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
-from audio_gen.text import one_line
 
 if TYPE_CHECKING:
     from audio_gen.generation.clip import Saved
@@ -43,16 +42,9 @@ def encode_command(
 
 def show_scores(pipeline: "Pipeline", files: Sequence[Path], saved: "Sequence[Saved]", json_output: bool) -> None:
     """Print how near the model's version of each file comes to it, as a table or as JSON."""
-    mean = sum(one.figures["mel_l1"] for one in saved) / len(saved)
+    from audio_gen.generation.operations.encode import score_lines, scores
+
     if json_output:
-        rows = [
-            {"file": str(file), "out": str(one.path), "class": one.provenance["class"],
-             "pitch": one.provenance["pitch"], **one.figures} for file, one in zip(files, saved, strict=True)
-        ]  # fmt: skip
-        emit_json({"files": rows, "mel_l1": mean, **made_by(pipeline)})
-        return
-    say("log-mel L1 in nats, over the frames of sound:")
-    for file, one in zip(files, saved, strict=True):
-        say(f"{one.figures['mel_l1']:7.3f}  {one_line(file)}")
-    if len(saved) > 1:
-        say(f"{mean:7.3f}  mean of {len(saved)}")
+        return emit_json({**scores(files, saved), **made_by(pipeline)})
+    for line in score_lines(files, saved):
+        say(line)

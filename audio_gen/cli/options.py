@@ -32,6 +32,9 @@ VocoderOption = Annotated[
 # What clips are, and how they become files.
 ClassOption = Annotated[str | None, Option("--class", help="A class that the model knows.")]
 PitchOption = Annotated[float | None, Option("--pitch", help="MIDI pitch; 60 is middle C.")]
+VelocityOption = Annotated[
+    float | None, Option("--velocity", help="MIDI velocity, 0 to 127, for a model trained with net.use_velocity.")
+]
 TemperatureOption = Annotated[
     float, Option("--temperature", "--truncation", help="0: the most typical clips; 1: the model's whole variety.")
 ]

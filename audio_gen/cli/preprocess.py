@@ -1,18 +1,12 @@
 """`audio-gen preprocess`: a folder of sounds as a cache that trains fast."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, emit_json, say
 from audio_gen.config import DEFAULT_MEL, DataSettings, build
-from audio_gen.hints import command
-
-if TYPE_CHECKING:
-    from audio_gen.data.cache import Cache
 
 DATA = DataSettings()
 
@@ -35,24 +29,27 @@ def preprocess_command(
     """Read a folder once into a cache that trains fast."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.data.cache import build_cache
+    from audio_gen.data.overview import cache_json, cache_overview
     from audio_gen.data.report import NothingUsableError
     from audio_gen.reporter import stages
 
     if shards is not None:
         return _shard(folder, out, shards, json_output)
-    given = {
-        "labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset, "val_fraction": val_fraction,
-        "group_pattern": group_pattern,
-    }  # fmt: skip
+    given = {"labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset}
+    data = build(DataSettings, {**given, "val_fraction": val_fraction, "group_pattern": group_pattern})
     rate = MelSpec.preset(mel).sample_rate
-    more = {"data": build(DataSettings, given), "workers": workers, "generated": generated}
     try:
         with stages(Console()) as progress:
-            cache = build_cache(folder, out, sample_rate=rate, progress=progress, **more)  # type: ignore[arg-type]
+            cache = build_cache(
+                folder, out, sample_rate=rate, data=data, progress=progress, workers=workers, generated=generated
+            )
     except NothingUsableError as e:
         say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
-    _show(cache, folder, json_output)
+    if json_output:
+        return emit_json(cache_json(cache))
+    for line in cache_overview(cache, folder):
+        say(line)
 
 
 def _shard(cache: Path, out: Path, place: str, json_output: bool) -> None:
@@ -63,18 +60,3 @@ def _shard(cache: Path, out: Path, place: str, json_output: bool) -> None:
         emit_json({"cache": str(out), "shards": count, "place": place})
     else:
         say(f"{out}: {count} shards at {place}")
-
-
-def _show(cache: "Cache", folder: Path, json_output: bool) -> None:
-    summary = cache.report["summary"]
-    if json_output:
-        emit_json({"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes, **summary})
-        return
-    say(
-        f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
-        f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files left out"
-    )
-    for note in summary["notes"]:
-        say(note)
-    if summary["leave_out"]:
-        say(f"why: {command('inspect', folder)}, or {CacheFolder(cache.path).dataset_report}")

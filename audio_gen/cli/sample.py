@@ -18,6 +18,7 @@ def sample_command(
     seed: o.SeedOption = 0,
     class_name: o.ClassOption = None,
     pitch: o.PitchOption = None,
+    velocity: o.VelocityOption = None,
     temperature: o.TemperatureOption = 1.0,
     move: o.MoveOption = None,
     directions: o.DirectionsOption = None,
@@ -43,8 +44,8 @@ def sample_command(
     from audio_gen.generation.operations.sample import SampleRequest, sample
 
     request = SampleRequest(
-        count=count, seed=seed, class_name=class_name, pitch=pitch, temperature=temperature, directions=directions,
-        moves=move or [],  # type: ignore[arg-type] # texts are read there
+        count=count, seed=seed, class_name=class_name, pitch=pitch, velocity=velocity, temperature=temperature,
+        directions=directions, moves=move or [],  # type: ignore[arg-type] # texts are read there
         per_class=per_class, every_seed=every_seed, normalize=normalize, bits=bits,
         rate=rate, tail_db=tail, length=length, grid=grid, batch=batch, command=command_line(),
     )  # fmt: skip
@@ -57,7 +58,7 @@ def _show(clips: "Clips", saved: "list[Saved]", out: "Path", json_output: bool) 
     from audio_gen.generation.operations.sample import ends_note
 
     if json_output:
-        keys = ("seed", "class", "pitch", "original")
+        keys = ("seed", "class", "pitch", "velocity", "original")
         files = [
             {"path": str(s.path), **{key: s.provenance[key] for key in keys if key in s.provenance}} for s in saved
         ]

@@ -41,12 +41,11 @@ def train_command(
             images=images, until=until, seed=seed, device=device, precision=precision, force=force, init=init,
             profile_steps=profile, auto=auto, on_event=teller,
         )  # fmt: skip
-    if not teller.end:  # another process of this run tells
-        return
+    if not (end := teller.end):
+        return  # another process of this run tells
     if json_output:
-        emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(teller.end), **teller.values})
-        return
-    for line in end_lines(run, teller.end, trained=not teller.nothing_trained):
+        return emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(end), **teller.values})
+    for line in end_lines(run, end, trained=not teller.nothing_trained):
         say(line)
-    if not teller.end.stopped_by and not teller.nothing_trained:
-        say(f"finished at step {teller.end.step}; now: {next_command(run, folder, model)}")
+    if not end.stopped_by and not teller.nothing_trained:
+        say(f"finished at step {end.step}; now: {next_command(run, folder, model)}")

@@ -30,6 +30,7 @@ class Batch:
         length: (B,) int64, samples before the padding.
         class_id: (B,) int64 index into the cache's classes, -1 where there is none.
         pitch: (B,) float32 MIDI note number, NaN where there is none.
+        velocity: (B,) float32 MIDI velocity, NaN where there is none.
         index: (B,) int64 number of the clip in the cache.
     """
 
@@ -37,6 +38,7 @@ class Batch:
     length: Tensor
     class_id: Tensor
     pitch: Tensor
+    velocity: Tensor
     index: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -158,5 +160,6 @@ class ClipDataset:
             length=torch.tensor(lengths),
             class_id=torch.tensor(class_ids),
             pitch=torch.tensor([float("nan") if c.pitch is None else c.pitch for c in clips]),
+            velocity=torch.tensor([float("nan") if c.velocity is None else float(c.velocity) for c in clips]),
             index=torch.tensor([number for number, _ in crops]),
         )

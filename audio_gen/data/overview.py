@@ -1,16 +1,20 @@
-"""What `inspect` shows of a folder: equal notes as one line, classes as a table, and whether the sounds suffice."""
+"""What `inspect` and `preprocess` show: equal notes as one line, classes as a table, whether the sounds suffice."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.config import DataSettings
 from audio_gen.data.labels import Label
 from audio_gen.data.plan import plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
+from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError
+from audio_gen.hints import command
 from audio_gen.text import one_line, visible
 
 ACTIONS = {"leave_out": "left out", "repair": "repaired", "use": "used"}
@@ -167,3 +171,22 @@ def summary_lines(report: DatasetReport) -> list[str]:
         f"{s['clips']} clips, {s['duration_sec'] / 60:.1f} minutes in all, {s['shortest_sec']:.2f} to "
         f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicate{'s' * (s['duplicates'] != 1)}; {rates}",
     ]
+
+
+def cache_overview(cache: Cache, folder: Path) -> list[str]:
+    """What `preprocess` shows: what a cache of a folder holds, notes, and where to read why files were left out."""
+    summary = cache.report["summary"]
+    lines = [
+        f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
+        f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files left out",
+        *summary["notes"],
+    ]
+    if summary["leave_out"]:
+        lines.append(f"why: {command('inspect', folder)}, or {CacheFolder(cache.path).dataset_report}")
+    return lines
+
+
+def cache_json(cache: Cache) -> dict[str, Any]:
+    """What a cache holds, for JSON."""
+    about = {"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes}
+    return {**about, **cache.report["summary"]}

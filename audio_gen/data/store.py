@@ -107,6 +107,13 @@ class Cache:
         return (float(known.min()), float(known.max())) if len(known) else None
 
     @property
+    def velocity_range(self) -> tuple[float, float] | None:
+        """Lowest and highest MIDI velocity; None when no clip has one."""
+        velocities = self.clips.column("velocity")
+        known = velocities[velocities >= 0]
+        return (float(known.min()), float(known.max())) if len(known) else None
+
+    @property
     def sounds(self) -> str:
         """A digest of the sounds in it, whatever their order."""
         return str(self._index["sounds"])

@@ -165,7 +165,7 @@ def _prepare(request: EvaluateRequest, run: Path | None, reporter: Reporter) -> 
     embedding = load_embedding(request.embedding, place, request.embedding_path)
     job = Session(embedding, EmbeddingStore(embedding, tell=reporter.note), reporter=reporter, command=request.origin)
     if run is not None:
-        job.pipeline = Pipeline.load(run, vocoder=request.vocoder, device=request.device)
+        job.pipeline = Pipeline.load(run, vocoder=request.vocoder, device=request.device).require("sample")
         job.vocoder = job.pipeline.vocoder
         job.cache = run_cache(run)
     elif request.vocoder is not None:

@@ -12,7 +12,6 @@ from torch import Tensor
 from audio_gen import __version__
 from audio_gen.artefacts import sidecar
 from audio_gen.audio.io import write_wav
-from audio_gen.generation.conditions import pitch_or_none
 from audio_gen.generation.finish import Finish, Finished, finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
@@ -38,9 +37,9 @@ def describe(
         more: What else there is to say.
     """
     about = sidecar.of_clip(
-        z=point.z[0].tolist(), class_name=pipeline.conditions.class_name(int(point.class_id[0])),
-        pitch=pitch_or_none(float(point.pitch[0])), digest=pipeline.digest, bundle_path=pipeline.path, seed=seed,
-        temperature=temperature, more=more or {},
+        z=(point.z[0, 0] if point.z.shape[1] == 1 else point.z[0]).tolist(),
+        labels=pipeline.vocabulary.labels(point.conditions), digest=pipeline.digest, bundle_path=pipeline.path,
+        seed=seed, temperature=temperature, more=more or {},
     )  # fmt: skip
     return {
         **about, "model": pipeline.kind, "vocoder": pipeline.vocoder.name, "sample_rate": pipeline.spec.sample_rate,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.mel import MelSpec
-from audio_gen.models.pitch import hz_to_mel, mel_to_hz
+from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 
 ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sound that stays loud passes 0.9 at any time
 END_BELOW_PEAK = 0.01  # -40 dB

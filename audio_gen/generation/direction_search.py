@@ -16,6 +16,7 @@ from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel
 from audio_gen.generation.directions import Direction, Directions
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.contract import PITCH, SCALARS
 
 Advance = Callable[[float], object]
 
@@ -36,7 +37,7 @@ RIDGE_STRENGTHS = np.logspace(-2, 5, 15)
 
 def clips_needed(pipeline: Pipeline, count: int) -> int:
     """How many clips `find_directions` decodes, for a progress bar."""
-    principal = min(PRINCIPAL, pipeline.model.latent_dim)
+    principal = min(PRINCIPAL, pipeline.codec.latent.dim)
     return count + 2 * MEASURED * (ROUNDS * len(DESCRIPTORS) + principal)
 
 
@@ -58,7 +59,8 @@ def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance 
     """
     held_out = pipeline.latents(range(seed + count, seed + count + MEASURED))
     known, table = _drawn_and_described(pipeline, range(seed, seed + count), advance)
-    w, y = without_conditions(known, known.z.double()), trimmed(without_conditions(known, table))
+    w = without_conditions(known, known.z.mean(1).double())  # (B, N, D) -> (B, D)
+    y = trimmed(without_conditions(known, table))
     spreads = y.std(0)
     varies = spreads >= torch.tensor([descriptor.least for descriptor in DESCRIPTORS.values()])
     # What does not vary has no direction, and dividing by rounding errors would make one.
@@ -89,15 +91,10 @@ def _drawn_and_described(pipeline: Pipeline, seeds: range, advance: Advance) -> 
     heard = ~table.isnan().any(1)
     if int(heard.sum()) < len(seeds) / 2:
         raise CheckpointError(
-            f"{pipeline.conditions.model}: {len(seeds) - int(heard.sum())} of {len(seeds)} clips are silent; train it "
+            f"{pipeline.vocabulary.model}: {len(seeds) - int(heard.sum())} of {len(seeds)} clips are silent; train it "
             "further"
         )
-    return Latents(_one_each(drawn.z)[heard], drawn.class_id[heard], drawn.pitch[heard]), table[heard]
-
-
-def _one_each(z: Tensor) -> Tensor:
-    """One latent (B, D) for each clip, where z may have one per layer (B, K, D)."""
-    return z if z.ndim == 2 else z.mean(1)
+    return Latents(drawn.z[heard], drawn.conditions[heard]), table[heard]
 
 
 def trimmed(y: Tensor) -> Tensor:
@@ -111,27 +108,28 @@ def _described(pipeline: Pipeline, points: Latents, advance: Advance) -> Tensor:
     rows = []
     for first in range(0, len(points), BLOCK):
         mel = pipeline.decode(points[first : first + BLOCK], BLOCK)
-        rows.append(describe_mel(mel, pipeline.spec, pipeline.model.mel_floor))
+        rows.append(describe_mel(mel, pipeline.spec, pipeline.codec.mel_floor))
         advance(len(mel))
     return torch.cat(rows)
 
 
 def without_conditions(points: Latents, values: Tensor) -> Tensor:
-    """What is left of values (B, N) when each class's mean, and what is linear in pitch, are taken out.
+    """What is left of values (B, N) when class means, and what is linear in pitch and velocity, are taken out.
 
     Raises:
         ConfigError: There are too few points for so many classes.
     """
     from sklearn.linear_model import LinearRegression
 
-    classes = points.class_id.unique()
+    conditions = points.conditions
+    classes = conditions.class_id.unique()
     count = len(points)
     if count - len(classes) - 1 < LEAST_FREEDOM:
         wanted = 8 * (len(classes) + LEAST_FREEDOM)
         raise ConfigError(f"n ({count} clips with sound) is too few for {len(classes)} classes; try {wanted}")
-    pitch = points.pitch.double()
-    pitch = torch.where(pitch.isnan(), pitch.nanmean().nan_to_num(0.0), pitch)
-    known = torch.cat([(points.class_id[:, None] == classes).double(), pitch[:, None]], dim=1).numpy()
+    scalars = [conditions.get(name).double() for name in SCALARS if name == PITCH or name in conditions.values]
+    scalars = [torch.where(x.isnan(), x.nanmean().nan_to_num(0.0), x) for x in scalars]
+    known = torch.cat([(conditions.class_id[:, None] == classes).double(), torch.stack(scalars, 1)], dim=1).numpy()
     return values - torch.from_numpy(LinearRegression().fit(known, values.numpy()).predict(known))
 
 
@@ -152,8 +150,7 @@ class _Trials:
         return torch.where(self._varies, change, 0.0)
 
     def _tables(self, step: Tensor) -> Tensor:
-        points = Latents(self._points.z + step, self._points.class_id, self._points.pitch)
-        return _described(self._pipeline, points, self._advance)
+        return _described(self._pipeline, self._points.with_z(self._points.z + step), self._advance)
 
 
 def trimmed_mean(change: Tensor) -> Tensor:

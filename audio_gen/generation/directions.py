@@ -170,11 +170,11 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     Raises:
         CheckpointError: There are none, or they belong to another bundle.
     """
-    place, run = path or BundleFolder(pipeline.path).directions, pipeline.conditions.model
+    place, run = path or BundleFolder(pipeline.path).directions, pipeline.vocabulary.model
     if not place.is_file():
         raise CheckpointError(f"{one_line(place)}: is missing; make it with `{command('directions', run)}`")
     directions = read_directions(place)
-    if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.model.latent_dim:
+    if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.codec.latent.dim:
         raise CheckpointError(
             f"{one_line(place)}: belongs to the bundle {shortened(directions.digest)}, not {pipeline.digest}; run "
             f"`{command('directions', run)}` again"
@@ -206,7 +206,7 @@ def parse_moves(texts: Sequence[str]) -> dict[str, float]:
 
 
 def moved(points: Latents, directions: Directions, moves: Mapping[str, float]) -> Latents:
-    """The same points moved along directions, each as far as `moves` says; where a w goes to each layer, all move.
+    """The same points moved along directions, each as far as `moves` says; all latents of a point move.
 
     Raises:
         ConfigError: A name is unknown.
@@ -214,4 +214,4 @@ def moved(points: Latents, directions: Directions, moves: Mapping[str, float]) -
     z = points.z
     for name, amount in moves.items():
         z = z + amount * directions.vectors[directions.index(name)]
-    return Latents(z, points.class_id, points.pitch)
+    return points.with_z(z)

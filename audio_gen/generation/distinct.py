@@ -49,6 +49,7 @@ def draw_distinct(
     *,
     class_name: str | None = None,
     pitch: float | None = None,
+    velocity: float | None = None,
     temperature: float = 1.0,
     batch: int = 16,
 ) -> Distinct:
@@ -63,15 +64,19 @@ def draw_distinct(
         seed: The first seed.
         class_name: As for `Pipeline.sample`, as are the others and their errors.
         pitch: See there.
+        velocity: See there.
         temperature: See there.
         batch: Clips at a time on a GPU.
     """
     if count < 1:
         raise ConfigError(f"n ({count}) must be at least 1 clip; try 16")
 
-    asked: dict[str, Any] = {"class_name": class_name, "pitch": pitch, "temperature": temperature}
+    asked: dict[str, Any] = {
+        "class_name": class_name, "pitch": pitch, "velocity": velocity, "temperature": temperature,
+    }  # fmt: skip
     points = pipeline.latents(range(seed, seed + count), **asked)
-    quotas = {int(c): int((points.class_id == c).sum()) for c in points.class_id.unique()}
+    classes = points.conditions.class_id
+    quotas = {int(c): int((classes == c).sum()) for c in classes.unique()}
     mels = pipeline.decode(points, batch)
     kept: list[int] = []
     for factor, most in DRAWN:
@@ -81,7 +86,7 @@ def draw_distinct(
             points, mels = Latents.join([points, more]), torch.cat([mels, pipeline.decode(more, batch)])
         kept, enough = [], True
         for class_id, quota in quotas.items():
-            own = torch.nonzero(points.class_id == class_id)[:, 0]
+            own = torch.nonzero(points.conditions.class_id == class_id)[:, 0]
             some = [int(own[i]) for i in apart_from_others(between_mels(mels[own]), quota, CLEAR_DB)]
             kept, enough = kept + some, enough and len(some) == quota
         if enough:

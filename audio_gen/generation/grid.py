@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audio_gen.audio.picture import spectrogram_png
-from audio_gen.generation.conditions import pitch_or_none
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 
@@ -35,6 +34,7 @@ def grid_note(count: int) -> str:
 
 def clip_title(pipeline: Pipeline, point: Latents, seed: int) -> str:
     """Such as "seed 3, bell, pitch 60" for a set of one; what it does not have is left out."""
-    name, pitch = pipeline.conditions.class_name(int(point.class_id[0])), pitch_or_none(float(point.pitch[0]))
-    parts = [f"seed {seed}", name, None if pitch is None else f"pitch {pitch:g}"]
-    return ", ".join(part for part in parts if part)
+    labels = pipeline.vocabulary.labels(point.conditions)
+    name = labels.pop("class")
+    parts = [f"{key} {value:g}" for key, value in labels.items() if value is not None]
+    return ", ".join([f"seed {seed}", *([name] if name else []), *parts])

@@ -1,4 +1,4 @@
-"""Sounds that users bring: read as training reads them, with the class and pitch that they are known by."""
+"""Sounds that users bring: read as training reads them, with the class, pitch and velocity that they are known by."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from audio_gen.data.measure import blocks_between, measure
 from audio_gen.data.pitch import HEARD_SEC, estimate_midi
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError, DataError
-from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.inversion import STEPS, Inversion
-from audio_gen.generation.latents import UNKNOWN_CLASS, UNKNOWN_PITCH, Latents
+from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode
+from audio_gen.generation.vocabulary import Vocabulary, none_if_unknown
+from audio_gen.models.contract import CLASS, PITCH, UNKNOWN_CLASS, VELOCITY, Conditions
 from audio_gen.text import one_line
 
 
@@ -35,7 +36,7 @@ class EncodedFile:
         begin: The sample of the file, at the model's rate, with which the model's clip begins; it may be negative.
         length: Samples of the file at that rate, up to the end of its sound.
         note: What happened to it on the way, for the user; None if nothing did.
-        search: How a GAN's latent was found; None for a VAE, whose encoder tells it.
+        search: How its latent was found; None for a codec with a trained encoder.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class EncodedFile:
 def encode_file(
     pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None, steps: int = STEPS
 ) -> EncodedFile:
-    """Read and encode one file; a GAN's latent is searched for.
+    """Read and encode one file; where the codec has no trained encoder, its latent is searched for.
 
     Its class is the one that its name, its folder or a label file beside it gives, if the model knows it; its pitch the
     one that these give, else the one that is heard (pYIN), if the model was trained on it.
@@ -70,27 +71,27 @@ def encode_file(
         path: Any audio file.
         class_name: Its class where nothing else tells.
         pitch: Its MIDI pitch where nothing else tells.
-        steps: Of the search, at most; a VAE has none.
+        steps: Of the search, at most.
 
     Raises:
         AudioFileError: The file cannot be read or holds no sound.
         ConfigError: The model does not know the class or the pitch given.
     """
-    conditions = pipeline.conditions
-    given = conditions.class_id(class_name), conditions.pitch(pitch)
+    vocabulary = pipeline.vocabulary
+    vocabulary.asked(class_name, pitch)  # a wrong one is told even where it is not needed
     # Up to half a second of silence before the sound is kept, and left out by `mel`.
     wav, start, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
     label = file_label(path)
-    class_id = conditions.known_class([label.class_name, path.absolute().parent.name])
-    class_id = given[0] if class_id == UNKNOWN_CLASS else class_id
-    own_pitch = pitch_of(conditions, label.pitch, wav, pipeline.spec.sample_rate)
-    condition = class_id, given[1] if np.isnan(own_pitch) else own_pitch
+    heard = none_if_unknown(pitch_of(vocabulary, label.pitch, wav, pipeline.spec.sample_rate))
+    conditions = vocabulary.known(
+        [label.class_name, path.absolute().parent.name, class_name], [heard, pitch], [label.velocity]
+    )
     mel = pipeline.mel(wav)
     begin = pipeline.begin(wav)
     sounding = length - begin + pipeline.preroll
-    frames = min(-(-sounding // pipeline.spec.hop_length), pipeline.model.frames)
+    frames = min(-(-sounding // pipeline.spec.hop_length), pipeline.frames)
     note = pipeline.length_note(one_line(path.name), length - max(0, begin))
-    latents, found = encode(pipeline, mel, *condition, steps=steps, frames=frames)
+    latents, found = encode(pipeline, mel, conditions, steps=steps, frames=frames)
     return EncodedFile(path, mel, frames, latents, start + begin, start + length, note, found)
 
 
@@ -130,16 +131,17 @@ def starting_point(
 
 def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
     """What a sidecar of this model says, checked."""
-    dim, layers = pipeline.model.latent_dim, pipeline.layers
-    shapes = [(dim,)] if layers == 1 else [(dim,), (layers, dim)]
+    shape = pipeline.codec.latent
+    shapes = [(count, shape.dim) for count in shape.counts()]
     if sidecar.z.shape not in shapes:
-        given, *wanted = (" x ".join(map(str, shape)) for shape in (sidecar.z.shape, *shapes))
+        given, *wanted = (f"{n} x {dim}" if n > 1 else str(dim) for n, dim in (sidecar.z.shape, *shapes))
         raise DataError(
             f"{one_line(sidecar_path(path))}: its z has {given} numbers, the model has "
             f"{' or '.join(wanted)}; move it away, then the WAV itself is encoded"
         )
-    pitch = UNKNOWN_PITCH if sidecar.pitch is None else sidecar.pitch
-    return Latents.one(sidecar.z, pipeline.conditions.class_id(sidecar.class_name), pitch)
+    number = pipeline.vocabulary.class_id(sidecar.class_name)
+    values = {CLASS: None if number == UNKNOWN_CLASS else number, PITCH: sidecar.pitch, VELOCITY: sidecar.velocity}
+    return Latents.one(sidecar.z, Conditions.one(values))
 
 
 def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int, int]:
@@ -174,10 +176,10 @@ def file_label(path: Path) -> Label:
     return label
 
 
-def pitch_of(conditions: Conditions, named: float | None, wav: Tensor, sample_rate: int) -> float:
+def pitch_of(vocabulary: Vocabulary, named: float | None, wav: Tensor, sample_rate: int) -> float:
     """The pitch of wav (1, T) that is named, else heard; NaN where the model has no pitch or was not trained on it."""
-    if conditions.pitch_range is None:
-        return conditions.known_pitch([])
+    if vocabulary.pitch_range is None:
+        return vocabulary.known_pitch([])
     if named is None and bool(wav.any()):
         named = estimate_midi(wav[0, : int(HEARD_SEC * sample_rate)].numpy(), sample_rate)
-    return conditions.known_pitch([named])
+    return vocabulary.known_pitch([named])

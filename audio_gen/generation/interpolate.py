@@ -9,6 +9,7 @@ from torch import Tensor
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.contract import CLASS, SCALARS, Conditions
 
 DB_PER_NAT = 20 / math.log(10)
 MAX_MORPH_SEC = 300.0
@@ -43,21 +44,14 @@ def between(start: Latents, end: Latents, positions: Tensor) -> Latents:
         positions: (B,) from 0 (start) to 1 (end).
 
     Returns:
-        B points, with a latent for each layer where an end has that. Pitch moves in semitones where both ends have one;
-        the class is that of the nearer end.
+        B points, with a latent for each style layer where an end has that. Pitch (in semitones) and velocity move
+        where both ends have one; the class, and what only one end has, is that of the nearer end.
     """
-    late = positions >= 0.5
-    first, last = start.z, end.z
-    if first.ndim != last.ndim:  # one latent for all layers, and one for each: (1, D) beside (1, K, D)
-        first, last = (z if z.ndim == 3 else z[:, None] for z in (first, last))
-    weight = positions.view(-1, *[1] * (first.ndim - 1))
-    return Latents(
-        torch.lerp(first, last, weight),
-        torch.where(late, end.class_id, start.class_id),
-        torch.lerp(start.pitch, end.pitch, positions)
-        if _pitch_moves(start, end)
-        else torch.where(late, end.pitch, start.pitch),
-    )
+    late, ends = positions >= 0.5, (start.conditions, end.conditions)
+    values = {name: torch.where(late, ends[1].get(name), ends[0].get(name)) for name in (CLASS, *SCALARS)}
+    values |= {name: torch.lerp(ends[0].get(name), ends[1].get(name), positions) for name in _moving(*ends)}
+    known = {name: value for name, value in values.items() if any(name in one.values for one in ends)}
+    return Latents(torch.lerp(start.z, end.z, positions[:, None, None]), Conditions(len(positions), known))
 
 
 def decode_between(
@@ -65,8 +59,8 @@ def decode_between(
 ) -> Tensor:
     """Log-mels along the way; at 0 and 1 they are exactly what the two ends decode to.
 
-    Numbers of classes have no middle, so where the ends' classes differ (or only one has a pitch) a point is decoded as
-    either end would be, and the two log-mels are mixed. The level moves evenly from end to end.
+    Numbers of classes have no middle, so where the ends' classes differ (or only one has a pitch or a velocity) a point
+    is decoded as either end would be, and the two log-mels are mixed. The level moves evenly from end to end.
 
     Args:
         pipeline: The model.
@@ -82,27 +76,26 @@ def decode_between(
     points = between(start, end, positions)
     as_start, as_end = _conditioned_as(start, points, end), _conditioned_as(end, points, start)
     mel = pipeline.decode(as_start, batch)
-    if not (_same(as_start.class_id, as_end.class_id) and _same(as_start.pitch, as_end.pitch)):
+    if not as_start.conditions.same(as_end.conditions):
         mel = torch.lerp(mel, pipeline.decode(as_end, batch), positions[:, None, None])
     first, last = pipeline.decode(start), pipeline.decode(end)
-    mel = set_level(mel, torch.lerp(level_db(first), level_db(last), positions), pipeline.model.mel_floor)
+    mel = set_level(mel, torch.lerp(level_db(first), level_db(last), positions), pipeline.codec.mel_floor)
     if not attack_sec:
         return mel
     return with_attack(first, mel, attack_sec * pipeline.spec.frame_rate, ATTACK_FADE_SEC * pipeline.spec.frame_rate)
 
 
 def _conditioned_as(end: Latents, points: Latents, other: Latents) -> Latents:
-    """The points with the class of one end, and with its pitch unless pitch moves."""
-    pitch = points.pitch if _pitch_moves(end, other) else end.pitch.expand(len(points))
-    return Latents(points.z, end.class_id.expand(len(points)), pitch)
+    """The points with the conditions of one end, but for those that move."""
+    conditions = end.conditions.repeat(len(points))
+    for name in _moving(end.conditions, other.conditions):
+        conditions = conditions.replaced(name, points.conditions.get(name))
+    return Latents(points.z, conditions)
 
 
-def _pitch_moves(start: Latents, end: Latents) -> bool:
-    return bool(torch.isfinite(start.pitch + end.pitch).all())
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+def _moving(start: Conditions, end: Conditions) -> list[str]:
+    """Names of the conditions that both ends have, and that have a middle."""
+    return [name for name in SCALARS if bool(torch.isfinite(start.get(name) + end.get(name)).all())]
 
 
 def level_db(mel: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a sound to a GAN's latent: the network's own guess, made better step by step."""
+"""From a sound to the latent of a codec without a trained encoder: its first guess, made better step by step."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.contract import Conditions
 
 STEPS = 200
 LEARNING_RATE = 0.1  # in deviations of w
@@ -37,7 +38,7 @@ class Inversion:
 
 
 def invert(
-    pipeline: Pipeline, mel: Tensor, class_id: int, pitch: float, steps: int = STEPS, frames: int | None = None
+    pipeline: Pipeline, mel: Tensor, conditions: Conditions, steps: int = STEPS, frames: int | None = None
 ) -> Inversion:
     """Find the latent whose clip is nearest to a log-mel.
 
@@ -48,12 +49,11 @@ def invert(
     Args:
         pipeline: A model with a gradient from its latent to its log-mel.
         mel: Log-mel (M, L) as `Pipeline.mel` gives it.
-        class_id: Its class number, -1 where it has none.
-        pitch: Its MIDI pitch, NaN where it has none.
+        conditions: Of this one clip.
         steps: At most; fewer are taken where the search stands still. With 0 the network's guess is kept.
         frames: How many frames of `mel` errors are told of; None for all.
     """
-    start = pipeline.encode(mel, class_id, pitch)
+    start = pipeline.encode(mel, conditions)
     best, taken = _search(pipeline, mel, start, steps) if steps else (start, 0)
     start_l1, best_l1 = (log_mel_l1(mel, pipeline.decode(point)[0], frames or mel.shape[1]) for point in (start, best))
     if best_l1 > start_l1:  # the search counts other frames, and cells
@@ -64,16 +64,17 @@ def invert(
 @torch.enable_grad()
 def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tuple[Latents, int]:
     """The best latent of up to so many steps from a start, and how many were taken."""
-    origin = (start.per_layer(pipeline.layers) if pipeline.layers > 1 else start).z.to(pipeline.device)
-    target = mel[None].to(pipeline.device).clamp(min=pipeline.model.mel_floor)
-    condition = start.class_id.to(pipeline.device), start.pitch.to(pipeline.device)
+    codec = pipeline.codec
+    origin = codec.latent.per_layer(start.z).to(pipeline.device)
+    target = mel[None].to(pipeline.device).clamp(min=codec.mel_floor)
+    conditions = start.conditions.to(pipeline.device)
     spread = _spread(pipeline, start).to(pipeline.device)
     offset = torch.zeros_like(origin, requires_grad=True)
     adam = Adam(offset.detach())
     best, best_loss, last_gain = origin, math.inf, (0, math.inf)
     for step in range(steps + 1):
         w = origin + spread * offset
-        loss = _distance(pipeline.model.decode_raw(w, *condition), target, pipeline.model.mel_floor)
+        loss = _distance(codec.decode_raw(w, conditions), target, codec.mel_floor)
         if (value := float(loss.detach())) < best_loss:
             best, best_loss = w.detach(), value
         if value < (1 - LEAST_GAIN) * last_gain[1]:
@@ -84,7 +85,7 @@ def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tupl
         # A first step of full size would throw a good start far off: it moves each number as much as the others.
         rate = min(1, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         adam.step(gradient, LEARNING_RATE * rate)
-    return Latents(best.cpu(), start.class_id, start.pitch), step
+    return start.with_z(best.cpu()), step
 
 
 class Adam:
@@ -106,10 +107,10 @@ class Adam:
 
 
 def _spread(pipeline: Pipeline, point: Latents) -> Tensor:
-    """How far the model's latents of a point's class and pitch lie from their mean, (D,)."""
-    condition = int(point.class_id[0]), float(point.pitch[0])
-    draws = [pipeline.prior.sample(torch.Generator().manual_seed(seed), *condition) for seed in range(SPREAD_DRAWS)]
-    return torch.stack(draws).std(0).clamp(min=MIN_SPREAD)
+    """How far the model's latents of a point's conditions lie from their mean, (1, D)."""
+    generators = [torch.Generator().manual_seed(seed) for seed in range(SPREAD_DRAWS)]
+    draws = pipeline.prior.sample(point.conditions.repeat(SPREAD_DRAWS), generators)
+    return draws.std(0).clamp(min=MIN_SPREAD)
 
 
 def _distance(made: Tensor, target: Tensor, mel_floor: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Points of a model's latent space, each with the class and the pitch that it is decoded with."""
+"""Points of a model's latent space, each with the conditions that it is decoded with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-UNKNOWN_CLASS, UNKNOWN_PITCH = -1, float("nan")
+from audio_gen.models.contract import Conditions
 
 
 @dataclass(frozen=True)
@@ -14,24 +14,24 @@ class Latents:
     """All that it takes to decode some clips.
 
     Attributes:
-        z: (B, D) float32, on the CPU; or (B, K, D), one latent for each of the K layers of a GAN.
-        class_id: (B,) int64 class numbers, -1 where there is none.
-        pitch: (B,) float32 MIDI pitches, NaN where there is none.
+        z: (B, N, D) float32, on the CPU; see `LatentShape` for N.
+        conditions: Of B clips, on the CPU.
     """
 
     z: Tensor
-    class_id: Tensor
-    pitch: Tensor
+    conditions: Conditions
 
     @classmethod
-    def one(cls, z: Tensor, class_id: int = UNKNOWN_CLASS, pitch: float = UNKNOWN_PITCH) -> "Latents":
-        """A single point from z (D,) or (K, D)."""
-        return cls(z[None], torch.tensor([class_id]), torch.tensor([pitch], dtype=torch.float32))
+    def one(cls, z: Tensor, conditions: Conditions | None = None) -> "Latents":
+        """A single point from z (N, D)."""
+        return cls(z[None], conditions or Conditions(1))
 
     @classmethod
     def join(cls, parts: Sequence["Latents"]) -> "Latents":
-        """Several sets as one, in order."""
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("z", "class_id", "pitch")))
+        """Several sets as one, in order; those with one latent for all style layers fit those with one for each."""
+        count = max(part.z.shape[1] for part in parts)
+        z = torch.cat([part.z if part.z.shape[1] == count else part.z.expand(-1, count, -1) for part in parts])
+        return cls(z, Conditions.join([part.conditions for part in parts]))
 
     def __len__(self) -> int:
         """Number of points, B."""
@@ -40,13 +40,14 @@ class Latents:
     def __getitem__(self, key: int | slice) -> "Latents":
         """Some of the points; an integer gives a set of one."""
         rows = slice(key, key + 1 or None) if isinstance(key, int) else key
-        return Latents(self.z[rows], self.class_id[rows], self.pitch[rows])
+        return Latents(self.z[rows], self.conditions[rows])
 
-    def per_layer(self, count: int) -> "Latents":
-        """The same points with a latent for each of `count` layers: z (B, D) -> (B, K, D)."""
-        z = self.z if self.z.ndim == 3 else self.z[:, None].expand(-1, count, -1)
-        return Latents(z, self.class_id, self.pitch)
+    def with_z(self, z: Tensor) -> "Latents":
+        """Other points under the same conditions."""
+        return Latents(z, self.conditions)
 
     def with_pitch(self, pitch: float | None) -> "Latents":
         """The same points at one pitch (MIDI); None leaves theirs."""
-        return self if pitch is None else Latents(self.z, self.class_id, torch.full_like(self.pitch, pitch))
+        if pitch is None:
+            return self
+        return Latents(self.z, self.conditions.replaced("pitch", torch.full((len(self),), pitch)))

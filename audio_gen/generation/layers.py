@@ -1,9 +1,10 @@
-"""Layers of a GAN that take latents of their own: moving some of them mixes the styles of two clips."""
+"""Style layers, which take latents of their own: moving some of them mixes the styles of two clips."""
 
 import re
 
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
+from audio_gen.models.contract import LatentShape
 
 RANGE = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
@@ -33,18 +34,18 @@ def parse_layers(text: str, count: int) -> range:
     return range(first, last + 1)
 
 
-def mix_layers(start: Latents, end: Latents, layers: range, count: int) -> Latents:
-    """The start with some layers' latents from the end; class and pitch stay the start's.
+def mix_layers(start: Latents, end: Latents, layers: range, shape: LatentShape) -> Latents:
+    """The start with some layers' latents from the end; the conditions stay the start's.
 
     Args:
         start: A set of one.
         end: A set of one.
         layers: Which layers are the end's.
-        count: How many layers the model has, K.
+        shape: Of the model's latents.
 
     Returns:
         A set of one with a latent for each layer. Source: style mixing, Karras 2019.
     """
-    mixed = start.per_layer(count).z.clone()
-    mixed[:, layers.start : layers.stop] = end.per_layer(count).z[:, layers.start : layers.stop]
-    return Latents(mixed, start.class_id, start.pitch)
+    mixed = shape.per_layer(start.z).clone()
+    mixed[:, layers.start : layers.stop] = shape.per_layer(end.z)[:, layers.start : layers.stop]
+    return start.with_z(mixed)

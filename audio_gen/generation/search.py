@@ -1,4 +1,4 @@
-"""The one rule for the latent of a sound: the encoder gives it if it is exact, else a search from its guess."""
+"""The one rule for the latent of a sound: the encoder gives it if it is trained, else a search from its guess."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,28 +9,27 @@ from audio_gen.audio.clips import on_cores, one_thread
 from audio_gen.generation.inversion import STEPS, Inversion, invert
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.models.vae import VAE
+from audio_gen.models.contract import Conditions
 
 
 def encode(
-    pipeline: Pipeline, mel: Tensor, class_id: int, pitch: float, *, steps: int = STEPS, frames: int | None = None
+    pipeline: Pipeline, mel: Tensor, conditions: Conditions, *, steps: int = STEPS, frames: int | None = None
 ) -> tuple[Latents, Inversion | None]:
     """The latent of a log-mel.
 
     Args:
         pipeline: The model.
         mel: Log-mel (M, L) as `Pipeline.mel` gives it.
-        class_id: Its class number, -1 if unknown.
-        pitch: Its MIDI pitch, NaN if unknown.
-        steps: Steps of the search at most; a model with an exact encoder has none.
+        conditions: Of this one clip.
+        steps: Steps of the search at most; a codec with a trained encoder has none.
         frames: Frames of `mel` that errors are measured over; None for all.
 
     Returns:
-        A set of one, and the search; None for a model with an exact encoder.
+        A set of one, and the search; None for a codec with a trained encoder.
     """
-    if isinstance(pipeline.model, VAE):
-        return pipeline.encode(mel, class_id, pitch), None
-    found = invert(pipeline, mel, class_id, pitch, steps=steps, frames=frames)
+    if pipeline.codec.has_encoder:
+        return pipeline.encode(mel, conditions), None
+    found = invert(pipeline, mel, conditions, steps=steps, frames=frames)
     return found.latents, found
 
 
@@ -59,12 +58,11 @@ def encode_sound(
         pitch: Its MIDI pitch; one beyond the trained range counts as unknown.
         steps: See `encode`.
     """
-    conditions = pipeline.conditions
-    labels = conditions.known_class([class_name]), conditions.known_pitch([pitch])
-    return encode(pipeline, pipeline.mel(wav), *labels, steps=steps, frames=sound_frames(pipeline, wav))[0]
+    conditions = pipeline.vocabulary.known([class_name], [pitch])
+    return encode(pipeline, pipeline.mel(wav), conditions, steps=steps, frames=sound_frames(pipeline, wav))[0]
 
 
 def sound_frames(pipeline: Pipeline, wav: Tensor) -> int:
     """The number of frames of `Pipeline.mel` that a sound (1, T) fills; silence follows."""
     samples = wav.shape[-1] - pipeline.begin(wav) + pipeline.preroll
-    return min(-(-samples // pipeline.spec.hop_length), pipeline.model.frames)
+    return min(-(-samples // pipeline.spec.hop_length), pipeline.frames)

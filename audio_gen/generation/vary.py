@@ -10,7 +10,7 @@ from audio_gen.generation.pipeline import Pipeline
 
 
 def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int], temperature: float = 1.0) -> Latents:
-    """Move from a clip towards a new sample for each seed, class and pitch held.
+    """Move from a clip towards a new sample for each seed, the conditions held.
 
     The way is a line. A VAE's density is made of blends: between two of its points lies another, and nothing beyond
     what the folder has; and the mapping of a GAN makes its latents so that lines suit them. The arcs that suit a
@@ -31,6 +31,8 @@ def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int],
     """
     if not 0 <= amount <= 1:
         raise ConfigError(f"amount ({amount:g}) must be between 0 (the same clip) and 1 (a new one); try 0.3")
-    condition = int(clip.class_id[0]), float(clip.pitch[0])
-    draws = [pipeline.prior.sample(torch.Generator().manual_seed(seed), *condition, temperature) for seed in seeds]
-    return Latents.join([Latents.one(torch.lerp(clip.z[0], z, amount), *condition) for z in draws])
+    conditions = clip.conditions.repeat(len(seeds))
+    draws = pipeline.prior.sample(
+        conditions, [torch.Generator().manual_seed(seed) for seed in seeds], temperature=temperature
+    )
+    return Latents(torch.lerp(clip.z, draws, amount), conditions)

@@ -110,7 +110,7 @@ def make_showcase(
         intro=[
             f"A {model.upper()} learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of "
             f"sound) in {training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
-            f"of up to {pipeline.duration_sec:.1f} s is {pipeline.model.latent_dim} numbers to it.",
+            f"of up to {pipeline.duration_sec:.1f} s is {pipeline.codec.latent.dim} numbers to it.",
             f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
             *([about_vocoder] if about_vocoder else []),
             *sentences,
@@ -166,7 +166,7 @@ def _samples(
     pipeline: Pipeline, out: Path, seed: int, origin: str, advance: Advance
 ) -> tuple[Section, Latents, list[Path]]:
     """New clips that differ, spread over the classes; their points and their files."""
-    names = (pipeline.conditions.classes or (None,))[:SAMPLES]
+    names = (pipeline.vocabulary.classes or (None,))[:SAMPLES]
     counts = [len(range(i, SAMPLES, len(names))) for i in range(len(names))]
     drawn = [draw_distinct(pipeline, n, seed, class_name=name) for name, n in zip(names, counts, strict=True)]
     # One of each class after the other.
@@ -199,7 +199,7 @@ def _reconstructions(
     rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
     for i, one in enumerate(held_out):
         made, path = pipeline.decode(one.latents), one.clip.path
-        class_name = pipeline.conditions.class_name(int(one.latents.class_id[0]))
+        class_name = pipeline.vocabulary.labels(one.latents.conditions)["class"]
         drawn = pipeline.decode(pipeline.latents([i], class_name=class_name))
         mel = pipeline.mel(one.wav)
         errors.append(log_mel_l1(mel, made[0], sound_frames(pipeline, one.wav)))

@@ -10,6 +10,7 @@ from audio_gen.artefacts.bundle import load_bundle, shipped
 from audio_gen.audio.distance import QUIET, at_peak, mrmel
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.store import Cache
+from audio_gen.models.registry import VOCODER, parts_of
 from audio_gen.training.events import Ended, Event, Listener
 from audio_gen.training.tasks import train_run
 from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
@@ -109,7 +110,8 @@ def _shape(name: str, spec: MelSpec) -> list[str]:
     """Settings that make a run of the same mel and network as the shipped one of that name."""
     folder = shipped(name)
     assert folder
-    args = {key: value for key, value in load_bundle(folder).config["args"].items() if key not in spec.to_dict()}
+    network = parts_of(load_bundle(folder))[VOCODER]
+    args = {key: value for key, value in network.args.items() if key not in spec.to_dict()}
     return [f"mel={json.dumps(spec.to_dict())}", *(f"net.{key}={value}" for key, value in args.items())]
 
 

@@ -8,7 +8,10 @@ from typing import Any
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.config import first_preview_due, read_yaml
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.text import megabytes
+from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.history import History
+from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import is_running, read_progress
 
 AGAIN = "run the same train command again to go on"
@@ -16,6 +19,31 @@ AGAIN = "run the same train command again to go on"
 BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
 UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
 STEADY = 0.02  # changes below this are none
+
+
+def report(run: Path) -> tuple[dict[str, Any], list[str]]:
+    """How far a run is, whether it works and what to do: as values for JSON, and in lines.
+
+    Raises:
+        DataError: The folder holds no run.
+    """
+    check_run(run)
+    folder, rows = RunFolder(run), read_metrics(run)
+    entry = state_of(run, History(rows))
+    share = 1.0 if entry["progress"] is None else entry["progress"]
+    log, verdicts = History(rows, share), diagnose(rows, progress=share)
+    values = {
+        "run": str(run), **entry, "values": log.latest("val/", "eval/", "loss/", "gap/", "grad_norm/"),
+        "verdicts": [verdict.to_json() for verdict in verdicts], "bundles": folder.best_and_last(),
+        "sizes": folder.sizes(),
+    }  # fmt: skip
+    lines = [_state_line(run, entry), _bundle_line(run), *(f"  {line}" for line in _figure_lines(log))]
+    for verdict in sorted(verdicts, key=lambda verdict: not verdict.alarm):
+        lines.append(f"{'ALARM' if verdict.alarm else 'note'} {verdict.name}: {verdict.text}")
+    if not verdicts:
+        lines.append("no alarms" if rows else "nothing was measured yet")
+    sizes = ", ".join(f"{kind} {megabytes(size)}" for kind, size in values["sizes"].items())
+    return values, [*lines, f"on disk: {sizes}"]
 
 
 def check_run(run: Path) -> None:
@@ -63,7 +91,7 @@ def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | N
     return min(elapsed_sec / (60 * minutes), 1.0) if minutes and elapsed_sec is not None else None
 
 
-def state_line(run: Path, entry: dict[str, Any]) -> str:
+def _state_line(run: Path, entry: dict[str, Any]) -> str:
     """A line on what `state_of` gives."""
     state, step = entry["state"], f"step {entry['step'] or 0:.0f}"
     told = {
@@ -80,7 +108,7 @@ def state_line(run: Path, entry: dict[str, Any]) -> str:
     return f"{run}: {told}" + (f" ({', '.join(amounts)})" if amounts else "")
 
 
-def bundle_line(run: Path) -> str:
+def _bundle_line(run: Path) -> str:
     """Which step the commands use."""
     told = [
         f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
@@ -93,7 +121,7 @@ def bundle_line(run: Path) -> str:
     return f"all commands use the best step: {', '.join(told)}"
 
 
-def figure_lines(log: History) -> list[str]:
+def _figure_lines(log: History) -> list[str]:
     """A line for each figure: its newest value, that of real sounds beside it, and where it goes."""
     latest = log.latest("val/", "eval/")
     beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}

@@ -17,7 +17,7 @@ from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
 from audio_gen.files import MalformedError, at_home, read_json
-from audio_gen.models.fitting import check_size
+from audio_gen.models.registry import check_size
 from audio_gen.text import clipped, one_line, shortened
 from audio_gen.vocoding.silence import between_silence
 

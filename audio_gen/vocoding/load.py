@@ -8,8 +8,7 @@ from audio_gen.artefacts.bundle import PATH_PREFIX, SHIPPED, bundle_named, load_
 from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.models import build_model
-from audio_gen.models.fitting import bundle_mel
+from audio_gen.models.registry import VOCODER, build_part, bundle_mel, kind_of
 from audio_gen.text import clipped, one_line, shortened
 from audio_gen.vocoding.bigvgan import BIGVGAN, load_bigvgan
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
@@ -53,13 +52,12 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         raise ConfigError(_unknown(choice))
     known = name if shipped(name) else one_line(path)
     bundle = load_bundle(path)
-    if bundle.config["model"] not in NETWORKS:
+    if (held := kind_of(bundle)) not in NETWORKS:
         raise CheckpointError(
-            f"vocoder {known}: holds a {clipped(one_line(bundle.config['model']), 60)}; give a run made with "
-            "--model vocoder"
+            f"vocoder {known}: holds a {clipped(one_line(held), 60)}; give a run made with --model vocoder"
         )
     own, label = bundle_mel(bundle), f"{known} ({bundle.digest})"
-    network = build_model(bundle.config, bundle.tensors, f"vocoder {known}", NETWORKS).to(device)
+    network = build_part(bundle, VOCODER, NETWORKS, f"vocoder {known}").to(device)
     assert isinstance(network, VocoderNetwork)
     iterations = NETWORK_ITERATIONS if count is None else count or None
     if spec is not None and rate_factor(spec, own):

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
+from audio_gen.models.registry import Part, packed
 from audio_gen.training.progress import read_progress
 from audio_gen.vocoding.network import VocoderNetwork
 
@@ -62,9 +63,11 @@ def collapsed(healthy: Path, run: Path) -> Path:
     if not (run / "bundle").is_dir():
         bundle = load_bundle(healthy)
         tensors = dict(bundle.tensors)
-        for key in ("linear_out.weight", "linear_out.bias", "decoder.head.weight", "decoder.head.bias"):
-            tensors[f"model.{key}"] = torch.zeros_like(tensors[f"model.{key}"])
-        save_bundle(run / "bundle", {k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, tensors)
+        linear = "linear_out" if bundle.config["format"] == 1 else "trunk.linear"
+        codec = "model" if bundle.config["format"] == 1 else "codec"
+        for key in (f"{linear}.weight", f"{linear}.bias", "decoder.head.weight", "decoder.head.bias"):
+            tensors[f"{codec}.{key}"] = torch.zeros_like(tensors[f"{codec}.{key}"])
+        save_bundle(run / "bundle", {k: v for k, v in bundle.config.items() if k != "digest"}, tensors)
         shutil.copytree(healthy / "cache", run / "cache")
     return run
 
@@ -73,8 +76,8 @@ def mismatched_vocoder(healthy: Path, folder: Path) -> Path:
     """A vocoder that says it takes the run's mel, and was made for bands up to 4 kHz only."""
     mel = load_bundle(healthy).config["mel"]
     args = {**mel, "f_max": 4000.0, "dim": 16, "blocks": 1, "expansion": 2}
-    tensors = {f"model.{key}": value for key, value in VocoderNetwork(**args).state_dict().items()}
-    save_bundle(folder, {"model": "vocoder", "args": args, "mel": mel}, tensors)
+    config, tensors = packed({"vocoder": Part("vocoder", args, VocoderNetwork(**args).state_dict())})
+    save_bundle(folder, {**config, "mel": mel}, tensors)
     return folder
 
 

@@ -36,6 +36,7 @@ from audio_gen.data.store import Cache
 from audio_gen.device import resolve_device
 from audio_gen.errors import AudioGenError
 from audio_gen.losses import adversarial
+from audio_gen.models.contract import Conditions
 from audio_gen.training.engine import Engine
 from audio_gen.training.tasks import TASKS, mels
 
@@ -146,13 +147,14 @@ def alone(bench: Bench, model: nn.Module, sizes: Sequence[int]) -> dict:
     network: Any = model
     work: dict[str, Callable[[], object]] = {}
     for size in sizes:
-        z = torch.randn(size, network.noise_dim, device=bench.device)
+        z = torch.randn(size, network.mapping.noise_dim, device=bench.device)
         class_id = (torch.arange(size) % CLASSES).to(bench.device)
         pitch = (LOW_PITCH + torch.arange(size) % PITCHES).float().to(bench.device)
 
-        def make(z: Tensor = z, class_id: Tensor = class_id, pitch: Tensor = pitch) -> Tensor:
-            w = network.map(z, class_id, pitch)
-            return network.decode(w, class_id, pitch)
+        known = Conditions(size, {"class": class_id, "pitch": pitch})
+
+        def make(z: Tensor = z, known: Conditions = known) -> Tensor:
+            return network(z, known)
 
         work[f"batch {size}"] = make
     units = {f"batch {size}": float(size) for size in sizes}
@@ -276,7 +278,8 @@ def channels_first(trainer: Trainer) -> None:
 
 
 def compiled_generator(trainer: Trainer) -> None:
-    trainer.task.model.decode_raw = torch.compile(trainer.task.model.decode_raw)
+    codec = trainer.task.model.codec
+    codec.decode_raw = torch.compile(codec.decode_raw)
 
 
 def compiled_all(trainer: Trainer) -> None:

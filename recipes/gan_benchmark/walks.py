@@ -32,8 +32,9 @@ from audio_gen.evaluation.pitch import AROUND, CENTS, WANTED_VOICED_SHARE, track
 from audio_gen.evaluation.signal import is_silent
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.models.pitch import midi_to_hz
-from audio_gen.models.vae import VAE
+from audio_gen.models.contract import Conditions
+from audio_gen.models.pitch_axis import midi_to_hz
+from audio_gen.models.priors.mapped import MappedPrior
 
 STEADY_CENTS = 20.0  # what an interpolation at a fixed pitch should stay within
 HEARD_SEC = 1.0
@@ -64,23 +65,23 @@ def path_figures(points: Tensor) -> dict[str, float]:
 
 def ways(pipeline: Pipeline, seed: int, count: int) -> dict[str, Latents]:
     """The three ways between two random latents of one condition, of `count` points each."""
-    model: Any = pipeline.model
+    prior = pipeline.prior
+    assert isinstance(prior, MappedPrior)
     generator = torch.Generator().manual_seed(seed)
-    class_id, pitch = pipeline.prior.draw_condition(generator, -1, float("nan"))
-    start, end = torch.randn(2, model.noise_dim, generator=generator)
+    conditions = prior.fill(Conditions(1), [generator]).repeat(count)
+    start, end = torch.randn(2, prior.mapping.noise_dim, generator=generator)
     weight = torch.linspace(0, 1, count)
-    classes, pitches = torch.full((count,), class_id), torch.full((count,), pitch, dtype=torch.float32)
 
     def mapped(z: Tensor) -> Tensor:
-        return model.map(z.to(pipeline.device), *(x[: len(z)].to(pipeline.device) for x in (classes, pitches))).cpu()
+        return prior.mapping(z.to(pipeline.device), conditions[: len(z)].to(pipeline.device)).cpu()
 
     first, last = mapped(torch.stack([start, end]))
     latents = {
-        "w, lerp": torch.lerp(first, last, weight[:, None]),
+        "w, lerp": torch.lerp(first, last, weight[:, None, None]),
         "z, lerp": mapped(torch.lerp(start, end, weight[:, None])),
         "z, slerp": mapped(slerp(start, end, weight)),
     }
-    return {name: Latents(w, classes, pitches) for name, w in latents.items()}
+    return {name: Latents(w, conditions) for name, w in latents.items()}
 
 
 def median_cents(wav: Tensor, sample_rate: int, pitch: float) -> float | None:
@@ -109,8 +110,8 @@ def walk(pipeline: Pipeline, embed: Embedding, seed: int, args: argparse.Namespa
     rate, found = pipeline.spec.sample_rate, ways(pipeline, seed, args.points)
     sounds = {name: pipeline.vocode(pipeline.decode(points))[:, 0] for name, points in found.items()}
     first = found["w, lerp"][0]
-    pitch = float(first.pitch)
-    about: dict[str, Any] = {"seed": seed, "class": int(first.class_id)}
+    pitch = float(first.conditions.pitch)
+    about: dict[str, Any] = {"seed": seed, "class": int(first.conditions.class_id)}
     about["pitch"] = pitch if np.isfinite(pitch) else None
     if any(is_silent(wav, rate) for wavs in sounds.values() for wav in wavs):
         return about | {"silent": True}
@@ -180,7 +181,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     torch.set_num_threads(args.threads)
     pipeline = Pipeline.load(args.run, vocoder=args.vocoder, device=args.device)
-    if isinstance(pipeline.model, VAE):
+    if not isinstance(pipeline.prior, MappedPrior):
         raise SystemExit(f"{args.run}: holds a {pipeline.kind}, which has no z to be mapped; give a GAN")
     embed = load_embedding(args.embedding, pipeline.device)
     pairs = [walk(pipeline, embed, args.seed + i, args, i < args.pitch_pairs) for i in range(args.pairs)]

@@ -24,7 +24,7 @@ from audio_gen.data.store import Cache
 from audio_gen.generation.interpolate import decode_between
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.models.pitch import midi_to_hz
+from audio_gen.models.pitch_axis import midi_to_hz
 
 CENTS = 1200
 STEADY_CENTS = 20.5  # pYIN's grid is 10 cents wide
@@ -74,7 +74,7 @@ def pitch_row(name: str, wavs: Tensor, pitches: list[float], sample_rate: int) -
 
 
 def encoded(pipeline: Pipeline, mel: Tensor, clip: dict) -> Latents:
-    return pipeline.encode(mel, pipeline.conditions.class_id(clip["class"]), clip["pitch"])
+    return pipeline.encode(mel, pipeline.vocabulary.asked(clip["class"], clip["pitch"]))
 
 
 def interpolations(pipeline: Pipeline, held: list[dict], count: int) -> list[dict]:

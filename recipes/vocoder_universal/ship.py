@@ -53,7 +53,8 @@ def main() -> int:
 def ship(run: Path, name: str, figures: str) -> None:
     bundle, folder = load_bundle(run), SHIPPED / name
     spec = MelSpec.from_dict(bundle.config["mel"])
-    config = {key: bundle.config[key] for key in ("model", "args", "mel", "training") if key in bundle.config}
+    names = ("format", "vocoder", "model", "args", "mel", "training")  # model and args: of format 1
+    config = {key: bundle.config[key] for key in names if key in bundle.config}
     folder.mkdir(parents=True, exist_ok=True)
     digest = save_bundle(folder, config, {key: value.half() for key, value in bundle.tensors.items()})
     card = CARD.format(

@@ -14,16 +14,17 @@ from audio_gen.data.cache import build_cache
 from audio_gen.evaluation.session import Session
 from audio_gen.generation import clip_file
 from audio_gen.generation.clip_file import write_clip
-from audio_gen.generation.conditions import Conditions
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.operations.sample import clip_stems, note_name
 from audio_gen.generation.originals import Match, newness
 from audio_gen.generation.outputs import claimed
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.vocabulary import Vocabulary
 from tests import sounds
 from tests.cli.conftest import Run, clip_of
 from tests.generation.models import CLASSES, FRAMES, SPEC, write_bundle
+from tests.given import given
 
 FAST = ["--vocoder", "griffinlim:2", "--device", "cpu"]
 
@@ -101,10 +102,10 @@ def test_options_that_exclude_each_other(run: Run, bundle: Path) -> None:
 
 def test_names_say_what_clips_are() -> None:
     class Model:
-        conditions = Conditions("run", ("Hi-Hat", "a/b: c?", "a/b: c!", "...", "hi-hat", "é" * 200), None)
+        vocabulary = Vocabulary("run", ("Hi-Hat", "a/b: c?", "a/b: c!", "...", "hi-hat", "é" * 200), None)
 
     pitches = torch.tensor([60.0, float("nan"), 61.0, *[float("nan")] * 4])
-    points = Latents(torch.zeros(7, 2), torch.tensor([0, 1, -1, 3, 2, 4, 5]), pitches)
+    points = Latents(torch.zeros(7, 1, 2), given(torch.tensor([0, 1, -1, 3, 2, 4, 5]), pitches))
     # No two classes have one name, not even where case does not count.
     expected = ["Hi-Hat-C4-0003", "a_b_ c_-0004", "seed-C#4-12345", "class-0006", "a_b_ c_-2-0004", "hi-hat-2-0003"]
     expected.append("é" * 90 + "-0001")

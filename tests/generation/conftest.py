@@ -28,9 +28,9 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def latent_gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A GAN over a VAE's latents."""
-    folder = write_gan_bundle(tmp_path_factory.mktemp("latent-gan"), kind="latent_gan")
+def struck(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A model with velocities."""
+    folder = write_bundle(tmp_path_factory.mktemp("struck") / "bundle", velocity=True)
     return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
 
 

@@ -6,73 +6,82 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_gen.artefacts.bundle import save_bundle
+from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.models.density import LatentDensity
-from audio_gen.models.gan import GAN
-from audio_gen.models.latent_gan import LatentGAN
-from audio_gen.models.mapped import MappedPrior
-from audio_gen.models.mapping import MIN_NOISE
-from audio_gen.models.vae import VAE
+from audio_gen.models.codecs.vae import VAE
+from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
+from audio_gen.models.generator import Generator
+from audio_gen.models.priors.mapped import MIN_NOISE, MappedPrior
+from audio_gen.models.priors.neighbours import NeighbourPrior
+from audio_gen.models.registry import Part, packed
 
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
 FRAMES, LATENT_DIM, NOISE_DIM = 24, 8, MIN_NOISE
 GAN_LAYERS = 3
 CLASSES = ["bell", "drum", "flute"]
 PITCH_RANGE = (48.0, 72.0)
+VELOCITY_RANGE = (20.0, 120.0)
 
 
-def write_bundle(folder: Path, *, classes: bool = True, pitch: bool = True, seed: int = 0) -> Path:
+def write_bundle(
+    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0
+) -> Path:
     """Write a VAE that was fitted to random mels; equal seeds give equal bundles."""
     torch.manual_seed(seed)
-    args = {**_args(classes, pitch), "condition_dim": 8}
-    mel, class_id, pitches = _clips(classes, pitch)
+    args = {**_args(classes, pitch, velocity), "condition_dim": 8}
+    mel, known = _clips(classes, pitch, velocity)
     model = VAE(**args).eval()
-    model.initialise(mel, pitches)
+    model.initialise(mel, known)
     _disturb(model)
     with torch.no_grad():
-        z = model.encode(mel, class_id, pitches)[0]
-    density = LatentDensity.fit(z, class_id, pitches, torch.arange(len(z)))
-    return _save(folder, "vae", args, model, {f"density.{key}": value for key, value in density.tensors().items()})
+        z = model.encode(mel, known).mean
+    prior = NeighbourPrior.fit(z, known, torch.arange(len(z)))
+    return _save(folder, Part("vae", args, model.state_dict()), Part("neighbours", prior.args, prior.state_dict()))
 
 
 def write_gan_bundle(
-    folder: Path, *, kind: str = "gan", classes: bool = True, pitch: bool = True, seed: int = 0
+    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0
 ) -> Path:
-    """Write a GAN (or a "latent_gan") that was set to random mels; equal seeds give equal bundles."""
+    """Write a GAN that was set to random mels; equal seeds give equal bundles."""
     torch.manual_seed(seed)
-    mel, class_id, pitches = _clips(classes, pitch)
-    mapping = {"noise_dim": NOISE_DIM, "anchors": len(mel)}
-    args: dict[str, Any]
-    model: GAN | LatentGAN
-    if kind == "gan":
-        args = {**_args(classes, pitch), **mapping, "mapping_width": 16, "condition_dim": 8}
-        model = GAN(**args).eval()
-        model.initialise(mel, pitches)
-    else:
-        args = {"vae": {**_args(classes, pitch), "condition_dim": 8}, **mapping, "width": 16}
-        model = LatentGAN(**args).eval()
-        model.vae.initialise(mel, pitches)
-    w = model.encode(mel, class_id, pitches)[0].detach()
-    model.mapping.initialise(w, class_id, pitches, torch.arange(len(w)))
+    mel, known = _clips(classes, pitch, velocity)
+    args = {**_args(classes, pitch, velocity), "condition_dim": 8}
+    mapping = {
+        "noise_dim": NOISE_DIM, "latent_dim": LATENT_DIM, "anchors": len(mel), "n_classes": args["n_classes"],
+        "width": 16, "condition_dim": 8, "velocity": velocity,
+    }  # fmt: skip
+    model = Generator(codec=args, mapping=mapping).eval()
+    model.codec.initialise(mel, known)
+    model.mapping.initialise(model.codec.encode(mel, known).mean.detach(), known, torch.arange(len(mel)))
     _disturb(model)
-    prior = MappedPrior.fit(model, class_id, pitches, len(CLASSES) if classes else 0)
-    return _save(folder, kind, args, model, {f"prior.{key}": value for key, value in prior.tensors().items()})
+    prior = MappedPrior.fit(model.mapping, mapping, known)
+    return _save(
+        folder,
+        Part("gan", args, model.codec.state_dict()),
+        Part("mapped", {**mapping, "clips": len(known)}, prior.state_dict()),
+    )
 
 
-def _args(classes: bool, pitch: bool) -> dict[str, Any]:
+def _args(classes: bool, pitch: bool, velocity: bool) -> dict[str, Any]:
     return {
+        "velocity": velocity,
         "n_mels": SPEC.n_mels, "frames": FRAMES, "f_min": SPEC.f_min, "f_max": SPEC.f_max, "latent_dim": LATENT_DIM,
         "channels": [8, 8], "blocks": 1, "n_classes": len(CLASSES) if classes else 0, "mel_floor": -9.0,
         "pitch_low": PITCH_RANGE[0] if pitch else None, "pitch_high": PITCH_RANGE[1] if pitch else None,
     }  # fmt: skip
 
 
-def _clips(classes: bool, pitch: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """32 random mels, their classes and pitches."""
+def _clips(classes: bool, pitch: bool, velocity: bool) -> tuple[Tensor, Conditions]:
+    """32 random mels and their conditions."""
     mel = 2 * torch.randn(32, SPEC.n_mels, 1) + torch.linspace(0, -4, FRAMES) - 2
-    class_id = torch.arange(32) % len(CLASSES) if classes else torch.full((32,), -1)
-    return mel, class_id, torch.linspace(*PITCH_RANGE, 32).round() if pitch else torch.full((32,), float("nan"))
+    values = {}
+    if classes:
+        values[CLASS] = torch.arange(32) % len(CLASSES)
+    if pitch:
+        values[PITCH] = torch.linspace(*PITCH_RANGE, 32).round()
+    if velocity:
+        values[VELOCITY] = torch.linspace(*VELOCITY_RANGE, 32)
+    return mel, Conditions(32, values)
 
 
 def _disturb(model: nn.Module) -> None:
@@ -81,16 +90,34 @@ def _disturb(model: nn.Module) -> None:
         parameter.data.add_(0.02 * torch.randn_like(parameter))
 
 
-def _save(folder: Path, kind: str, args: dict[str, Any], model: nn.Module, more: dict[str, Tensor]) -> Path:
-    names = CLASSES if _has_classes(args) else []
-    low, high = (args.get("vae", args)[key] for key in ("pitch_low", "pitch_high"))
-    config = {
-        "model": kind, "args": args, "mel": SPEC.to_dict(), "classes": names,
+def _save(folder: Path, codec: Part, prior: Part) -> Path:
+    config, tensors = packed({"codec": codec, "prior": prior})
+    low, high = codec.args["pitch_low"], codec.args["pitch_high"]
+    config |= {
+        "mel": SPEC.to_dict(), "classes": CLASSES if codec.args["n_classes"] else [],
         "pitch_range": None if low is None else [low, high],
+        "velocity_range": list(VELOCITY_RANGE) if codec.args["velocity"] else None,
     }  # fmt: skip
-    save_bundle(folder, config, {f"model.{key}": value for key, value in model.state_dict().items()} | more)
+    save_bundle(folder, config, tensors)
     return folder
 
 
-def _has_classes(args: dict[str, Any]) -> bool:
-    return args.get("vae", args)["n_classes"] > 0
+def write_format_1(folder: Path, bundle: Path) -> Path:
+    """Write a bundle in format 1, which names one model, with the weights of one of today."""
+    loaded = load_bundle(bundle)
+    codec, prior = loaded.config["codec"], loaded.config["prior"]
+    args = {key: value for key, value in codec["args"].items() if key != "velocity"}
+    tensors, kind = {}, codec["kind"]
+    linear = {"vae": {"analysis": "linear_in", "trunk.linear": "linear_out"}, "gan": {"trunk.linear": "linear"}}[kind]
+    names = {**{f"codec.{new}.": f"model.{old}." for new, old in linear.items()}, "codec.trunk.": "model."}
+    names |= {"codec.": "model.", "prior.mapping.": "model.mapping."}
+    names["prior.examples."] = names["prior."] = "density." if kind == "vae" else "prior."
+    for key, value in loaded.tensors.items():
+        new = next(new for new in names if key.startswith(new))
+        tensors[names[new] + key.removeprefix(new)] = value
+    if kind == "gan":
+        own = {key: prior["args"][key] for key in ("noise_dim", "anchors")}
+        args |= {**own, "mapping_width": prior["args"]["width"]}
+    kept = {key: loaded.config[key] for key in ("mel", "classes", "pitch_range")}
+    save_bundle(folder, {"format": 1, "model": kind, "args": args, **kept}, tensors)
+    return folder

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel
-from audio_gen.models.pitch import hz_to_mel, mel_to_hz
+from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 from tests import sounds
 
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)

@@ -28,6 +28,8 @@ from audio_gen.generation.directions import (
 )
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.contract import LatentShape
+from tests.given import one
 
 DIM, BRIGHT, LOUD = 10, 3, 5
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
@@ -39,8 +41,8 @@ class Toy:
     """A model that is a line: w[3] moves a bump over the bands, w[5] its level, and class and pitch move both."""
 
     def __init__(self, classes: int = 1, layers: int = 0, silent: bool = False) -> None:
-        self.model = SimpleNamespace(latent_dim=DIM, mel_floor=-9.0)
-        self.spec, self.conditions = SPEC, SimpleNamespace(model="toy")
+        self.codec = SimpleNamespace(latent=LatentShape(DIM), mel_floor=-9.0)
+        self.spec, self.vocabulary = SPEC, SimpleNamespace(model="toy")
         self.path, self.digest = Path("toy"), "0123456789ab"
         self.classes, self.layers, self.silent = classes, layers, silent
 
@@ -55,15 +57,15 @@ class Toy:
         # What tells the classes and the pitches apart lies in w[0] and w[1], and must not pass for brightness.
         w[0] += 20 * class_id
         w[1] += pitch - 60
-        return Latents.one(w.expand(self.layers, -1) if self.layers else w, class_id, pitch)
+        return Latents.one(w.expand(self.layers or 1, -1), one(class_id, pitch))
 
     def decode(self, points: Latents, batch: int = 16) -> Tensor:
         if self.silent:
             return torch.full((len(points), SPEC.n_mels, 12), -9.0)
-        w = points.z if points.z.ndim == 2 else points.z.mean(1)
-        centre = 27 + w[:, BRIGHT] + points.class_id % 3 + (points.pitch - 60) / 12
+        w, class_id = points.z.mean(1), points.conditions.class_id
+        centre = 27 + w[:, BRIGHT] + class_id % 3 + (points.conditions.pitch - 60) / 12
         bump = -0.5 * ((BAND - centre[:, None]) / 2).square()
-        level = -2 + 0.3 * w[:, LOUD] - 0.3 * (points.class_id % 3)
+        level = -2 + 0.3 * w[:, LOUD] - 0.3 * (class_id % 3)
         return (bump + level[:, None])[:, :, None].expand(-1, -1, 12).clamp(min=-9.0)
 
 
@@ -162,7 +164,7 @@ def test_too_few_clips_and_silent_ones_are_told() -> None:
 def own(pipeline: Pipeline) -> Directions:
     """Directions that fit the model of the tests, whatever they are."""
     facts = found(Toy(), 64).facts
-    vectors = torch.randn(len(facts), pipeline.model.latent_dim, generator=torch.Generator().manual_seed(0))
+    vectors = torch.randn(len(facts), pipeline.codec.latent.dim, generator=torch.Generator().manual_seed(0))
     return Directions(vectors, facts, dict.fromkeys(DESCRIPTORS, 1.0), pipeline.digest, {"n": 64, "seed": 0})
 
 

@@ -11,6 +11,7 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.distinct import CLEAR_DB, apart_from_others, draw_distinct
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline
+from tests.given import one
 
 
 def apart(*places: float) -> Tensor:
@@ -41,8 +42,8 @@ def test_clips_too_near_to_one_before_are_passed_over(places: tuple[float, ...],
 def nearest_db(pipeline: Pipeline, points: Latents) -> float:
     """Of clips of one class."""
     mels, nearest = pipeline.decode(points), float("inf")
-    for class_id in points.class_id.unique():
-        distances = between_mels(mels[points.class_id == class_id]).fill_diagonal_(torch.inf)
+    for class_id in points.conditions.class_id.unique():
+        distances = between_mels(mels[points.conditions.class_id == class_id]).fill_diagonal_(torch.inf)
         nearest = min(nearest, float(distances.min()))
     return nearest
 
@@ -52,10 +53,12 @@ def test_clips_differ_and_seeds_say_how(pipeline: Pipeline) -> None:
     assert len(found.seeds) == len(found.latents) == 12 and found.shortage is None
     assert found.seeds == sorted(set(found.seeds)) and found.seeds[0] >= 5 and found.seeds[-1] < 5 + 8 * 12
     again = pipeline.latents(found.seeds)
-    assert torch.equal(again.z, found.latents.z) and torch.equal(again.class_id, found.latents.class_id)
+    assert torch.equal(again.z, found.latents.z) and again.conditions.same(found.latents.conditions)
     assert nearest_db(pipeline, found.latents) >= CLEAR_DB
     plain = pipeline.latents(range(5, 17))
-    assert torch.equal(found.latents.class_id.bincount(), plain.class_id.bincount())  # as many of each class
+    assert torch.equal(
+        found.latents.conditions.class_id.bincount(), plain.conditions.class_id.bincount()
+    )  # as many of each class
 
 
 def test_the_same_seed_gives_the_same_clips(pipeline: Pipeline) -> None:
@@ -71,7 +74,7 @@ def test_one_clip_is_that_of_its_seed(pipeline: Pipeline) -> None:
 
 def test_class_and_pitch_are_those_asked_for(pipeline: Pipeline) -> None:
     found = draw_distinct(pipeline, 4, class_name="drum", pitch=60)
-    assert found.latents.class_id.tolist() == [1] * 4 and found.latents.pitch.tolist() == [60] * 4
+    assert found.latents.conditions.same(one(1, 60.0).repeat(4))
 
 
 class Repeating:

@@ -2,46 +2,45 @@
 
 import math
 
-import pytest
 import torch
 
 from audio_gen.generation.inversion import Adam, invert, log_mel_l1
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.contract import Conditions
 from tests.generation.models import GAN_LAYERS, LATENT_DIM
+from tests.given import one
 
 
-@pytest.mark.parametrize("kind", ["gan", "latent_gan"])
-def test_a_clip_of_the_model_is_found_again(request: pytest.FixtureRequest, kind: str) -> None:
-    model: Pipeline = request.getfixturevalue(kind)
-    point = model.latents([4], class_name="drum", pitch=60)
-    mel = model.decode(point)[0]
-    found = invert(model, mel, 1, 60.0)
+def test_a_clip_of_the_model_is_found_again(gan: Pipeline) -> None:
+    point = gan.latents([4], class_name="drum", pitch=60)
+    mel = gan.decode(point)[0]
+    found = invert(gan, mel, one(1, 60.0))
     assert found.mel_l1 < 0.5 * found.mel_l1_start and 0 < found.steps <= 200
-    assert found.latents.z.shape == ((1, GAN_LAYERS, LATENT_DIM) if kind == "gan" else (1, LATENT_DIM))
-    assert found.latents.class_id.tolist() == [1] and found.latents.pitch.tolist() == [60.0]
-    assert found.mel_l1 == log_mel_l1(mel, model.decode(found.latents)[0], mel.shape[1])
+    assert found.latents.z.shape == (1, GAN_LAYERS, LATENT_DIM)
+    assert found.latents.conditions.same(one(1, 60.0))
+    assert found.mel_l1 == log_mel_l1(mel, gan.decode(found.latents)[0], mel.shape[1])
 
 
 def test_the_search_is_deterministic_and_leaves_no_gradients(gan: Pipeline) -> None:
     mel = gan.decode(gan.latents([4]))[0]
     torch.manual_seed(1)
-    first = invert(gan, mel, -1, math.nan, steps=10)
+    first = invert(gan, mel, Conditions(1), steps=10)
     torch.manual_seed(2)
-    second = invert(gan, mel, -1, math.nan, steps=10)
+    second = invert(gan, mel, Conditions(1), steps=10)
     assert torch.equal(first.latents.z, second.latents.z) and first.steps == 10
-    assert all(parameter.grad is None for parameter in gan.model.parameters())
+    assert all(parameter.grad is None for parameter in gan.parts["codec"].parameters())
 
 
 def test_no_steps_is_the_models_own_guess(gan: Pipeline) -> None:
     mel = gan.decode(gan.latents([4]))[0]
-    found = invert(gan, mel, 0, 60.0, steps=0)
-    assert torch.equal(found.latents.z, gan.encode(mel, 0, 60.0).z)
+    found = invert(gan, mel, one(0, 60.0), steps=0)
+    assert torch.equal(found.latents.z, gan.encode(mel, one(0, 60.0)).z)
     assert found.mel_l1 == found.mel_l1_start and found.steps == 0
 
 
 def test_silence_and_what_no_clip_is_like(gan: Pipeline) -> None:
-    for mel in (torch.full((40, 24), gan.model.mel_floor), 3 * torch.randn(40, 24)):
-        found = invert(gan, mel, 0, 60.0, steps=20, frames=5)
+    for mel in (torch.full((40, 24), gan.codec.mel_floor), 3 * torch.randn(40, 24)):
+        found = invert(gan, mel, one(0, 60.0), steps=20, frames=5)
         assert math.isfinite(found.mel_l1) and found.mel_l1 <= found.mel_l1_start
 
 
@@ -64,7 +63,7 @@ def test_adam_takes_the_steps_of_torch() -> None:
 
 def test_the_search_does_not_mind_that_gradients_are_off(gan: Pipeline) -> None:
     mel = gan.decode(gan.latents([3]))[0]
-    on = invert(gan, mel, -1, math.nan, steps=3)
+    on = invert(gan, mel, Conditions(1), steps=3)
     with torch.no_grad():
-        off = invert(gan, mel, -1, math.nan, steps=3)
+        off = invert(gan, mel, Conditions(1), steps=3)
     assert torch.equal(on.latents.z, off.latents.z) and off.steps == 3

@@ -14,49 +14,45 @@ from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vary import vary
 from tests.generation.models import GAN_LAYERS, LATENT_DIM, write_gan_bundle
+from tests.given import one
 
 POSITIONS = torch.linspace(0, 1, 5)
-
-
-@pytest.fixture(params=["gan", "latent_gan"])
-def either(request: pytest.FixtureRequest) -> Pipeline:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def layered(gan: Pipeline) -> tuple[Latents, Latents]:
     """Two points of different class and pitch with a latent for each layer."""
     z = torch.randn(2, GAN_LAYERS, LATENT_DIM, generator=torch.Generator().manual_seed(0))
-    return Latents.one(z[0], 0, 50.0), Latents.one(z[1], 2, 70.0)
+    return Latents.one(z[0], one(0, 50.0)), Latents.one(z[1], one(2, 70.0))
 
 
-def test_a_seed_gives_the_same_clip_in_any_batch(either: Pipeline) -> None:
-    together = either.sample(5, seed=3, batch=16)
-    assert torch.equal(together, either.sample(5, seed=3, batch=1))
-    assert torch.equal(together[2:3], either.sample(1, seed=5))
+def test_a_seed_gives_the_same_clip_in_any_batch(gan: Pipeline) -> None:
+    together = gan.sample(5, seed=3, batch=16)
+    assert torch.equal(together, gan.sample(5, seed=3, batch=1))
+    assert torch.equal(together[2:3], gan.sample(1, seed=5))
     assert not torch.allclose(together[0], together[1])
 
 
-def test_kinds_and_layers(pipeline: Pipeline, gan: Pipeline, latent_gan: Pipeline) -> None:
-    assert [p.kind for p in (pipeline, gan, latent_gan)] == ["vae", "gan", "latent_gan"]
-    assert [p.layers for p in (pipeline, gan, latent_gan)] == [1, GAN_LAYERS, 1]
+def test_kinds_and_layers(pipeline: Pipeline, gan: Pipeline) -> None:
+    assert [p.kind for p in (pipeline, gan)] == ["vae", "gan"]
+    assert [p.codec.latent.style_layers for p in (pipeline, gan)] == [1, GAN_LAYERS]
 
 
-def test_temperature_zero_is_the_centre_of_the_class(either: Pipeline) -> None:
-    centres = load_bundle(either.path).tensors["prior.centres"]
+def test_temperature_zero_is_the_centre_of_the_class(gan: Pipeline) -> None:
+    centres = load_bundle(gan.path).tensors["prior.centres"]
     for name, row in [("bell", 0), ("flute", 2)]:
-        points = either.latents(range(3), class_name=name, pitch=60, temperature=0)
-        assert torch.equal(points.z, centres[row].expand(3, -1))
-        assert torch.equal(either.decode(points)[2:], either.decode(Latents.one(centres[row], row, 60.0)))
-    spread = [either.latents(range(8), class_name="bell", temperature=t).z.std(0).mean() for t in (0.3, 0.7, 1.0)]
+        points = gan.latents(range(3), class_name=name, pitch=60, temperature=0)
+        assert torch.equal(points.z[:, 0], centres[row].expand(3, -1))
+        assert torch.equal(gan.decode(points)[2:], gan.decode(Latents.one(centres[row][None], one(row, 60.0))))
+    spread = [gan.latents(range(8), class_name="bell", temperature=t).z.std(0).mean() for t in (0.3, 0.7, 1.0)]
     assert spread == sorted(spread) and spread[0] > 0
 
 
-def test_what_a_gan_was_not_trained_on_is_refused(either: Pipeline, tmp_path: Path) -> None:
+def test_what_a_gan_was_not_trained_on_is_refused(gan: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="it knows drum, bell, flute"):
-        either.sample(1, class_name="drun")
+        gan.sample(1, class_name="drun")
     with pytest.raises(ConfigError, match="MIDI 48 to 72; try 60"):
-        either.sample(1, pitch=90)
+        gan.sample(1, pitch=90)
     plain = Pipeline.load(write_gan_bundle(tmp_path, classes=False, pitch=False), device="cpu")
     assert bool(plain.decode(plain.latents([0])).isfinite().all())
     with pytest.raises(ConfigError, match="without pitches"):
@@ -65,8 +61,12 @@ def test_what_a_gan_was_not_trained_on_is_refused(either: Pipeline, tmp_path: Pa
 
 def test_one_latent_for_all_layers_is_the_same_latent_for_each(gan: Pipeline) -> None:
     points = gan.latents(range(3))
-    layered = points.per_layer(GAN_LAYERS)
-    assert layered.z.shape == (3, GAN_LAYERS, LATENT_DIM) and layered.per_layer(GAN_LAYERS).z is layered.z
+    layered = points.with_z(gan.codec.latent.per_layer(points.z))
+    assert layered.z.shape == (3, GAN_LAYERS, LATENT_DIM)
+    assert torch.equal(gan.codec.latent.per_layer(layered.z), layered.z)
+    joined = Latents.join([points[0], layered[1]])
+    assert joined.z.shape == (2, GAN_LAYERS, LATENT_DIM)
+    assert torch.equal(gan.decode(joined), gan.decode(points[:2]))
     assert torch.equal(gan.decode(layered), gan.decode(points))
 
 
@@ -82,7 +82,7 @@ def test_variations_of_a_layered_clip(gan: Pipeline, layered: tuple[Latents, Lat
     same = vary(gan, layered[0], 0.0, range(2))
     assert torch.equal(same.z, layered[0].z.expand(2, -1, -1))
     fresh = vary(gan, layered[0], 1.0, [7])
-    expected = gan.prior.sample(torch.Generator().manual_seed(7), 0, 50.0, 1.0)
+    expected = gan.prior.sample(one(0, 50.0), [torch.Generator().manual_seed(7)])[0]
     torch.testing.assert_close(fresh.z[0], expected.expand(GAN_LAYERS, -1))
 
 
@@ -95,5 +95,5 @@ def test_a_layered_clip_is_made_again_from_its_sidecar(
     write_clip(tmp_path / "a.wav", wav, about)
     found = read_sidecar(tmp_path / "a.wav")
     assert found is not None and torch.equal(found.z, layered[0].z[0])
-    again = Latents.one(found.z, gan.conditions.class_id(found.class_name), found.pitch or 0.0)
+    again = Latents.one(found.z, gan.vocabulary.asked(found.class_name, found.pitch))
     assert torch.equal(gan.vocode(gan.decode(again))[0], wav)

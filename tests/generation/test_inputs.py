@@ -11,6 +11,7 @@ from audio_gen.errors import AudioFileError, ConfigError
 from audio_gen.generation.inputs import encode_file, file_label, read_start
 from audio_gen.generation.pipeline import Pipeline
 from tests import sounds
+from tests.given import one
 
 
 def test_class_and_pitch_from_names_folders_and_label_files(tmp_path: Path) -> None:
@@ -27,11 +28,11 @@ def test_class_and_pitch_from_names_folders_and_label_files(tmp_path: Path) -> N
 def test_an_encoded_file(pipeline: Pipeline, tmp_path: Path) -> None:
     path = sounds.write(tmp_path / "drum" / "flute-060-100.wav", sounds.sine(sec=1))
     encoded = encode_file(pipeline, path, class_name="bell", pitch=50)
-    assert encoded.latents.class_id.tolist() == [2] and encoded.latents.pitch.tolist() == [60.0]
-    assert encoded.frames == pipeline.model.frames and "only its first" in str(encoded.note)
+    assert encoded.latents.conditions.same(one(2, 60.0))
+    assert encoded.frames == pipeline.frames and "only its first" in str(encoded.note)
     short = sounds.write(tmp_path / "drum" / "x-127-100.wav", sounds.sine(sec=0.1))
     encoded = encode_file(pipeline, short, pitch=50)  # the folder tells the class; the model never heard pitch 127
-    assert encoded.latents.class_id.tolist() == [1] and encoded.latents.pitch.tolist() == [50.0]
+    assert encoded.latents.conditions.same(one(1, 50.0))
     assert encoded.frames == math.ceil(0.1 * 22050 / 256) and "silence is added" in str(encoded.note)
     with pytest.raises(ConfigError, match="class"):
         encode_file(pipeline, path, class_name="tuba")
@@ -39,11 +40,11 @@ def test_an_encoded_file(pipeline: Pipeline, tmp_path: Path) -> None:
 
 def test_pitch_is_heard_where_nothing_tells_it(pipeline: Pipeline, plain: Pipeline, tmp_path: Path) -> None:
     path = sounds.write(tmp_path / "a.wav", sounds.pluck(261.63, 1.0))
-    assert float(encode_file(pipeline, path, pitch=50).latents.pitch) == pytest.approx(60, abs=0.3)
+    assert float(encode_file(pipeline, path, pitch=50).latents.conditions.pitch) == pytest.approx(60, abs=0.3)
     noise = sounds.write(tmp_path / "noise.wav", sounds.noise(0.5))
-    assert float(encode_file(pipeline, noise, pitch=50).latents.pitch) == 50
-    assert math.isnan(float(encode_file(pipeline, noise).latents.pitch))
-    assert math.isnan(float(encode_file(plain, path).latents.pitch))
+    assert float(encode_file(pipeline, noise, pitch=50).latents.conditions.pitch) == 50
+    assert math.isnan(float(encode_file(pipeline, noise).latents.conditions.pitch))
+    assert math.isnan(float(encode_file(plain, path).latents.conditions.pitch))
 
 
 def test_reading_as_training_does(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from audio_gen.generation.interpolate import (
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from tests.generation.models import LATENT_DIM, SPEC
+from tests.given import one
 
 NAN = float("nan")
 
@@ -26,7 +27,7 @@ NAN = float("nan")
 def ends(first: tuple[int, float], second: tuple[int, float]) -> tuple[Latents, Latents]:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, LATENT_DIM, generator=generator)
-    return Latents.one(a, *first), Latents.one(b, *second)
+    return Latents.one(a[None], one(*first)), Latents.one(b[None], one(*second))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_no_step_is_much_quieter_than_the_quieter_end(pipeline: Pipeline) -> Non
 def test_attack_of_one_and_tail_of_the_other(pipeline: Pipeline) -> None:
     """Frames of the attack are the start's to the bit, those after the fade are what they were without it."""
     start, end = ends((0, 50.0), (2, 70.0))
-    positions, frames = torch.tensor([0.0, 0.5, 1.0]), pipeline.model.frames
+    positions, frames = torch.tensor([0.0, 0.5, 1.0]), pipeline.frames
     free, first = decode_between(pipeline, start, end, positions), pipeline.decode(start)
     attack_sec = 0.4 * frames / pipeline.spec.frame_rate
     held = decode_between(pipeline, start, end, positions, attack_sec=attack_sec)
@@ -66,10 +67,11 @@ def test_attack_of_one_and_tail_of_the_other(pipeline: Pipeline) -> None:
 def test_points_between() -> None:
     start, end = ends((0, 48.0), (2, 60.0))
     points = between(start, end, torch.tensor([0.0, 0.25, 0.5, 1.0]))
-    assert points.pitch.tolist() == [48.0, 51.0, 54.0, 60.0] and points.class_id.tolist() == [0, 0, 2, 2]
+    assert points.conditions.pitch.tolist() == [48.0, 51.0, 54.0, 60.0]
+    assert points.conditions.class_id.tolist() == [0, 0, 2, 2]
     torch.testing.assert_close(points.z[2], (start.z + end.z)[0] / 2)
     held = between(start.with_pitch(55.0), end.with_pitch(55.0), torch.tensor([0.0, 0.5]))
-    assert held.pitch.tolist() == [55.0, 55.0]
+    assert held.conditions.pitch.tolist() == [55.0, 55.0]
 
 
 def test_level_is_known_and_set() -> None:
@@ -129,3 +131,14 @@ def test_durations(text: str, sec: float) -> None:
 def test_wrong_durations(text: str) -> None:
     with pytest.raises(ConfigError, match="try 4s"):
         parse_duration(text)
+
+
+def test_velocity_moves_and_what_one_end_lacks_does_not(struck: Pipeline) -> None:
+    start, end = (struck.latents([seed], velocity=v) for seed, v in ((1, 40), (2, 80)))
+    points = between(start, end, torch.tensor([0.0, 0.5, 1.0]))
+    assert points.conditions.velocity.tolist() == [40.0, 60.0, 80.0]
+    mel = decode_between(struck, start, end, torch.tensor([0.0, 0.5, 1.0]))
+    assert torch.equal(mel[:1], struck.decode(start)) and torch.equal(mel[-1:], struck.decode(end))
+    bare = Latents(end.z, end.conditions.subset(["class", "pitch"]))
+    mixed = between(start, bare, torch.tensor([0.0, 0.4, 0.6])).conditions.velocity
+    assert mixed[:2].tolist() == [40.0, 40.0] and bool(mixed[2].isnan())

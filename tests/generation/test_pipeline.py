@@ -11,8 +11,10 @@ import audio_gen
 from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from tests.generation.models import FRAMES, SPEC
+from tests.given import one
 
 
 def test_the_package_offers_the_pipeline(bundle: Path) -> None:
@@ -43,10 +45,10 @@ def test_a_clip_is_the_same_on_any_number_of_cores(pipeline: Pipeline) -> None:
 
 def test_asked_for_class_and_pitch_are_used(pipeline: Pipeline) -> None:
     latents = pipeline.latents(range(4), class_name="drum", pitch=60)
-    assert latents.class_id.tolist() == [1] * 4 and latents.pitch.tolist() == [60.0] * 4
+    assert latents.conditions.same(one(1, 60.0).repeat(4))
     free = pipeline.latents(range(40))
-    assert set(free.class_id.tolist()) == {0, 1, 2}
-    assert bool(((free.pitch >= 48) & (free.pitch <= 72)).all())
+    assert set(free.conditions.class_id.tolist()) == {0, 1, 2}
+    assert bool(((free.conditions.pitch >= 48) & (free.conditions.pitch <= 72)).all())
 
 
 def test_temperature_zero_has_no_spread_within_a_component(pipeline: Pipeline) -> None:
@@ -89,9 +91,9 @@ def test_encode_and_decode_are_the_networks_own(pipeline: Pipeline) -> None:
     mel = pipeline.mel(wav)
     padded = torch.nn.functional.pad(wav[:, : pipeline.samples], (0, max(0, pipeline.samples - 9000)))
     assert torch.equal(mel, MelFrontEnd(SPEC)(padded[None])[0].clamp(min=-9.0))
-    point = pipeline.encode(mel, 1, 60.0)
+    point = pipeline.encode(mel, one(1, 60.0))
     with torch.no_grad():
-        mu, _ = pipeline.model.encode(mel[None], torch.tensor([1]), torch.tensor([60.0]))
+        mu = pipeline.codec.encode(mel[None], one(1, 60.0)).mean
     assert torch.equal(point.z, mu) and pipeline.decode(point).shape == (1, SPEC.n_mels, FRAMES)
 
 
@@ -102,7 +104,7 @@ def test_length_notes(pipeline: Pipeline) -> None:
 
 
 def test_silence_stays_silent(pipeline: Pipeline) -> None:
-    wav = pipeline.vocode(torch.full((1, SPEC.n_mels, FRAMES), pipeline.model.mel_floor))
+    wav = pipeline.vocode(torch.full((1, SPEC.n_mels, FRAMES), pipeline.codec.mel_floor))
     assert float(wav.abs().max()) < 1e-4
 
 
@@ -113,10 +115,33 @@ def test_nan_never_leaves_the_model(pipeline: Pipeline) -> None:
 
 
 def test_a_vocoder_will_not_do(tmp_path: Path) -> None:
-    save_bundle(tmp_path, {"model": "vocoder", "args": {}, "mel": SPEC.to_dict()}, {"model.x": torch.zeros(1)})
+    config = {"vocoder": {"kind": "vocoder", "args": {}}, "mel": SPEC.to_dict()}
+    save_bundle(tmp_path, config, {"vocoder.x": torch.zeros(1)})
+    pipeline = Pipeline.load(tmp_path, device="cpu")
     with pytest.raises(
         CheckpointError, match="holds a vocoder, which makes no clips; give a run made with --model vae"
     ):
-        Pipeline.load(tmp_path, device="cpu")
+        pipeline.require("sample")
+    for use in (lambda: pipeline.sample(1), lambda: pipeline.codec, lambda: pipeline.require("encode")):
+        with pytest.raises(CheckpointError, match="holds a vocoder"):
+            use()
     with pytest.raises(CheckpointError):
         Pipeline.load(tmp_path / "nothing", device="cpu")
+
+
+def test_velocity_is_a_condition(struck: Pipeline, pipeline: Pipeline) -> None:
+    soft, loud = (struck.latents(range(4), class_name="bell", pitch=60, velocity=v) for v in (30, 110))
+    assert soft.conditions.velocity.tolist() == [30.0] * 4
+    same_z = [struck.decode(Latents(soft.z, points.conditions)) for points in (soft, loud)]
+    assert not torch.allclose(*same_z)
+    drawn = struck.latents(range(20)).conditions.velocity
+    assert bool(((drawn >= 20) & (drawn <= 120)).all()) and len(drawn.unique()) > 5
+    assert struck.sample(1, velocity=64).shape == (1, 1, struck.samples)
+    with pytest.raises(ConfigError, match="without velocities"):
+        pipeline.sample(1, velocity=64)
+
+
+def test_a_pitch_outside_the_range_is_folded_where_that_is_asked_for(pipeline: Pipeline) -> None:
+    folded = pipeline.latents([1], pitch=90, outside="fold")
+    assert folded.conditions.pitch.tolist() == [66.0]
+    assert torch.equal(pipeline.sample(1, 1, pitch=90, outside="fold"), pipeline.sample(1, 1, pitch=66))

@@ -48,7 +48,7 @@ def test_an_old_bundle_is_what_it_was(pipeline: Pipeline, tmp_path: Path) -> Non
     assert pipeline.preroll == 0 and pipeline.onset is None and pipeline.samples == FRAMES * SPEC.hop_length
     mel = pipeline.decode(pipeline.latents([3, 4]))
     made = pipeline.vocode(mel)
-    assert torch.equal(made, pipeline.vocoder(subtract_floor(mel, pipeline.model.mel_floor)))
+    assert torch.equal(made, pipeline.vocoder(subtract_floor(mel, pipeline.codec.mel_floor)))
     assert made.shape[-1] == pipeline.samples
     shifted = hit(TEN_MS)
     assert pipeline.begin(shifted) == 0 and not torch.equal(pipeline.mel(hit()), pipeline.mel(shifted))
@@ -81,7 +81,7 @@ def test_the_mel_of_a_sound_is_the_same_wherever_it_begins(aligned: Pipeline, be
         assert torch.equal(mel, aligned.mel(hit(TEN_MS)))
     else:
         assert float((mel - aligned.mel(hit(TEN_MS))).abs().mean()) < 0.3
-    floor = aligned.model.mel_floor
+    floor = aligned.codec.mel_floor
     assert bool((mel[:, : (PREROLL - SPEC.pad) // SPEC.hop_length] == floor).all())
 
 

@@ -10,6 +10,7 @@ import torch
 from audio_gen.artefacts.sidecar import read_sidecar, shareable
 from audio_gen.errors import DataError
 from audio_gen.generation.clip_file import describe, write_clip
+from audio_gen.generation.inputs import starting_point
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 
@@ -21,7 +22,7 @@ def test_a_clip_is_made_again_from_its_sidecar(pipeline: Pipeline, tmp_path: Pat
     found = read_sidecar(tmp_path / "a.wav")
     assert found is not None and found.digest == pipeline.digest and found.bundle_path == pipeline.path.resolve()
     assert found.class_name is not None and found.pitch is not None
-    again = Latents.one(found.z, pipeline.conditions.class_id(found.class_name), found.pitch)
+    again = Latents.one(found.z, pipeline.vocabulary.asked(found.class_name, found.pitch))
     assert torch.equal(pipeline.vocode(pipeline.decode(again))[0], wav)
 
 
@@ -79,3 +80,12 @@ def test_damaged_sidecars_are_told(tmp_path: Path, text: str) -> None:
 
 def test_no_sidecar_is_none(tmp_path: Path) -> None:
     assert read_sidecar(tmp_path / "a.wav") is None
+
+
+def test_velocity_is_kept(struck: Pipeline, tmp_path: Path) -> None:
+    point = struck.latents([4], velocity=80)
+    write_clip(tmp_path / "a.wav", struck.vocode(struck.decode(point))[0], describe(struck, point, command="test"))
+    found = read_sidecar(tmp_path / "a.wav")
+    assert found is not None and found.velocity == 80
+    again, _ = starting_point(struck, tmp_path / "a.wav")
+    assert again.conditions.same(point.conditions) and torch.equal(again.z, point.z)

@@ -32,12 +32,12 @@ def test_a_model_of_one_layer_has_none_to_choose() -> None:
 
 def test_only_the_layers_named_move(gan: Pipeline) -> None:
     start, end = gan.latents([1], class_name="bell", pitch=50), gan.latents([2], class_name="flute", pitch=70)
-    mixed = mix_layers(start, end, range(1, 2), GAN_LAYERS)
+    mixed = mix_layers(start, end, range(1, 2), gan.codec.latent)
     points = between(start, mixed, torch.linspace(0, 1, 5))
     for layer in (0, 2):
-        assert torch.equal(points.z[:, layer], start.z.expand(5, -1))
-    assert torch.equal(points.z[-1, 1], end.z[0]) and torch.equal(points.z[0, 1], start.z[0])
-    assert points.class_id.tolist() == [0] * 5 and points.pitch.tolist() == [50.0] * 5
+        assert torch.equal(points.z[:, layer], start.z[:, 0].expand(5, -1))
+    assert torch.equal(points.z[-1, 1], end.z[0, 0]) and torch.equal(points.z[0, 1], start.z[0, 0])
+    assert points.conditions.class_id.tolist() == [0] * 5 and points.conditions.pitch.tolist() == [50.0] * 5
     mel = decode_between(gan, start, mixed, torch.tensor([0.0, 1.0]))
     assert torch.equal(mel[:1], gan.decode(start)) and torch.equal(mel[1:], gan.decode(mixed))
     assert not torch.allclose(mel[0], mel[1])
@@ -45,4 +45,4 @@ def test_only_the_layers_named_move(gan: Pipeline) -> None:
 
 def test_all_layers_are_the_other_clip(gan: Pipeline) -> None:
     start, end = gan.latents([1], class_name="bell", pitch=50), gan.latents([2], class_name="bell", pitch=50)
-    assert torch.equal(gan.decode(mix_layers(start, end, range(GAN_LAYERS), GAN_LAYERS)), gan.decode(end))
+    assert torch.equal(gan.decode(mix_layers(start, end, range(GAN_LAYERS), gan.codec.latent)), gan.decode(end))

@@ -6,24 +6,25 @@ import torch
 from audio_gen.errors import ConfigError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vary import vary
+from tests.given import one
 
 
 def test_amount_zero_is_the_clip_and_one_a_sample(pipeline: Pipeline) -> None:
     clip = pipeline.latents([5], class_name="drum", pitch=60)
     same = vary(pipeline, clip, 0.0, range(3))
-    assert torch.equal(same.z, clip.z.expand(3, -1))
+    assert torch.equal(same.z, clip.z.expand(3, -1, -1))
     assert torch.equal(pipeline.decode(same[2]), pipeline.decode(clip))
     fresh = vary(pipeline, clip, 1.0, [7])
-    expected = pipeline.prior.sample(torch.Generator().manual_seed(7), 1, 60.0, 1.0)
-    torch.testing.assert_close(fresh.z[0], expected)
+    expected = pipeline.prior.sample(one(1, 60.0), [torch.Generator().manual_seed(7)])
+    torch.testing.assert_close(fresh.z, expected)
 
 
 def test_more_amount_is_further_away_and_conditions_are_held(pipeline: Pipeline) -> None:
     clip = pipeline.latents([5], class_name="drum", pitch=60)
-    distances = [float((vary(pipeline, clip, a, range(8)).z - clip.z).norm(dim=1).mean()) for a in (0, 0.2, 0.5, 1)]
+    distances = [float((vary(pipeline, clip, a, range(8)).z - clip.z).norm(dim=2).mean()) for a in (0, 0.2, 0.5, 1)]
     assert distances == sorted(distances) and distances[1] > 0
     varied = vary(pipeline, clip, 0.5, range(8))
-    assert varied.class_id.tolist() == [1] * 8 and varied.pitch.tolist() == [60.0] * 8
+    assert varied.conditions.same(one(1, 60.0).repeat(8))
 
 
 def test_half_way_is_between_the_clip_and_the_sample(pipeline: Pipeline) -> None:

@@ -24,6 +24,7 @@ from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
 from audio_gen.generation.originals import run_cache
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.registry import VOCODER, Part, packed
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import ProgressFile, read_progress
@@ -31,7 +32,7 @@ from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.vae import VAEConfig
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.network import VocoderNetwork
-from tests.generation.models import SPEC, write_bundle, write_gan_bundle
+from tests.generation.models import SPEC, write_bundle, write_format_1, write_gan_bundle
 from tests.hostile.records import Kind, as_json, as_yaml
 
 
@@ -47,7 +48,7 @@ class Two:
 def sample(folder: Path) -> None:
     """Load a bundle and make a log-mel with it."""
     pipeline = Pipeline.load(folder, vocoder="griffinlim:1", device="cpu")
-    known = pipeline.conditions
+    known = pipeline.require("sample").vocabulary
     pipeline.decode(pipeline.latents([1], class_name=known.classes[0] if known.classes else None))
     pipeline.decode(pipeline.latents([2]))
 
@@ -65,22 +66,26 @@ def vae(folder: Path) -> Kind:
     )
 
 
-def gan(folder: Path, kind: str = "gan") -> Kind:
-    write_gan_bundle(folder, kind=kind)
+def gan(folder: Path) -> Kind:
+    write_gan_bundle(folder)
     return Kind(
         json.loads((folder / "config.json").read_text()), as_json(folder / "config.json"), lambda: sample(folder)
     )
 
 
-def latent_gan(folder: Path) -> Kind:
-    return gan(folder, "latent_gan")
+def old_vae(folder: Path) -> Kind:
+    """A bundle of format 1."""
+    write_format_1(folder, write_bundle(folder.with_name("new")))
+    return Kind(
+        json.loads((folder / "config.json").read_text()), as_json(folder / "config.json"), lambda: sample(folder)
+    )
 
 
 def vocoder(folder: Path) -> Kind:
     args = {**SPEC.to_dict(), "dim": 8, "blocks": 1, "expansion": 1, "low_projections": 1, "projections": 1}
     network = VocoderNetwork(**args)  # type: ignore[arg-type]
-    about = {"model": "vocoder", "args": args, "mel": SPEC.to_dict()}
-    save_bundle(folder, about, {f"model.{key}": value for key, value in network.state_dict().items()})
+    about, tensors = packed({VOCODER: Part("vocoder", args, network.state_dict())})
+    save_bundle(folder, {**about, "mel": SPEC.to_dict()}, tensors)
 
     def read() -> None:
         load_vocoder(str(folder), SPEC)(torch.full((1, SPEC.n_mels, 8), -5.0))
@@ -220,7 +225,7 @@ def run_record(folder: Path) -> Kind:
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
-    "vae": vae, "gan": gan, "latent_gan": latent_gan, "vocoder": vocoder, "training": training, "settings": settings,
+    "vae": vae, "gan": gan, "old_vae": old_vae, "vocoder": vocoder, "training": training, "settings": settings,
     "progress": progress, "metrics": metrics, "sidecar": sidecar, "directions": directions, "reference": reference,
     "run_record": run_record,
 }  # fmt: skip

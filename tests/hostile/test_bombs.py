@@ -23,18 +23,24 @@ from tests.generation.models import write_bundle, write_gan_bundle
 def changed(folder: Path, part: str, **values: Any) -> None:
     about = folder / "config.json"
     config = json.loads(about.read_text())
-    (config[part] if part else config).update(values)
+    place = config
+    for key in filter(None, part.split(".")):
+        place = place[key]
+    place.update(values)
     about.write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize(
     ("part", "values"),
     [
-        ("args", {"blocks": 10**6}), ("args", {"frames": 10**6}), ("args", {"latent_dim": 10**9}),
-        ("args", {"channels": [10**9, 8]}), ("args", {"channels": [8] * 10**5}), ("args", {"n_classes": 10**9}),
-        ("args", {"channels": [1000, 1000]}), ("args", {"frames": 1000}), ("mel", {"n_fft": 2**24}),
+        ("codec.args", {"blocks": 10**6}), ("codec.args", {"frames": 10**6}), ("codec.args", {"latent_dim": 10**9}),
+        ("codec.args", {"channels": [10**9, 8]}), ("codec.args", {"channels": [8] * 10**5}),
+        ("codec.args", {"n_classes": 10**9}),
+        ("prior.args", {"clips": 10**6}), ("prior.args", {"latent_dim": 9}), ("prior.args", {"velocity": True}),
+        ("prior.args", {"clips": True}), ("prior", {"args": []}), ("codec", {"kind": "x"}), ("codec", {"kind": 3}),
+        ("codec.args", {"channels": [1000, 1000]}), ("codec.args", {"frames": 1000}), ("mel", {"n_fft": 2**24}),
         ("mel", {"n_mels": 10**6}), ("mel", {"n_fft": 2**17, "n_mels": 4096}), ("mel", {"sample_rate": 10**12}),
-        ("", {"classes": [f"{i}" for i in range(10**5)]}), ("", {"classes": ["a", "b"]}), ("", {"format": 2}),
+        ("", {"classes": [f"{i}" for i in range(10**5)]}), ("", {"classes": ["a", "b"]}), ("", {"format": 3}),
         ("", {"pitch_range": [1, 0]}), ("", {"preroll": 10**6}), ("", {"shared": {"with": "..", "tensors": ["x"]}}),
     ],
 )  # fmt: skip
@@ -51,7 +57,7 @@ def test_a_bomb_is_refused_at_once(tmp_path: Path, write: Any, part: str, values
     assert "bundle" in line and len(line) < 1000 and line.isprintable()
 
 
-@pytest.mark.parametrize("key", ["model.mean", "density.corners", "density.class_id", "density.pitches"])
+@pytest.mark.parametrize("key", ["codec.trunk.mean", "prior.corners", "prior.class_id", "prior.examples.pitches"])
 def test_weights_and_density_of_other_numbers_are_refused(tmp_path: Path, key: str) -> None:
     folder = write_bundle(tmp_path / "bundle")
     path = folder / "model.safetensors"
@@ -62,15 +68,15 @@ def test_weights_and_density_of_other_numbers_are_refused(tmp_path: Path, key: s
         torch.full(tensors[key].shape, torch.nan),
     ):
         made = (
-            value.long() if key == "density.class_id" and value.ndim == tensors[key].ndim and value.min() > 0 else value
+            value.long() if key == "prior.class_id" and value.ndim == tensors[key].ndim and value.min() > 0 else value
         )
         save_file({**tensors, key: made}, path, metadata={})
         digest = __import__("hashlib").sha256(path.read_bytes()).hexdigest()[:12]
         changed(folder, "", digest=digest)
-        if key == "density.pitches" and value.shape == tensors[key].shape:
+        if key == "prior.examples.pitches" and value.shape == tensors[key].shape:
             Pipeline.load(folder, vocoder="griffinlim", device="cpu")  # a clip need not have a pitch
-        elif not (key == "model.mean" and value.shape == tensors[key].shape and bool(value.isfinite().all())):
-            if key == "density.corners" and value.shape == tensors[key].shape and bool(value.isfinite().all()):
+        elif not (key == "codec.trunk.mean" and value.shape == tensors[key].shape and bool(value.isfinite().all())):
+            if key == "prior.corners" and value.shape == tensors[key].shape and bool(value.isfinite().all()):
                 continue
             with pytest.raises(CheckpointError):
                 Pipeline.load(folder, vocoder="griffinlim", device="cpu")

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.density import CORNERS, LatentDensity
-from audio_gen.models.mapping import FARTHEST, MIN_NOISE, Mapping, nearest_share, pitch_inputs
+from audio_gen.models.blocks import pitch_inputs
+from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.mapped import FARTHEST, MIN_NOISE, Mapping, nearest_share
+from audio_gen.models.priors.neighbours import CORNERS, NeighbourPrior
+from tests.given import given
 
 NAN = math.nan
 COPIES, DIM = 6, 3  # augmented copies of each clip, latent dimensions
@@ -29,12 +32,17 @@ def mapping_of(clips: tuple[Tensor, Tensor, Tensor, Tensor], noise_dim: int = MI
     torch.manual_seed(0)
     anchors = anchors or len(clips[3].unique())
     mapping = Mapping(noise_dim=noise_dim, latent_dim=DIM, anchors=anchors, n_classes=2, width=16, condition_dim=4)
-    mapping.initialise(*clips)
+    initialise(mapping, clips)
     return mapping.requires_grad_(False)
 
 
+def initialise(mapping: Mapping, clips: tuple[Tensor, Tensor, Tensor, Tensor], own: Tensor | None = None) -> None:
+    w, class_id, pitch, clip = clips
+    mapping.initialise(w[:, None], given(class_id, pitch), clip, own)
+
+
 def start(mapping: Mapping, z: Tensor, class_id: int = -1, pitch: float = NAN) -> Tensor:
-    return mapping.start(z, torch.full((len(z),), class_id), torch.full((len(z),), pitch))
+    return mapping.start(z, Conditions.one({"class": class_id, "pitch": pitch}).repeat(len(z)))[:, 0]
 
 
 def noise(count: int, noise_dim: int = MIN_NOISE, seed: int = 0) -> Tensor:
@@ -81,7 +89,8 @@ def test_the_start_has_the_moments_of_lines_to_neighbours(plain: tuple[Tensor, T
     With c a clip and n its neighbour, E[w] = E[c + t (n - c)], where E[t] = (a + 1/2) / 2 and
     E[t^2] = (a^2 + a / 2 + 1/4) / 3. Over many draws, moments are within 5 standard errors of these.
     """
-    corners = LatentDensity.fit(*plain).values["corners"][:, :, :-1]  # (K, J, D)
+    w, class_id, pitch, clips = plain
+    corners = NeighbourPrior.fit(w[:, None], given(class_id, pitch), clips).corners[:, :, :-1]  # (K, J, D)
     clip = corners[:, :1].expand(-1, CORNERS - 1, -1).flatten(0, 1)  # (K * (J - 1), D)
     way = corners[:, 1:].flatten(0, 1) - clip
     assert FARTHEST == 0.5
@@ -137,26 +146,27 @@ def test_the_network_adds_nothing_at_the_start(labelled: tuple[Tensor, Tensor, T
     mapping, z = mapping_of(labelled, noise_dim), noise(30, noise_dim)
     class_id, pitch = torch.arange(30) % 3 - 1, torch.linspace(40, 79, 30)
     pitch[::4] = NAN
-    made_now = mapping(z, class_id, pitch)
-    assert torch.equal(made_now, mapping.start(z, class_id, pitch))
-    assert torch.equal(made_now, mapping(z, class_id, pitch))
+    asked = given(class_id, pitch)
+    made_now = mapping(z, asked)
+    assert torch.equal(made_now, mapping.start(z, asked))
+    assert torch.equal(made_now, mapping(z, asked))
     assert len(made_now.unique(dim=0)) == 30
     for i in (3, 17):  # each by itself
-        alone = mapping(z[i : i + 1], class_id[i : i + 1], pitch[i : i + 1])
+        alone = mapping(z[i : i + 1], asked[i])
         assert torch.allclose(alone, made_now[i : i + 1], atol=1e-5)
 
 
 def test_the_network_sees_all_of_z_and_can_leave_the_start(plain: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     mapping = mapping_of(plain, noise_dim=14).requires_grad_(True)
     z = noise(5, 14)
-    mapping(z, torch.zeros(5, dtype=torch.long), torch.full((5,), NAN)).square().sum().backward()
+    asked = given(torch.zeros(5, dtype=torch.long), torch.full((5,), NAN))
+    mapping(z, asked).square().sum().backward()
     assert mapping.head.weight.grad is not None
     assert mapping.head.weight.grad.abs().sum() > 0
     torch.nn.init.normal_(mapping.head.weight)
     other = torch.cat([z[:, :-1], z[:, -1:] + 1], dim=1)
-    given = torch.zeros(5, dtype=torch.long), torch.full((5,), NAN)
-    assert torch.equal(mapping.start(z, *given), mapping.start(other, *given))
-    assert ((mapping(z, *given) - mapping(other, *given)).abs() > 1e-4).any(1).all()
+    assert torch.equal(mapping.start(z, asked), mapping.start(other, asked))
+    assert ((mapping(z, asked) - mapping(other, asked)).abs() > 1e-4).any(2).all()
 
 
 def test_every_clip_of_the_class_is_as_likely_in_the_order_of_the_first_component(
@@ -226,7 +236,7 @@ def test_every_neighbour_is_as_likely(plain: tuple[Tensor, Tensor, Tensor, Tenso
 def test_any_number_of_clips_and_anchors(count: int, anchors: int) -> None:
     mapping = mapping_of(made(torch.full((count,), -1), torch.full((count,), NAN), copies=2, own=0.1), anchors=anchors)
     assert torch.isfinite(start(mapping, noise(50))).all()
-    assert torch.isfinite(mapping(noise(6), torch.full((6,), -1), torch.linspace(40, 65, 6))).all()
+    assert torch.isfinite(mapping(noise(6), given(torch.full((6,), -1), torch.linspace(40, 65, 6)))).all()
     assert (mapping.spread > 0).all()
 
 
@@ -234,8 +244,8 @@ def test_a_saved_mapping_starts_as_it_was(labelled: tuple[Tensor, Tensor, Tensor
     mapping = mapping_of(labelled)
     again = Mapping(noise_dim=MIN_NOISE, latent_dim=DIM, anchors=23, n_classes=2, width=16, condition_dim=4)
     again.load_state_dict(mapping.state_dict())
-    given = torch.arange(20) % 2, torch.linspace(40, 79, 20)
-    assert torch.equal(again(noise(20), *given), mapping(noise(20), *given))
+    asked = given(torch.arange(20) % 2, torch.linspace(40, 79, 20))
+    assert torch.equal(again(noise(20), asked), mapping(noise(20), asked))
 
 
 def with_own(clips: int = 7, directions: int = 4, size: float = 0.5) -> tuple[Mapping, Mapping, Tensor]:
@@ -247,8 +257,8 @@ def with_own(clips: int = 7, directions: int = 4, size: float = 0.5) -> tuple[Ma
         Mapping(noise_dim=8, latent_dim=DIM, anchors=clips, n_classes=1, width=16, condition_dim=4, own_directions=r)
         for r in (0, directions)
     )
-    without.initialise(*found)
-    with_them.initialise(*found, own)
+    initialise(without, found)
+    initialise(with_them, found, own)
     return without, with_them, own
 
 

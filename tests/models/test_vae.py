@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.pitch import HarmonicAxis, hz_to_mel, mel_to_hz, midi_to_hz
-from audio_gen.models.vae import VAE
+from audio_gen.models.codecs.vae import VAE
+from audio_gen.models.contract import Conditions
+from audio_gen.models.pitch_axis import HarmonicAxis, hz_to_mel, mel_to_hz, midi_to_hz
+from tests.given import given
 
-NAN = torch.full((6,), math.nan)
-NO_CLASS = torch.full((6,), -1)
+UNKNOWN = Conditions(6)
 
 
 def tiny(**changes: object) -> VAE:
@@ -26,34 +27,36 @@ def sounds(count: int = 6) -> Tensor:
 def test_shapes_of_any_size(n_mels: int, frames: int) -> None:
     model = tiny(n_mels=n_mels, frames=frames, n_classes=2, pitch_low=40.0, pitch_high=70.0, channels=(8, 16, 24))
     mel = torch.zeros(6, n_mels, frames)
-    mu, logvar = model.encode(mel, torch.zeros(6, dtype=torch.long), torch.full((6,), 50.0))
-    assert mu.shape == logvar.shape == (6, 8)
-    assert model.decode(mu, torch.zeros(6, dtype=torch.long), NAN).shape == mel.shape
+    known = given(torch.zeros(6, dtype=torch.long), torch.full((6,), 50.0))
+    posterior = model.encode(mel, known)
+    assert posterior.logvar is not None
+    assert posterior.mean.shape == posterior.logvar.shape == (6, 1, 8)
+    assert model.decode(posterior.mean, known.subset(["class"])).shape == mel.shape
 
 
 def test_the_first_step_is_pca() -> None:
     """With at least as many components as clips less one, PCA gives the clips back."""
     model, mel = tiny(), sounds()
-    model.initialise(mel, NAN)
-    mu, _ = model.encode(mel, NO_CLASS, NAN)
-    assert torch.allclose(model.decode(mu, NO_CLASS, NAN), mel.clamp(min=-9), atol=1e-3)
-    assert torch.allclose(mu[:, :5].var(0, unbiased=False), torch.ones(5), atol=1e-3)
+    model.initialise(mel, UNKNOWN)
+    mu = model.encode(mel, UNKNOWN).mean
+    assert torch.allclose(model.decode(mu, UNKNOWN), mel.clamp(min=-9), atol=1e-3)
+    assert torch.allclose(mu[:, 0, :5].var(0, unbiased=False), torch.ones(5), atol=1e-3)
 
 
 def test_one_clip_is_its_own_mean() -> None:
     model, mel = tiny(), sounds(1)
-    model.initialise(mel, NAN[:1])
-    mu, _ = model.encode(mel, NO_CLASS[:1], NAN[:1])
-    assert torch.allclose(model.decode(mu, NO_CLASS[:1], NAN[:1]), mel.clamp(min=-9), atol=1e-4)
+    model.initialise(mel, UNKNOWN[0])
+    mu = model.encode(mel, UNKNOWN[0]).mean
+    assert torch.allclose(model.decode(mu, UNKNOWN[0]), mel.clamp(min=-9), atol=1e-4)
 
 
 def test_it_overfits_one_batch() -> None:
     model, mel = tiny(latent_dim=2), sounds()
-    model.initialise(mel, NAN)
+    model.initialise(mel, UNKNOWN)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     errors = []
     for _ in range(150):
-        made = model.decode_raw(model.encode(mel, NO_CLASS, NAN)[0], NO_CLASS, NAN)
+        made = model.decode_raw(model.encode(mel, UNKNOWN).mean, UNKNOWN)
         loss = (made - mel).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -64,7 +67,7 @@ def test_it_overfits_one_batch() -> None:
 
 def test_nothing_below_the_floor_and_unknown_conditions_are_fine() -> None:
     model = tiny(n_classes=3, pitch_low=40.0, pitch_high=70.0)
-    made = model.decode(torch.randn(6, 8) * 10, NO_CLASS, NAN)
+    made = model.decode(torch.randn(6, 1, 8) * 10, UNKNOWN)
     assert torch.isfinite(made).all()
     assert made.min() >= -9
 
@@ -117,9 +120,25 @@ def test_rows_that_are_fitted_give_the_mel_back() -> None:
 def test_decoding_at_another_pitch_moves_the_partials() -> None:
     """A basis learned at pitch 60 only, decoded an octave up, has its peak an octave higher."""
     model = tiny(n_mels=80, f_max=11025.0, pitch_low=36.0, pitch_high=84.0)
-    band = (hz_to_mel(midi_to_hz(torch.tensor(60.0))) - model.axis.mel_low) / model.axis.mel_step - 1
+    axis_of = model.trunk.axis
+    assert axis_of is not None
+    band = (hz_to_mel(midi_to_hz(torch.tensor(60.0))) - axis_of.mel_low) / axis_of.mel_step - 1
     mel = -(torch.arange(80) - band).abs().clamp(max=6)[None, :, None].expand(1, 80, 13)
-    model.initialise(mel, torch.tensor([60.0]))
-    made = model.decode(torch.zeros(1, 8), NO_CLASS[:1], torch.tensor([72.0]))[0, :, 5]
-    wanted = (hz_to_mel(midi_to_hz(torch.tensor(72.0))) - model.axis.mel_low) / model.axis.mel_step - 1
+    model.initialise(mel, Conditions.one({"pitch": 60.0}))
+    made = model.decode(torch.zeros(1, 1, 8), Conditions.one({"pitch": 72.0}))[0, :, 5]
+    wanted = (hz_to_mel(midi_to_hz(torch.tensor(72.0))) - axis_of.mel_low) / axis_of.mel_step - 1
     assert abs(int(made.argmax()) - float(wanted)) <= 1
+
+
+def test_weights_of_earlier_versions_make_what_they_made() -> None:
+    model, again = tiny(), tiny()
+    torch.nn.init.normal_(model.trunk.linear.weight)
+    names = {"analysis.": "linear_in.", "trunk.linear.": "linear_out.", "trunk.": ""}
+    old = {}
+    for key, value in model.state_dict().items():
+        start = next((name for name in names if key.startswith(name)), None)
+        old[key if start is None else names[start] + key.removeprefix(start)] = value
+    assert {"mean", "linear_in.weight", "linear_out.bias", "encoder.head.weight"} <= old.keys()
+    again.load_state_dict(old)
+    z = torch.randn(6, 1, 8)
+    assert torch.equal(again.decode(z, UNKNOWN), model.decode(z, UNKNOWN))

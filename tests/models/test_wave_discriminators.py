@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.wave_discriminators import FFT_SIZES, PERIODS, PeriodDiscriminator, WaveDiscriminator
+from audio_gen.models.discriminators.wave import FFT_SIZES, PERIODS, PeriodDiscriminator, WaveDiscriminator
 
 
 def noise(length: int = 8192, seed: int = 0) -> Tensor:

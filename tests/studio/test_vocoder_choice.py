@@ -10,6 +10,7 @@ from audio_gen.artefacts import bundle
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.store import Cache
+from audio_gen.models.registry import Part, packed
 from audio_gen.studio import vocoder_choice
 from audio_gen.studio.vocoder_choice import Choice, Training, chosen_vocoder
 from audio_gen.training.tasks.run import resolve_config
@@ -34,9 +35,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     network = VocoderNetwork(**SPEC.to_dict(), **ARGS)
     network.head.bias.data[: SPEC.n_bins] = -1.0
-    tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
-    config = {"model": "vocoder", "args": {**SPEC.to_dict(), **ARGS}, "mel": SPEC.to_dict()}
-    save_bundle(tmp_path / "vocoders" / "small", config, tensors)
+    config, tensors = packed({"vocoder": Part("vocoder", {**SPEC.to_dict(), **ARGS}, network.state_dict())})
+    save_bundle(tmp_path / "vocoders" / "small", {**config, "mel": SPEC.to_dict()}, tensors)
     monkeypatch.setattr(bundle, "SHIPPED", tmp_path / "vocoders")
     return tmp_path / "vocoders" / "small"
 
@@ -74,7 +74,7 @@ def test_what_is_nearest_on_kept_out_files_is_used(
     assert (tmp_path / "v").exists() == long  # only where the probe came nearer
     assert saved_min == pytest.approx(0 if long else 0.8 * 0.2 * 0.05)
     began, ended = (load_bundle(path) for path in (shipped, tmp_path / ("v" if long else "v-probe")))
-    assert ended.config["args"] == began.config["args"] and ended.digest != began.digest
+    assert ended.config["vocoder"] == began.config["vocoder"] and ended.digest != began.digest
 
 
 def test_the_distance_is_that_of_copies(cache: Cache, shipped: Path) -> None:

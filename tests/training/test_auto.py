@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from audio_gen import config
-from audio_gen.audio.mel import MelSpec
 from audio_gen.training.events import Note
 from audio_gen.training.tasks import auto, train_run
 from audio_gen.training.tasks.auto import Probe, choose
@@ -84,8 +83,7 @@ def test_every_size_is_of_its_model_and_a_probe_trains_it(
     settings = resolve_config(tmp_path, model, CONFIGS / model / "tiny.yaml", [], {})
     for changes in auto.SIZES[model].values():
         auto.changed(settings, changes)  # an unknown setting would be refused
-    assert isinstance(settings.mel, dict)
-    spec = MelSpec.from_dict(settings.mel)
+    spec = settings.mel
     notes = write_notes(tmp_path / "notes", count=12)
     cache = open_source(notes, tmp_path / "run", settings, spec, lambda event: None)
     probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, torch.device("cpu"))

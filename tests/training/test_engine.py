@@ -396,5 +396,5 @@ def test_milestones_leave_a_bundle_each(notes: Path, tmp_path: Path, monkeypatch
     assert folders.keys() == {"bundle", "bundle-0.75min", "bundle-1.5min"}
     told = [load_bundle(folders[name]).config["training"] for name in sorted(folders)]
     assert [(t["steps"], t["minutes"]) for t in told] == [(4, 2.0), (2, 1.0), (3, 1.5)]
-    first, last = (load_bundle(folders[name]).tensors["model.encoder.stem.weight"] for name in sorted(folders)[1:])
+    first, last = (load_bundle(folders[name]).tensors["codec.encoder.stem.weight"] for name in sorted(folders)[1:])
     assert not torch.equal(first, last)

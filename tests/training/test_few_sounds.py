@@ -41,5 +41,5 @@ def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: py
     train_run(folder, tmp_path / "run", model=model, config_file=file, overrides=LENGTHS, device="cpu", on_event=tell)
     assert any(f"{sounds} different sounds" in note for note in notes) == (sounds < 5)
     assert any("will not be evaluated" in note for note in notes) == (sounds < 4)
-    assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("model").values())
+    assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("codec").values())
     assert torch.isfinite(Pipeline.load(tmp_path / "run").sample(2, seed=0)).all()

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint, save_checkpoint
-from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
-from audio_gen.models import build_model
+from audio_gen.models.contract import Conditions
+from audio_gen.models.registry import build_parts, trained_weights
 from audio_gen.training.events import Note
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.task import Loss
@@ -23,6 +23,7 @@ from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.run import resolve_config
 from audio_gen.training.tasks.source import open_source
 from audio_gen.training.tasks.start import CLIP_TENSORS
+from tests.given import given
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -65,8 +66,7 @@ def gan(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ready(source: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     """A task as it is before the first step, and its training clips."""
     settings = resolve_config(run, "gan", CONFIGS / "gan" / "tiny.yaml", [ONCE, *overrides], {})
-    assert isinstance(settings.mel, dict)
-    spec = MelSpec.from_dict(settings.mel)
+    spec = settings.mel
     cache = open_source(source, run, settings, spec, lambda event: None)
     torch.manual_seed(0)
     task = TASKS["gan"][1](settings, spec, cache)
@@ -169,7 +169,7 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
         drawn = task.begin(data.batch(0, 4), generator())
         alike = drawn._replace(
             **{key: getattr(drawn, key)[:1].repeat(4, 1, 1) for key in ("real", "fake", "features")},
-            conditions=tuple(condition[:1].repeat(4) for condition in drawn.conditions),
+            conditions=drawn.conditions[0].repeat(4),
         )
         found[name] = float(task.critics.d_loss(alike, generator(), penalty=1.0).terms["penalty"][0].detach())
     assert found["all"] > 0
@@ -194,14 +194,13 @@ def test_staying_is_measured_from_where_the_mapping_starts(sounds: Path, tmp_pat
 
     assert float(stay().detach()) == 0
     with torch.no_grad():
-        task.gan.mapping.head.bias.fill_(2.0)  # two deviations
+        task.mapping.head.bias.fill_(2.0)  # two deviations
     loss = stay()
     assert float(loss.detach()) == pytest.approx(4)
     loss.backward()
-    assert bool((task.gan.mapping.head.bias.grad > 0).all())
-    z, none = torch.zeros(1, task.gan.noise_dim), (torch.tensor([-1]), torch.tensor([torch.nan]))
-    start = task.gan.mapping.start(z, *none)
-    torch.testing.assert_close(task.gan.map(z, *none), start + 2 * task.gan.mapping.spread)
+    assert bool((task.mapping.head.bias.grad > 0).all())
+    z, unknown = torch.zeros(1, task.mapping.noise_dim), Conditions(1)
+    torch.testing.assert_close(task.mapping(z, unknown), task.mapping.start(z, unknown) + 2 * task.mapping.spread)
 
 
 def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
@@ -216,16 +215,16 @@ def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
 def test_runs_start_as_the_density_of_their_clips(fresh: tuple[Any, ClipDataset]) -> None:
     """Each clip's latent is an anchor of its class, and the network adds nothing yet."""
     task, data = fresh
-    mapping = task.model.mapping
+    mapping, codec = task.model.mapping, task.model.codec
     assert len(mapping.anchor_class) == len(data)
-    mel, *conditions = task.mels.basis()
-    w = task.model.encode(mel, *conditions)[0].detach()
+    mel, conditions = task.mels.basis()
+    w = codec.encode(mel, conditions).mean[:, 0].detach()
     for number in (0, 1):
         anchors = mapping.corners[mapping.anchor_class == number][:, 0, :-1]
-        assert nearest(w[conditions[0] == number], anchors) < 1e-3
-    z = torch.randn(8, task.model.noise_dim, generator=generator())
-    given = torch.arange(8) % 2, torch.linspace(50, 65, 8)
-    assert torch.equal(task.model.map(z, *given), mapping.start(z, *given))
+        assert nearest(w[conditions.class_id == number], anchors) < 1e-3
+    z = torch.randn(8, mapping.noise_dim, generator=generator())
+    known = given(torch.arange(8) % 2, torch.linspace(50, 65, 8))
+    assert torch.equal(mapping(z, known), mapping.start(z, known))
 
 
 def nearest(points: Tensor, others: Tensor) -> float:
@@ -269,18 +268,19 @@ def test_a_bundle_makes_what_the_task_made(fresh: tuple[Any, ClipDataset], tmp_p
     task, _ = fresh
     save_bundle(tmp_path / "bundle", *task.bundle(task.model))
     bundle = load_bundle(tmp_path / "bundle")
-    model: Any = build_model(bundle.config, bundle.tensors)
-    z = torch.randn(4, model.noise_dim, generator=generator())
-    given = torch.tensor([0, 1, -1, 0]), torch.tensor([50.0, 60, 55, float("nan")])
+    parts: Any = build_parts(bundle)
+    z = torch.randn(4, task.model.mapping.noise_dim, generator=generator())
+    known = given(torch.tensor([0, 1, -1, 0]), torch.tensor([50.0, 60, 55, float("nan")]))
     with torch.no_grad():
-        made, again = (m.decode(m.map(z, *given), *given) for m in (task.model, model))
+        made = task.model(z, known)
+        again = parts["codec"].decode(parts["prior"].mapping(z, known), known)
     assert torch.equal(made, again)
     assert bundle.config["classes"] == ["bell", "drum"]
     assert bundle.config["pitch_range"] == [48, 69]
     prior = bundle.part("prior")
-    assert prior["centres"].shape == (3, model.latent_dim)
-    assert sorted(prior["classes"].unique().tolist()) == [0, 1]
-    assert prior["pitches"].min() >= 48
+    assert prior["centres"].shape == (3, task.model.codec.latent.dim)
+    assert sorted(prior["examples.classes"].unique().tolist()) == [0, 1]
+    assert prior["examples.pitches"].min() >= 48
 
 
 def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, tmp_path: Path) -> None:
@@ -312,14 +312,14 @@ def test_a_run_can_start_from_one_with_other_classes(gan: Path, tmp_path: Path) 
     """The networks are the bundle's; each class starts where its own clips lie among the bundle's components."""
     task, data = ready(write_sounds(tmp_path / "new", ("horn", "lute", "oboe")), tmp_path / "run")
     task.start_from(load_bundle(gan), gan)
-    theirs, mine = load_bundle(gan).part("model"), task.model.state_dict()
+    theirs, mine = trained_weights(load_bundle(gan)), task.model.state_dict()
     kept = [name for name in mine if "class_embedding" not in name and name not in CLIP_TENSORS]
     assert all(torch.equal(mine[name], theirs[name]) for name in kept)
-    mel, *conditions = task.mels.basis()
-    w = task.model.encode(mel, *conditions)[0]
+    mel, conditions = task.mels.basis()
+    w = task.model.codec.encode(mel, conditions).mean[:, 0]
     for number in range(3):
         anchors = mine["mapping.corners"][mine["mapping.anchor_class"] == number][:, 0, :-1]
-        assert nearest(w[conditions[0] == number], anchors) < 1e-3
+        assert nearest(w[conditions.class_id == number], anchors) < 1e-3
     loss_of(task, "d", data.batch(0, 4))
 
 
@@ -327,10 +327,13 @@ def test_as_many_other_classes_are_other_classes(gan: Path, tmp_path: Path) -> N
     """The same sounds, but the first class by its letter is the other one now."""
     task, _ = ready(write_sounds(tmp_path / "new", ("lute", "horn")), tmp_path / "run")
     task.start_from(load_bundle(gan), gan)
-    mine, theirs = task.model.state_dict(), load_bundle(gan).part("model")
+    mine, theirs = task.model.state_dict(), trained_weights(load_bundle(gan))
     assert torch.allclose(class_means(mine), class_means(theirs).flip(0), atol=0.3)
     assert not torch.allclose(class_means(mine), class_means(theirs), atol=0.3)
-    for name in ("class_embedding.weight", "mapping.class_embedding.weight"):  # new ones begin as the mean of the old
+    for name in (
+        "codec.class_embedding.weight",
+        "mapping.class_embedding.weight",
+    ):  # new ones begin as the mean of the old
         assert torch.allclose(mine[name][1:], theirs[name][1:].mean(0).expand(2, -1))
 
 
@@ -343,23 +346,25 @@ def class_means(tensors: dict[str, Tensor]) -> Tensor:
 def test_a_run_on_the_same_sounds_starts_from_all_of_it(gan: Path, sounds: Path, tmp_path: Path) -> None:
     task, _ = ready(sounds, tmp_path / "run")
     task.start_from(load_bundle(gan), gan)
-    assert same(task.model.state_dict(), load_bundle(gan).part("model"))
+    assert same(task.model.state_dict(), trained_weights(load_bundle(gan)))
 
 
 @pytest.mark.parametrize("frozen", [["mapping"], ["linear"], ["synthesis"], FROZEN])
 def test_frozen_parts_stay_and_the_rest_learns(gan: Path, sounds: Path, tmp_path: Path, frozen: list[str]) -> None:
     settings = [f"net.freeze=[{', '.join(frozen)}]", "train.lr=0.01", "train.compact=false"]
     train(sounds, tmp_path / "run", *settings, init=gan)
-    theirs = load_bundle(gan).part("model")
+    theirs = trained_weights(load_bundle(gan))
     modules = load_checkpoint(tmp_path / "run/checkpoints/step-00000002.pt")["modules"]
     mine = {name[len("model.") :]: value for name, value in modules.items() if name.startswith("model.")}
-    for part in (*FROZEN, "class_embedding"):
-        names = [name for name in mine if name.startswith(f"{part}.")]
+    starts = {"mapping": "mapping.", "linear": "codec.trunk.linear.", "synthesis": "codec.synthesis."}
+    for part, begin in {**starts, "class_embedding": "codec.class_embedding."}.items():
+        names = [name for name in mine if name.startswith(begin)]
+        assert names
         assert all(torch.equal(mine[name], theirs[name]) for name in names) == (part in frozen)
     train(sounds, tmp_path / "run", *settings, "train.steps=3")
-    more = load_bundle(tmp_path / "run").part("model")  # goes on as it was begun, without --init as well
+    more = trained_weights(load_bundle(tmp_path / "run"))  # goes on as it was begun, without --init as well
     for name in mine:
-        if name.split(".")[0] in frozen:
+        if name.startswith(tuple(starts[part] for part in frozen)):
             assert torch.equal(more[name], theirs[name])
 
 
@@ -420,7 +425,7 @@ def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
         write_sounds(tmp_path / "few", (name,), count)
     events: list[Any] = []
     train(tmp_path / "few", tmp_path / "run", "train.validations=1", "augment=auto", on_event=events.append)
-    assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("model").values())
+    assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").tensors.values())
     told = [e.text for e in events if isinstance(e, Note) and "fewer than 5 clips" in e.text]
     assert len(told) == (len(names) > 1)  # a folder of one sort has no smaller one
     assert all("drum (" in text and "\n" not in text for text in told)
@@ -450,8 +455,8 @@ def test_copies_change_nothing_that_training_starts_from(tmp_path: Path) -> None
         shutil.copy(path, folder / f"{path.stem.rsplit('-', 1)[0]}-{101 + i}.wav")  # another velocity
     copied, with_copies = ready(folder, tmp_path / "two")
     assert len(with_copies) == len(data)
-    for name in ("analysis", "mean", "mapping.corners", "mapping.anchor_class"):
-        assert torch.equal(alone.gan.get_buffer(name), copied.gan.get_buffer(name))
+    for name in ("codec.analysis", "codec.trunk.mean", "mapping.corners", "mapping.anchor_class"):
+        assert torch.equal(alone.generator.get_buffer(name), copied.generator.get_buffer(name))
     assert torch.equal(data.batch(0, 8).wav, with_copies.batch(0, 8).wav)
 
 
@@ -465,8 +470,7 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
     write(folder / "bell-050-101.wav", 0.9999 * wav, rate)
     write(folder / "bell-050-102.wav", wav[7:], rate)
     settings = resolve_config(tmp_path / "run", model, CONFIGS / model / "tiny.yaml", QUICK, {})
-    assert isinstance(settings.mel, dict)
-    spec = MelSpec.from_dict(settings.mel)
+    spec = settings.mel
     cache = open_source(folder, tmp_path / "run", settings, spec, lambda event: None)
     task = TASKS[model][1](settings, spec, cache)
     for side in ("train", "val"):
@@ -476,42 +480,44 @@ def test_near_copies_make_no_large_latents(model: str, tmp_path: Path) -> None:
         if side == "train":
             task.initialise(data)
         for batch in data.fixed_batches(64):
-            z = task.model.encode(task.mels.front_end(batch.wav), *task.mels.conditions(batch))[0]
+            codec = task.model if model == "vae" else task.model.codec
+            z = codec.encode(task.mels.front_end(batch.wav), task.mels.conditions(batch)).mean
             assert z.abs().max() < 8
 
 
 def test_a_gan_of_few_sounds_starts_with_ways_in_which_each_varies(sounds: Path, tmp_path: Path) -> None:
     """Within the components of the sounds alone; pitched sounds vary too."""
     task, data = ready(sounds, tmp_path / "run", "net.latent_dim=32")
-    assert task.args["own_directions"] == 4
-    assert int((task.gan.analysis.norm(dim=1) > 0).sum()) < len(data)
-    own = task.gan.mapping.own
+    assert task.mapping_args["own_directions"] == 4
+    assert int((task.codec.analysis.norm(dim=1) > 0).sum()) < len(data)
+    own = task.mapping.own
     assert own is not None
     assert (own.norm(dim=(1, 2)) > 0).all()
-    z = torch.randn(200, task.gan.noise_dim, generator=generator())
-    w = task.gan.map(z, torch.arange(200) % 2, torch.full((200,), 60.0))
+    z = torch.randn(200, task.mapping.noise_dim, generator=generator())
+    w = task.mapping(z, given(torch.arange(200) % 2, torch.full((200,), 60.0)))
     assert w.abs().max() <= 8
 
 
 def test_noise_too_short_for_own_directions_has_fewer(sounds: Path, tmp_path: Path) -> None:
     task, _ = ready(sounds, tmp_path / "run", "net.noise_dim=4")
-    assert task.args["own_directions"] == 1
-    assert task.gan.mapping.own.shape[2] == 1
+    assert task.mapping_args["own_directions"] == 1
+    assert task.mapping.own.shape[2] == 1
     task, _ = ready(sounds, tmp_path / "none", "net.noise_dim=3")
-    assert task.gan.mapping.own is None
+    assert task.mapping.own is None
 
 
 def test_a_run_can_start_from_a_bundle_without_own_directions(gan: Path, sounds: Path, tmp_path: Path) -> None:
     bundle = load_bundle(gan)
-    args = {key: value for key, value in bundle.config["args"].items() if key != "own_directions"}
+    prior = bundle.config["prior"]
+    args = {key: value for key, value in prior["args"].items() if key != "own_directions"}
     old = {key: value for key, value in bundle.tensors.items() if not key.endswith("mapping.own")}
     save_bundle(
         tmp_path / "old",
-        {**{k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, "args": args},
+        {**{k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, "prior": {**prior, "args": args}},
         old,
     )
     loaded = load_bundle(tmp_path / "old")
-    build_model(loaded.config, loaded.tensors)
+    build_parts(loaded)
     task, _ = ready(sounds, tmp_path / "run")
     task.start_from(loaded, tmp_path / "old")
-    assert same(task.model.state_dict(), bundle.part("model"))
+    assert same(task.model.state_dict(), trained_weights(bundle))

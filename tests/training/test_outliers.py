@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.errors import OutputError
-from audio_gen.models.gan import GAN
+from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.contract import Conditions
 from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.outliers import MOST_DEVIATIONS, check_reach, reach
@@ -59,33 +59,33 @@ def broken(model: str, run: Path, folder: Path) -> Path:
     """The run's bundle as an earlier version made it from copies: one component is whitened rounding."""
     bundle = load_bundle(run)
     tensors = dict(bundle.tensors)
-    layer = "model.linear.weight" if model == "gan" else "model.linear_out.weight"
-    analysis = "model.analysis" if model == "gan" else "model.linear_in.weight"
+    layer = "codec.trunk.linear.weight"
+    analysis = "codec.analysis" if model == "gan" else "codec.analysis.weight"
     tensors[layer], tensors[analysis] = tensors[layer].clone(), tensors[analysis].clone()
     tensors[layer][:, 2] /= FAR
     tensors[analysis][2] *= FAR
-    corners = "model.mapping.corners" if model == "gan" else "density.corners"
+    corners = "prior.mapping.corners" if model == "gan" else "prior.corners"
     tensors[corners] = tensors[corners].clone()
     tensors[corners][..., 2] *= FAR
     save_bundle(folder, {k: v for k, v in bundle.config.items() if k not in ("format", "digest")}, tensors)
     return folder
 
 
-@pytest.mark.parametrize("name", ["density.corners", "model.mapping.corners", "prior.centres", "prior.reach"])
+@pytest.mark.parametrize("name", ["prior.corners", "prior.mapping.corners", "prior.centres", "prior.reach"])
 def test_the_farthest_component_of_any_part_is_found(name: str) -> None:
     shape = {"prior.centres": (3, 4), "prior.reach": (4,)}.get(name, (6, 5, 5))
     values = torch.ones(shape)
     values.view(-1, shape[-1])[-1, 2] = -30
     if shape[-1] == 5:
         values[..., 4] = 1000  # the pitch
-    found = reach({name: values, "model.weight": torch.full((4,), 99.0)})
+    found = reach({name: values, "vocoder.weight": torch.full((4,), 99.0)})
     assert found is not None
     assert found.tolist() == [1, 1, 30, 1]
 
 
 def test_a_model_without_latents_has_no_reach(tmp_path: Path) -> None:
-    assert reach({"model.weight": torch.full((4,), 99.0)}) is None
-    check_reach({"model.weight": torch.full((4,), 99.0)}, tmp_path)
+    assert reach({"vocoder.weight": torch.full((4,), 99.0)}) is None
+    check_reach({"vocoder.weight": torch.full((4,), 99.0)}, tmp_path)
 
 
 @pytest.mark.parametrize("far", [MOST_DEVIATIONS + 0.1, torch.inf, torch.nan])
@@ -131,17 +131,16 @@ def test_a_run_from_a_sound_bundle_drops_nothing(trained: tuple[str, Path], hits
 
 def test_what_is_dropped_from_a_gan_changes_no_other_component() -> None:
     torch.manual_seed(0)
-    gan = GAN(n_mels=16, frames=12, f_min=0, f_max=8000, latent_dim=6, channels=(8, 8), noise_dim=8)
-    mel = torch.randn(20, 16, 12)
-    nothing = torch.full((20,), -1), torch.full((20,), torch.nan)
-    gan.initialise(mel, nothing[1])
-    before = gan.encode(mel, *nothing)[0]
+    gan = GANCodec(n_mels=16, frames=12, f_min=0, f_max=8000, latent_dim=6, channels=(8, 8))
+    mel, nothing = torch.randn(20, 16, 12), Conditions(20)
+    gan.initialise(mel, nothing)
+    before = gan.encode(mel, nothing).mean[:, 0]
     which = torch.tensor([False, True, False, False, True, False])
     gan.drop_components(which)
-    after: Tensor = gan.encode(mel, *nothing)[0]
+    after = gan.encode(mel, nothing).mean[:, 0]
     assert torch.equal(after[:, ~which], before[:, ~which])
     assert not after[:, which].any()
     w = after.detach().clone().requires_grad_()
-    gan.linear(w).sum().backward()
+    gan.trunk.linear(w).sum().backward()
     assert w.grad is not None
     assert not w.grad[:, which].any()

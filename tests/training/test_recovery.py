@@ -111,7 +111,7 @@ def test_one_bad_update_is_left_out_and_the_run_goes_on(
     assert len(told) == 1
     assert "step 3" in told[0]
     assert [line["step"] for line in read_metrics(tmp_path / "run") if "skipped" in line] == [3]
-    assert all(bool(value.isfinite().all()) for value in load_bundle(tmp_path / "run").part("model").values())
+    assert all(bool(value.isfinite().all()) for value in load_bundle(tmp_path / "run").part("codec").values())
 
 
 def test_after_several_a_run_goes_back_with_half_the_rate(

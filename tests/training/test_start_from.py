@@ -11,7 +11,9 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import Bundle, load_bundle
 from audio_gen.errors import CheckpointError
-from audio_gen.models.vae import VAE
+from audio_gen.models.codecs.vae import VAE
+from audio_gen.models.contract import Conditions
+from audio_gen.models.registry import trained_weights
 from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.start import _rows_by_name, load_some
 from tests.sounds import noise, pluck, write
@@ -34,7 +36,7 @@ def train(source: Path, run: Path, model: str, *overrides: str, init: Path | Non
     settings = [*QUICK, *overrides]
     how: dict[str, Any] = {"config_file": CONFIGS / model / "tiny.yaml", "overrides": settings, "device": "cpu"}
     train_run(source, run, model=model, init=init, **how)
-    return load_bundle(run).part("model")
+    return trained_weights(load_bundle(run))
 
 
 @pytest.fixture(scope="module", params=["vae", "gan"])
@@ -48,13 +50,13 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("names", [("bell", "drum", "cello"), ("drum", "harp"), ("a", "drum", "bell"), ("x", "y")])
 def test_classes_are_matched_by_name(first: tuple[str, Path], tmp_path: Path, names: tuple[str, ...]) -> None:
     model, run = first
-    theirs = load_bundle(run).part("model")
+    theirs = trained_weights(load_bundle(run))
     mine = train(sounds(tmp_path / "sounds", *names), tmp_path / "run", model, init=run)
     for key in [key for key in mine if key.endswith("class_embedding.weight")]:
         rows = {None: theirs[key][0], "bell": theirs[key][1], "drum": theirs[key][2]}
         wanted = [rows.get(name, theirs[key][1:].mean(0)) for name in (None, *sorted(names))]
         assert torch.allclose(mine[key], torch.stack(wanted), atol=1e-6)
-    linear = "linear.weight" if model == "gan" else "linear_out.weight"
+    linear = "codec.trunk.linear.weight" if model == "gan" else "trunk.linear.weight"
     assert torch.allclose(mine[linear], theirs[linear], atol=1e-6)
 
 
@@ -107,9 +109,10 @@ def bundle(args: dict[str, Any], classes: list[str]) -> tuple[VAE, Bundle]:
     generator = torch.Generator().manual_seed(1)
     for value in vae.state_dict().values():
         value.copy_(0.3 * torch.randn(value.shape, generator=generator))
-    vae.scale.fill_(1.0)
-    config = {"model": "vae", "args": {**args, "n_classes": len(classes)}, "classes": classes}
-    return vae, Bundle(Path("old"), config, {f"model.{k}": v for k, v in vae.state_dict().items()}, "")
+    vae.trunk.scale.fill_(1.0)
+    about = {"kind": "vae", "args": {**args, "n_classes": len(classes)}}
+    config = {"format": 2, "codec": about, "prior": {"kind": "neighbours", "args": {}}, "classes": classes}
+    return vae, Bundle(Path("old"), config, {f"codec.{k}": v for k, v in vae.state_dict().items()}, "")
 
 
 def moved(given: Bundle, args: dict[str, Any], classes: list[str]) -> VAE:
@@ -124,30 +127,34 @@ def test_a_vae_that_gains_or_loses_classes_does_what_it_did(then: list[str], now
     new = moved(given, ARGS, now)
     if then:  # without classes it is as at their mean
         old.class_embedding.weight.data[1] = old.class_embedding.weight[1:].mean(0)
-    mel, z, nan = torch.randn(3, 16, 8), torch.randn(3, 4), torch.full((3,), torch.nan)
-    at = torch.zeros(3, dtype=torch.long)
-    assert torch.allclose(old.decode_raw(z, at, nan), new.decode_raw(z, at, nan), atol=1e-4)
-    for theirs, mine in zip(old.encode(mel, at, nan), new.encode(mel, at, nan), strict=True):
-        assert torch.allclose(theirs, mine, atol=1e-4)
+    mel, z = torch.randn(3, 16, 8), torch.randn(3, 1, 4)
+    at = Conditions(3, {"class": torch.zeros(3, dtype=torch.long)})
+    assert torch.allclose(old.decode_raw(z, at), new.decode_raw(z, at), atol=1e-4)
+    theirs, mine = old.encode(mel, at), new.encode(mel, at)
+    assert theirs.logvar is not None and mine.logvar is not None
+    assert torch.allclose(theirs.mean, mine.mean, atol=1e-4)
+    assert torch.allclose(theirs.logvar, mine.logvar, atol=1e-4)
 
 
 def test_another_range_of_pitches_keeps_the_spectra() -> None:
     pitches, low = {"pitch_low": 40.0, "pitch_high": 80.0}, 43.0
     args = {**ARGS, "n_mels": 64}
     old, given = bundle({**args, **pitches}, [])
-    smooth = torch.linspace(0, 6, old.axis.rows).sin()
-    for value in (old.mean, old.linear_out.bias.view(old.mean.shape)):
+    trunk = old.trunk
+    assert trunk.axis is not None
+    smooth = torch.linspace(0, 6, trunk.axis.rows).sin()
+    for value in (trunk.mean, trunk.linear.bias.view(trunk.mean.shape)):
         value.data.copy_(smooth[:, None].expand(-1, 8))
-    old.linear_out.weight.data.zero_()
-    given.tensors.update({f"model.{key}": value for key, value in old.state_dict().items()})
+    trunk.linear.weight.data.zero_()
+    given.tensors.update({f"codec.{key}": value for key, value in old.state_dict().items()})
     new = moved(given, {**args, **pitches, "pitch_low": low}, [])
     for value in (old, new):  # only the linear path
         value.decoder.head.weight.data.zero_()
         value.decoder.head.bias.data.zero_()
-    z, at, pitch = torch.zeros(1, 4), torch.tensor([-1]), torch.tensor([60.0])
-    theirs, mine = (one.decode_raw(z, at, pitch) for one in (old, new))
+    z, at = torch.zeros(1, 1, 4), Conditions.one({"pitch": 60.0})
+    theirs, mine = (one.decode_raw(z, at).detach() for one in (old, new))
     assert float((theirs - mine).abs().max()) < 0.05 < float(theirs.std())
     kept = VAE(**{**args, **pitches, "pitch_low": low})
-    kept.mean.copy_(old.mean)
-    kept.linear_out.load_state_dict(old.linear_out.state_dict())
-    assert float((theirs - kept.decode_raw(z, at, pitch)).abs().max()) > 0.1
+    kept.trunk.mean.copy_(trunk.mean)
+    kept.trunk.linear.load_state_dict(trunk.linear.state_dict())
+    assert float((theirs - kept.decode_raw(z, at)).abs().max()) > 0.1

@@ -8,7 +8,6 @@ import pytest
 import torch
 import yaml
 
-from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.errors import ConfigError
 from audio_gen.training.events import Note
@@ -35,7 +34,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ready(sounds: Path, run: Path, *overrides: str) -> tuple[Any, ClipDataset]:
     settings = resolve_config(run, "vocoder", TINY, list(overrides), {})
-    spec = MelSpec.from_dict(settings.mel) if isinstance(settings.mel, dict) else MelSpec.preset(settings.mel)
+    spec = settings.mel
     cache = open_source(sounds, run, settings, spec, lambda event: None)
     torch.manual_seed(0)
     task = TASKS["vocoder"][1](settings, spec, cache)

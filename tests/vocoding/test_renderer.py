@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import audio_gen
+from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError
-from audio_gen.models import build_model
+from audio_gen.models.registry import VOCODER, Part, build_part, packed
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import Backend, GriffinLimVocoder, refine
 from audio_gen.vocoding.load import NETWORKS
@@ -100,8 +101,9 @@ def test_it_overfits_one_batch() -> None:
 
 def test_weights_go_through_a_bundle() -> None:
     network = VocoderNetwork(**ARGS, dim=16, blocks=1).eval()
-    tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
-    again = build_model({"model": "vocoder", "args": {**ARGS, "dim": 16, "blocks": 1}}, tensors, kinds=NETWORKS)
+    config, tensors = packed({VOCODER: Part("vocoder", {**ARGS, "dim": 16, "blocks": 1}, network.state_dict())})
+    bundle = Bundle(Path("a"), {"format": 2, "mel": ARGS, **config}, tensors, "0" * 12)
+    again = build_part(bundle, VOCODER, NETWORKS, "a")
     mel = torch.randn(1, 40, 5)
     assert torch.equal(network(mel), again(mel))
 

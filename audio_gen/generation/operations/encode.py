@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch.nn import functional as F
 
-from audio_gen.generation.clip import Clip, Clips
+from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_IT_IS
 from audio_gen.generation.inputs import EncodedFile, encode_file
@@ -98,3 +98,23 @@ def encode_files(
     for note in (note for one in encoded for note in one.notes):
         reporter.note(note)
     return encoded
+
+
+def scores(files: Sequence[Path], saved: Sequence[Saved]) -> dict[str, Any]:
+    """How near the model's version of each file comes to it, with the mean, for JSON; log-mel L1 in nats."""
+    rows = [
+        {
+            "file": str(file), "out": str(one.path), "class": one.provenance["class"],
+            "pitch": one.provenance["pitch"], **one.figures,
+        }
+        for file, one in zip(files, saved, strict=True)
+    ]  # fmt: skip
+    return {"files": rows, "mel_l1": sum(one.figures["mel_l1"] for one in saved) / len(saved)}
+
+
+def score_lines(files: Sequence[Path], saved: Sequence[Saved]) -> list[str]:
+    """The same as a table."""
+    found = scores(files, saved)
+    rows = [f"{row['mel_l1']:7.3f}  {one_line(row['file'])}" for row in found["files"]]
+    mean = [f"{found['mel_l1']:7.3f}  mean of {len(rows)}"] if len(rows) > 1 else []
+    return ["log-mel L1 in nats, over the frames of sound:", *rows, *mean]

@@ -76,13 +76,13 @@ def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
         ConfigError: A value is out of its range, or class, pitch or layers are unknown to the model.
         AudioFileError: An end cannot be read.
     """
-    pipeline.conditions.class_id(request.class_name)  # a wrong one is an error even if neither end needs it
-    pipeline.conditions.pitch(request.pitch)
-    layers = None if request.layers is None else parse_layers(request.layers, pipeline.layers)
+    pipeline.vocabulary.asked(request.class_name, request.pitch)  # a wrong one is an error even if no end needs it
+    shape = pipeline.codec.latent
+    layers = None if request.layers is None else parse_layers(request.layers, shape.style_layers)
     (first, notes), (last, more_notes) = (_endpoint(pipeline, text, request) for text in (request.start, request.end))
     ends = first.with_pitch(request.pitch), last.with_pitch(request.pitch)
     if layers is not None:
-        ends = ends[0], mix_layers(*ends, layers, pipeline.layers)
+        ends = ends[0], mix_layers(*ends, layers, shape)
     return clips_between(pipeline, ends, request, notes=[*notes, *more_notes])
 
 

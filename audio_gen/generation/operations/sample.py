@@ -36,6 +36,8 @@ class SampleRequest(FileRequest):
     """Class of all clips; None draws one for each clip, as often as it was trained on."""
     pitch: float | None = None
     """MIDI pitch of all clips; None draws one for each clip."""
+    velocity: float | None = None
+    """MIDI velocity of all clips, from 0 to 127; None draws one for each clip."""
     temperature: float = 1.0
     """0: the most typical clips; 1: the model's whole variety."""
     moves: dict[str, float] = Field({})
@@ -74,7 +76,7 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
         ConfigError: A value is out of its range, or a class, pitch or direction is unknown to the model.
         CheckpointError: There are no directions of this model.
     """
-    classes = _classes(pipeline, request)
+    classes = _classes(pipeline.require("sample"), request)
     ways = load_directions(pipeline, request.directions) if request.moves else None
     drawn = [_drawn(pipeline, request, name) for name in classes]
     points, seeds = Latents.join([one.latents for one in drawn]), [seed for one in drawn for seed in one.seeds]
@@ -107,18 +109,19 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
 
 def _classes(pipeline: Pipeline, request: SampleRequest) -> list[str | None]:
     """The classes that are drawn one after the other; None is any."""
-    if request.per_class is None or (request.class_name is not None and pipeline.conditions.classes):
+    if request.per_class is None or (request.class_name is not None and pipeline.vocabulary.classes):
         return [request.class_name]
-    known = pipeline.conditions.classes
+    known = pipeline.vocabulary.classes
     if not known:
         told = f"--per-class {request.per_class}"
-        raise ConfigError(f"{told}: {pipeline.conditions.model} was trained without classes; use -n")
+        raise ConfigError(f"{told}: {pipeline.vocabulary.model} was trained without classes; use -n")
     return list(known)
 
 
 def _drawn(pipeline: Pipeline, request: SampleRequest, class_name: str | None) -> Distinct:
     count, seed = request.per_class or request.count or CLIPS, request.seed
-    asked: dict[str, Any] = {"class_name": class_name, "pitch": request.pitch, "temperature": request.temperature}
+    asked: dict[str, Any] = {"class_name": class_name, "pitch": request.pitch, "velocity": request.velocity,
+                             "temperature": request.temperature}  # fmt: skip
     if request.every_seed:
         seeds = range(seed, seed + count)
         return Distinct(pipeline.latents(seeds, **asked), list(seeds), count)
@@ -136,11 +139,12 @@ def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folder
     """
     kinds = distinct_names(
         "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in normalize("NFC", name)).strip(". ") or "class"
-        for name in pipeline.conditions.classes
+        for name in pipeline.vocabulary.classes
     )
     stems = []
     for i, seed in enumerate(seeds):
-        class_id, pitch = int(points.class_id[i]), float(points.pitch[i])
+        conditions = points[i].conditions
+        class_id, pitch = int(conditions.class_id), float(conditions.pitch)
         kind = kinds[class_id] if class_id >= 0 else ""
         parts = [kind or "seed", *([note_name(pitch)] if pitch == pitch else []), f"{seed:04d}"]
         stems.append(f"{kind}/{'-'.join(parts)}" if folders and kind else "-".join(parts))

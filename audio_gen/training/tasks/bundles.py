@@ -11,12 +11,15 @@ from audio_gen.artefacts.folders import BundleFolder, RunFolder
 from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
+from audio_gen.models.registry import trained_weights
 from audio_gen.text import one_line
 from audio_gen.training.hooks import Moment
 from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.outliers import check_reach
+
+TRAINED = ("codec.", "prior.mapping.")  # how the names of a clip model's networks begin in a bundle
 
 
 class BundleExport:
@@ -63,6 +66,7 @@ class BundleExport:
             "figure": finite(figures[step].value) if step in figures else None,
         }  # fmt: skip
         extra = {"version": __version__, "training": training}
+        kind = (bundle_config.get("codec") or bundle_config["vocoder"])["kind"]
         speaks = not self._task.generates
         use = (
             "vocode FILE --vocoder THIS_FOLDER --out copies"
@@ -70,11 +74,11 @@ class BundleExport:
             else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
         )
         if not speaks:  # differs by under 0.1 dB
-            tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith("model.")})}
+            tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(TRAINED)})}
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(
             BundleFolder(folder).card,
-            f"# {one_line(folder.resolve().parent.name)}\n\nA {bundle_config['model']} made with audio_gen "
+            f"# {one_line(folder.resolve().parent.name)}\n\nA {kind} made with audio_gen "
             f"{__version__} ({training['steps']} steps, {training['minutes']} minutes, on {self._clips} clips).\n\n"
             f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
             f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n\n"
@@ -85,7 +89,7 @@ class BundleExport:
 def weights_of(run: Path, step: int) -> dict[str, Tensor] | None:
     """The averaged weights as they were at a step; None where no bundle of the run has these."""
     names = [name for name, trained in RunFolder(run).best_and_last().items() if trained.get("steps") == step]
-    return load_bundle(run / names[0]).part("model") if names else None
+    return trained_weights(load_bundle(run / names[0])) if names else None
 
 
 def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:

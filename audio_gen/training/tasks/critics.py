@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from audio_gen.losses import adversarial
 from audio_gen.losses.spectral import pooled_l1
-from audio_gen.models.discriminators import MelDiscriminator
-from audio_gen.models.gan import GAN
-from audio_gen.models.pitch import FEATURES
+from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.contract import VELOCITY, Conditions
+from audio_gen.models.discriminators.mel import MelDiscriminator
+from audio_gen.models.pitch_axis import FEATURES
 from audio_gen.training.adaptive import AdaptiveAugment
 from audio_gen.training.task import Loss
 from audio_gen.training.tasks.gan_config import GANLoss, Size
-from audio_gen.training.tasks.mels import Conditions
 
 LEVEL = 5.0  # nats that the discriminator sees as 1
 
@@ -28,7 +28,7 @@ class Drawn(NamedTuple):
         real: Mel images of clips (B, M, L) in nats.
         fake: Made ones.
         rebuilt: How many of these, the first, are of the latents of the real ones.
-        conditions: Class numbers and pitches of both.
+        conditions: Of both.
         features: Of bands (B, F, M), for a model with pitch.
         moves: How far the mapping has moved w of made images (B, D), in deviations.
     """
@@ -59,15 +59,15 @@ class Critics:
         modules: What checkpoints hold of them, by name.
     """
 
-    def __init__(self, loss: GANLoss, gan: GAN, size: Size, *, n_classes: int, images: int) -> None:
-        """For the images of a generator, of which a step sees so many."""
-        self.loss, self.floor, self.images = loss, gan.mel_floor, images
+    def __init__(self, loss: GANLoss, codec: GANCodec, size: Size, *, n_classes: int, images: int) -> None:
+        """For the images that a codec decodes, of which a step sees so many."""
+        self.loss, self.floor, self.images = loss, codec.mel_floor, images
         self.d = MelDiscriminator(
-            n_mels=gan.n_mels, frames=gan.frames, channels=size.d_channels, blocks=size.d_blocks, n_classes=n_classes,
-            features=FEATURES if gan.axis else 0,
+            n_mels=codec.n_mels, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
+            n_classes=n_classes, features=FEATURES if codec.trunk.axis else 0, velocity=VELOCITY in codec.conditions,
         )  # fmt: skip
         self.adaptive = AdaptiveAugment(
-            floor=gan.mel_floor, shift_bands=gan.axis is None, target=loss.overfitting_target,
+            floor=codec.mel_floor, shift_bands=codec.trunk.axis is None, target=loss.overfitting_target,
             images=loss.overfitting_images,
         )  # fmt: skip
         self.averages = Averages()
@@ -115,7 +115,7 @@ class Critics:
         if self.averages.steps % every:
             return real.new_zeros(())
         real, fake = (x[::stride].detach().requires_grad_() for x in (real, fake))
-        conditions = (drawn.conditions[0][::stride], drawn.conditions[1][::stride])
+        conditions = drawn.conditions[::stride]
         features = None if drawn.features is None else drawn.features[::stride]
         logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, conditions, features)
         score = logits_real + logits_fake
@@ -126,7 +126,7 @@ class Critics:
     def _judged(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Logits:
         """Logits of scaled real and made images, (B,) each, and of their places, (B, P) each, in one pass."""
         twice = None if features is None else features.repeat(2, 1, 1)
-        logits, local = self.d(torch.cat([real, fake]), twice, *(condition.repeat(2) for condition in conditions))
+        logits, local = self.d(torch.cat([real, fake]), twice, conditions.repeat(2))
         logits, local, count = logits.float(), local.float(), len(real)
         return logits[:count], logits[count:], local[:count], local[count:]
 

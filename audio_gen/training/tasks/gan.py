@@ -12,13 +12,16 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.floor import floored
-from audio_gen.models.gan import GAN
-from audio_gen.models.mapped import MappedPrior
+from audio_gen.models.contract import Conditions
+from audio_gen.models.earlier import split_gan_args
+from audio_gen.models.generator import Generator
+from audio_gen.models.priors.mapped import MappedPrior
+from audio_gen.models.registry import Part
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.bank import start_mapping
 from audio_gen.training.tasks.critics import Critics, Drawn
 from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
 
@@ -34,7 +37,7 @@ class GANTask:
         self.config, net = config, config.net
         self.mels = MelData(
             spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
-            augment=config.augment, seed=config.train.seed,
+            use_velocity=net.use_velocity, augment=config.augment, seed=config.train.seed,
         )  # fmt: skip
         low, high = self.mels.pitch_range or (None, None)
         size, classes = net.sized(), len(self.mels.classes)
@@ -45,38 +48,45 @@ class GANTask:
             "anchors": self.mels.anchors, "n_classes": classes, "pitch_low": low,
             "pitch_high": high, "mel_floor": net.mel_floor, "own_directions": net.own_directions,
         }  # fmt: skip
+        if self.mels.velocity_range:  # else left out, as it was in earlier versions' runs
+            self.args["velocity"] = True
+        self.codec_args, self.mapping_args = split_gan_args(self.args)
         self.model: nn.Module
-        self.model = self.gan = GAN(**self.args)
+        self.model = self.generator = Generator(codec=self.codec_args, mapping=self.mapping_args)
+        self.codec, self.mapping = self.generator.codec, self.generator.mapping
+        parts = {"mapping": self.mapping, "linear": self.codec.trunk.linear, "synthesis": self.codec.synthesis}
         for name in net.freeze:
-            getattr(self.gan, name).requires_grad_(False)
-        self.critics = Critics(config.loss, self.gan, size, n_classes=classes, images=config.train.batch_size)
-        self.modules = nn.ModuleDict({"model": self.gan, **self.critics.modules, "front_end": self.mels.front_end})
+            parts[name].requires_grad_(False)
+        self.critics = Critics(config.loss, self.codec, size, n_classes=classes, images=config.train.batch_size)
+        self.modules = nn.ModuleDict(
+            {"model": self.generator, **self.critics.modules, "front_end": self.mels.front_end}
+        )
         self.modules.to(memory_format=torch.channels_last)  # a tenth faster
         self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to principal components, and the mapping to the density of the clips' latents."""
         self.mels.learn_from(train)
-        mel, _, pitch = self.mels.basis()
-        self.gan.initialise(mel, pitch)
-        start_mapping(self.gan.mapping, self.mels, self.gan)
+        self.codec.initialise(*self.mels.basis())
+        start_mapping(self.mapping, self.mels, self.codec)
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take what fits of a trained GAN; its components are kept, and this folder's clips placed among them.
 
         Components in which latents are far out are dropped.
         """
-        load_some(self.gan, bundle, run, kind="gan", args=self.args, classes=self.mels.classes)
-        told = drop_outliers(self.gan, bundle, self.mels, run)
-        start_mapping(self.gan.mapping, self.mels, self.gan)
+        args = {**self.mapping_args, **self.codec_args}
+        load_some(self.generator, bundle, run, kind="gan", args=args, classes=self.mels.classes)
+        told = drop_outliers(self.codec, bundle, self.mels, run)
+        start_mapping(self.mapping, self.mels, self.codec)
         return told
 
     def phases(self) -> list[Phase]:
         """The discriminator, then the generator; its linear path moves slowly, since it starts where it should be."""
-        rates, gan = self.config.loss, self.gan
+        rates, codec = self.config.loss, self.codec
         parts = [
-            (gan.linear.parameters(), rates.linear_lr), (gan.mapping.parameters(), rates.mapping_lr),
-            ([*gan.synthesis.parameters(), *gan.class_embedding.parameters()], 1.0),
+            (codec.trunk.linear.parameters(), rates.linear_lr), (self.mapping.parameters(), rates.mapping_lr),
+            ([*codec.synthesis.parameters(), *codec.class_embedding.parameters()], 1.0),
         ]  # fmt: skip
         moving = [([p for p in parameters if p.requires_grad], rate) for parameters, rate in parts]
         return [
@@ -86,19 +96,19 @@ class GANTask:
 
     def compilable(self) -> Sequence[nn.Module]:
         """The generator's layers; the penalties on discriminators need a second gradient, which Inductor refuses."""
-        return (self.gan.synthesis,)
+        return (self.codec.synthesis,)
 
     def begin(self, batch: Batch, generator: torch.Generator) -> Drawn:
         """Real and generated mel images, which both phases see."""
-        conditions, gan = self.mels.conditions(batch), self.gan
+        conditions, codec = self.mels.conditions(batch), self.codec
         with torch.no_grad():
-            real = self.mels.augmented(batch, generator)[0].clamp(min=gan.mel_floor)
-            w, features = gan.encode(real, *conditions)[0], gan.features(conditions[1])
+            real = self.mels.augmented(batch, generator)[0].clamp(min=codec.mel_floor)
+            w, features = codec.encode(real, conditions).mean, codec.trunk.features(conditions.pitch)
         rebuilt = max(1, round(self.config.loss.reconstruction_share * len(real)))
-        class_id, pitch = conditions
-        made, moves = gan.mapping.moved(self._noise(len(real), generator), class_id, gan.known_pitch(pitch))
+        made, moves = self.mapping.moved(self._noise(len(real), generator), conditions)
         made = torch.cat([w[:rebuilt], made[rebuilt:]])
-        fake = floored(gan.decode_raw(made, *conditions, gan.draw_noise(len(real), generator)).float(), gan.mel_floor)
+        raw = codec.decode_raw(made, conditions, codec.draw_noise(len(real), generator))
+        fake = floored(raw.float(), codec.mel_floor)
         return Drawn(real, fake, rebuilt, conditions, features, moves)
 
     def loss(self, phase: str, shared: Drawn, generator: torch.Generator, progress: float) -> Loss:
@@ -114,7 +124,7 @@ class GANTask:
         return self.critics.g_loss(shared, generator, reconstruction=reconstruction)
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, self.gan.noise_dim, generator=generator, device=generator.device)
+        return torch.randn(count, self.mapping.noise_dim, generator=generator, device=generator.device)
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Adapt the augmentation; log that, and the gap of logits."""
@@ -126,17 +136,18 @@ class GANTask:
 
     def validate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
-        assert isinstance(model, GAN)
+        assert isinstance(model, Generator)
+        codec = model.codec
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []
         for batch in batches:
-            mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-            w = model.encode(mel, *conditions)[0]
-            errors.append(self.mels.mel_l1(model.decode(w, *conditions), mel, batch))
+            mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.mel_floor), self.mels.conditions(batch)
+            w = codec.encode(mel, conditions).mean
+            errors.append(self.mels.mel_l1(codec.decode(w, conditions), mel, batch))
             gaps.append(self._gap(model, mel, conditions, generator))
         kept_out, own = torch.cat(gaps), []
         for mel, batch in self.mels.draws(len(kept_out), generator.device):
-            own.append(self._gap(model, mel.clamp(min=model.mel_floor), self.mels.conditions(batch), generator))
+            own.append(self._gap(model, mel.clamp(min=codec.mel_floor), self.mels.conditions(batch), generator))
         return {
             "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(kept_out.mean()),
             "logits_gap_train": float(torch.cat(own).mean()),
@@ -144,10 +155,11 @@ class GANTask:
 
     def preview(self, model: nn.Module, batch: Batch) -> Preview:
         """Real clips, these through the generator and back, and new clips of the same class and pitch."""
-        assert isinstance(model, GAN)
-        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-        back = model.decode(model.encode(mel, *conditions)[0], *conditions)
-        sampled = torch.cat(list(self.mels.drawn(model, self._prior(model), *conditions, self.config.train.seed)))
+        assert isinstance(model, Generator)
+        codec = model.codec
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.mel_floor), self.mels.conditions(batch)
+        back = codec.decode(codec.encode(mel, conditions).mean, conditions)
+        sampled = torch.cat(list(self.mels.drawn(codec, self._prior(model), conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "encoded": back, "sampled": sampled})
 
     def copy(self, wav: Tensor) -> Tensor:
@@ -156,21 +168,23 @@ class GANTask:
 
     def generate(self, model: nn.Module, count: int, seed: int) -> Tensor:
         """Clips from the mapping network as it is now."""
-        assert isinstance(model, GAN)
-        return self.mels.generate(model, self._prior(model), count, seed)
+        assert isinstance(model, Generator)
+        return self.mels.generate(model.codec, self._prior(model), count, seed)
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Config and tensors: the averaged generator, and what its conditions and truncation are drawn from."""
-        assert isinstance(model, GAN)
-        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-        prior = {f"prior.{key}": value for key, value in self._prior(model).tensors().items()}
-        return self.mels.bundle_config("gan", self.args), tensors | prior
+        assert isinstance(model, Generator)
+        args = {**self.mapping_args, "clips": len(self.mels.known_conditions())}
+        return self.mels.bundle(
+            codec=Part("gan", self.codec_args, model.codec.state_dict()),
+            prior=Part("mapped", args, self._prior(model).state_dict()),
+        )
 
-    def _prior(self, model: GAN) -> MappedPrior:
+    def _prior(self, model: Generator) -> MappedPrior:
         """What clips are drawn from, with the model's mapping as it is now."""
-        return MappedPrior.fit(model, *self.mels.known_conditions(), len(self.mels.classes))
+        return MappedPrior.fit(model.mapping, self.mapping_args, self.mels.known_conditions())
 
-    def _gap(self, model: GAN, mel: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
+    def _gap(self, model: Generator, mel: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Logits of real mel images (B, M, L) less those of made ones of the same conditions (B,)."""
-        made = model.decode(model.map(self._noise(len(mel), generator), *conditions), *conditions)
-        return self.critics.gap(mel, made, conditions, model.features(conditions[1]))
+        made = model(self._noise(len(mel), generator), conditions)
+        return self.critics.gap(mel, made, conditions, model.codec.trunk.features(conditions.pitch))

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from audio_gen.config import Count, NotNegative, Positive, Settings, Share, TrainSettings
-from audio_gen.models.density import OWN_DIRECTIONS
-from audio_gen.models.mapping import MIN_NOISE
+from audio_gen.models.priors.mapped import MIN_NOISE
+from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
 from audio_gen.training.tasks.settings import RunConfig
 
 
@@ -49,6 +49,8 @@ class GANNet(Settings):
     """Condition on the class where the folder has classes."""
     use_pitch: bool = True
     """Condition on the pitch where most clips have one."""
+    use_velocity: bool = False
+    """Condition on the velocity where most clips have one."""
     freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
     """Parts that stay as they are in a run with --init."""
 

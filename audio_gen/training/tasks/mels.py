@@ -1,7 +1,7 @@
 """What tasks on the log-mels of whole clips share: conditions, augmented batches, draws from a prior, quick sound."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,35 +13,18 @@ from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache, first_of_each
-from audio_gen.models.density import MAX_COMPONENTS
+from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Codec, Conditions, Prior
+from audio_gen.models.priors.neighbours import MAX_COMPONENTS
+from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Preview
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.silence import silent_frames, subtract_floor
 
-MIN_PITCHED_SHARE = 0.5
+MIN_KNOWN_SHARE = 0.5  # of clips with a pitch, or a velocity, for a model that takes it
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
 START_STRENGTH = 0.5
 MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
 QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 1, 4
-
-Conditions = tuple[Tensor, Tensor]
-
-
-class Prior(Protocol):
-    """What latents are drawn from."""
-
-    def draw_condition(self, generator: torch.Generator, class_id: int, pitch: float) -> tuple[int, float]:
-        """Fill in class (-1) and pitch (NaN)."""
-
-    def sample(self, generator: torch.Generator, class_id: int, pitch: float, temperature: float = 1.0) -> Tensor:
-        """One latent (D,)."""
-
-
-class Decodes(Protocol):
-    """A model with latents."""
-
-    def decode(self, z: Tensor, class_id: Tensor, pitch: Tensor, /) -> Tensor:
-        """Latents (B, D), class numbers (B,), pitches (B,) -> log-mel (B, M, L)."""
 
 
 class MelData:
@@ -49,7 +32,7 @@ class MelData:
 
     def __init__(
         self, spec: MelSpec, cache: Cache, data: DataSettings, *, floor: float, use_class: bool, use_pitch: bool,
-        augment: Literal["auto"] | float, seed: int,
+        use_velocity: bool, augment: Literal["auto"] | float, seed: int,
     ) -> None:  # fmt: skip
         """`floor`: nats below which a log-mel is silence; `augment`: strength, see `augment_mel`."""
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
@@ -59,8 +42,10 @@ class MelData:
         aligned = data.onset == "align" and self.frames > silent_frames(spec)
         self.preroll = spec.samples(silent_frames(spec)) if aligned else 0
         self.onset = self.preroll + lead_samples(spec.sample_rate) if aligned else None
-        pitched = 1 - np.isnan(cache.clips.column("pitch")).mean() >= MIN_PITCHED_SHARE
+        pitched = 1 - np.isnan(cache.clips.column("pitch")).mean() >= MIN_KNOWN_SHARE
         self.pitch_range = cache.pitch_range if use_pitch and pitched else None
+        struck = (cache.clips.column("velocity") >= 0).mean() >= MIN_KNOWN_SHARE
+        self.velocity_range = cache.velocity_range if use_velocity and struck else None
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
         self.strength = 0.0
@@ -73,10 +58,14 @@ class MelData:
         self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
 
     def conditions(self, batch: Batch) -> Conditions:
-        """Class and pitch, or none where the model is not conditioned on them."""
-        class_id = batch.class_id if self.classes else torch.full_like(batch.class_id, -1)
-        pitch = batch.pitch if self.pitch_range else torch.full_like(batch.pitch, torch.nan)
-        return class_id, pitch
+        """Those of a batch's conditions that the model takes."""
+        return self._taken(Conditions(
+            len(batch.wav), {CLASS: batch.class_id, PITCH: batch.pitch, VELOCITY: batch.velocity}
+        ))  # fmt: skip
+
+    def _taken(self, conditions: Conditions) -> Conditions:
+        taken = {CLASS: self.classes, PITCH: self.pitch_range, VELOCITY: self.velocity_range}
+        return conditions.subset([name for name, known in taken.items() if known])
 
     def augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
@@ -113,32 +102,36 @@ class MelData:
         """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
         return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
 
-    def basis(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-mels (N, M, L) of distinct sounds to start a model from, with class numbers (N,) and pitches (N,)."""
+    def basis(self) -> tuple[Tensor, Conditions]:
+        """Log-mels (N, M, L) of distinct sounds to start a model from, and their conditions."""
         count = self.draw_count(BASIS_CLIPS)
-        parts = [
-            tuple(part[torch.isin(batch.index, self.sounds)] for part in (mel, *self.conditions(batch)))
-            for mel, batch in self.draws(count, torch.device("cpu"))
-        ]
-        mel, class_id, pitch = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
-        return mel, class_id, pitch
+        mels, conditions = [], []
+        for mel, batch in self.draws(count, torch.device("cpu")):
+            distinct = torch.isin(batch.index, self.sounds)
+            mels.append(mel[distinct])
+            conditions.append(self.conditions(batch)[distinct])
+        return torch.cat(mels)[:count], Conditions.join(conditions)[:count]
 
-    def known_conditions(self) -> tuple[Tensor, Tensor]:
-        """Class numbers (N,), -1 for none, and pitches (N,), NaN for none, of the training clips."""
+    def known_conditions(self) -> Conditions:
+        """The conditions of the training clips that the model takes."""
         clips = self.train.clips
-        classes = torch.from_numpy(clips.column("class_id").astype(np.int64))
-        pitches = torch.from_numpy(clips.column("pitch").astype(np.float32))
-        return (
-            classes if self.classes else torch.full_like(classes, -1),
-            pitches if self.pitch_range else torch.full_like(pitches, torch.nan),
-        )
+        velocity = clips.column("velocity").astype(np.float32)
+        velocity[velocity < 0] = np.nan
+        return self._taken(Conditions(len(clips), {
+            CLASS: torch.from_numpy(clips.column("class_id").astype(np.int64)),
+            PITCH: torch.from_numpy(clips.column("pitch").astype(np.float32)), VELOCITY: torch.from_numpy(velocity),
+        }))  # fmt: skip
 
-    def bundle_config(self, kind: str, args: dict[str, Any]) -> dict[str, Any]:
-        """The config of the bundle of a model of this kind with these arguments."""
-        return {
-            "model": kind, "args": args, "mel": self.spec.to_dict(), "classes": self.classes,
+    def bundle(self, **parts: Part) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Config and tensors of the bundle of a model with these parts."""
+        config, tensors = packed(parts)
+        config |= {
+            "mel": self.spec.to_dict(), "classes": self.classes,
             "pitch_range": list(self.pitch_range) if self.pitch_range else None, "preroll": self.preroll,
         }  # fmt: skip
+        if self.velocity_range:
+            config["velocity_range"] = list(self.velocity_range)
+        return config, tensors
 
     def used_frames(self, batch: Batch) -> Tensor:
         """Frames of each clip before its padding (B,)."""
@@ -149,25 +142,20 @@ class MelData:
         inside = torch.arange(self.frames, device=used.device) < used[:, None]
         return torch.where(inside, 1.0, padding)
 
-    def drawn(self, model: Decodes, prior: Prior, class_id: Tensor, pitch: Tensor, seed: int) -> Iterator[Tensor]:
-        """Log-mels (b, M, L), a few at a time, of one draw for each of class_id (B,) and pitch (B,); -1, NaN: any."""
-        assert isinstance(model, nn.Module)
-        device = next(model.parameters()).device
-        for rows in torch.arange(len(class_id)).split(QUICK_BATCH):
-            draws = []
-            for i in rows.tolist():
-                generator = torch.Generator().manual_seed(seed + i)
-                condition = prior.draw_condition(generator, int(class_id[i]), float(pitch[i]))
-                draws.append((prior.sample(generator, *condition), *condition))
-            z, classes, pitches = zip(*draws, strict=True)
-            yield model.decode(torch.stack(z).to(device), torch.tensor(classes, device=device),
-                               torch.tensor(pitches, dtype=torch.float32, device=device))  # fmt: skip
+    def drawn(self, codec: Codec, prior: Prior, asked: Conditions, seed: int) -> Iterator[Tensor]:
+        """Log-mels (b, M, L), a few at a time, of one draw for each of B conditions; what is unknown is drawn too."""
+        assert isinstance(codec, nn.Module)
+        device, asked = next(codec.parameters()).device, asked.to("cpu")
+        for rows in torch.arange(len(asked)).split(QUICK_BATCH):
+            generators = [torch.Generator().manual_seed(seed + i) for i in rows.tolist()]
+            conditions = prior.fill(asked[rows], generators)
+            z = prior.sample(conditions, generators)
+            yield codec.decode(z.to(device), conditions.to(device))
 
     @torch.no_grad()
-    def generate(self, model: Decodes, prior: Prior, count: int, seed: int) -> Tensor:
+    def generate(self, codec: Codec, prior: Prior, count: int, seed: int) -> Tensor:
         """New clips (count, 1, T) of any class and pitch, the quick way."""
-        anything = (torch.full((count,), -1), torch.full((count,), torch.nan))
-        return torch.cat([self.quickly(mel) for mel in self.drawn(model, prior, *anything, seed)])
+        return torch.cat([self.quickly(mel) for mel in self.drawn(codec, prior, Conditions(count), seed)])
 
     @torch.no_grad()
     def copy(self, wav: Tensor) -> Tensor:

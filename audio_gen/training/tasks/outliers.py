@@ -7,8 +7,9 @@ from torch import Tensor
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.errors import OutputError
-from audio_gen.models.gan import GAN
-from audio_gen.models.vae import VAE
+from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.codecs.vae import VAE
+from audio_gen.models.registry import packed, parts_of
 from audio_gen.training.tasks.mels import ENCODE_BATCH, MelData
 
 MOST_DEVIATIONS = 20.0
@@ -27,7 +28,7 @@ def reach(tensors: dict[str, Tensor]) -> Tensor | None:
     """
     known = []
     for name, with_pitch in (
-        ("density.corners", True), ("model.mapping.corners", True), ("prior.centres", False), ("prior.reach", False)
+        ("prior.corners", True), ("prior.mapping.corners", True), ("prior.centres", False), ("prior.reach", False)
     ):  # fmt: skip
         if name in tensors:
             values = tensors[name].float()
@@ -53,11 +54,11 @@ def check_reach(tensors: dict[str, Tensor], folder: Path) -> None:
 
 
 @torch.no_grad()
-def drop_outliers(model: GAN | VAE, bundle: Bundle, mels: MelData, run: Path) -> str | None:
+def drop_outliers(codec: GANCodec | VAE, bundle: Bundle, mels: MelData, run: Path) -> str | None:
     """Drop the components of a loaded model in which its latents, or those of this run's clips, are far out.
 
     Args:
-        model: Has the weights of the bundle.
+        codec: Has the weights of the bundle.
         bundle: What they are from.
         mels: The clips of this run.
         run: What the user calls the bundle.
@@ -65,18 +66,18 @@ def drop_outliers(model: GAN | VAE, bundle: Bundle, mels: MelData, run: Path) ->
     Returns:
         What to tell, if some were dropped.
     """
-    device = next(model.parameters()).device
-    far = torch.zeros(model.latent_dim)
+    device = next(codec.parameters()).device
+    far = torch.zeros(codec.latent.dim)
     for batch in mels.train.fixed_batches(ENCODE_BATCH, ENCODED_CLIPS):
         batch = batch.to(device)
-        w = model.encode(mels.front_end(batch.wav), *mels.conditions(batch))[0]
-        far = torch.maximum(far, w.abs().amax(0).cpu())
-    theirs = reach(bundle.tensors)
+        w = codec.encode(mels.front_end(batch.wav), mels.conditions(batch)).mean
+        far = torch.maximum(far, w.abs().amax((0, 1)).cpu())
+    theirs = reach(packed(parts_of(bundle))[1])
     far = far if theirs is None else torch.maximum(far, theirs)
     which = ~(far <= MOST_DEVIATIONS)
     if not which.any():
         return None
-    model.drop_components(which.to(device))
+    codec.drop_components(which.to(device))
     return (
         f"--init {run}: {int(which.sum())} of its {len(which)} components of the latent reach up to "
         f"{float(far.max()):.3g} standard deviations ({MOST_DEVIATIONS:g} at most) and are dropped"

@@ -304,6 +304,8 @@ def resolve_config(
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
+        defaults = config.flat(kind.model_construct().model_dump(mode="json"))
+        old = {**defaults, **old}  # a setting that the run did not have yet is at its default
         old["mel"] = as_setting(as_spec(old.get("mel", DEFAULT_MEL)))  # earlier versions kept it as it was given
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:

@@ -1,6 +1,5 @@
 """Starting a run from a trained model, also where the folder has other classes or pitches by now."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.data.names import meant
 from audio_gen.errors import CheckpointError
-from audio_gen.models.pitch import HarmonicAxis, interpolation_matrix
+from audio_gen.models.pitch_axis import HarmonicAxis
+from audio_gen.models.registry import kind_of, parts_of, trained_weights
 from audio_gen.text import one_line
 from audio_gen.training.tasks.gan_config import SIZES
 
@@ -19,8 +19,8 @@ CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
 )
 EMBEDDING = "class_embedding.weight"  # row 0: no class
-READ, WRITTEN = ("analysis", "linear_in.weight"), ("mean", "linear.weight", "linear.bias", "linear_out.weight",
-                                                   "linear_out.bias")  # fmt: skip
+READ = ("codec.analysis", "analysis.weight")
+WRITTEN = tuple(f"{codec}trunk.{name}" for codec in ("", "codec.") for name in ("mean", "linear.weight", "linear.bias"))
 PROJECT, NORM = ("project.weight", "project.bias"), ("norm.weight", "norm.bias")  # of an AdaptiveNorm2d
 SHOWN_CLASSES = 10
 
@@ -45,11 +45,11 @@ def load_same(model: nn.Module, bundle: Bundle, path: Path) -> None:
     Raises:
         CheckpointError: They do not fit.
     """
-    mine, theirs = model.state_dict(), bundle.part("model")
+    mine, theirs = model.state_dict(), trained_weights(bundle)
     _check_shapes(mine, theirs, bundle, path)
     if extra := sorted(theirs.keys() - mine.keys()):
         raise CheckpointError(
-            f"--init {one_line(path)}: holds another {bundle.config['model']} ({extra[0]} is there, and not here); use "
+            f"--init {one_line(path)}: holds another {kind_of(bundle)} ({extra[0]} is there, and not here); use "
             "its settings"
         )
     model.load_state_dict(theirs)
@@ -75,14 +75,14 @@ def load_some(
     Raises:
         CheckpointError: The bundle holds another kind of model, or one of another size.
     """
-    if bundle.config["model"] != kind:
-        raise CheckpointError(
-            f"--init {one_line(path)}: holds a {bundle.config['model']}; give a run made with --model {kind}"
-        )
-    _check_args(bundle, args, path)
-    mine, theirs = model.state_dict(), dict(bundle.part("model"))
+    if (held := kind_of(bundle)) != kind:
+        raise CheckpointError(f"--init {one_line(path)}: holds a {held}; give a run made with --model {kind}")
+    parts = parts_of(bundle)
+    own = {**parts["prior"].args, **parts["codec"].args}
+    _check_args(bundle, own, args, path)
+    mine, theirs = model.state_dict(), trained_weights(bundle)
     known = list(bundle.config.get("classes") or [])
-    _move_rows(theirs, bundle.config["args"], args)
+    _move_rows(theirs, own, args)
     _convert_conditions(theirs, mine)
     for name in [name for name in mine.keys() & theirs.keys() if name.endswith(EMBEDDING)]:
         theirs[name] = _rows_by_name(theirs[name], known, classes)
@@ -107,9 +107,8 @@ def classes_taken(bundle: Bundle, path: Path, classes: Sequence[str]) -> str:
     return "; ".join([f"starts from the weights of {one_line(path)}", *told])
 
 
-def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
-    """Refuse another size or length, with the settings that the bundle has."""
-    theirs: dict[str, Any] = {"own_directions": 0, **bundle.config["args"]}
+def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, Any], path: Path) -> None:
+    """Refuse another size or length than a bundle's arguments give, with the settings that it has."""
     pitched, wanted = theirs.get("pitch_low") is not None, args.get("pitch_low") is not None
     if pitched != wanted and "pitch_low" in args:
         raise CheckpointError(
@@ -120,7 +119,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
                 else "with them; add --set net.use_pitch=false"
             )
         )
-    names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "mapping_width")
+    names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "width")
     other = [name for name in names if name in args and theirs.get(name) != args[name]]
     if not other:
         return
@@ -129,7 +128,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
     if "frames" in other:
         mel = bundle.config["mel"]
         fixes.append(f"data.segment_sec={theirs['frames'] * mel['hop_length'] / mel['sample_rate']:.6g}")
-    if sized := [name for name in other if name in ("channels", "blocks", "mapping_width")]:
+    if sized := [name for name in other if name in ("channels", "blocks", "width")]:
         fixes += _size_fixes(theirs, sized)
     add = " ".join(f"--set {fix}" for fix in fixes).replace(", ", ",")
     raise CheckpointError(f"--init {one_line(path)}: is of another size ({told}); add {add}")
@@ -137,7 +136,7 @@ def _check_args(bundle: Bundle, args: Mapping[str, Any], path: Path) -> None:
 
 def _size_fixes(theirs: Mapping[str, Any], sized: Sequence[str]) -> list[str]:
     """The settings that give a network as wide and deep as the bundle's."""
-    like = [name for name, size in SIZES.items() if size.mapping_width == theirs.get("mapping_width")]
+    like = [name for name, size in SIZES.items() if size.mapping_width == theirs.get("width")]
     whole = [name for name in like if list(SIZES[name].channels) == theirs.get("channels")]
     whole = [name for name in whole if SIZES[name].blocks == theirs.get("blocks")]
     fixes = [f"net.size={name}" for name in (whole or like)[:1]]
@@ -154,7 +153,7 @@ def _check_shapes(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], bund
     ]
     if other:
         raise CheckpointError(
-            f"--init {one_line(path)}: holds a {bundle.config['model']} of another shape ({other[0]}); use its settings"
+            f"--init {one_line(path)}: holds a {kind_of(bundle)} of another shape ({other[0]}); use its settings"
         )
 
 
@@ -209,7 +208,7 @@ def _move_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping
     old, new = (HarmonicAxis(**{key: values[key] for key in keys}) for values in (then, now))
     if old.log_step == new.log_step:
         return
-    to_new, to_old = _moves(old, new), _moves(new, old)
+    to_new, to_old = new.reading(old), old.reading(new)
     for name in tensors.keys() & {*READ, *WRITTEN}:
         value, frames = tensors[name], now["frames"]
         if name in READ:  # what reads old rows reads those that the new ones give
@@ -217,10 +216,3 @@ def _move_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping
         else:
             apart = value.reshape(old.rows, -1)
             tensors[name] = (to_new @ apart).reshape(value.shape)
-
-
-def _moves(source: HarmonicAxis, target: HarmonicAxis) -> Tensor:
-    """Weights (rows, rows) that read the rows of one axis at the harmonics of another."""
-    harmonic = target.log_low + target.log_step * torch.arange(target.rows, dtype=torch.float64)
-    assert math.isfinite(source.log_step)
-    return interpolation_matrix((harmonic - source.log_low) / source.log_step, source.rows).float()

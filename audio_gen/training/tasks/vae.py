@@ -15,10 +15,12 @@ from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
 from audio_gen.losses.spectral import difference_l1, mel_l1
-from audio_gen.models.density import LatentDensity
-from audio_gen.models.vae import VAE
+from audio_gen.models.codecs.vae import VAE
+from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.neighbours import NeighbourPrior
+from audio_gen.models.registry import Part
 from audio_gen.training.task import Loss, Phase, Preview
-from audio_gen.training.tasks.mels import Conditions, MelData
+from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
@@ -41,6 +43,8 @@ class VAENet(Settings):
     """Condition on the class where the folder has classes."""
     use_pitch: bool = True
     """Condition on the pitch where most clips have one."""
+    use_velocity: bool = False
+    """Condition on the velocity where most clips have one."""
 
 
 class VAELoss(Settings):
@@ -76,7 +80,7 @@ class VAEConfig(RunConfig):
 
 
 class Clips(NamedTuple):
-    """Log-mels (B, M, L) of a micro-batch, their frames before the padding (B,), and their class and pitch."""
+    """Log-mels (B, M, L) of a micro-batch, their frames before the padding (B,), and their conditions."""
 
     mel: Tensor
     frames: Tensor
@@ -94,7 +98,7 @@ class VAETask:
         self.config, net = config, config.net
         self.mels = MelData(
             spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
-            augment=config.augment, seed=config.train.seed,
+            use_velocity=net.use_velocity, augment=config.augment, seed=config.train.seed,
         )  # fmt: skip
         low, high = self.mels.pitch_range or (None, None)
         self.args: dict[str, Any] = {
@@ -102,6 +106,8 @@ class VAETask:
             "latent_dim": net.latent_dim, "channels": list(net.channels), "blocks": net.blocks,
             "n_classes": len(self.mels.classes), "pitch_low": low, "pitch_high": high, "mel_floor": net.mel_floor,
         }  # fmt: skip
+        if self.mels.velocity_range:  # else left out, as it was in earlier versions' runs
+            self.args["velocity"] = True
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
@@ -114,8 +120,7 @@ class VAETask:
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
         self.mels.learn_from(train)
-        mel, _, pitch = self.mels.basis()
-        self.vae.initialise(mel, pitch)
+        self.vae.initialise(*self.mels.basis())
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Take the weights of another VAE of the same size, without components in which latents are far out."""
@@ -124,7 +129,7 @@ class VAETask:
 
     def phases(self) -> list[Phase]:
         """One phase; the linear path moves slowly, since it starts where it should be."""
-        linear = [*self.vae.linear_in.parameters(), *self.vae.linear_out.parameters()]
+        linear = [*self.vae.analysis.parameters(), *self.vae.trunk.linear.parameters()]
         slow = {id(parameter) for parameter in linear}
         rest = [parameter for parameter in self.vae.parameters() if id(parameter) not in slow]
         return [Phase("g", [(linear, self.config.loss.linear_lr), (rest, 1.0)])]
@@ -136,9 +141,11 @@ class VAETask:
     def loss(self, phase: str, shared: Clips, generator: torch.Generator, progress: float) -> Loss:
         """Reconstruction through a sample of the posterior, and its KL, whose weight rises first."""
         mel, frames, conditions = shared
-        mu, logvar = self.vae.encode(mel, *conditions)
+        posterior = self.vae.encode(mel, conditions)
+        mu, logvar = posterior.mean, posterior.logvar
+        assert logvar is not None
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
-        made = self.vae.decode_raw(mu + noise * (logvar / 2).exp(), *conditions).float()
+        made = self.vae.decode_raw(posterior.sample(noise), conditions).float()
         floor, w = self.config.net.mel_floor, self.config.loss
         rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
         return Loss(
@@ -163,10 +170,11 @@ class VAETask:
         errors, mus, logvars = [], [], []
         for batch in batches:
             mel, conditions = self.mels.front_end(batch.wav), self.mels.conditions(batch)
-            mu, logvar = model.encode(mel, *conditions)
-            errors.append(self.mels.mel_l1(model.decode(mu, *conditions), mel, batch))
-            mus.append(mu)
-            logvars.append(logvar)
+            posterior = model.encode(mel, conditions)
+            errors.append(self.mels.mel_l1(model.decode(posterior.mean, conditions), mel, batch))
+            assert posterior.logvar is not None
+            mus.append(posterior.mean)
+            logvars.append(posterior.logvar)
         mu, logvar = torch.cat(mus), torch.cat(logvars)
         return {
             "mel_l1": float(torch.cat(errors).mean()),
@@ -178,9 +186,9 @@ class VAETask:
         """Real, reconstructed and sampled clips beside each other."""
         assert isinstance(model, VAE)
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-        made = model.decode(model.encode(mel, *conditions)[0], *conditions)
+        made = model.decode(model.encode(mel, conditions).mean, conditions)
         density = self._density(model, QUICK_DENSITY_CLIPS)
-        sampled = torch.cat(list(self.mels.drawn(model, density, *conditions, self.config.train.seed)))
+        sampled = torch.cat(list(self.mels.drawn(model, density, conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "reconstructed": made, "sampled": sampled})
 
     def copy(self, wav: Tensor) -> Tensor:
@@ -193,19 +201,21 @@ class VAETask:
         return self.mels.generate(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
 
     @torch.no_grad()
-    def _density(self, model: VAE, limit: int) -> LatentDensity:
+    def _density(self, model: VAE, limit: int) -> NeighbourPrior:
         """The density of the latents of up to `limit` training clips, augmented as in training."""
         device, count = next(model.parameters()).device, self.mels.draw_count(limit)
-        parts: list[tuple[Tensor, ...]] = []
+        parts: list[tuple[Tensor, Conditions, Tensor]] = []
         for mel, batch in self.mels.draws(count, device):
             conditions = self.mels.conditions(batch)
-            parts.append((model.encode(mel, *conditions)[0], *conditions, batch.index))
-        return LatentDensity.fit(*(torch.cat(part)[:count].cpu() for part in zip(*parts, strict=True)))
+            parts.append((model.encode(mel, conditions).mean, conditions, batch.index))
+        z, index = (torch.cat([part[i] for part in parts])[:count].cpu() for i in (0, 2))  # type: ignore[misc]
+        return NeighbourPrior.fit(z, Conditions.join([part[1] for part in parts])[:count].to("cpu"), index)
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""
         assert isinstance(model, VAE)
         density = self._density(model, DENSITY_CLIPS)
-        config = self.mels.bundle_config("vae", self.args)
-        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-        return config, tensors | {f"density.{key}": value for key, value in density.tensors().items()}
+        return self.mels.bundle(
+            codec=Part("vae", self.args, model.state_dict()),
+            prior=Part("neighbours", density.args, density.state_dict()),
+        )

@@ -18,7 +18,8 @@ from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
 from audio_gen.losses.phase import spectrum_losses
 from audio_gen.losses.spectral import MultiResolutionMel
-from audio_gen.models.wave_discriminators import WaveDiscriminator
+from audio_gen.models.discriminators.wave import WaveDiscriminator
+from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_same
@@ -247,8 +248,8 @@ class VocoderTask:
 
     def bundle(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights."""
-        config = {"model": "vocoder", "args": self.args, "mel": self.spec.to_dict()}
-        return config, {f"model.{key}": value for key, value in model.state_dict().items()}
+        config, tensors = packed({"vocoder": Part("vocoder", self.args, model.state_dict())})
+        return {**config, "mel": self.spec.to_dict()}, tensors
 
     def _levelled(self, wav: Tensor, generator: torch.Generator) -> Tensor:
         draw = torch.rand(len(wav), 1, 1, generator=generator, device=wav.device)

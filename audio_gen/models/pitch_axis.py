@@ -90,6 +90,11 @@ class HarmonicAxis(nn.Module):
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)
         return interpolation_matrix((log_harmonic - self.log_low) / self.log_step, self.rows)
 
+    def reading(self, source: "HarmonicAxis") -> Tensor:
+        """Weights (rows, rows of `source`) that read the rows of another axis at the harmonics of this one."""
+        harmonic = self.log_low + self.log_step * torch.arange(self.rows, dtype=torch.float64)
+        return interpolation_matrix((harmonic - source.log_low) / source.log_step, source.rows).float()
+
     def features(self, pitch: Tensor) -> Tensor:
         """What each band is to the pitch (B,): (B, 4, M), cos and sin of 2 pi f/f0, log2 f/f0, 1 for a known pitch."""
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)

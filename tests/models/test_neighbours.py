@@ -4,20 +4,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.density import OWN_SPREAD, LatentDensity
+from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.neighbours import OWN_SPREAD, NeighbourPrior
+from tests.given import given
 
 NAN = math.nan
 
 
-def fit(z: Tensor, class_id: Tensor, pitch: Tensor) -> LatentDensity:
-    return LatentDensity.fit(z, class_id, pitch, torch.arange(len(z)))
+def fit(z: Tensor, class_id: Tensor, pitch: Tensor) -> NeighbourPrior:
+    return NeighbourPrior.fit(z[:, None], given(class_id, pitch), torch.arange(len(z)))
 
 
 def draw(
-    density: LatentDensity, count: int, class_id: int = -1, pitch: float = NAN, temperature: float = 1.0
+    density: NeighbourPrior, count: int, class_id: int = -1, pitch: float = NAN, temperature: float = 1.0
 ) -> Tensor:
-    seeds = (torch.Generator().manual_seed(i) for i in range(count))
-    return torch.stack([density.sample(g, class_id, pitch, temperature) for g in seeds])
+    seeds = [torch.Generator().manual_seed(i) for i in range(count)]
+    asked = Conditions.one({"class": class_id, "pitch": pitch}).repeat(count)
+    return density.sample(asked, seeds, temperature=temperature)[:, 0]
+
+
+def fill(prior: NeighbourPrior, seed: int, class_id: int = -1, pitch: float = NAN) -> tuple[int, float]:
+    """Class and pitch that are drawn for one clip."""
+    asked = Conditions.one({"class": class_id, "pitch": pitch})
+    found = prior.fill(asked, [torch.Generator().manual_seed(seed)])
+    return int(found.class_id), float(found.pitch)
 
 
 def test_it_has_the_mean_and_spread_of_what_it_was_fitted_to() -> None:
@@ -47,17 +57,18 @@ def test_pitch_is_conditioned_on() -> None:
 def test_what_is_not_given_is_drawn_jointly() -> None:
     density = fit(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]), torch.tensor([40.0, 41, 70, 71]))
     for seed in range(20):
-        class_id, pitch = density.draw_condition(torch.Generator().manual_seed(seed), -1, NAN)
+        class_id, pitch = fill(density, seed)
         assert (class_id == 0) == (pitch < 50)
-        assert density.draw_condition(torch.Generator().manual_seed(seed), 1, NAN)[1] >= 70
-        assert density.draw_condition(torch.Generator().manual_seed(seed), -1, 72.0) == (1, 72.0)
+        assert fill(density, seed, 1)[1] >= 70
+        assert fill(density, seed, pitch=72.0) == (1, 72.0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 20])
 def test_few_clips_are_enough(count: int) -> None:
     z = torch.randn(count, 16)
     density = fit(z, torch.full((count,), -1), torch.full((count,), NAN))
-    again = LatentDensity.from_tensors(density.tensors())
+    again = NeighbourPrior(**density.args)
+    again.load_state_dict(density.state_dict())
     assert torch.isfinite(draw(again, 5)).all()
     assert torch.equal(draw(density, 3), draw(again, 3))
 
@@ -80,8 +91,8 @@ def test_it_stays_where_the_clips_are() -> None:
 def test_augmented_copies_are_one_clip_with_half_their_spread() -> None:
     clip = torch.arange(3).repeat_interleave(50)
     z = 30.0 * clip[:, None] * torch.ones(2) + torch.randn(150, 2, generator=torch.Generator().manual_seed(0))
-    density = LatentDensity.fit(z, clip, torch.full((150,), NAN), clip)
-    assert len(density.values["corners"]) == 3
+    density = NeighbourPrior.fit(z[:, None], given(clip, torch.full((150,), NAN)), clip)
+    assert len(density.corners) == 3
     made = draw(density, 300, class_id=1)
     assert torch.allclose(made.std(0), torch.full((2,), OWN_SPREAD), atol=0.15)
     assert torch.allclose(made.mean(0), torch.full((2,), 30.0), atol=0.25)

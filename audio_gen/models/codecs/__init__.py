@@ -1,0 +1,1 @@
+"""Codecs: log-mel <-> latents."""

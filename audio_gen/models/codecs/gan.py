@@ -1,0 +1,165 @@
+"""The GAN's generator, less its mapping network: w, and noise for grain, to log-mel."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio_gen.models.blocks import (
+    PATCH,
+    SCALAR_INPUTS,
+    ModulatedBlock,
+    patched,
+    pitch_inputs,
+    stage_sizes,
+    velocity_inputs,
+)
+from audio_gen.models.codecs.trunk import Trunk
+from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions, LatentShape, Posterior
+from audio_gen.models.earlier import GAN_KEYS, rename_on_load
+from audio_gen.models.pitch_axis import FEATURES
+
+NOISE_SEED = 7
+NOISE_CHANNELS = PATCH * PATCH  # white noise at full resolution, a patch in a pixel
+REFINEMENT = 0.3  # of the deviation of log-mels: what networks add in units of, so that their steps are small
+
+
+class GANCodec(nn.Module):
+    """A linear path set to the data's principal components, and convolutions that refine it.
+
+    w is in units of the principal components' deviations. The linear path makes the first samples blends of
+    neighbouring clips, from where the adversarial losses start. Noise at full resolution gives the grain of noisy
+    sounds; decoding uses one fixed draw of it, so that equal w give equal mels. The linear path is the first style
+    layer, each stage of the convolutions is another.
+    Source: Huang 2024 (R3GAN); Karras 2019 (styles, noise).
+    """
+
+    analysis: Tensor
+    noise: Tensor
+    has_encoder = False
+
+    def __init__(
+        self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int = 128,
+        channels: tuple[int, ...] = (32, 64, 96, 128), blocks: int = 1, n_classes: int = 0,
+        pitch_low: float | None = None, pitch_high: float | None = None, velocity: bool = False,
+        mel_floor: float = -9.0, condition_dim: int = 32,
+    ) -> None:  # fmt: skip
+        """A codec of log-mel (B, n_mels, frames).
+
+        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it takes velocities too.
+        """
+        super().__init__()
+        self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
+        self.latent = LatentShape(latent_dim, style_layers=1 + len(channels))
+        self.class_embedding = nn.Embedding(n_classes + 1, condition_dim)
+        self.trunk = Trunk(
+            n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=True,
+        )  # fmt: skip
+        known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
+        self.conditions = tuple(name for name, takes in known.items() if takes)
+        self.register_buffer("analysis", torch.zeros(latent_dim, self.trunk.size))
+        self.synthesis = Synthesis(
+            n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks,
+            w_dim=latent_dim + condition_dim + SCALAR_INPUTS * (2 if velocity else 1),
+            features=FEATURES if self.trunk.axis else 0,
+        )  # fmt: skip
+        height, width = self.synthesis.sizes[0]
+        fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
+        self.register_buffer("noise", fixed)
+        rename_on_load(self, GAN_KEYS)
+
+    def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
+        """A first guess of w (B, 1, D) for log-mel (B, M, L): its principal components."""
+        rows = self.trunk.rows(mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions))
+        return Posterior((rows @ self.analysis.T)[:, None])
+
+    def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
+        """w (B, 1, D), or (B, K, D) with one for each style layer, -> log-mel (B, M, L) in nats."""
+        return self.trunk.limited(self.decode_raw(z, conditions))
+
+    def decode_raw(self, z: Tensor, conditions: Conditions, noise: Tensor | None = None) -> Tensor:
+        """As `decode`, but not clamped, so that losses have a gradient everywhere; `noise` as `draw_noise` gives it."""
+        conditions = conditions.subset(self.conditions)
+        w, pitch = self.latent.per_layer(z), self.trunk.pitch(conditions)
+        mel = self.trunk.mel(w[:, 0], pitch)
+        class_id = conditions.get(CLASS, pitch.device)
+        parts = [self.class_embedding(class_id + 1), pitch_inputs(pitch)]
+        if VELOCITY in self.conditions:
+            parts.append(velocity_inputs(conditions.get(VELOCITY, pitch.device)))
+        known = torch.cat(parts, dim=1)
+        styles = torch.cat([w[:, 1:], known[:, None].expand(-1, self.latent.style_layers - 1, -1)], dim=2)
+        refined = self.synthesis(styles, self.trunk.features(pitch), self.noise if noise is None else noise)
+        return mel + REFINEMENT * self.trunk.scale * refined
+
+    def draw_noise(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise for so many mels (B, 16, H, W)."""
+        return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
+
+    @torch.no_grad()
+    def initialise(self, mel: Tensor, conditions: Conditions) -> None:
+        """Set the linear path to the principal components of mel (N, M, L), N >= 1."""
+        basis = self.trunk.fit(mel, self.trunk.pitch(conditions))
+        self.analysis.zero_()
+        self.analysis[: len(basis.analysis)] = basis.analysis
+
+    @torch.no_grad()
+    def drop_components(self, which: Tensor) -> None:
+        """Take components (D,) bool out of the linear path; w is 0 there from now on."""
+        self.analysis[which] = 0
+        self.trunk.drop_components(which)
+
+
+class Synthesis(nn.Module):
+    """From coarse to fine; one w for each stage, noise at the finest, and an output that starts at zero.
+
+    Noise goes into the finest features, and, scaled by these, straight to the output: a texture of patches that all
+    look alike is else the easiest way to be as rough as noisy sounds are.
+    """
+
+    def __init__(
+        self, *, n_mels: int, frames: int, channels: tuple[int, ...], blocks: int, w_dim: int, features: int
+    ) -> None:
+        """From one w (B, w_dim) for each of `len(channels)` stages to (B, n_mels, frames)."""
+        super().__init__()
+        self.sizes, self.n_mels, self.frames = stage_sizes(n_mels, frames, len(channels)), n_mels, frames
+        height, width = self.sizes[-1]
+        self.stem = nn.Linear(w_dim, channels[-1] * height * width)
+        self.stages, self.ups = nn.ModuleList(), nn.ModuleList()
+        for i in reversed(range(len(channels))):
+            self.stages.append(nn.ModuleList(ModulatedBlock(channels=channels[i], w_dim=w_dim) for _ in range(blocks)))
+            if i:
+                self.ups.append(nn.Conv2d(channels[i], channels[i - 1], 1))
+        self.features = nn.Linear(features * PATCH, channels[0]) if features else None
+        self.noise = nn.Conv2d(NOISE_CHANNELS, channels[0], 1, bias=False)
+        self.head = nn.Conv2d(channels[0], PATCH * PATCH, 3, padding=1)
+        self.grain = nn.Conv2d(channels[0], PATCH * PATCH, 1)
+        for last in (self.head, self.grain):
+            nn.init.zeros_(last.weight)
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
+        self.register_load_state_dict_pre_hook(_without_grain)
+
+    def forward(self, w: Tensor, features: Tensor | None, noise: Tensor) -> Tensor:
+        """w (B, K, w_dim) for K stages, features (B, F, M), noise (B or 1, 16, H, W) -> (B, M, L)."""
+        height, width = self.sizes[-1]
+        x = self.stem(w[:, 0]).unflatten(1, (-1, height, width))
+        for i, stage in enumerate(self.stages):
+            if i == len(self.stages) - 1:
+                x = x + self.noise(noise)
+                if self.features is not None and features is not None:
+                    x = x + patched(self.features, features, self.sizes[0][0])
+            for block in stage:  # type: ignore[attr-defined]
+                x = block(x, w[:, i])
+            if i < len(self.ups):
+                height, width = self.sizes[len(self.sizes) - 2 - i]
+                x = F.interpolate(self.ups[i](x), scale_factor=2, mode="nearest")[:, :, :height, :width]
+        x = F.silu(x)
+        patches = torch.addcmul(self.head(x), self.grain(x), noise)
+        return F.pixel_shuffle(patches, PATCH)[:, 0, : self.n_mels, : self.frames]
+
+
+def _without_grain(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take over weights from before there was a grain: none is what it began with."""
+    assert isinstance(module, Synthesis)
+    for name, value in module.grain.state_dict().items():
+        state.setdefault(f"{prefix}grain.{name}", torch.zeros_like(value))

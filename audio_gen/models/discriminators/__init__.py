@@ -1,0 +1,1 @@
+"""Discriminators: how real log-mels and waves look. Only training uses them."""

@@ -1,0 +1,1 @@
+"""Priors: what latents are drawn from."""
