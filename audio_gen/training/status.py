@@ -14,7 +14,7 @@ from audio_gen.training.history import History
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import is_running, read_progress
 
-AGAIN = "run the same train command again to go on"
+AGAIN = "run the same train command again to resume"
 # What is not followed by a trend: the same figure of real sounds, and counts.
 BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
 UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}

@@ -104,7 +104,7 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
     other = "held-out clips" if real["held_out"] else "the other half of your clips"
     floor = ""
     if kad["floor"] is not None:
-        floor = f"; two halves of your clips stay below {number(kad['floor'])} in 95 % of splits"
+        floor = f"; real-vs-real baseline: {number(kad['floor'])} in 95 % of splits"
     return [
         f"KAD and FAD are distances: at 0, samples cannot be distinguished from real clips{floor}. Coverage and recall "
         f"say how much of the real variety is reached, precision and density how real it sounds. Real against real: "
@@ -178,7 +178,7 @@ def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mappin
     twins = result["twins"]
     shares = [number(100 * twins[side]["share"]) for side in ("generated", "real") if twins[side]]
     beside = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
-    alike = f"Twins: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
+    alike = f"Duplicates: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
     sounds: list[Sound] = []
     for pair in found["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
