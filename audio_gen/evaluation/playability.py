@@ -1,4 +1,4 @@
-"""Findings about clips that go straight into a sampler: clicks, silence, slow attacks, twins and levels."""
+"""Findings about clips that go straight into a sampler: clicks, silence, slow attacks, duplicates and levels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ Medians = Callable[[str], tuple[float, float] | None]
 
 
 def playability(result: Mapping[str, Any]) -> list[Finding]:
-    """Judge the edges, the levels and the twins of samples beside those of real sounds.
+    """Judge the edges, the levels and the duplicates of samples beside those of real sounds.
 
     Args:
         result: The figures of `compare`.
@@ -117,5 +117,5 @@ def _twins(result: Mapping[str, Any]) -> Finding | None:
     return Finding(
         "twins",
         f"{percent(made['share'])} of samples cannot be distinguished from another sample{beside}"
-        f"{': ' if where else ''}{where}; delete the twins, or sample at a higher --temperature.",
+        f"{': ' if where else ''}{where}; delete these duplicates, or sample at a higher --temperature.",
     )

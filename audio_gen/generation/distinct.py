@@ -1,4 +1,4 @@
-"""New clips of which no two are twins: more are drawn than are wanted, and those too near to another are left out."""
+"""New clips without duplicates: more are drawn than are wanted, and those too near to another are left out."""
 
 from dataclasses import dataclass
 from typing import Any

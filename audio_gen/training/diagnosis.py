@@ -153,7 +153,7 @@ def working(log: History) -> Finding | None:
     then = "let it go on" if log.progress < 1 else "listen to the previews"
     if len(kads) > 1 and kads[-1] < NEARER * kads[0]:
         floor = log.last("eval/kad_floor")
-        real = "" if floor is None else f"; your own sounds reach {floor:.3g}"
+        real = "" if floor is None else f"; real-vs-real baseline {floor:.3g}"
         text = f"Samples come nearer to your sounds (KAD {kads[0]:.3g} -> {kads[-1]:.3g}{real}): {then}."
         return Finding("working", text)
     if len(errors) > 1 and errors[-1] < LEARNED * errors[0]:

@@ -14,7 +14,7 @@ def test_train_then_more_then_json(tmp_path: Path, run_cli: RunCli) -> None:
     notes = write_notes(tmp_path / "notes")
     first = run_cli("train", notes, "--run", "run", "--config", TINY, "--steps", "2")
     assert first.returncode == 0, first.stderr
-    assert "error on kept-out files" in first.stdout and "mel_l1" not in first.stdout
+    assert "error on held-out files" in first.stdout and "mel_l1" not in first.stdout
     assert first.stdout.splitlines()[-1] == "finished at step 2; now: audio-gen sample run -n 16 --out clips"
     more = run_cli("train", notes, "--run", "run", "--steps", "3", "--json")
     assert "going on from step 2" in more.stderr

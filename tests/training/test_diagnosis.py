@@ -154,7 +154,7 @@ def test_discriminator_winning(first: float, last: float, wanted: list[str]) -> 
 def test_notes() -> None:
     verdicts = diagnose(healthy())
     assert [(v.name, v.alarm) for v in verdicts] == [("working", False)]
-    assert "KAD 2.62 -> 1.2; your own sounds reach 0.4" in verdicts[0].text
+    assert "KAD 2.62 -> 1.2; real-vs-real baseline 0.4" in verdicts[0].text
     by_error = [row for row in healthy() if "eval/kad" not in row]
     assert "error on held-out files 0.21 -> 0.186" in diagnose(by_error)[0].text
     assert notes(healthy(500), progress=0.5) == ["working"]

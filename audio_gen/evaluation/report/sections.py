@@ -178,7 +178,7 @@ def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mappin
     twins = result["twins"]
     shares = [number(100 * twins[side]["share"]) for side in ("generated", "real") if twins[side]]
     beside = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
-    alike = f"Twins: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
+    alike = f"Duplicates: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
     sounds: list[Sound] = []
     for pair in found["closest"][:5]:
         sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
