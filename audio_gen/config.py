@@ -151,7 +151,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as e:
         raise ConfigError(f"{name}: cannot be read ({e.strerror}); check the path") from e
     except MalformedError as e:
-        raise ConfigError(f"{name}: {e}; mend it, and save it as UTF-8") from e
+        raise ConfigError(f"{name}: {e}; fix it, and save it as UTF-8") from e
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{name}: must hold `section: value` lines; see configs/ for examples")
     return value

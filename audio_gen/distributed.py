@@ -1,4 +1,4 @@
-"""The processes that share a run, as `torchrun` or `accelerate launch` start them; alone, none of it does anything.
+"""Distributed training: the processes of a run, as `torchrun` starts them. A single process needs none of it.
 
 A batch is split into micro-batches, each with noise of its own; every process takes some, and gradients, losses and
 readings are averaged over all. So a run's result depends on the number of micro-batches, not on that of processes. All
@@ -39,7 +39,7 @@ class World:
 
     @property
     def lead(self) -> bool:
-        """Whether this process writes files and tells what happens."""
+        """Whether this is the main process, which writes files and prints messages."""
         return self.rank == 0
 
     def micro_batches(self, batch_size: int, count: int | None) -> tuple[range, int, int]:
@@ -203,6 +203,6 @@ def heard() -> Iterator[None]:
         if isinstance(e, torch.OutOfMemoryError):
             raise
         raise DesertedError(
-            f"process {own_rank()} lost the others of the run; start all of them again with the same command, and it "
-            f"goes on from its newest checkpoint ({(str(e).splitlines() or [type(e).__name__])[0][:200]})"
+            f"process {own_rank()} lost contact with the other processes; start all of them again with the same "
+            f"command to resume from the newest checkpoint ({(str(e).splitlines() or [type(e).__name__])[0][:200]})"
         ) from e

@@ -1,4 +1,4 @@
-"""The one error tree: what a user can mend, told in one line that names the value and the fix."""
+"""Errors that a user can fix. Each message is one line that names the value and the fix."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ class AudioFileError(AudioGenError):
 
 
 class DataError(AudioGenError):
-    """A folder, cache or label file holds nothing to learn from, or is not what it should be."""
+    """A folder, cache or label file is invalid or has no usable sounds."""
 
 
 class MelMismatchError(AudioGenError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: everything is written to a temporary name and renamed.
+"""Atomic file writing: everything is written to a temporary name and renamed.
 
 And the one way to read JSON and YAML, which may be a stranger's.
 """
@@ -159,7 +159,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
 
 
 def user_cache(name: str) -> Path:
-    """A folder for what can be made again, where the system has such things.
+    """The user's cache folder of this system.
 
     Args:
         name: The folder's name below `audio_gen`; it is not made.

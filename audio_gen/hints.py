@@ -1,4 +1,4 @@
-"""Commands that messages tell people to run: they can be pasted into a shell as they stand."""
+"""Commands in messages, quoted for pasting into a shell."""
 
 import shlex
 from pathlib import Path

@@ -28,7 +28,7 @@ class HeldError(Exception):
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool) -> Iterator[str | None]:
-    """Hold a lock file, which is made and stays there; nothing is written into it.
+    """Hold a lock file; it is created if missing, stays empty, and is not deleted.
 
     Args:
         path: The file; its folder is there.

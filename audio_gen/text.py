@@ -1,4 +1,4 @@
-"""Text from files and people, made fit for a terminal and for a message of one line."""
+"""Sanitise text from files and users for terminals and one-line messages."""
 
 import os
 from pathlib import Path

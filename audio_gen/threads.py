@@ -1,4 +1,4 @@
-"""How threads of torch wait for each other: asleep, so that a core which another program uses does not hold up all.
+"""Make torch's threads sleep while they wait, so that another program on one core does not delay all.
 
 torch splits its work into equal shares, one a core, and waits for the slowest. GNU's OpenMP, which its wheels bring for
 Linux, spins meanwhile for up to a millisecond and so takes time from the very thread that it waits for. It reads its

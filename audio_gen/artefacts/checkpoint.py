@@ -34,10 +34,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile("of an older format")
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(
-            f"{one_line(path)}: not a whole checkpoint ({type(e).__name__}); delete it to go on from an older one"
+            f"{one_line(path)}: not a whole checkpoint ({type(e).__name__}); delete it to resume from an older one"
         ) from e
     if not isinstance(state, dict):
-        raise CheckpointError(f"{one_line(path)}: holds no checkpoint; delete it to go on from an older one")
+        raise CheckpointError(f"{one_line(path)}: is not a checkpoint; delete it to resume from an older one")
     return state
 
 

@@ -89,7 +89,7 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
         meta, tensors, _ = read_tensors(path)
         if meta.get("format") in EARLIER:
             raise DataError(
-                f"{name}: an earlier version wrote it, without figures that are compared now; make it anew with "
+                f"{name}: an earlier version wrote it, and it lacks figures; write it again with "
                 "audio-gen evaluate --save-reference"
             )
         if meta.get("format") != FORMAT:
@@ -121,6 +121,6 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
 def damaged(path: Path, error: Exception) -> DataError:
     """The error for a reference file that cannot be used."""
     return DataError(
-        f"{one_line(path)}: is damaged or no reference file ({type(error).__name__}); make it anew with "
-        "--save-reference"
+        f"{one_line(path)}: is damaged or no reference file ({type(error).__name__}); write it again with "
+        f"--save-reference"
     )

@@ -1,1 +1,1 @@
-"""Audio in and out: files, resampling, the mel definition and its inversion."""
+"""Audio files, resampling, and the mel definition."""

@@ -1,4 +1,4 @@
-"""Which mix of its channels keeps a sound: their mean, or one of them where they cancel each other.
+"""Mix channels to mono: their mean, or one channel if they cancel.
 
 What is lost is the energy of the mean against the mean energy of the channels. It is 0 dB for equal channels, and
 10 log10(C) for C channels that have nothing to do with each other, as for a sound in one of them: 3 dB in stereo, which

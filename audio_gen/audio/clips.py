@@ -1,4 +1,4 @@
-"""Work on clips of a batch, or on parts of one clip, side by side: as many at a time as there are processor cores."""
+"""Process clips of a batch, or parts of a clip, in parallel on all cores."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What an audio file is, by its first bytes, and how libsndfile is to see it where its header is wrong."""
+"""Identify audio containers by their first bytes, and repair wrong headers for libsndfile."""
 
 import re
 import stat
@@ -86,7 +86,7 @@ def look(path: Path) -> Container:
             found = Container()  # ends within its header: libsndfile says so
     if not skipped:
         return found
-    junk = f"{skipped} bytes of something else at its start skipped"
+    junk = f"{skipped} bytes of other data at its start skipped"
     parts = found.parts or [(start + skipped, about.st_size)]
     return Container(found.format, parts, f"{junk}; {found.note}" if found.note else junk, found.sample_rate)
 
@@ -272,8 +272,8 @@ def _caf(f: BinaryIO, start: int, size: int) -> Container:
     if not known and (kind not in (b"ulaw", b"alaw") or not packet):
         if length < 0 or (kind == b"alac" and _alac_is_open(f, position, length, size)):
             raise _RefusedError(
-                f"is a CAF whose {kind.decode('latin-1').strip().upper()} was never finished: its table of packets is "
-                "missing; open it in the program that made it, and save it again as WAV or FLAC"
+                f"is a CAF whose {kind.decode('latin-1').strip().upper()} is incomplete: its packet table is missing; "
+                f"open it in the program that wrote it and save it as WAV or FLAC"
             )
         if kind not in (b"ulaw", b"alaw", b"alac"):
             name = kind.decode("latin-1").strip().upper()

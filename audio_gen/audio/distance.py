@@ -1,4 +1,4 @@
-"""How far a made sound is from the one that it stands for."""
+"""Distance between a sound and its resynthesis (`mrmel`)."""
 
 import torch
 import torch.nn.functional as F

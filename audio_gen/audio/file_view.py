@@ -1,4 +1,4 @@
-"""A file as it should have been written: pieces of it, and bytes in place of the ones that are wrong."""
+"""A file view with corrected bytes: pieces of the file, and replacements for wrong ones."""
 
 import io
 from collections.abc import Sequence

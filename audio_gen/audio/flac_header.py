@@ -1,4 +1,4 @@
-"""How many samples a FLAC promises, and how many it holds: pipes leave the number open, and crashes leave it wrong."""
+"""The sample count in a FLAC header against the actual one; pipes leave it open, crashes leave it wrong."""
 
 import struct
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What files are that are no sound, or none that can be opened, though they are named so."""
+"""Explain files with an audio suffix that are not audio, or cannot be opened."""
 
 import re
 
@@ -9,7 +9,7 @@ MAGICS: list[tuple[int, bytes, str]] = [  # (position, bytes there, what it is)
     (
         0,
         b"bplist00",
-        "holds a property list, as iCloud leaves for what it has not loaded; download the file from iCloud",
+        "is an iCloud placeholder, not the sound; download the file from iCloud",
     ),
     (4, b"ftyp", f"is MP4 or M4A, {CONVERT}"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", f"is WMA (ASF), {CONVERT}"),
@@ -97,7 +97,7 @@ def _text(head: bytes) -> str | None:
     if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start[:1000] or b"<head" in start[:1000]:
         return "holds a web page, no audio: a download that failed; download it again"
     if start.startswith(b"<?xml") and b"plist" in start[:400]:
-        return "holds a property list, as iCloud leaves for what it has not loaded; download the file from iCloud"
+        return "is an iCloud placeholder, not the sound; download the file from iCloud"
     if start.startswith((b"<?xml", b"<")):
         return "holds XML, no audio: perhaps a download that failed; download it again"
     if start.startswith((b"{", b"[")):

@@ -285,13 +285,15 @@ def _keep(file: IO[bytes], name: str, blocks: "Iterable[Tensor]") -> tuple[int, 
         if x.ndim != 2:
             raise AudioFileError(f"{name}: not written, needs the shape (channels, samples) and has {tuple(x.shape)}")
         if not bool(x.isfinite().all()):
-            raise AudioFileError(f"{name}: not written, its samples hold NaN or infinity; look at what made it")
+            raise AudioFileError(
+                f"{name}: not written: its samples contain NaN or infinity; check the code that generated it"
+            )
         if x.shape[1]:
             assert channels in (0, len(x)), "all blocks have the same channels"
             channels, samples, peak = len(x), samples + x.shape[1], max(peak, float(x.abs().max()))
             file.write(x.T.contiguous().numpy().data)
     if not samples:
-        raise AudioFileError(f"{name}: not written, there are no samples; look at what made it")
+        raise AudioFileError(f"{name}: not written: it has no samples; check the code that generated it")
     return channels, samples, peak
 
 

@@ -1,4 +1,4 @@
-"""How alike two clips sound, in dB, whatever their level and however much silence comes before them."""
+"""Similarity of two clips in dB, independent of level and leading silence."""
 
 import math
 from functools import cache

@@ -1,4 +1,4 @@
-"""How loud a sound is to a listener."""
+"""Loudness in LUFS."""
 
 import math
 from collections.abc import Sequence

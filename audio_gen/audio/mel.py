@@ -26,7 +26,7 @@ MOST_WEIGHTS = 1 << 24  # of the mel filters
 
 @dataclass(frozen=True)
 class MelSpec:
-    """What a log-mel spectrogram is made with; two parts of a model fit together only if theirs are equal.
+    """The parameters of a log-mel spectrogram. Two parts of a model fit together only if their specs are equal.
 
     The window is a periodic Hann of `n_fft` samples, the filters are Slaney's; T samples make T / hop_length frames.
 

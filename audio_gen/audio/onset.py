@@ -1,4 +1,4 @@
-"""Where a sound begins, how fast it rises, and where it ends, to the sample."""
+"""Onset, rise time and end of a sound, in samples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def onset(wav: Floats, sample_rate: int) -> int:
 
 
 def silent_until(wav: Floats, sample_rate: int) -> int:
-    """The sample up to which a sound stays 50 dB below its peak, its onset at most: nothing before it is heard."""
+    """The first sample within 50 dB of the peak, at most the onset; earlier samples are inaudible."""
     level = np.abs(wav)
     audible = int(np.argmax(level > level.max(initial=0) * amplitude(QUIET_DB))) if len(wav) else 0
     return min(audible, onset(wav, sample_rate))

@@ -1,4 +1,4 @@
-"""Where the samples of a file end: what its header promises against what the file holds.
+"""The end of a file's samples: the header's size against the actual one.
 
 Recorders lose power, pipes cannot seek back, and sizes of 32 bits wrap at 4 GiB.
 """

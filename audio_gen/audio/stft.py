@@ -1,4 +1,4 @@
-"""The short-time Fourier transform of the project: where frames lie, what becomes of the ends, and the way back."""
+"""The short-time Fourier transform: frame positions, padding, and the inverse."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The `audio-gen` command: the table of its commands, and how each kind of failure is told.
+"""The `audio-gen` command: its table of commands, and the message of each kind of failure.
 
 Help needs names and one line each, so it reads them from the table; a command's own module, and with it torch, is
 imported only when that command runs.
@@ -23,21 +23,21 @@ from audio_gen.text import clipped, visible
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
 COMMANDS = {
-    "inspect": "Say what is in a folder of sounds, and what is wrong with it.",
-    "preprocess": "Read a folder once into a cache that trains fast.",
+    "inspect": "List usable and skipped files of a folder, with reasons.",
+    "preprocess": "Read a folder once into a cache for fast training.",
     "train": "Train a model on a folder or cache, or resume.",
     "settings": "List the settings of a training with their defaults.",
-    "status": "Say how far a run is, and whether it works.",
-    "prune": "Delete the checkpoints of a run that will not go on.",
-    "sample": "Make new clips with a trained model.",
+    "status": "Show progress and health of a run.",
+    "prune": "Delete the checkpoints of a finished run.",
+    "sample": "Generate clips with a trained model.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
-    "encode": "Find the latents of sounds, to go on from.",
-    "reconstruct": "Send clips through a trained model and back.",
-    "vocode": "Turn clips into mel spectrograms and back into sound.",
-    "vary": "Make variations of a clip that was made before.",
-    "directions": "Find what makes a model's sounds brighter, longer or noisier.",
-    "evaluate": "Say how near, varied and new made clips are beside real ones.",
-    "quickstart": "From a folder to first new clips in minutes.",
+    "encode": "Find the latents of sound files.",
+    "reconstruct": "Send files through a trained model and back.",
+    "vocode": "Copy-synthesis: files to mel spectrograms and back.",
+    "vary": "Generate variations of a clip.",
+    "directions": "Find latent directions for brightness, length, noisiness ..",
+    "evaluate": "Compare generated clips with real ones.",
+    "quickstart": "Train on a folder and generate first clips in minutes.",
 }
 
 # typer brings click along, in some versions under another name; this is its class of usage errors in all of them.
@@ -107,7 +107,7 @@ def _root(
 
 
 def run(args: list[str]) -> int:
-    """Run one command line and tell what a user can mend in one line on standard error.
+    """Run one command line; print user errors as one line on standard error.
 
     Args:
         args: The arguments, without the program's name; none means help.

@@ -75,7 +75,7 @@ class Console:
 
 
 class Progress:
-    """Counts what is done and tells it on standard error; call it with what was done since the last call."""
+    """A progress bar on standard error; call it with the amount done since the last call."""
 
     def __init__(self, description: str, total: float | None = None, unit: str = "steps") -> None:
         """Start the clock; see `Reporter.progress`."""

@@ -1,4 +1,4 @@
-"""`audio-gen directions`: ways through a model's latent space that change one thing of a sound."""
+"""`audio-gen directions`: latent directions that change one property of a sound."""
 
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, command_line, emit_json, load, say
@@ -15,7 +15,7 @@ def directions_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Find what makes a model's sounds brighter, longer, noisier, ..
+    """Find latent directions for brightness, length, noisiness ..
 
     `sample --move NAME=AMOUNT` goes there: +1 is one standard deviation of the sounds of one class and pitch.
     """

@@ -1,4 +1,4 @@
-"""`audio-gen encode`: sounds to latents, to go on from."""
+"""`audio-gen encode`: sound files to latents."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +24,10 @@ def encode_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Find the latents of sounds, and tell how near the model comes to them.
+    """Find the latents of sound files, and report the distance that is left.
 
-    Each NAME.encoded.wav is what the model makes of a sound; the JSON beside it holds its latent, from which `vary` and
-    `interpolate --from NAME.encoded.wav` go on at once. --class and --pitch are for files whose name, folder and sound
-    do not tell.
+    NAME.encoded.wav is the model's version of a file. Its JSON holds the latent, so `vary` and `interpolate --from
+    NAME.encoded.wav` need no search. Give --class and --pitch for files whose name, folder and sound do not show them.
     """
     from audio_gen.generation.operations.encode import STEPS, EncodeRequest, encode
     from audio_gen.generation.outputs import sound_files

@@ -1,4 +1,4 @@
-"""`audio-gen evaluate`: how near made clips are to real ones, how varied, how new, and whether anything is broken."""
+"""`audio-gen evaluate`: compare generated clips with real ones: distance, variety, novelty, faults."""
 
 from audio_gen.artefacts.folders import EvaluationFolder
 from audio_gen.cli import options as o
@@ -22,7 +22,7 @@ def evaluate_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Compare made clips with real ones, and say in plain words what the figures mean."""
+    """Compare generated clips with real ones, and explain the figures in plain language."""
     from audio_gen.evaluation.evaluate import EvaluateRequest, evaluate
 
     request = EvaluateRequest(

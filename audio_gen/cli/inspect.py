@@ -13,7 +13,7 @@ def inspect_command(
     generated: o.GeneratedOption = False,
     workers: o.WorkersOption = 2,
 ) -> None:
-    """Say what is in a folder of sounds, and what is wrong with it."""
+    """List usable and skipped files of a folder, with reasons."""
     from audio_gen.data.index import inspect_folder
     from audio_gen.data.overview import overview, overview_json
     from audio_gen.data.report import NothingUsableError
@@ -33,5 +33,5 @@ def inspect_command(
         raise typer.Exit(1) from e
     if strict and report.left_out:
         left = len(report.left_out)
-        say(f"error: {left} files are left out and --strict is on; remove or mend them", json_output=True)
+        say(f"error: {left} files are skipped and --strict is on; remove or repair them", json_output=True)
         raise typer.Exit(1)

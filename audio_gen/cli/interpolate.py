@@ -31,9 +31,9 @@ def interpolate_command(
 ) -> None:
     """Move from one sound to another in steps, and as one morph.
 
-    A file's class and pitch are those that its name or folder tells; else the pitch is the one that is heard, and the
-    class that of --class. A clip that the same model made is taken as its JSON has it. Without --pitch the pitch moves
-    too; with --layers all but these layers, and class and pitch, stay those of --from.
+    Class and pitch of a file come from its name or folder; otherwise the pitch is estimated and the class is
+    --class. A clip of the same model uses the latent in its JSON. Without --pitch the pitch moves too. With --layers
+    only these layers move; class and pitch stay those of --from.
     """
     from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 

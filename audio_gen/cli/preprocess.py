@@ -1,4 +1,4 @@
-"""`audio-gen preprocess`: a folder of sounds as a cache that trains fast."""
+"""`audio-gen preprocess`: a folder of sounds to a cache for fast training."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def preprocess_command(
     shards: o.ShardsOption = None,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Read a folder once into a cache that trains fast."""
+    """Read a folder once into a cache for fast training."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.data.cache import build_cache
     from audio_gen.data.overview import cache_json, cache_overview

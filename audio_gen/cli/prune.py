@@ -1,4 +1,4 @@
-"""`audio-gen prune`: delete the checkpoints of a run that will not go on."""
+"""`audio-gen prune`: delete the checkpoints of a finished run."""
 
 import shlex
 
@@ -14,7 +14,7 @@ def prune_command(
     force: o.EarlierOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Delete a run's checkpoints; it cannot go on then. Bundles, settings, metrics, previews and cache stay."""
+    """Delete the checkpoints of a run, which then cannot resume. All other files stay."""
     from audio_gen.training.disk import prunable, prune
     from audio_gen.training.status import check_run
 

@@ -1,4 +1,4 @@
-"""`audio-gen quickstart`: from a folder of sounds to new ones, and a page to hear them on."""
+"""`audio-gen quickstart`: from a folder of sounds to generated clips and a report."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def quickstart_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """From a folder to first new clips in minutes.
+    """Train on a folder and generate first clips in minutes.
 
-    Trains a GAN, makes new clips, moves between sounds, and writes a report to hear and see it all. Run it again to go
-    on where it was stopped.
+    Trains a GAN, generates clips, interpolates between sounds, and writes a report with sounds and pictures. Run it
+    again to resume.
     """
     from audio_gen.cli.train_teller import TrainTeller
     from audio_gen.studio.quickstart import QuickstartRequest, quickstart
@@ -38,7 +38,7 @@ def quickstart_command(
     with TrainTeller(json_output=json_output, verbose=verbose) as teller:
         result = quickstart(request, Console(note_on_output=not json_output), teller)
     if result.stopped_by:
-        say(f"stopped by {result.stopped_by}, all is saved; run the same command again to go on")
+        say(f"stopped by {result.stopped_by}, all is saved; run the same command again to resume")
         raise typer.Exit(1)
     if json_output:
         emit_json({**result.figures, "run": str(result.run), "report": str(result.report), "minutes": result.minutes})

@@ -17,9 +17,9 @@ def reconstruct_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Send clips through a trained model and back, and tell how near they come.
+    """Send files through a trained model and back, and report the distance.
 
-    --class and --pitch are for files whose name, folder and sound do not tell.
+    Give --class and --pitch for files whose name, folder and sound do not show them.
     """
     from audio_gen.generation.operations.encode import EncodeRequest, reconstruct
     from audio_gen.generation.outputs import sound_files

@@ -36,10 +36,10 @@ def sample_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Make new clips with a trained model, of which no two sound alike.
+    """Generate clips with a trained model, without duplicates.
 
-    Seeds from SEED on are tried, and those that sound like another are passed over. A clip is named after its class,
-    its note and its seed; its JSON says how to make it again.
+    Seeds are tried from SEED on; a seed that sounds like an earlier one is skipped. A clip is named after its class,
+    its note and its seed; its JSON file records how to generate it again.
     """
     from audio_gen.generation.operations.sample import SampleRequest, sample
 

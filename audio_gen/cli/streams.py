@@ -48,7 +48,7 @@ def drop_output() -> None:
 
 
 class _Terminal(io.FileIO):
-    """A terminal that is closed takes what is printed, and shows it to nobody."""
+    """Discards output after the terminal has closed."""
 
     def write(self, data: Any, /) -> int:
         try:

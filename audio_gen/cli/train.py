@@ -1,4 +1,4 @@
-"""`audio-gen train`: a folder of sounds in, a run with a bundle out; the same command again goes on."""
+"""`audio-gen train`: train a model on a folder of sounds, or resume."""
 
 from dataclasses import asdict
 
@@ -30,7 +30,7 @@ def train_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Train a model on a folder of sounds; run it again to go on where it stopped."""
+    """Train a model on a folder of sounds. Run it again to resume."""
     from audio_gen.training.tasks import train_run
     from audio_gen.training.tasks.settings import model_for
 

@@ -16,7 +16,8 @@ LINE_EVERY_SEC = 15.0
 
 
 class TrainTeller:
-    """Shows a run's events: a bar on a terminal, else a line now and then; on standard error beside JSON."""
+    """Prints the events of a run: a progress bar on a terminal, otherwise occasional lines; on standard error with
+    --json."""
 
     def __init__(self, *, json_output: bool = False, verbose: bool = False) -> None:
         """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""

@@ -1,4 +1,4 @@
-"""`audio-gen vary`: variations of a clip that was made before."""
+"""`audio-gen vary`: variations of a clip."""
 
 from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
@@ -23,7 +23,7 @@ def vary_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Make variations of a clip that was made before; its class and pitch are held."""
+    """Generate variations of a clip; its class and pitch are kept."""
     from audio_gen.generation.operations.vary import VaryRequest, model_of, vary
 
     request = VaryRequest(

@@ -13,7 +13,7 @@ def vocode_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Turn clips into mel spectrograms and back into sound: what a vocoder loses of them."""
+    """Copy-synthesis: turn files into mel spectrograms and back into sound."""
     from audio_gen.generation.operations.vocode import VocodeRequest, vocode
 
     request = VocodeRequest(

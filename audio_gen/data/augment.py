@@ -1,4 +1,4 @@
-"""Small changes to log-mels that keep a sound a sound of its kind, for folders too small to show all of it."""
+"""Augmentation of log-mels, for small folders."""
 
 import torch
 from torch import Tensor

@@ -122,7 +122,7 @@ def _alone(out: Path) -> Iterator[list[str]]:
 
 
 def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, FileReport]]:
-    """The cache that is there, and what earlier inspections found; a damaged one is made anew, and that is noted."""
+    """The existing cache and earlier inspections; a damaged cache is rebuilt, with a note."""
     if not CacheFolder(out).exists():
         return None, {}
     try:
@@ -132,10 +132,10 @@ def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, File
     except DataError as e:
         what = f"{one_line(e.file)} {e.what}" if isinstance(e, DamagedError) else str(e)
     except (LookupError, TypeError, ValueError, AttributeError) as e:
-        what = f"{one_line(out)}: what it says of files is damaged ({type(e).__name__})"
+        what = f"{one_line(out)}: its table of files is damaged ({type(e).__name__})"
     if not any(os.path.lexists(out / name) for name in (*PCM_NAMES, *TABLES)):
         raise OutputError(f"{one_line(CacheFolder(out).index)}: is no cache's; choose another place, or delete it")
-    words.append(f"the cache was damaged, so all of it was made again: {what}")
+    words.append(f"the cache was damaged and has been rebuilt: {what}")
     return None, {}
 
 
@@ -199,7 +199,7 @@ def _make_index(
 def _add_pitches(
     cache: Cache, known: dict[str, float | None], progress: Progress | None, workers: int
 ) -> tuple[list[Clip], dict[str, float | None]]:
-    """Estimate the pitches that no label gives; sounds heard before are not heard again."""
+    """Estimate missing pitches; earlier estimates are reused."""
     unlabelled = {c.content_hash: c for c in cache.clips if c.pitch is None}
     new = [clip for key, clip in unlabelled.items() if key not in known]
     pitches = {key: known[key] for key in unlabelled if key in known} | estimate_pitches(cache, new, workers, progress)

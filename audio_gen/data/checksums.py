@@ -1,4 +1,4 @@
-"""Checksums of a cache, so that damage is named and never learned from; each block is checked when it is first read."""
+"""Checksums of a cache. Each block is checked when it is first read, so training never uses damaged data."""
 
 import hashlib
 import json

@@ -119,7 +119,7 @@ def _read_csv(file: Path) -> tuple[list[Row], list[str]]:
     columns = next(row for row in reader if any(cell.strip("\"' ") for cell in row))
     skipped += titled
     if titled > full[0]:
-        notes.append("what stands before the line of column names is passed over")
+        notes.append("lines before the column names are ignored")
     body = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader]
     rows, more = _rows_of(file, columns, [(number, row) for number, row in body if any(row)])
     return rows, [*notes, *more]

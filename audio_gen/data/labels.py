@@ -1,4 +1,4 @@
-"""Class, pitch and velocity of clips, from whatever the folder offers.
+"""Class, pitch and velocity of clips, from label files, folders or file names.
 
 For each field the first source that knows it wins:
 1. `metadata.csv` or `labels.csv` (or .tsv, .jsonl) at the top, in a folder that holds all others, or in a split's,
@@ -113,7 +113,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class _Others:
-    """Audio files that get no label of their own, and what those are which are links."""
+    """Audio files without a label, and the targets of links."""
 
     names: list[str]
     links: Mapping[str, str]
@@ -341,7 +341,9 @@ def _unite_classes(labels: dict[str, Label], layout: Layout) -> list[str]:
         apart = len(alike & beside) > 1
         becomes |= {name: composed(name if apart else several[0]) for name in several}
         if apart:
-            notes.append(f"the classes {_some(sorted(alike))} differ in capital letters alone and are kept apart")
+            notes.append(
+                f"the classes {_some(sorted(alike))} differ only in upper and lower case; they stay separate classes"
+            )
         if len(several) > (len(alike) if apart else 1):
             spelled = (
                 _some(sorted(set(map(shortened, several)))) if len(alike) > 1 else "with and without combining accents"

@@ -1,4 +1,4 @@
-"""What the folders of a pack or a data set mean: which are classes, which are splits, which only hold the others."""
+"""Interpret the folders of a data set: classes, splits, or containers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -125,8 +125,8 @@ def _same_below(active: Mapping[str, list[str]], depth: int) -> list[str]:
     if any({*map(folded, other)} != {*map(folded, first)} for other in others):
         return []
     return [
-        f"the classes are {_listed(below)}, and each holds {_listed(first)}, which are not told apart; if those are "
-        "the classes, say so in a labels.csv"
+        f"the classes are {_listed(below)}, and each holds {_listed(first)}, which are ignored as labels; if those "
+        f"are the classes, write a labels.csv"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the sound in one file is like, read once from end to end in blocks."""
+"""Measure the sound of one file, in one pass over its blocks."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -187,7 +187,7 @@ def _measure(path: Path, channel: int | None, pulse: Pulse | None) -> tuple[Meas
 
 
 def _clip_runs(block: np.ndarray) -> int:
-    """How often the sound reaches full scale and stays there; float samples beyond full scale are no clips."""
+    """Count runs of clipped samples; float samples above full scale are not clipped."""
     if block.max() < FULL_SCALE and block.min() > -FULL_SCALE:
         return 0
     size = np.abs(block)
@@ -205,7 +205,9 @@ def _note(about: AudioInfo, frames: int) -> str | None:
         return about.note if frames else None
     there, all_of_it = duration(frames / about.sample_rate), duration(promised / about.sample_rate)
     return (
-        f"its header promises {all_of_it}, the file holds {there}: cut off, what is there is used" if frames else None
+        f"its header promises {all_of_it}, the file holds {there}: truncated; the part that exists is used"
+        if frames
+        else None
     )
 
 

@@ -1,4 +1,4 @@
-"""Names that mean the same file or the same class, however they are written: matched here and nowhere else."""
+"""Match names of files and classes across spellings (Unicode form, case)."""
 
 import re
 import unicodedata

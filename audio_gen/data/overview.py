@@ -108,7 +108,7 @@ def dbfs(peak: float) -> float:
 
 
 def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
-    """Whether there are enough sounds, and what to expect of so many, in plain words."""
+    """Whether there are enough sounds, and what to expect, in plain language."""
     hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
     clips, which = len(hashes), distinct_sounds(len(hashes))
     if clips < FEW:
@@ -142,7 +142,7 @@ def overview(report: DatasetReport) -> list[str]:
         lines += [f"  {visible(line)}" for line in class_lines(report, labels)]
         lines += [*notes, *sufficiency(report, labels)]
     if any(f.reasons for f in report.files):
-        lines.append("--json lists every file with what is said of it")
+        lines.append("--json lists every file with its findings")
     return lines
 
 
@@ -167,8 +167,8 @@ def summary_lines(report: DatasetReport) -> list[str]:
     s = report.summary()
     rates = ", ".join(f"{int(rate) / 1000:g} kHz ({count})" for rate, count in s["sample_rates"].items())
     return [
-        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} left out; "
-        f"{s['ignored']} other files passed over",
+        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} skipped; "
+        f"{s['ignored']} other files ignored",
         f"{s['clips']} clips, {s['duration_sec'] / 60:.1f} minutes in all, {s['shortest_sec']:.2f} to "
         f"{s['longest_sec']:.1f} s each, {s['duplicates']} duplicate{'s' * (s['duplicates'] != 1)}; {rates}",
     ]
@@ -179,7 +179,7 @@ def cache_overview(cache: Cache, folder: Path) -> list[str]:
     summary = cache.report["summary"]
     lines = [
         f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
-        f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files left out",
+        f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files skipped",
         *summary["notes"],
     ]
     if summary["leave_out"]:

@@ -1,4 +1,4 @@
-"""The file of all samples: what is there stays in place, what is new is appended beyond what readers know of."""
+"""The PCM file of a cache. It is append-only, so concurrent readers stay valid."""
 
 import os
 import stat
@@ -154,7 +154,7 @@ def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
 
 
 def _set_size(path: Path, size: int) -> None:
-    """Drop what a killed build left, and take the room that is needed now: a full disk is told before the work."""
+    """Drop the rest of a killed build and reserve space, so that a full disk fails early."""
     with open(path, "ab", opener=open_own) as f:
         f.truncate(size)
         if size and hasattr(os, "posix_fallocate"):

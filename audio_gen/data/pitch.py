@@ -1,4 +1,4 @@
-"""Estimating the pitch of clips that nothing names, with pYIN."""
+"""Estimate the pitch of unlabelled clips with pYIN."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What becomes of the usable files of a folder: class, pitch and side of the split, and all there is to say of it."""
+"""Assign class, pitch and split side to the usable files of a folder."""
 
 from dataclasses import dataclass, replace
 from typing import Any

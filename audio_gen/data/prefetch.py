@@ -1,4 +1,4 @@
-"""Making the next batches while the present one is trained on."""
+"""Prefetch batches in the background."""
 
 import queue
 import threading

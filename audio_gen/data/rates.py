@@ -1,4 +1,4 @@
-"""Sounds of a lower rate than the mel's: what lies above their band is silence, which a model would learn."""
+"""Warn of sounds with a lower sample rate than the mel: a model would learn the empty band above."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What is done with each file of a folder, and why, in words for the user."""
+"""The dataset report: what is done with each file, and why."""
 
 import math
 from collections import Counter

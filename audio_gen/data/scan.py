@@ -74,7 +74,7 @@ class OwnFolder:
     def __str__(self) -> str:
         """One line for the user."""
         held = f" ({self.sounds} sound{'s' * (self.sounds != 1)})" if self.sounds else ""
-        return f"{one_line(self.name)}/: {self.kind} of audio_gen, left out{held}"
+        return f"{one_line(self.name)}/: {self.kind} of audio_gen, skipped{held}"
 
 
 def own_notes(own: Sequence[OwnFolder]) -> list[str]:
@@ -196,7 +196,7 @@ class _Walk:
             else:
                 self._folder(path)
         elif path.suffix.lower() in AUDIO_SUFFIXES:
-            self._add(path, problem="a link that leads to nothing")
+            self._add(path, problem="a broken link")
         else:
             self.scan.ignored += 1
 

@@ -173,7 +173,7 @@ class Shards:
         system, path = url_to_fs(self._name(number))
         data: bytes = system.cat_file(path, BYTES * first, BYTES * last)
         if len(data) > size:
-            raise ValueError("the server sends more than it was asked for")
+            raise ValueError("the server sent more bytes than requested")
         if len(data) == size:
             write_atomic(kept, lambda p: p.write_bytes(data))
         return data

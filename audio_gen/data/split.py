@@ -1,4 +1,4 @@
-"""Which clips are kept back for validation: decided by what they hold, so that it stays as files are added."""
+"""Split into training and validation by content hash, so it is stable as files are added."""
 
 import hashlib
 import re
@@ -54,7 +54,7 @@ def _of_folders(
     moved = sum(side != before for side, before in zip(sides, given, strict=True))
     sounds = len({content for content, side in zip(content_hashes, sides, strict=True) if side == "train"})
     if not kept_back:
-        return [], f"the {given_by} keep no usable sound for validation, so all are split anew"
+        return [], f"the {given_by} contain no usable sound for validation, so all sounds are split again"
     if sounds < MIN_CLIPS:
         return [], (
             f"the splits of the {given_by} leave {distinct_sounds(sounds)} to train on, fewer than {MIN_CLIPS}, "

@@ -1,4 +1,4 @@
-"""The cache as readers see it: int16 samples, a table of clips, and an index that names both."""
+"""The cache: int16 samples, a table of clips, and an index that names both."""
 
 import hashlib
 import os

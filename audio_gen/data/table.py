@@ -1,4 +1,4 @@
-"""The clips of a cache as columns on disk: ten million open at once, and only what is looked at is in memory."""
+"""The table of clips as columns on disk, memory-mapped: ten million clips open instantly."""
 
 import os
 import stat
@@ -240,7 +240,7 @@ class ClipTable(Sequence[Clip]):
 
 
 class _Check:
-    """Which rows of a table are known to be whole, and what they may hold, whoever wrote them."""
+    """Validate rows of an untrusted table, and remember which are valid."""
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ class _Check:
         offset, samples, scale = (self._columns[name][rows] for name in ("offset", "samples", "scale"))
         fits = (offset >= 0) & (samples >= 0) & (samples <= self._samples) & (offset <= self._samples - samples)
         if not fits.all():
-            raise DamagedError(self._file("offset"), "has clips beyond the samples that there are")
+            raise DamagedError(self._file("offset"), "lists clips past the end of the samples")
         if not (np.isfinite(scale) & (scale > 0)).all():
             raise DamagedError(self._file("scale"), "has numbers that no clip is scaled by")
         for name, (least, values) in self._ids.items():

@@ -1,4 +1,4 @@
-"""How good what was made is, and reports that show it.
+"""Evaluation of generated clips, and reports.
 
 The measures are pure functions on embeddings (N, D): `from audio_gen.evaluation import kad, prdc, load_embedding`.
 """

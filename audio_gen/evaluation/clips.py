@@ -1,4 +1,4 @@
-"""The clips of a folder or a cache as evaluation reads them: one after the other, and nothing dropped unsaid."""
+"""Read the clips of a folder or a cache for evaluation, and report those that are skipped."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

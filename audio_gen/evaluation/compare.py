@@ -1,4 +1,4 @@
-"""One set of clips against another: every figure, and the same figures of sets that show the scale."""
+"""Compare two sets of clips: all figures, and the same figures of reference sets for scale."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -212,7 +212,7 @@ def _warnings(sets: Sets) -> list[str]:
     for one in (sets.real, sets.made):
         if one.left_out:
             title, reason = one.left_out[0]
-            warnings.append(f"{one.name}: {len(one.left_out)} files or clips were left out (such as {title}: {reason})")
+            warnings.append(f"{one.name}: {len(one.left_out)} files or clips were skipped (such as {title}: {reason})")
         if len(one) < FEW:
             warnings.append(
                 f"{one.name}: only {len(one)} clips; distances, coverage and shares of so few say next to nothing, the "

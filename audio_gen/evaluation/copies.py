@@ -1,4 +1,4 @@
-"""Which samples are copies of a training sound, and which are duplicates of one another."""
+"""Find samples that copy a training sound, and duplicates among samples."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clips as numbers: an embedding and a few descriptors of each, which is all that comparisons need."""
+"""Embedding and descriptors of clips, which is all that comparisons need."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far two sets of embedded sounds are from each other: KAD with its interval and floor, FAD and its limit.
+"""Distances between two sets of embeddings: KAD with interval and baseline, FAD.
 
 All take vectors (N, D), one a clip, and are deterministic. KAD comes first: it has no bias at few clips, and takes no
 distribution for granted.

@@ -49,7 +49,7 @@ class EvaluateRequest(Request):
     seed: int = 0
     """First seed of these, and of all that is drawn by chance."""
     embedding: str = "yamnet"
-    """What clips are compared by."""
+    """Embedding that compares clips."""
     embedding_path: Path | None = None
     """Its weights, if no package brings them."""
     labels: str = "auto"
@@ -178,7 +178,9 @@ def judged(job: Session, sets: Sets, pitch: str, seed: int, run: Path | None) ->
     heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
     result = compare(sets, heard, seed, job.embedding_distance(sets.made, sets.train or sets.real))
     if pitch != "none" and "generated" not in heard:
-        result["warnings"].append("pitch was not measured: neither names nor sidecars tell the samples' pitches")
+        result["warnings"].append(
+            "pitch was not measured: neither file names nor sidecars contain the samples' pitches"
+        )
     if sets.copies is None and run is not None:
         why = "a reference file holds no audio" if len(sets.real) > 1 else "that takes two clips at least"
         result["warnings"].append(f"copy-synthesis was not measured: {why}")

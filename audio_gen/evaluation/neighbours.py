@@ -1,4 +1,4 @@
-"""What nearest neighbours say of two sets of embedded sounds: precision and recall, density and coverage, bins."""
+"""Nearest-neighbour measures of two sets of embeddings: precision, recall, density, coverage, NDB."""
 
 import math
 

@@ -36,8 +36,8 @@ def nearness(made: Tensor, train: Tensor, held_out: Tensor | None = None, *, qua
     """Compare the nearest distances of made to training clips with those of real clips to other real ones.
 
     The real ones are those of held-out to training clips where there are 20 held-out clips or more, else of each
-    training clip to the nearest other. Pairs of one and the same clip tell nothing and are left out of them; a made
-    clip that equals a training clip counts always.
+    training clip to the nearest other. Pairs of a clip with itself are excluded; a generated clip that equals a
+    training clip always counts.
 
     Args:
         made: Vectors (N, D).
@@ -73,7 +73,7 @@ def diversity(
     classes: Sequence[str | None] | None = None,
     reference_classes: Sequence[str | None] | None = None,
 ) -> dict:
-    """Return how far made clips are from each other, beside the same for real ones.
+    """Mean distance between generated clips, and the same for real ones.
 
     Args:
         made: Vectors (N, D).

@@ -1,4 +1,4 @@
-"""Pitch of clips against the pitch that they should have."""
+"""Pitch of clips against the requested pitch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Findings about clips that go straight into a sampler: clicks, silence, slow attacks, duplicates and levels."""
+"""Findings about use in a sampler: clicks, silence, slow attacks, duplicates and levels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ Medians = Callable[[str], tuple[float, float] | None]
 
 
 def playability(result: Mapping[str, Any]) -> list[Finding]:
-    """Judge the edges, the levels and the duplicates of samples beside those of real sounds.
+    """Check edges, levels and duplicates of samples against those of real sounds.
 
     Args:
         result: The figures of `compare`.
@@ -99,7 +99,7 @@ def _levels(result: Mapping[str, Any]) -> Finding | None:
     fix = "normalise the samples" if wider else "play some of them softer if you want velocities"
     return Finding(
         "level_spread",
-        f"Levels of samples differ {'more' if wider else 'less'} than those of your sounds: eight in ten lie within "
+        f"Levels of samples differ {'more' if wider else 'less'} than those of your sounds: 80 % of them are within "
         f"{made:.0f} dB, of your sounds within {real:.0f} dB; {fix}.",
     )
 
@@ -117,5 +117,5 @@ def _twins(result: Mapping[str, Any]) -> Finding | None:
     return Finding(
         "twins",
         f"{percent(made['share'])} of samples cannot be distinguished from another sample{beside}"
-        f"{': ' if where else ''}{where}; delete these duplicates, or sample at a higher --temperature.",
+        f"{': ' if where else ''}{where}; delete the duplicates, or sample at a higher --temperature.",
     )

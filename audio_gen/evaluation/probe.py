@@ -1,4 +1,4 @@
-"""Whether made sounds are of the class that was asked for, by a probe that learned the classes from real ones."""
+"""Class accuracy of generated clips, by a probe trained on real clips."""
 
 import warnings
 from collections import Counter

@@ -59,15 +59,16 @@ def load_reference(
         raise DataError(
             f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
             f"{embedding.name} {embedding.digest}; give --embedding "
-            f"{clipped(one_line(found.embedding[0]), 60)}, or make the reference anew"
+            f"{clipped(one_line(found.embedding[0]), 60)}, or write the reference again"
         )
     if found.vectors.shape[1] != embedding.dimensions:
-        raise DataError(f"{name}: is damaged (its vectors); make it anew with --save-reference")
+        raise DataError(f"{name}: is damaged (its vectors); write it again with --save-reference")
     if mel is not None and own_spec is not None:
         own_spec.check_same(mel, f"the reference {name}", "the run")
         if clip_sec is not None and found.clip_sec is not None and abs(found.clip_sec - clip_sec) > 1e-3:
             raise MelMismatchError(
-                f"{name}: holds clips of {found.clip_sec:g} s, the run makes {clip_sec:g} s; make it anew with --run"
+                f"{name}: contains clips of {found.clip_sec:g} s, the run makes {clip_sec:g} s; write it again with "
+                f"--run"
             )
     lists = found.lists
     return Described(

@@ -1,4 +1,4 @@
-"""The sets of clips that `evaluate` compares: where they are from, and what is made of them on the way."""
+"""The sets of clips that `evaluate` compares, and where they come from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class Session:
     """The sets of clips that one evaluation compares, and what they are described by.
 
     Attributes:
-        embedding: What clips are compared by.
+        embedding: Embedding that compares clips.
         embed: The same with its store on disk.
         pipeline: The run that is judged, if any.
         vocoder: What copy-synthesis goes through, if anything.
@@ -96,7 +96,7 @@ class Session:
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
     def made(self, folder: Path) -> Described:
-        """The clips to judge, as loud as the model made them.
+        """The clips to evaluate, at the model's level.
 
         Their class, their pitch and the gain that was put on them are those that their sidecars say.
         """
@@ -140,14 +140,14 @@ class Session:
         )  # fmt: skip
 
     def learned(self, real: Described) -> list[bool | None]:
-        """Whether the run learned from each real clip; None where nothing tells."""
+        """Whether each real clip is a training clip; None if unknown."""
         if self.cache is None:
             return [None] * len(real)
         train = {clip.content_hash for clip in self.cache.split("train")}
         return [None if known is None else known in train for known in real.hashes]
 
     def train(self, real: Described, learned: Sequence[bool | None]) -> Described | None:
-        """What the run learned from: rows of `real` if they are all there, else from the run's cache."""
+        """The training clips: rows of `real` if it contains all of them, otherwise from the run's cache."""
         if self.cache is None:
             return None
         wanted = {clip.content_hash for clip in self.cache.split("train")}

@@ -1,4 +1,4 @@
-"""What a clip is like as a signal, in figures that a sound engineer knows, and how two sets of clips compare in them.
+"""Signal measures of clips (loudness, crest, attack ..), and their comparison between two sets.
 
 Frames count as sounding when their level is less than 60 dB below the loudest frame of the same clip; a clip whose peak
 lies below -80 dBFS is silent, and what needs a sound is NaN for it.
@@ -81,7 +81,7 @@ def is_silent(wav: Tensor, sample_rate: int) -> bool:
 
 
 def compare(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Compare two sets of clips field by field; what is not finite is left out.
+    """Compare two sets of clips field by field; non-finite values are skipped.
 
     Args:
         real: Figures (N,) by field.

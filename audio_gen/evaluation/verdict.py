@@ -43,7 +43,7 @@ def _distance(result: Mapping[str, Any]) -> Finding | None:
         return Finding("distance", _too_few(result, value, floor))
     figures = f"(KAD {value:.3g}, real-vs-real baseline {floor:.3g})"
     if value <= floor:
-        return Finding("distance", f"Samples are as near to your sounds as your sounds are to each other {figures}.")
+        return Finding("distance", f"Samples are as close to your sounds as your sounds are to each other {figures}.")
     text = f"Samples are {value / floor:.1f} x as far from your sounds as your sounds are from each other {figures}"
     copies = result.get("copy_synthesis")
     if copies and copies["kad"] is not None and copies["kad"] > 0:
@@ -56,7 +56,7 @@ def _too_few(result: Mapping[str, Any], value: float, floor: float) -> str:
     between = "" if interval is None else f", 95 % of repetitions between {interval[0]:.2g} and {interval[1]:.2g}"
     return (
         f"{result['n']['real']} sounds are too few to measure how near the samples are: they are at KAD "
-        f"{value:.3g}{between}, and two halves of your own sounds can be {floor:.3g} apart. Listen, or compare with "
+        f"{value:.3g}{between}, and the real-vs-real baseline is {floor:.3g}. Listen to the samples, or compare with "
         f"{FEW} sounds or more."
     )
 

@@ -1,1 +1,1 @@
-"""From a trained bundle to clips."""
+"""Generation: from a bundle to clips."""

@@ -1,4 +1,4 @@
-"""What a clip is like, in a few figures read from its log-mel: no sound has to be made of it first."""
+"""Descriptors of a clip, computed from its log-mel without a vocoder."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Finding directions: draw clips, measure them, see which way in the latent space leads from low to high.
+"""Find latent directions: draw clips, measure descriptors, regress latents on them.
 
 A descriptor's direction is its covariance with the latent, which stays where the model's latents lie; it is scaled by
 measuring what it does. The others are the principal components of the latent.
@@ -98,7 +98,7 @@ def _drawn_and_described(pipeline: Pipeline, seeds: range, advance: Advance) -> 
 
 
 def trimmed(y: Tensor) -> Tensor:
-    """Figures (B, N) with what lies beyond the outer TRIMMED of each column set to where that begins; means are 0."""
+    """Figures (B, N), each column winsorised at the outer TRIMMED and centred."""
     low, high = y.quantile(torch.tensor([TRIMMED, 1 - TRIMMED], dtype=y.dtype), dim=0)
     y = y.clamp(low, high)
     return y - y.mean(0)

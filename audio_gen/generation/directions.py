@@ -1,4 +1,4 @@
-"""Directions of a latent space along which a sound changes in one way: kept beside a bundle, and moved along."""
+"""Latent directions: read, write, and move latents along them."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""New clips without duplicates: more are drawn than are wanted, and those too near to another are left out."""
+"""Draw clips without duplicates: draw more than requested, and skip those too close to another."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""From what a vocoder makes to a file that goes into a sampler: where it begins and ends, its level, rate and depth."""
+"""Finish a clip for a sampler: trim, fade, normalise, resample, quantise."""
 
 import difflib
 from dataclasses import dataclass

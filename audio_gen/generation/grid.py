@@ -1,4 +1,4 @@
-"""Many clips as one picture, to see at a glance how varied they are."""
+"""Spectrograms of many clips in one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path

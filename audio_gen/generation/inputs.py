@@ -98,7 +98,7 @@ def encode_file(
 def starting_point(
     pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None
 ) -> tuple[Latents, list[str]]:
-    """The latent of a sound: as the sidecar beside it has it, where it was made by the same bundle, else encoded.
+    """The latent of a sound: from its sidecar if the same bundle generated it, otherwise encoded.
 
     Args:
         pipeline: The model.
@@ -119,12 +119,12 @@ def starting_point(
         sidecar = read_sidecar(path)
     except DataError:  # a JSON of another kind beside a user's own sound
         sidecar = None
-        notes.append(f"{one_line(sidecar_path(path))}: tells no latent; the sound itself is encoded")
+        notes.append(f"{one_line(sidecar_path(path))}: contains no latent; the sound is encoded instead")
     if sidecar is not None and sidecar.digest == pipeline.digest:
         return _point_of(pipeline, path, sidecar), notes
     if sidecar is not None:
         made_by = f"made by the bundle {sidecar.digest}, not {pipeline.digest}"
-        notes.append(f"{one_line(path)}: {made_by}; its sound is encoded anew")
+        notes.append(f"{one_line(path)}: {made_by}; its sound is encoded instead")
     encoded = encode_file(pipeline, path, class_name=class_name, pitch=pitch)
     return encoded.latents, [*notes, *encoded.notes]
 
@@ -177,7 +177,7 @@ def file_label(path: Path) -> Label:
 
 
 def pitch_of(vocabulary: Vocabulary, named: float | None, wav: Tensor, sample_rate: int) -> float:
-    """The pitch of wav (1, T) that is named, else heard; NaN where the model has no pitch or was not trained on it."""
+    """The labelled pitch of wav (1, T), otherwise the estimated one; NaN if the model does not know it."""
     if vocabulary.pitch_range is None:
         return vocabulary.known_pitch([])
     if named is None and bool(wav.any()):

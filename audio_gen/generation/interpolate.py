@@ -1,4 +1,4 @@
-"""From one sound to another: in steps, or as one sound that moves."""
+"""Interpolation between two sounds, in steps or as one morph."""
 
 import math
 import re

@@ -34,7 +34,7 @@ class MelFile:
         return torch.from_numpy(values).to(self._device)
 
     def _mapped(self) -> np.ndarray:
-        """Map the file anew: pages that were read stay in memory until their map goes."""
+        """Map the file again, which releases the pages read so far."""
         if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
             raise DataError(f"{one_line(self._file)}: is a folder, a pipe or a device; give a file made by numpy.save")
         name = one_line(self._file)

@@ -183,7 +183,7 @@ def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | 
 
 
 def run_cache(run: Path) -> Cache | None:
-    """The sounds that a run learned from, if they are still there: its own cache, or the one that it was started on."""
+    """The cache of a run's training sounds, if it still exists."""
     places = [RunFolder(run).cache, RunFolder(run.parent).cache]  # of a run, or of a bundle in one
     about = RunFolder(run if RunFolder(run).source.is_file() else run.parent).source
     if about.is_file():

@@ -134,7 +134,7 @@ def claimed(
                 if not any((out / name).exists() for name in names):  # nothing to go on from
                     held.callback(own.unlink, missing_ok=True)
                 elif isinstance(e, KeyboardInterrupt):
-                    reporter.note(f"the same command again goes on with {one_line(out)}")
+                    reporter.note(f"run the same command again to resume {one_line(out)}")
                 raise
         for path in (own, *done):
             held.callback(path.unlink, missing_ok=True)
@@ -154,8 +154,8 @@ def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundl
         if _is_live(path):
             if both := sorted(theirs["files"] & set(names)):
                 raise OutputError(
-                    f"--out {one_line(out)}: another command writes {one_line(both[0])} there at this moment; "
-                    "choose another folder or wait"
+                    f"--out {one_line(out)}: another command writes {one_line(both[0])} there right now; choose "
+                    f"another folder or wait"
                 )
         elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
             found[path] = theirs["files"]

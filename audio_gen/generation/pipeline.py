@@ -1,4 +1,4 @@
-"""A trained model, loaded once: seeds or sounds to latents, latents to log-mels, log-mels to sound."""
+"""`Pipeline`: a loaded model, from seeds or sounds to latents, log-mels and sound."""
 
 import math
 from collections.abc import Mapping, Sequence

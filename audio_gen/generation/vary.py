@@ -1,4 +1,4 @@
-"""Variations of a clip: points around its latent, from barely changed to quite another clip."""
+"""Variations of a clip: points around its latent."""
 
 from collections.abc import Sequence
 

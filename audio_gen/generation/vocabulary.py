@@ -92,7 +92,7 @@ class Vocabulary:
             return UNKNOWN_CLASS
         told = clipped(one_line(name), SHOWN_CHARACTERS)
         if not self.classes:
-            raise ConfigError(f"class ({told}): {self.model} was trained without classes; leave it out")
+            raise ConfigError(f"class ({told}): {self.model} was trained without classes; remove the class")
         found = meant(name, self.classes)
         if len(found) > 1:
             some = ", ".join(map(shortened, found[:SHOWN_CLASSES])) + (", .." if found[SHOWN_CLASSES:] else "")

@@ -1,4 +1,4 @@
-"""Adversarial losses and what keeps them stable; logits are high for real."""
+"""Adversarial losses and gradient penalties; logits are high for real."""
 
 from collections.abc import Sequence
 

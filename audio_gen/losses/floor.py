@@ -1,4 +1,4 @@
-"""Clamping at a floor without losing the way up."""
+"""Clamp at a floor, with a gradient that can still raise values."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class _Floored(torch.autograd.Function):
-    """Clamp from below; backward lets through what raises a value, and stops what would lower one below the floor."""
+    """Clamp from below; the gradient passes where it raises a value and stops where it lowers one below the floor."""
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:

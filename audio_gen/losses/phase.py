@@ -1,4 +1,4 @@
-"""Losses on complex spectra: how the phase moves over time and frequency, and the spectrum itself."""
+"""Losses on complex spectra: phase differences over time and frequency, and the spectrum."""
 
 from torch import Tensor
 

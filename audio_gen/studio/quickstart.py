@@ -188,6 +188,6 @@ def _inspect(source: Path, reporter: Reporter) -> None:
         report = inspect_folder(source, progress=progress)
     s = report.summary()
     reporter.note(
-        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} left out"
+        f"{s['files']} audio files: {s['use']} used, {s['repair']} repaired and used, {s['leave_out']} skipped"
     )
     report.require_usable()

@@ -1,4 +1,4 @@
-"""What `quickstart` makes once a model is trained: clips, moves, reconstructions, and a report with all of them."""
+"""The output of `quickstart`: clips, interpolations, reconstructions, and the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,10 +108,10 @@ def make_showcase(
         report,
         title=f"New sounds from {source_name}",
         intro=[
-            f"A {model.upper()} learned from {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of "
+            f"A {model.upper()} trained on {summary['clips']} files ({summary['duration_sec'] / 60:.1f} minutes of "
             f"sound) in {training.get('minutes', 0):.1f} minutes and {training.get('steps', 0)} steps. A clip "
             f"of up to {pipeline.duration_sec:.1f} s is {pipeline.codec.latent.dim} numbers to it.",
-            f"The model makes log-mel spectrograms; the vocoder {pipeline.vocoder.name} turned them into sound.",
+            f"The model generates log-mel spectrograms; the vocoder {pipeline.vocoder.name} turns them into sound.",
             *([about_vocoder] if about_vocoder else []),
             *sentences,
         ],
@@ -195,7 +195,7 @@ def _samples(
 def _reconstructions(
     pipeline: Pipeline, held_out: Sequence[Encoded], out: Path, advance: Advance
 ) -> tuple[Section, float]:
-    """Real clips beside what the model makes of them, and beside a sample of the same class."""
+    """Real clips, their reconstructions, and a sample of the same class."""
     rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
     for i, one in enumerate(held_out):
         made, path = pipeline.decode(one.latents), one.clip.path
@@ -216,13 +216,13 @@ def _reconstructions(
     score = sum(errors) / len(errors)
     kept_out = any(one.clip.split == "val" for one in held_out)
     text = [
-        f"{'Files kept out of training' if kept_out else 'Too few files to keep any out: files of the training'}, sent "
-        f"through the model and back: log-mel L1 {score:.2f} nats (0 is perfect). What the vocoder alone loses can "
-        "be heard in between.",
+        f"{'Held-out files' if kept_out else 'Training files (too few files to hold any out)'}, sent through the "
+        f"model and back: log-mel L1 {score:.2f} nats (0 is perfect). The copy-synthesis in between shows the loss of "
+        f"the vocoder alone.",
     ]
     picture = spectrogram_png(columns, spec=pipeline.spec)
     about = "Spectrograms of real clips, their reconstructions, and samples of the same class"
-    return Section("Real beside reconstructed beside sampled", text, sounds, picture, about), score
+    return Section("Real, reconstructed, sampled", text, sounds, picture, about), score
 
 
 def _judged(
@@ -277,7 +277,7 @@ def _dataset(cache: Cache) -> list[Section]:
     files.sort(key=lambda f: (order.index(f["action"]), f["path"]))
     text = (
         f"{summary['files']} audio files: {summary['use']} used as they are, {summary['repair']} repaired and used, "
-        f"{summary['leave_out']} left out. {summary.get('val_clips', 0)} were kept out of training."
+        f"{summary['leave_out']} skipped. {summary.get('val_clips', 0)} were held out of training."
     )
     rows = [["File", "What was done", "Why"]]
     rows += [[f["path"], f["action"].replace("_", " "), "; ".join(f["reasons"])] for f in files]

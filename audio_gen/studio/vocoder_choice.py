@@ -1,4 +1,4 @@
-"""Which vocoder suits a folder's sounds: the shipped network, the classical way, or the network trained on them."""
+"""Choose a vocoder for a folder: `small`, `griffinlim`, or `small` fine-tuned on the folder."""
 
 import json
 from pathlib import Path
@@ -102,7 +102,7 @@ def chosen_vocoder(
         best = usual
     told = ", ".join(f"{name} {distance:.3f}" for name, distance in distances.items())
     heard = min(kept_out, HEARD)
-    found = f"Distance of {heard} held-out files from their copies (mrmel): {told}; so the vocoder is {best}."
+    found = f"mrmel of {heard} held-out files: {told}. Chosen vocoder: {best}."
     return Choice(None if best == usual else choices[best], found, SHARE * minutes - spent)
 
 

@@ -1,1 +1,1 @@
-"""The engine and the tasks that it trains."""
+"""Training: the engine and its tasks."""

@@ -1,4 +1,5 @@
-"""Adaptive discriminator augmentation: real and made mel images are changed, as often as overfitting asks for."""
+"""Adaptive discriminator augmentation: change real and generated mel images with a probability that follows
+overfitting."""
 
 import torch
 from torch import Tensor, nn

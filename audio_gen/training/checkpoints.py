@@ -52,7 +52,7 @@ class BackgroundSaver:
 
 
 def copied(value: Any) -> Any:
-    """A copy of a state whose tensors are on the CPU and nobody else's."""
+    """A deep copy of a state on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

@@ -54,7 +54,7 @@ Check = Callable[[History], Finding | None]
 
 
 def diagnose(rows: Sequence[Mapping[str, Any]], *, progress: float = 1.0) -> list[Finding]:
-    """Say what is wrong with a run, or else how it goes.
+    """Diagnose a run: alarms, otherwise its progress.
 
     Args:
         rows: Lines of its metrics, oldest first; any key may be missing.

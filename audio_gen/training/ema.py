@@ -1,4 +1,4 @@
-"""Averaged weights, which are what is validated and exported."""
+"""EMA weights, which are validated and exported."""
 
 import copy
 

@@ -216,7 +216,7 @@ class Engine:
         """Note the first updates that are left out; weights that are themselves broken get no second chance."""
         if not self._noted_skips:
             self._noted_skips = True
-            self._note(f"step {self.step + 1}: an update was left out: {self.guard.reason}")
+            self._note(f"step {self.step + 1}: an update was skipped: {self.guard.reason}")
         if not all(bool(p.isfinite().all()) for p in self.task.modules.parameters()):
             self.guard.give_up_on()
 
@@ -230,8 +230,8 @@ class Engine:
         if state is None or rollbacks >= MAX_ROLLBACKS:
             kept = self.store.paths()[-1].name if state else "none"
             raise TrainingError(
-                f"{reason} at step {self.step + 1}, and again after {rollbacks} times back with lower rates; the state "
-                f"of {kept} is kept; lower train.lr ({self.settings.lr:g}), such as --set "
+                f"{reason} at step {self.step + 1}, still after {rollbacks} rollbacks at reduced learning rate; "
+                f"checkpoint {kept} is kept; lower train.lr ({self.settings.lr:g}), such as --set "
                 f"train.lr={self.settings.lr / 10:.1g}, in a new run"
             )
         failed_at, skipped = self.step + 1, self.guard.skipped
@@ -267,7 +267,7 @@ class Engine:
         """
         state, skipped = self.store.newest()
         for line in skipped:
-            self._note(f"passed over: {line}")
+            self._note(f"skipped: {line}")
         if state is None:
             return
         if not self.registry.fits(state):
@@ -278,7 +278,7 @@ class Engine:
             told = ", ".join(_differences(k, then.get(k), self.fingerprint[k]) for k in different)
             raise CheckpointError(
                 f"{self.run}: cannot go on ({told}); train into a new folder, with --init {shlex.quote(str(self.run))} "
-                "to keep its weights, or add --force to start anew"
+                "to keep its weights, or add --force to start again"
             )
         try:
             self._load(state)
@@ -287,12 +287,12 @@ class Engine:
         if self.step:
             self.emit(Resumed(self.step))
         if self._reduced and self.budget.progress(self.step) < 1:
-            self._note("the run had finished and kept its weights alone, so the optimisers start anew")
+            self._note("the run had finished and kept only its weights, so the optimisers start new")
 
     def _foreign(self) -> CheckpointError:
         return CheckpointError(
-            f"{self.run}: was made by another version, whose state this one cannot take over; train into a new "
-            f"folder with --init {shlex.quote(str(self.run))}, if it has a bundle, or add --force"
+            f"{self.run}: has a state from another version that cannot be read; train into a new folder with --init "
+            f"{shlex.quote(str(self.run))}, if it has a bundle, or add --force"
         )
 
     def _load(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Steps that went wrong: which are left out, and when a run goes back to where it was well."""
+"""Guard: skip bad updates, and roll back after several."""
 
 import math
 import statistics

@@ -67,7 +67,7 @@ def written(step: int, emit: Emit, write: Callable[[], object]) -> bool:
     try:
         write()
     except OutputError as e:
-        emit(Note(f"step {step}: {e}; training goes on meanwhile"))
+        emit(Note(f"step {step}: {e}; training continues"))
         return False
     return True
 

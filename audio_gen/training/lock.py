@@ -35,7 +35,10 @@ def locked(run: Path, tell: Callable[[str], object] = lambda line: None) -> Iter
         except OSError as e:
             raise OutputError(f"{one_line(run)}: cannot be written ({e.strerror or e}); choose another folder") from e
         if missing is not None:
-            tell(f"{one_line(run)}: its file system has no locks ({missing}); see that nothing else trains there")
+            tell(
+                f"{one_line(run)}: its file system has no locks ({missing}); make sure that no other process trains "
+                f"there"
+            )
         yield
 
 

@@ -111,7 +111,7 @@ class MetricsLog:
 
 
 def append(file: FileIO, data: bytes) -> None:
-    """Write at the end of an unbuffered file; of what a full disk cuts off nothing stays, and the loss is no error."""
+    """Append to an unbuffered file; a record that a full disk truncates is removed, without an error."""
     with suppress(OSError):
         whole, written = file.tell(), 0
         try:

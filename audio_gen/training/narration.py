@@ -40,7 +40,7 @@ def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
 
 def _validated(event: events.Validated, verbose: bool) -> str | None:
     if verbose:
-        return f"step {event.step}  held-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
+        return f"step {event.step}  held-out files:  " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
     if (error := event.values.get("mel_l1")) is None:
         return None
     return f"step {event.step:,}  error on held-out files {error:.2f} (log-mel, lower is better)"
@@ -49,10 +49,10 @@ def _validated(event: events.Validated, verbose: bool) -> str | None:
 def _evaluated(event: events.Evaluated, verbose: bool) -> str:
     values = event.values
     if not verbose:
-        return f"step {event.step:,}  what it makes: {in_words(values)}"
+        return f"step {event.step:,}  samples: {in_words(values)}"
     told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
     beside = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
-    return f"step {event.step}  what it makes: {told}{beside}"
+    return f"step {event.step}  samples: {told}{beside}"
 
 
 def _profiled(event: events.Profiled) -> str:
@@ -104,15 +104,17 @@ def end_lines(run: Path, end: events.Ended, *, trained: bool) -> list[str]:
         trained: Whether steps were taken before it.
     """
     if not trained and not end.stopped_by:
-        return [f"nothing was trained: the run was finished at step {end.step}; a longer --minutes or --steps goes on"]
+        return [
+            f"nothing was trained: the run was finished at step {end.step}; continue with a longer --minutes or --steps"
+        ]
     lines = _best_lines(run, end)
     if end.stopped_by:
-        again = "all is saved; run the same command again to go on"
+        again = "all is saved; run the same command again to resume"
         return [*lines, f"stopped by {end.stopped_by} at step {end.step}, {again}"]
     if end.freed > 0:
         lines.append(
-            f"{megabytes(end.freed)} of checkpoints were deleted; with a longer --minutes or --steps the "
-            "run goes on from its weights, with new optimisers"
+            f"{megabytes(end.freed)} of checkpoints were deleted; with a longer --minutes or --steps the run "
+            f"continues from its weights, with new optimisers"
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""progress.json: how far a run is, for whoever looks from outside. Training goes on where it cannot be written."""
+"""Write progress.json, for `status`. Training continues if it cannot be written."""
 
 import math
 import os

@@ -15,7 +15,7 @@ from audio_gen.training.history import History
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import is_running, read_progress
 
-AGAIN = "run the same train command again to go on"
+AGAIN = "run the same train command again to resume"
 # Each figure in words, and whether it is a share; those of samples come first.
 FIGURES = {
     "eval/kad": ("distance of samples from your sounds (KAD, lower is better)", False),

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, and what share of the machine's arithmetic it uses."""
+"""Profile training steps: time per part, and share of the machine's peak FLOP rate."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What the engine asks of a model's task: phases, losses, validation, previews and what to export."""
+"""The task interface of the engine: phases, losses, validation, previews, export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ class Task(Protocol):
         """The parts of the model that torch.compile takes, with their gradient."""
 
     def initialise(self, train: ClipDataset) -> None:
-        """Get ready to learn from clips, before the first step and when a run goes on."""
+        """Prepare for training on clips, before the first step and after resuming."""
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Begin with the weights of a trained model (`--init`); `run` is the path that was given.

@@ -109,7 +109,8 @@ def _config(path: Path) -> dict[str, Any]:
         config = read_json(path)
     except (OSError, MalformedError) as e:
         raise CheckpointError(
-            f"{one_line(path)}: missing or damaged ({type(e).__name__}); keep BigVGAN's own beside its weights"
+            f"{one_line(path)}: missing or damaged ({type(e).__name__}); put the config.json of BigVGAN next to its "
+            f"weights"
         ) from e
     wanted = (*MEL_KEYS, "upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
     missing = (

@@ -30,7 +30,7 @@ def overlap(frames: Floats, window: Floats, hop: int, padded: Floats) -> None:
 
 @compiled
 def reflect(padded: Floats, pad: int, gain: Floats) -> None:
-    """Fold what lies beyond the ends back in, apply the gain to the wave between, and reflect it at the ends."""
+    """Fold the padding back, apply the gain, and reflect the wave at both ends."""
     samples = padded.shape[0] - 2 * pad
     wav = padded[pad : pad + samples]
     for i in range(1, pad + 1):

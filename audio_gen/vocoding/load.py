@@ -90,7 +90,7 @@ def default_vocoder(spec: MelSpec | None) -> str:
 
 
 def speaks(name: str, spec: MelSpec) -> MelSpec | None:
-    """The own mel of the shipped vocoder of that name, if it takes mels of `spec`; else None."""
+    """The mel of the shipped vocoder of that name if it accepts mels of `spec`, otherwise None."""
     folder = shipped(name)
     own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
     return own if own and (own == spec or rate_factor(spec, own)) else None

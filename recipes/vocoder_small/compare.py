@@ -6,7 +6,7 @@ trains the same network from nothing, for as many steps.
 
     python recipes/vocoder_small/compare.py FOLDER --work DIR [--minutes 5] [--beside-scratch] [--threads 2]
 
-DIR keeps the runs; the same command again goes on with them.
+DIR keeps the runs; run the same command again to resume them.
 """
 
 import argparse

@@ -217,7 +217,7 @@ def test_blocks_are_the_whole(tmp_path: Path, subtype: str, in_memory: int, monk
         f.write((wav * gain).T.numpy())
     made = (tmp_path / "new" / "a.wav").read_bytes()
     assert len(made) == len(whole.getvalue())
-    # A float file has libsndfile's time of writing, which is left out.
+    # A float file has libsndfile's time of writing, which is skipped.
     at = made.find(b"PEAK") + 12 if subtype == "FLOAT" else 0
     assert made[:at] == whole.getvalue()[:at] and made[at + 4 :] == whole.getvalue()[at + 4 :]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.wav"]

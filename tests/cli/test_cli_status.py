@@ -56,10 +56,10 @@ def told(capsys: pytest.CaptureFixture[str], run: Path, *more: str) -> str:
     ("progress", "line"),
     [
         ({}, "is running, at step 500 (50 % done, 2:05 trained, 2:10 left)"),
-        ({"pid": 2**62}, "was killed at about step 500: run the same train command again to go on from the last"),
+        ({"pid": 2**62}, "was killed at about step 500: run the same train command again to resume from the last"),
         (
             {"state": "stopped"},
-            "was stopped at step 500, all is saved: run the same train command again to go on (50 %",
+            "was stopped at step 500, all is saved: run the same train command again to resume (50 %",
         ),
         ({"state": "failed", "error": "no room"}, "failed at step 500: no room (50 % done"),
         ({"state": "finished", "progress": 1.0}, "finished at step 500 (100 % done, 2:05 trained)"),

@@ -243,7 +243,7 @@ def test_vary_tells_what_is_missing(run: Run, bundle: Path, tmp_path: Path) -> N
     run("vary", clip, "--run", bundle, "-n", "1", "--out", "w", *FAST)
     another = write_bundle(tmp_path / "another", seed=1)
     _, told = run("vary", clip, "--run", another, "-n", "1", "--out", "u", *FAST)
-    assert "its sound is encoded anew" in told
+    assert "its sound is encoded instead" in told
     assert "amount (2)" in fails(run, "vary", clip, "--run", bundle, "--amount", "2", "--out", "t", *FAST)
 
 
@@ -292,5 +292,5 @@ def test_quickstart_makes_clips_and_a_report(run: Run, tmp_path: Path, model: st
     searched = json.loads(run("reconstruct", "q/run", *files, "--out", "r", "--json", *FAST)[0])
     assert told["mel_l1"] <= 1.01 * searched["mel_l1"]  # the report's latents are searched too
     assert page.count("<audio") >= 16 + 2 * 5 and ">steps</text>" in page and "griffinlim" in page
-    assert f"A {model.upper()} learned from" in page and f"--model {model} --minutes 60" in page
+    assert f"A {model.upper()} trained on" in page and f"--model {model} --minutes 60" in page
     run("quickstart", *args)  # finished: only the clips are made again

@@ -101,7 +101,7 @@ def test_nothing_is_left_where_a_vocoder_fails_midway(run: Run, monkeypatch: pyt
     monkeypatch.setattr(operation, "load_vocoder", lambda *_: vocoder)
     np.save("mel.npy", log_mel())
     out, error = run("vocode", "mel.npy", "--out", "v", *FAST, status=2)
-    assert out == "" and error == "error: mel.npy: the vocoder failing made NaN of it; use griffinlim\n"
+    assert out == "" and error == "error: mel.npy: the vocoder failing produced NaN; use griffinlim\n"
     assert vocoder.calls == 3 and list(Path("v").iterdir()) == []
 
 

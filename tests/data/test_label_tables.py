@@ -64,7 +64,7 @@ def test_a_table_of_other_files_is_no_label_file(tmp_path: Path) -> None:
 def test_titles_stand_before_the_header(tmp_path: Path, before: str) -> None:
     (tmp_path / "labels.csv").write_text(f"{before}file;class\n0.wav;kick\n")
     found, notes = classes(tmp_path, ["0.wav"])
-    assert found == ["kick"] and notes == ["labels.csv: what stands before the line of column names is passed over"]
+    assert found == ["kick"] and notes == ["labels.csv: lines before the column names are ignored"]
 
 
 def test_a_column_of_splits_is_kept(tmp_path: Path) -> None:

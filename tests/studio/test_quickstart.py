@@ -30,6 +30,6 @@ def test_another_folder_names_out(tmp_path: Path, vocoder: str | None) -> None:
 def test_sounds_in_the_place_of_the_run_name_out(tmp_path: Path) -> None:
     write_notes(tmp_path / "out" / "run", 4)
     request = QuickstartRequest(folder=tmp_path / "out" / "run", out=tmp_path / "out", force=True, device="cpu")
-    with pytest.raises(ConfigError, match=r"^--out .*holds the sounds") as caught:
+    with pytest.raises(ConfigError, match=r"^--out .*contains the sounds") as caught:
         quickstart(request)
     assert "--run" not in str(caught.value)

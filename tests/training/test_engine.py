@@ -291,7 +291,7 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(notes, tmp_path / name, steps=1, seed=seed)
-    a, b, c = (weights(tmp_path / name)["model.encoder.stem.weight"] for name in "abc")
+    a, b, c = (weights(tmp_path / name)["codec.encoder.stem.weight"] for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 

@@ -1,4 +1,4 @@
-"""CREPE's embedding: what the pitch network hears, for pitched sounds."""
+"""CREPE's embedding, for pitched sounds."""
 
 import importlib.util
 import re

@@ -104,7 +104,7 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
     other = "held-out clips" if real["held_out"] else "the other half of your clips"
     floor = ""
     if kad["floor"] is not None:
-        floor = f"; two halves of your clips stay below {number(kad['floor'])} in 95 % of splits"
+        floor = f"; real-vs-real baseline: {number(kad['floor'])} in 95 % of splits"
     return [
         f"KAD and FAD are distances: at 0, samples cannot be distinguished from real clips{floor}. Coverage and recall "
         f"say how much of the real variety is reached, precision and density how real it sounds. Real against real: "

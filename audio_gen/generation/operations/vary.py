@@ -77,9 +77,7 @@ def model_of(clip: Path, run: Path | None = None) -> Path:
         return run
     if sidecar is None:
         name = one_line(sidecar_path(clip))
-        raise DataError(
-            f"{name}: is missing, so nothing tells how the clip was made; name a run with --run to encode it"
-        )
+        raise DataError(f"{name}: is missing, so the clip's latent is unknown; give --run to encode the clip")
     if not sidecar.bundle_path.is_dir():
         raise CheckpointError(
             f"{one_line(clip)}: its bundle is no longer at {one_line(sidecar.bundle_path)}; name it with --run"

@@ -103,7 +103,7 @@ def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Adva
     samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
         if not bool(wav.isfinite().all()):
-            raise CheckpointError(f"{name}: the vocoder {vocoder.name} made NaN of it; use griffinlim")
+            raise CheckpointError(f"{name}: the vocoder {vocoder.name} produced NaN; use griffinlim")
         yield wav
         made += wav.shape[-1]
         advance(round(made / samples, 2) - told)

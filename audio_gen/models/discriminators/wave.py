@@ -1,4 +1,4 @@
-"""Discriminators of waves: on spectra of several sizes, in bands, and on every so many samples."""
+"""Wave discriminators: multi-resolution spectra, bands, and periods."""
 
 from itertools import pairwise
 

@@ -134,7 +134,7 @@ class NeighbourPrior(nn.Module):
 
 
 def components(clips: int) -> list[int]:
-    """Which of so many clips have a component of their own: all, or MAX_COMPONENTS evenly among them."""
+    """Indices of the clips that have a component: all, or MAX_COMPONENTS evenly spaced."""
     return torch.linspace(0, clips - 1, min(MAX_COMPONENTS, clips)).round().long().tolist()
 
 

@@ -1,4 +1,4 @@
-"""One task a model, in one table."""
+"""The table of tasks, one per model."""
 
 from audio_gen.training.tasks.run import TASKS, train_run
 

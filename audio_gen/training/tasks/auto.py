@@ -105,7 +105,7 @@ def choose(settings: RunConfig, given: Iterable[str], probe: Probe, tell: Callab
 
 
 def _choose_threads(settings: RunConfig, probe: Probe, tell: Callable[[str], None]) -> None:
-    """As few threads as are nearly as fast as the fastest; what OMP_NUM_THREADS says stays."""
+    """The fewest threads that are nearly as fast as the best; OMP_NUM_THREADS takes precedence."""
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "OMP_NUM_THREADS" in os.environ or most == 1:
         return tell(f"--auto: {torch.get_num_threads()} threads, as the environment says")

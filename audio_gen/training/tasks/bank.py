@@ -1,4 +1,4 @@
-"""Latents of training clips, which a mapping network starts from."""
+"""Start a mapping network from the latents of training clips."""
 
 from dataclasses import fields
 

@@ -1,4 +1,4 @@
-"""What a run leaves for others: the bundle of its best step, and that of its last where it is another."""
+"""Export bundles: the best step, and the last step if it is another."""
 
 import math
 from pathlib import Path
@@ -102,7 +102,7 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
     if weights is None:
         raise CheckpointError(
             f"{run}: had finished, and its bundle of step {step} is gone, so it cannot go on; put "
-            f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start anew"
+            f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start again"
         )
     return weights
 

@@ -1,4 +1,4 @@
-"""What has changed in a run's sounds since the run began."""
+"""Changes in the sounds of a run since it began."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
 
 
 def keep_clips(run: Path, cache: Cache) -> None:
-    """Write down what a run begins with; what is there stays."""
+    """Record the clips that a run begins with; an existing record is kept."""
     path = RunFolder(run).clips
     if path.is_file():
         return
@@ -79,8 +79,8 @@ def check_classes(run: Path, source: Path, cache: Cache) -> None:
     if told:
         more = f" ({_others(len(told) - 1)})" if told[1:] else ""
         raise CheckpointError(
-            f"{one_line(run)}: cannot go on with other classes: {told[0]}{more}; undo that, train into a new folder "
-            f"with --init {shlex.quote(str(run))} to keep its weights, or add --force to start anew"
+            f"{one_line(run)}: cannot resume with other classes: {told[0]}{more}; undo that, train into a new folder "
+            f"with --init {shlex.quote(str(run))} to keep its weights, or add --force to start again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The discriminator of a GAN on mel images: what it sees, the losses on both sides, and what keeps it steady."""
+"""The discriminator side of a GAN: inputs, losses, penalties and augmentation."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class Critics:
         return logits_real - logits_fake
 
     def _penalty(self, drawn: Drawn, real: Tensor, fake: Tensor) -> Tensor:
-        """R1 and R2 on every so many of the images, every so many steps: double backward is what costs most."""
+        """R1 and R2 on a subset of images and steps, because double backward costs most."""
         every, stride = self.loss.penalty_steps, self.loss.penalty_stride
         if self.averages.steps % every:
             return real.new_zeros(())

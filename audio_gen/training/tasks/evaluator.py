@@ -1,4 +1,4 @@
-"""The light evaluation that a run makes of itself at each preview: few clips, in a twentieth of the time."""
+"""Light evaluation at each preview: few clips, at most 5 % of the run's time."""
 
 import math
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class LightEvaluator:
         count: Clips to make.
         sample_rate: Of the clips, in Hz.
         device: Where the networks are.
-        embedding: What clips are compared by.
+        embedding: Embedding that compares clips.
     """
 
     task: Task
@@ -159,5 +159,5 @@ def make_evaluator(
     if not count:
         return None
     if len(train) < distances.MIN_FLOOR_CLIPS:
-        raise DataError(f"clips to learn from ({len(train)}) must be at least {distances.MIN_FLOOR_CLIPS}; add sounds")
+        raise DataError(f"training clips ({len(train)}) must be at least {distances.MIN_FLOOR_CLIPS}; add sounds")
     return LightEvaluator(task, train, val, count, sample_rate, device, load_embedding())

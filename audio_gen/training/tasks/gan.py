@@ -1,4 +1,4 @@
-"""The GAN's task, on mel images: its losses and validation."""
+"""The training task of the GAN: losses and validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

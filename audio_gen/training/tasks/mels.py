@@ -1,4 +1,4 @@
-"""What tasks on the log-mels of whole clips share: conditions, augmented batches, draws from a prior, quick sound."""
+"""Shared by tasks on log-mels of whole clips: conditions, augmented batches, draws from a prior, a quick vocoder."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -164,7 +164,7 @@ class MelData:
         return torch.cat([self.quickly(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
 
     def quickly(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
-        """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; what lies at the floor is silence."""
+        """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; the mel floor is silent."""
         speak = GriffinLimVocoder(self.spec, iterations=iterations)
         return speak(subtract_floor(mel, self.floor), self.onset).cpu()
 

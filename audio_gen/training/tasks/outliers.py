@@ -1,4 +1,4 @@
-"""Latents so far out that a model is broken: found in bundles, and dropped where a run starts from one."""
+"""Detect broken latent components in bundles, and drop them for `--init`."""
 
 from pathlib import Path
 

@@ -92,12 +92,12 @@ def train_run(
         source: A folder of sounds, or a cache made by `audio-gen preprocess`.
         run: The run's folder.
         model: A name in TASKS; None is what `model_for` finds.
-        config_file: YAML with what differs from the defaults.
+        config_file: YAML file with the settings that differ from the defaults.
         overrides: Settings as `section.key=value`, after the file.
         minutes: Length in minutes; or one of the next three.
         steps: Length in steps.
         images: Length in clips seen.
-        until: When to end, such as 2026-01-01 07:00.
+        until: Time to end, such as 2026-01-01 07:00.
         seed: Fixes weights, order and noise.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: fp32 or bf16.
@@ -143,12 +143,12 @@ def train_run(
             drop_unfinished(run)
             new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
-                tell(Note("bf16 is slow on this processor; --precision fp32 is quicker"))
+                tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
             cache = open_source(source, run, settings, spec, tell)
             check_classes(run, source, cache)
             if (clips := len(cache.numbers("train"))) < world.size:
                 raise ConfigError(
-                    f"{source}: {clips} clips to learn from are fewer than the {world.size} processes; start fewer"
+                    f"{source}: {clips} training clips are fewer than the {world.size} processes; start fewer"
                 )
             if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
@@ -324,7 +324,7 @@ def resolve_config(
         if changed:
             told = ", ".join(f"{key} was {_told(old.get(key))}, is {_told(new[key])}" for key in changed)
             raise ConfigError(
-                f"{one_line(run)}: cannot go on with other settings ({clipped(told, 6 * SHOWN_CHARACTERS)}); train "
+                f"{one_line(run)}: cannot resume with other settings ({clipped(told, 6 * SHOWN_CHARACTERS)}); train "
                 "into a new folder, or add --force"
             )
     return settings

@@ -1,4 +1,4 @@
-"""Where a run's sounds come from: a folder, for which a cache is made under the run, or a cache."""
+"""Open the sounds of a run: a folder, cached inside the run, or a cache."""
 
 import shlex
 import time
@@ -74,8 +74,8 @@ def check_apart(source: Path, run: Path, *, force: bool, option: str = "--run") 
     holds = run.resolve() in (source.resolve(), *source.resolve().parents)
     if holds and source.is_dir() and (force or not RunFolder(run).source.is_file()):
         raise ConfigError(
-            f"{option} {one_line(run)}: holds the sounds of {one_line(source)}; give the run a folder of its own, such "
-            f"as {option} {one_line(run / 'run')}"
+            f"{option} {one_line(run)}: contains the sounds of {one_line(source)}; use another folder for the run, "
+            f"such as {option} {one_line(run / 'run')}"
         )
 
 
@@ -112,7 +112,7 @@ def check_not_pruned(run: Path) -> None:
     if RunFolder(run).bundle.is_dir() and not RunFolder(run).checkpoint_files():
         raise CheckpointError(
             f"{run}: its checkpoints are gone (`prune` deletes them), so it cannot go on; start from its weights in a "
-            f"new folder with --init {shlex.quote(str(run))}, or add --force to start anew"
+            f"new folder with --init {shlex.quote(str(run))}, or add --force to start again"
         )
 
 
@@ -121,22 +121,23 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
     then, sounds, changed = _started_on(run), cache.sounds, changes(run, cache)
     if changed:
         text = f"{one_line(source)}: since the run began, files were changed: {counted(changed)}"
-        text += "; going on with what it has now"
+        text += "; training continues with the changed folder"
         if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
-            text += f". The model goes on from what it learned before; to learn them anew, train a new run with {again}"
+            text += f". The model keeps its weights; a new run with {again} trains on the changed files from the "
+            "start"
         tell(Note(text))
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
-        tell(Note(f"{source}: has changed since the run was started; going on with what it has now"))
+        tell(Note(f"{source}: has changed since the run was started; training continues with the changed folder"))
     keep_clips(run, cache)
     write_json(RunFolder(run).source, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
 
 
 def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Name classes with so few clips, copies left out, that what is made of them can only be like these."""
+    """Warn of classes with so few different clips that generated ones can only resemble them."""
     class_ids = cache.split("train").column("class_id")
     if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
-        told = f"{distinct_sounds(sounds)} to learn from: what is generated will be much like these; add sounds"
+        told = f"{distinct_sounds(sounds)} to learn from: generated clips will resemble them closely; add sounds"
         tell(Note(told))
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
@@ -146,8 +147,8 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
         )
         tell(
             Note(
-                f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; what is generated of them will be "
-                "much like these: add sounds, or put them into another class"
+                f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; generated clips of these classes "
+                f"will resemble them closely: add sounds, or merge the class into another"
             )
         )
 

@@ -1,4 +1,4 @@
-"""Starting a run from a trained model, also where the folder has other classes or pitches by now."""
+"""Start a run from a trained model (`--init`), also with other classes or pitches."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +94,7 @@ def load_some(
 
 
 def classes_taken(bundle: Bundle, path: Path, classes: Sequence[str]) -> str:
-    """Say what a run starts from: which classes the bundle knows, which are new and which are left out."""
+    """Describe the start of a run: classes that the bundle knows, new ones, and dropped ones."""
     theirs = list(bundle.config.get("classes") or [])
     known = _known_classes(theirs, classes)
     kinds = {

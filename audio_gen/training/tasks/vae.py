@@ -1,4 +1,4 @@
-"""The VAE's task: its settings, losses, validation and bundle."""
+"""The training task of the VAE: settings, losses, validation and bundle."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

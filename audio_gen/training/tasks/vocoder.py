@@ -1,4 +1,4 @@
-"""The vocoder's task: mel in, wave out, compared over several STFT sizes, and judged by discriminators by choice."""
+"""The training task of the vocoder: multi-resolution STFT losses, optionally discriminators."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +62,7 @@ class WaveJudges(Settings):
 
 
 class VocoderLoss(Settings):
-    """Weights of the losses, and what shapes them; what weighs nothing is not computed."""
+    """Loss weights and their parameters; a loss of weight 0 is not computed."""
 
     multi_mel: NotNegative = 1.0
     """Log-mel L1 over several STFT sizes."""
@@ -249,7 +249,7 @@ class VocoderTask:
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
     def generate(self, model: VocoderNetwork, count: int, seed: int) -> Tensor:
-        """Never asked: a vocoder gives back what goes in, and `validate` measures how well."""
+        """Not used: a vocoder reconstructs its input, and `validate` measures it."""
         raise NotImplementedError
 
     def copy(self, wav: Tensor) -> Tensor:
