@@ -86,7 +86,7 @@ def own_notes(own: Sequence[OwnFolder]) -> list[str]:
     named = ", ".join(f"{one_line(one.name)}/" for one in own[:NAMED]) + (", .." if len(own) > NAMED else "")
     sounds = sum(one.sounds for one in own)
     held = f" ({sounds} sound{'s' * (sounds != 1)})" if sounds else ""
-    return [f"{told} of audio_gen are left out{held}: {named}"]
+    return [f"{told} of audio_gen, skipped{held}: {named}"]
 
 
 @dataclass
