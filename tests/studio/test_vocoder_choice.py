@@ -69,7 +69,7 @@ def test_what_is_nearest_on_kept_out_files_is_used(
     assert all(f"{distance:.3f}" in told for distance in distances)
     tuned = "small trained on these sounds for 0.0 minutes"
     name = {"run": tuned, "probe": "small after a short tuning", "griffinlim": best, None: "small"}[best]
-    assert told.endswith(f"so the vocoder is {name}.")
+    assert told.endswith(f"Chosen vocoder: {name}.")
     long = best in ("run", "probe")
     assert (tmp_path / "v").exists() == long  # only where the probe came nearer
     assert saved_min == pytest.approx(0 if long else 0.8 * 0.2 * 0.05)

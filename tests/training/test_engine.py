@@ -246,7 +246,7 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
     try:
         task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
         with pytest.raises(
-            TrainingError, match=r"NaN or infinite.* at step 4, and again after 3 times.*step-00000002\.pt is"
+            TrainingError, match=r"NaN or infinite.* at step 4, still after 3 rollbacks.*step-00000002\.pt is"
         ):
             train_run(notes, tmp_path / "run", model="vae", steps=6, device="cpu", on_event=poison)
     finally:
