@@ -99,11 +99,11 @@ def _memorised(result: Mapping[str, Any]) -> Finding | None:
 def _near(figures: Mapping[str, Any], count: int) -> Finding:
     """Nearness by the embedding, if a reference file has no audio to find copies with."""
     share, real, ratio = figures["share"], figures["real_share"], figures["median_ratio"]
-    unseen = "" if real is None else f" (of unseen real sounds, {percent(real)} do)"
-    text = f"{figures['count']} of {count} samples are closer to a training sound than 99 % of real sounds do{unseen}"
+    unseen = "" if real is None else f" (of unseen real sounds, {percent(real)} are)"
+    text = f"{figures['count']} of {count} samples are closer to a training sound than 99 % of real sounds{unseen}"
     many = share >= max(findings.MEMORISED, findings.MEMORISED_OVER_REAL * (real or 0.0))
     if count >= findings.MIN_SAMPLES and many and ratio is not None and ratio < VERY_NEAR:
-        return Finding("memorisation", f"{text}; add sounds, or train for fewer steps.", alarm=True)
+        return Finding("memorisation", f"{text}; {findings.MORE_OR_SHORTER}.", alarm=True)
     rough = "; with so few sounds that is a rough count" if figures["learned_from"] < FEW else ""
     return Finding("nearness", f"{text}{rough}.")
 

@@ -206,19 +206,22 @@ def test_clips_are_compared_with_training_sounds_where_these_are_there(run: Run,
     assert "all 2 are new" in out or "of 2 are copies of a training sound" in out
 
 
-def test_words_on_newness() -> None:
+def test_words_on_novelty() -> None:
     new, close = Match("new", "a.wav", 9.0), Match("close", "b.wav", 4.0)
     copy = Match("copy", "kick.wav", 1.0)
     assert novelty_line([new, new], ["x", "y"]) == "all 2 are new: none is close to a training sound"
     near = "are copies of a training sound"
     assert novelty_line([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
     told = f"1 of 3 {near} (x of kick.wav), 1 are close to one, 1 are new"
-    assert novelty_line([copy, new, close], ["x", "y", "z"]) == told
+    fix = "add sounds, or train for fewer steps"
+    assert novelty_line([copy, new, close], ["x", "y", "z"]) == f"{told}; {fix}"
+    assert fix not in novelty_line([copy, new, close], ["x", "y", "z"], 0.4)  # real sounds are as often as near
+    assert novelty_line([new], ["x"]) == "the clip is new: it is not close to a training sound"
     assert novelty_line([copy, new, close], ["x", "y", "z"], 0.25) == (
-        f"{told}; of unseen real sounds, 25 % are as close to one"
+        f"{told}; of unseen real sounds, 25 % are as close to one; {fix}"
     )
     assert novelty_line([copy] * 5, list("vwxyz")) == (
-        f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new"
+        f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new; {fix}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The vocoder of a folder is the one that is nearest on its kept-out files."""
+"""The vocoder of a folder is the one that is nearest on its held-out files."""
 
 from pathlib import Path
 from typing import Any
