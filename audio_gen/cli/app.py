@@ -88,8 +88,8 @@ def build() -> Any:
     return typer.main.get_command(app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"audio-gen {__version__}")
         raise typer.Exit
 

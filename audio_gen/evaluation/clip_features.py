@@ -111,7 +111,7 @@ def describe_clips(
 
 
 def _all_features(clips: Sequence[SoundClip], sample_rate: int, workers: int, views: bool) -> list[Features | str]:
-    """`_look` at each; one worker is this thread, where networks that render clips run fastest."""
+    """`_features` of each; one worker is this thread, where networks that render clips run fastest."""
     if workers == 1:
         return [_features(clip, sample_rate, views) for clip in clips]
     return list(in_threads(lambda clip: _features(clip, sample_rate, views), clips, workers, ""))

@@ -81,14 +81,14 @@ def duplicates(views: Tensor, classes: Sequence[str | None] | None = None) -> di
     assert len(names) == len(views)
     duplicate = torch.zeros(len(views), dtype=torch.bool)
     for name in set(names):
-        own = torch.tensor([i for i, other in enumerate(names) if other == name])
-        found, rows = nearest(views[own], views[own])
-        duplicate[own] = ((found < DUPLICATE_DB) & (rows != torch.arange(len(own))[:, None])).any(1)
+        members = torch.tensor([i for i, other in enumerate(names) if other == name])
+        found, rows = nearest(views[members], views[members])
+        duplicate[members] = ((found < DUPLICATE_DB) & (rows != torch.arange(len(members))[:, None])).any(1)
     shares = {}
     for name in sorted({name for name in names if name is not None}):
-        own = torch.tensor([i for i, other in enumerate(names) if other == name])
-        if len(own) >= MIN_CLASS:
-            shares[name] = {"n": len(own), "share": float(duplicate[own].double().mean())}
+        members = torch.tensor([i for i, other in enumerate(names) if other == name])
+        if len(members) >= MIN_CLASS:
+            shares[name] = {"n": len(members), "share": float(duplicate[members].double().mean())}
     share = float(duplicate.double().mean()) if len(views) else None
     return {"share": share, "count": int(duplicate.sum()), "per_class": shares}
 

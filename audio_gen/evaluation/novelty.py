@@ -21,7 +21,7 @@ CLOSEST_PAIRS = 10
 
 @dataclass(frozen=True)
 class Nearness:
-    """How many generated clips lie closer to a training clip than 99 % of real clips do."""
+    """Generated clips that are closer to a training clip than 99 % of real clips."""
 
     threshold: float  # distance below which a generated clip counts as near
     share: float  # of the generated clips that count as near
@@ -45,7 +45,7 @@ def nearness(generated: Tensor, train: Tensor, held_out: Tensor | None = None, *
         held_out: Vectors (H, D) of held-out clips.
         quantile: Quantile of the real distances below which a generated clip counts as near.
 
-    Source: nearest-neighbour test as in Meehan 2020, with the real data's own distances as its scale.
+    Source: nearest-neighbour test as in Meehan 2020, on the scale of distances between real clips.
     """
     generated, train = checked(generated), checked(train)
     same = SAME * median_distance(train)
@@ -128,6 +128,6 @@ def _per_class(
         members = generated[[i for i, other in enumerate(classes) if other == name]]
         found[name] = {"n": len(members), "mean_distance": _mean_distance(members), "real_distance": None}
         if real is not None and name in reference_classes:
-            wanted = [i for i, other in enumerate(reference_classes) if other == name]
-            found[name]["real_distance"] = _mean_distance(real[wanted])
+            rows = [i for i, other in enumerate(reference_classes) if other == name]
+            found[name]["real_distance"] = _mean_distance(real[rows])
     return found

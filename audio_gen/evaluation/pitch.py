@@ -20,7 +20,7 @@ CREPE_RATE, CREPE_FRAME, CREPE_HOP, CREPE_MODEL = 16000, 1024, 368, "tiny"  # th
 CREPE_VOICED = 0.5  # its periodicity
 RANGE_AROUND = 2 ** (14 / 12)  # 14 semitones each way of a requested pitch, so that the pitch is on the grid
 SOUNDING = 0.1  # -20 dB of the loudest frame
-WANTED_VOICED_SHARE = 0.25
+REQUESTED_VOICED_SHARE = 0.25
 CENTS, NEAR_CENTS = 1200, 50
 SILENT_PEAK = 1e-4
 _CREPE_LOADING = Lock()
@@ -134,13 +134,15 @@ def _measured(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -
         return None
     if pitch is None:
         return _unrequested(track(wav, sample_rate, method=method))
-    wanted_hz = 440.0 * 2 ** ((pitch - 69) / 12)
+    requested_hz = 440.0 * 2 ** ((pitch - 69) / 12)
     low, high = LIMITS_HZ.get(method, (0.0, np.inf))
-    if not low < wanted_hz < high:
+    if not low < requested_hz < high:
         return None
-    found = track(wav, sample_rate, method=method, f_min_hz=wanted_hz / RANGE_AROUND, f_max_hz=wanted_hz * RANGE_AROUND)
+    found = track(
+        wav, sample_rate, method=method, f_min_hz=requested_hz / RANGE_AROUND, f_max_hz=requested_hz * RANGE_AROUND
+    )
     f0_hz, share = _voiced(found)
-    cents = CENTS * np.log2(f0_hz / wanted_hz) if share >= WANTED_VOICED_SHARE else f0_hz[:0]
+    cents = CENTS * np.log2(f0_hz / requested_hz) if share >= REQUESTED_VOICED_SHARE else f0_hz[:0]
     return _Measured(True, cents, share)
 
 

@@ -49,7 +49,7 @@ def class_probe(
 
     Args:
         real_vectors: Vectors (N, D) of real sounds.
-        real_classes: The class of each; None where unknown. Classes under 4 clips are excluded.
+        real_classes: The class of each; None if unknown. Classes under 4 clips are excluded.
         groups: The file or family of each; a group is either trained on or held out.
         generated_vectors: Vectors (M, D).
         generated_classes: The requested class; None and classes unknown to the probes are excluded.
@@ -70,14 +70,14 @@ def class_probe(
     rows = [i for i, name in enumerate(generated_classes) if name in known]
     if len(known) < 2 or not rows:
         return None
-    wanted = np.array([generated_classes[i] for i in rows])
+    requested = np.array([generated_classes[i] for i in rows])
     true = np.array([real_classes[i] for i in kept])
     names = np.array([groups[i] for i in kept])
     real_hits, generated_hits, copy_hits = _Hits(known), _Hits(known), _Hits(known)
     for train, held_out in _folds(true, names, seed):
         probe, trained = _fit(real[kept][train], true[train]), set(true[train])
         real_hits.add(probe, real[kept][held_out], true[held_out], trained)
-        generated_hits.add(probe, generated[rows], wanted, trained)
+        generated_hits.add(probe, generated[rows], requested, trained)
         if copies is not None:
             training_groups = set(names[train])
             new = [
@@ -91,7 +91,7 @@ def class_probe(
             break
     per_class = {
         name: {
-            "n": int((wanted == name).sum()),
+            "n": int((requested == name).sum()),
             "accuracy": generated_hits.share(name),
             "real_n": real_hits.total[name],
             "real_accuracy": real_hits.share(name),

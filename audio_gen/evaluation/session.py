@@ -90,8 +90,8 @@ class Session:
             self.clips["real"] = {}
             found = load_reference(place, self.embedding, clip_sec=self.clip_sec, mel=spec)
             return replace(found, name="real")
-        with stages(self.reporter) as tell:
-            found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=tell)
+        with stages(self.reporter) as show_stage:
+            found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=show_stage)
         self._note(found_clips)
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
@@ -107,8 +107,8 @@ class Session:
             if about is not None:
                 name = wav.relative_to(folder).as_posix()
                 known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
-        with stages(self.reporter) as tell:
-            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, generated=True)
+        with stages(self.reporter) as show_stage:
+            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=show_stage, generated=True)
         self._note(found)
         clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
         return self.describe("generated", clips, found.left_out)

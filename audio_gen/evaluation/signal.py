@@ -49,9 +49,9 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
         frames in dB; share of samples in runs of three or more at the clip's extreme of 0.99 or more; mean; share of
         10-ms frames that do not sound; centroid and 95 % roll-off of the power spectrum summed over the sounding
         frames; median flatness of those frames (white noise .56, a sine 0); time from 10 to 90 % of the peak of the RMS
-        over 10 ms (8 ms at least, the smoothing's own); length; first and last sample over the peak; share of the clip
+        over 10 ms (at least 8 ms, from the smoothing); length; first and last sample over the peak; share of the clip
         before its onset and after its end at -60 dB; time from 10 to 90 % of the first peak of the RMS over 1 ms;
-        energy before the onset in dB over that of the 50 ms after it, -100 at least. NaN where a figure is not defined.
+        energy before the onset in dB over that of the 50 ms after it, -100 at least. Undefined figures are NaN.
     """
     assert wav.dim() == 1
     x = wav.detach().cpu().float()

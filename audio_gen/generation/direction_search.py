@@ -121,8 +121,8 @@ def without_conditions(points: Latents, values: Tensor) -> Tensor:
     classes = conditions.class_id.unique()
     count = len(points)
     if count - len(classes) - 1 < LEAST_FREEDOM:
-        wanted = 8 * (len(classes) + LEAST_FREEDOM)
-        raise ConfigError(f"n ({count} clips with sound) is too few for {len(classes)} classes; try {wanted}")
+        enough = 8 * (len(classes) + LEAST_FREEDOM)
+        raise ConfigError(f"n ({count} clips with sound) is too few for {len(classes)} classes; try {enough}")
     scalars = [conditions.get(name).double() for name in SCALARS if name == PITCH or name in conditions.values]
     scalars = [torch.where(x.isnan(), x.nanmean().nan_to_num(0.0), x) for x in scalars]
     known = torch.cat([(conditions.class_id[:, None] == classes).double(), torch.stack(scalars, 1)], dim=1).numpy()

@@ -23,23 +23,23 @@ class Distinct:
     Attributes:
         latents: B points, in the order of their seeds.
         seeds: Their seeds, B.
-        wanted: Number of requested clips.
+        requested: Number of requested clips.
         temperature: Temperature of the draws.
     """
 
     latents: Latents
     seeds: list[int]
-    wanted: int
+    requested: int
     temperature: float = 1.0
 
     @property
     def shortage(self) -> str | None:
         """A message if the model has too few clips; None if it has enough."""
-        if len(self.seeds) >= self.wanted:
+        if len(self.seeds) >= self.requested:
             return None
         sounds = "1 sound" if len(self.seeds) == 1 else f"{len(self.seeds)} sounds that differ audibly"
         fix = "--every-seed adds similar ones" if self.temperature else "--truncation 0.7 gives variety"
-        return f"of {self.wanted} requested, the model has {sounds}; {fix}"
+        return f"of {self.requested} requested, the model has {sounds}; {fix}"
 
 
 def draw_distinct(

@@ -1,4 +1,4 @@
-"""Style layers, each with its own latent: moving some of them mixes the styles of two clips."""
+"""Style layers, each with a latent: moving some of them mixes the styles of two clips."""
 
 import re
 

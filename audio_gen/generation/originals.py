@@ -68,7 +68,7 @@ def find_copies(
     the embedding. It is close within 4.5 dB.
 
     Args:
-        made: Views (N, M, L) of the samples, by `likeness.view`.
+        generated: Views (N, M, L) of the samples, by `likeness.view`.
         train: Views (K, M, L) of the training sounds, K at least 1.
         files: Their K names.
         embedding_distance: Distance of a generated row to a training row in median distances, such as

@@ -212,9 +212,9 @@ class Pipeline:
             raise ConfigError(f"temperature ({temperature:g}) must be 0 or more; try 1")
         if min(seeds) < 0 or max(seeds) > MAX_SEED:
             raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must be between 0 and 2^63 - 1; try 0")
-        asked = self.vocabulary.requested(class_name, pitch, velocity, outside).repeat(len(seeds))
+        requested = self.vocabulary.requested(class_name, pitch, velocity, outside).repeat(len(seeds))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        conditions = self.prior.fill(asked, generators)
+        conditions = self.prior.fill(requested, generators)
         stride = self.codec.latent.stride
         length = 1 if stride is None else -(-self.frames // stride)
         return Latents(self.prior.sample(conditions, generators, length=length, temperature=temperature), conditions)

@@ -81,13 +81,13 @@ def chosen_vocoder(
         return Choice(None, text, SHARE * minutes)
     choices = {name: name for name in dict.fromkeys((usual, CLASSICAL))}
     distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
-    wanted, spent = PROMISING * min(distances.values()), 0.0
+    target, spent = PROMISING * min(distances.values()), 0.0
     short, long = PROBE_SHARE * minutes, (SHARE - PROBE_SHARE) * minutes
     for name, length, place in (
         (f"{NETWORK} after a short tuning", short, run.with_name(f"{run.name}-probe")),
         (f"{NETWORK} trained on these sounds for {long:.1f} minutes", long, run),
     ):
-        if speaks(NETWORK, spec) != spec or (spent and min(distances.values()) > wanted):
+        if speaks(NETWORK, spec) != spec or (spent and min(distances.values()) > target):
             break
         train_run(
             cache.path, place, model="vocoder", init=Path(NETWORK), minutes=length, seed=seed, device=device,

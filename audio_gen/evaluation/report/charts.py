@@ -48,7 +48,7 @@ def curves_svg(curves: Mapping[str, Points], x_label: str, y_label: str) -> str:
         y_label: Label of the y axis.
 
     Returns:
-        An SVG element, or "" where there is nothing to draw.
+        An SVG element, or "" if there is nothing to draw.
     """
     kept = {name: _thinned([p for p in points if all(map(math.isfinite, p))]) for name, points in curves.items()}
     kept = {name: points for name, points in kept.items() if points}
@@ -71,7 +71,7 @@ def scatter_svg(groups: Mapping[str, Points], title: str) -> str:
         title: Description for screen readers.
 
     Returns:
-        An SVG element, or "" where there is nothing to draw.
+        An SVG element, or "" if there is nothing to draw.
     """
     kept = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in groups.items()}
     kept = {name: points for name, points in kept.items() if points}
