@@ -81,18 +81,15 @@ def check_out(out: Path, names: Iterable[str] | None = None, *, force: bool = Fa
         out.mkdir(parents=True, exist_ok=True)
         if force:
             return out
-        there = next(iter(out.iterdir()), None) if names is None else _first_there(out, names)
+        found = out.iterdir() if names is None else (out / name for name in names if (out / name).exists())
+        existing = next(iter(found), None)
     except (FileExistsError, NotADirectoryError) as e:
         raise OutputError(f"--out {out}: a file is in the way; choose another folder") from e
     except OSError as e:
         raise OutputError(f"--out {out}: cannot be used ({e.strerror}); choose another folder") from e
-    if there is not None:
-        raise OutputError(f"--out {out}: holds {one_line(there.name)} already; choose another folder or add --force")
+    if existing is not None:
+        raise OutputError(f"--out {out}: holds {one_line(existing.name)} already; choose another folder or add --force")
     return out
-
-
-def _first_there(out: Path, names: Iterable[str]) -> Path | None:
-    return next((out / name for name in names if (out / name).exists()), None)
 
 
 @contextmanager
