@@ -1,11 +1,11 @@
-"""Finding the audio files of a folder: hidden ones, links and loops included, each file once."""
+"""Find the audio files of a folder, each once, including hidden ones and links."""
 
 import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audio_gen.artefacts.folders import own_folder
+from audio_gen.artefacts.folders import package_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 
@@ -34,19 +34,19 @@ UNREADABLE = [
     "webm",
     "ac3",
     "mp2",
-]  # named in the report, not passed over
+]  # listed in the report as unusable
 AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in READABLE + UNREADABLE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is named as audio.
+    """A file with an audio suffix.
 
     Attributes:
         path: Where it is.
         name: Its path within the folder with "/" between the parts, printable.
-        problem: Why it is not looked at, if so.
-        link_to: The `name` of the file here that this is a link to, if so.
+        problem: Why it is not read, or None.
+        link_to: The `name` of the file of the folder that this is a link to, or None.
     """
 
     path: Path
@@ -56,13 +56,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class OwnFolder:
-    """A folder within the folder that is a run or a cache of this package, and is left out as a whole.
+class SkippedFolder:
+    """A subfolder that is a run or a cache of this package, and is skipped.
 
     Attributes:
         name: Its path within the folder.
-        kind: What it is, such as "a training run".
-        sounds: Files in it that are named as audio.
+        kind: Its kind, such as "a training run".
+        sounds: Number of its files with an audio suffix.
     """
 
     name: str
@@ -77,25 +77,24 @@ class OwnFolder:
 
 @dataclass
 class Scan:
-    """What a folder holds: the files named as audio, how many other files there are, and folders of our own."""
+    """The content of a folder: files with an audio suffix, the number of other files, and skipped folders."""
 
     found: list[Found] = field(default_factory=list)
     ignored: int = 0
-    own: list[OwnFolder] = field(default_factory=list)
+    skipped: list[SkippedFolder] = field(default_factory=list)
 
 
 def scan_folder(folder: Path) -> Scan:
     """List the audio files below a folder, sorted by name.
 
-    Linked folders are followed once; links back to the folder itself or to what is here anyway are not. Hidden files,
-    and files in hidden folders, are listed with a problem. Runs and caches of this package are not entered; what is
-    in the folder itself is listed even if it is one.
+    Linked folders are followed once; links to the folder itself, to a parent or to a subfolder are not. Hidden files
+    and files in hidden folders are listed with a problem. Runs and caches of this package below the folder are skipped.
 
     Args:
         folder: The folder.
 
     Raises:
-        DataError: It does not exist, is no folder, or cannot be opened.
+        DataError: It does not exist, is not a folder, or cannot be opened.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -104,23 +103,23 @@ def scan_folder(folder: Path) -> Scan:
         raise DataError(f"{one_line(folder)}: cannot be opened; change its permissions or name another folder")
     scan = _Walk(folder).scan
     scan.found.sort(key=lambda f: f.name)
-    scan.own.sort(key=lambda f: f.name)
+    scan.skipped.sort(key=lambda f: f.name)
     return scan
 
 
 def printable_name(relative: Path | str) -> str:
-    """A path with "/" between its parts; bytes that are no UTF-8 are escaped, everything else is kept."""
+    """A path with "/" between its parts; bytes that are not UTF-8 are escaped."""
     return os.fsencode(relative).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 
 def _count(folder: Path) -> int:
-    """How many files named as audio are below a folder; links to folders are not followed."""
+    """The number of files with an audio suffix below a folder; links to folders are not followed."""
     names = (name for _, _, files in os.walk(folder) for name in files)
     return sum(os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES for name in names)
 
 
 class _Walk:
-    """One pass over a folder: first all that is truly there, then what links lead to."""
+    """One pass over a folder: first its files, then the targets of links."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.scan = root, Scan()
@@ -146,9 +145,9 @@ class _Walk:
             except OSError as e:
                 self._add(here, problem=f"this folder cannot be opened ({e.strerror})")
                 continue
-            kind = None if here == self.root else own_folder(here, {entry.name for entry in entries})
+            kind = None if here == self.root else package_folder(here, {entry.name for entry in entries})
             if kind is not None:
-                self.scan.own.append(OwnFolder(printable_name(here.relative_to(self.root)), kind, _count(here)))
+                self.scan.skipped.append(SkippedFolder(printable_name(here.relative_to(self.root)), kind, _count(here)))
                 continue
             for entry in entries:
                 path = here / entry.name
@@ -163,7 +162,7 @@ class _Walk:
 
     def _file(self, path: Path, real: str) -> None:
         if path.suffix == ".icloud" and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES:
-            self._add(path, problem="kept in iCloud and not on this disk; download it there")
+            self._add(path, problem="stored in iCloud and not on this disk; download it")
             return
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             self.scan.ignored += 1
@@ -176,7 +175,7 @@ class _Walk:
         if os.path.isfile(real):
             self._file(path, real)
         elif os.path.isdir(real):
-            inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent would never end
+            inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent is a loop
             if inside_out or real in self.seen_folders:
                 self.scan.ignored += 1
             else:
@@ -191,7 +190,7 @@ class _Walk:
         if any(part.startswith(".") for part in folders):
             return "in a hidden folder; rename the folder to use it"
         if name.startswith("._"):
-            return "macOS metadata (AppleDouble), no audio"
+            return "macOS metadata (AppleDouble), not audio"
         return "a hidden file; rename it to use it" if name.startswith(".") else None
 
     def _add(self, path: Path, problem: str | None = None, link_to: str | None = None) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import nearest, shortened
 from audio_gen.audio.onset import onset
+from audio_gen.audio.similarity import nearest, shortened
 from audio_gen.evaluation.described import Described
 from audio_gen.evaluation.pairs import median_distance
 from audio_gen.generation.originals import HEARD, find_copies, real_share
@@ -67,7 +67,7 @@ def twins(views: Tensor, classes: Sequence[str | None] | None = None) -> dict[st
     """Count the samples that cannot be told from another one of their class: those within 1 dB of one.
 
     Args:
-        views: Views (N, M, L), by `likeness.view`.
+        views: Views (N, M, L), by `similarity.view`.
         classes: The class of each; without them all are of one.
 
     Returns:
@@ -110,11 +110,12 @@ def copies_and_twins(
     """
     if made.views is None:
         return {"memorised": None, "twins": None}
-    heard_sec = HEARD * float(made.signal["length_sec"].max())
+    compared_sec = HEARD * float(made.signal["length_sec"].max())
     own, others, kept = (
-        None if one is None or one.views is None else shortened(one.views, heard_sec) for one in (real, train, held_out)
+        None if one is None or one.views is None else shortened(one.views, compared_sec)
+        for one in (real, train, held_out)
     )
-    views = shortened(made.views, heard_sec)
+    views = shortened(made.views, compared_sec)
     found = {"generated": twins(views, made.classes), "real": None if own is None else twins(own, real.classes)}
     if others is None:
         return {"memorised": None, "twins": found}

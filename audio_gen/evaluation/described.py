@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import view
 from audio_gen.audio.resample import resample
+from audio_gen.audio.similarity import view
 from audio_gen.data.index import in_threads
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.clips import SoundClip
@@ -35,7 +35,7 @@ class Described:
         hashes: Of each file's content, or None.
         signal: (N,) of each of `signal.FIELDS`.
         left_out: Clips that could not be described, each with the reason.
-        views: (N, M, L) float16 by `likeness.view`, if they were asked for; a reference file has none.
+        views: (N, M, L) float16 by `similarity.view`, if they were asked for; a reference file has none.
     """
 
     name: str

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
-from audio_gen.audio.likeness import nearest, view
+from audio_gen.audio.similarity import nearest, view
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
@@ -42,7 +42,7 @@ class Match:
         verdict: "copy": the same sound, but for level, shift and what a vocoder does to it. "close": a musician may
             take the two for hits of one drum. "new": neither.
         file: The training sound.
-        distance_db: Between the two, see `likeness.distances`.
+        distance_db: Between the two, see `similarity.distances`.
         embedding_distance: Between the two, in median distances of training sounds; None where it was not asked for.
     """
 
@@ -65,7 +65,7 @@ def find_copies(
     the embedding. It is close within 4.5 dB.
 
     Args:
-        made: Views (N, M, L) of the samples, by `likeness.view`.
+        made: Views (N, M, L) of the samples, by `similarity.view`.
         train: Views (K, M, L) of the training sounds, K at least 1.
         files: Their K names.
         embedding_distance: Distance of a made row to a training row in median distances, as `EmbeddingDistance` gives
@@ -140,7 +140,7 @@ class Originals:
 
     def __init__(self, cache: Cache, pipeline: Pipeline) -> None:
         """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
-        self._rate, self._heard_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
+        self._rate, self._compared_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
         learned, kept_out = (thinned(cache.split(side)) for side in ("train", "val"))
         self._files = [one_line(clip.path) for clip in learned]
         self._views = original_views(cache, learned, pipeline.duration_sec)
@@ -149,7 +149,7 @@ class Originals:
 
     def __call__(self, wavs: Tensor) -> list[Match]:
         """Compare clips (B, 1, T) as the vocoder made them."""
-        views = torch.stack([view(wav[0], self._rate, self._heard_sec) for wav in wavs])
+        views = torch.stack([view(wav[0], self._rate, self._compared_sec) for wav in wavs])
         return find_copies(views, self._views, self._files)
 
     def real_share(self) -> float | None:

@@ -43,7 +43,7 @@ class Backbone(nn.Module):
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv1d)]
-        self.reach = sum(module.kernel_size[0] // 2 for module in convolutions)  # frames that it sees to either side
+        self.reach = sum(module.kernel_size[0] // 2 for module in convolutions)  # frames of context on each side
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, M, L) -> (B, L, D)."""

@@ -226,7 +226,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(notes: Path, tmp_path: Path)
     assert [e.step for e in events if isinstance(e, Resumed)] == [2]
     for path in (tmp_path / "run/checkpoints").glob("step-*.pt"):
         path.write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="none of its 2 checkpoints is whole"):
+    with pytest.raises(CheckpointError, match="all of its 2 checkpoints are damaged"):
         train(notes, tmp_path / "run", overrides=["train.previews=2"])
 
 

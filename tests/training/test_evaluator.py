@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.artefacts.folders import RunFolder
-from audio_gen.audio.likeness import view
+from audio_gen.audio.similarity import view
 from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset

@@ -66,7 +66,7 @@ def test_a_network_from_its_bundle(network: Path, bundle: Path) -> None:
     assert load_vocoder(str(network), None).spec == SPEC
     with pytest.raises(MelMismatchError, match="n_mels 128 against 40"):
         load_vocoder(str(network), MelSpec.preset("44khz_128band_512x"))
-    with pytest.raises(CheckpointError, match="holds a vae; give a run made with --model vocoder"):
+    with pytest.raises(CheckpointError, match="is a vae; give a run made with --model vocoder"):
         load_vocoder(str(bundle), SPEC)
 
 
@@ -129,7 +129,7 @@ def test_a_shipped_name_goes_before_a_folder_of_that_name(
     assert load_vocoder(choice, None).name.startswith("small (")
     assert isinstance(load_vocoder("griffinlim:8", SPEC), GriffinLimVocoder)
     for path in ("./small", "path:small", f"{tmp_path}/small", "small/"):
-        with pytest.raises(CheckpointError, match="holds a vae"):
+        with pytest.raises(CheckpointError, match="is a vae"):
             load_vocoder(path, None)
     with pytest.raises(ConfigError, match="give bigvgan: and its folder"):
         load_vocoder("bigvgan", None)

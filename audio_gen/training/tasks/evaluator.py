@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio_gen.audio.likeness import view
 from audio_gen.audio.resample import resample
+from audio_gen.audio.similarity import view
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import DataError
@@ -85,8 +85,8 @@ class LightEvaluator:
         if int(heard.sum()) < MIN_CLIPS:
             return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
         made = self._embed(wav[heard])
-        heard_sec = originals.HEARD * self._clip_sec
-        views = torch.stack([view(x[0], self.sample_rate, heard_sec) for x in wav[heard]])
+        compared_sec = originals.HEARD * self._clip_sec
+        views = torch.stack([view(x[0], self.sample_rate, compared_sec) for x in wav[heard]])
         matches = originals.find_copies(views, real.views, [""] * len(real.views))
         spread = novelty.diversity(made, real.reference)
         near = near_at_equal_numbers(real.reference, made)
