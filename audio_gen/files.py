@@ -71,7 +71,7 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
             temporary.unlink(missing_ok=True)
 
 
-def open_own(path: str, flags: int) -> int:
+def open_no_link(path: str, flags: int) -> int:
     """An `opener` for `open` that refuses symbolic links.
 
     Raises:
@@ -233,7 +233,7 @@ def parse_json(text: str | bytes) -> Any:
             text = text.decode("utf-8-sig")
         return json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError as e:
-        raise MalformedError(f"no JSON at line {e.lineno}") from None
+        raise MalformedError(f"not JSON at line {e.lineno}") from None
     except RecursionError:
         raise MalformedError("it nests too deep") from None
     except UnicodeDecodeError:
@@ -297,8 +297,8 @@ def parse_yaml(text: str | bytes) -> Any:
         return yaml.load(text, Loader)
     except yaml.YAMLError as e:
         where, problem = getattr(e, "problem_mark", None), str(getattr(e, "problem", ""))
-        what = "a tab, where YAML needs spaces," if "'\\t'" in problem else "no YAML"
-        what = "a tag (!) that no file of ours has" if "constructor for the tag" in problem else what
+        what = "a tab, where YAML needs spaces," if "'\\t'" in problem else "not YAML"
+        what = "a tag (!), which is not allowed" if "constructor for the tag" in problem else what
         raise MalformedError(f"{what}{f' at line {where.line + 1}' if where else ''}") from None
     except RecursionError:
         raise MalformedError("it nests too deep") from None

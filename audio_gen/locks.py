@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 
 try:
     import fcntl
@@ -41,7 +41,7 @@ def exclusive(path: Path, *, wait: bool) -> Iterator[str | None]:
         HeldError: Another process or thread holds it, and `wait` is false.
         OSError: The file cannot be created, or it is a link.
     """
-    file = open_own(str(path), os.O_RDWR | os.O_CREAT)
+    file = open_no_link(str(path), os.O_RDWR | os.O_CREAT)
     try:
         reason = _lock(file, wait)
         yield reason

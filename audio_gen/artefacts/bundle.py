@@ -267,5 +267,5 @@ def _why_none(path: Path) -> str:
         return f"give {one_line(run)}"
     settings = RunFolder(path).settings
     if not settings.is_file():
-        return "give a folder made by `audio-gen train`"
+        return "give a folder from `audio-gen train`"
     return f"its training has not reached its first preview, which is due {first_preview_due(settings)}"

@@ -9,7 +9,7 @@ from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import Measurement, Pulse, blocks_between
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 from audio_gen.text import one_line
 
 FULL = 32767
@@ -76,7 +76,7 @@ def _encode(job: Job, step: float, pulse: Pulse | None) -> float:
     """Write the samples at `step` units per unit of amplitude; returns the largest before rounding."""
     largest, written = 0.0, 0
     blocks = blocks_between(job.path, job.measurement, job.start, job.stop, pulse)
-    with open(job.pcm, "r+b", opener=open_own) as f:
+    with open(job.pcm, "r+b", opener=open_no_link) as f:
         f.seek(2 * job.offset)
         for block in resample_blocks(blocks, job.measurement.sample_rate, job.sample_rate):
             if not len(block):

@@ -15,7 +15,7 @@ from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError
 from audio_gen.hints import command
-from audio_gen.text import one_line, visible
+from audio_gen.text import distinct_sounds, one_line, visible
 
 ACTIONS = {"leave_out": "skipped", "repair": "repaired", "use": "used"}
 NAMED = 3  # file names in a line
@@ -110,15 +110,16 @@ def dbfs(peak: float) -> float:
 def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
     """Whether there are enough sounds, and what to expect."""
     hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
-    clips = len(hashes)
+    clips, which = len(hashes), distinct_sounds(len(hashes))
     if clips < FEW:
-        text = f"{clips} different sounds are too few: expect near-copies of them; {ENOUGH} or more give new sounds"
+        expected = "is too few: expect copies of it" if clips == 1 else "are too few: expect copies of them"
+        text = f"{which} {expected}; {ENOUGH} or more give new sounds"
     elif clips < ENOUGH:
-        text = f"{clips} different sounds are few: expect variations close to them; {ENOUGH} or more give more variety"
+        text = f"{which} are few: expect variations close to them; {ENOUGH} or more give more variety"
     elif clips < MANY:
-        text = f"{clips} different sounds are enough for new ones of the same kinds; {MANY} or more give more variety"
+        text = f"{which} are enough for new ones of the same kinds; {MANY} or more give more variety"
     else:
-        text = f"{clips} different sounds are plenty"
+        text = f"{which} are plenty"
     counts: dict[str, int] = {}
     for f in report.usable:
         if (class_name := labels[f.path].class_name) is not None:

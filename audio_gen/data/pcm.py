@@ -16,7 +16,7 @@ from audio_gen.data.measure import Measurement, Pulse
 from audio_gen.data.shards import OneFile
 from audio_gen.data.store import PCM_NAMES, Cache, Clip
 from audio_gen.errors import AudioFileError
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 from audio_gen.text import one_line
 
 Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash
@@ -126,7 +126,7 @@ def _place_kept(
     name = next(n for n in PCM_NAMES if old is None or n != old.pcm_name)
     places, end = {}, 0
     (out / name).unlink(missing_ok=True)  # never overwritten: another process may read it
-    with open(out / name, "wb", opener=open_own) as f:
+    with open(out / name, "wb", opener=open_no_link) as f:
         for key, clip in kept.items():
             assert old is not None
             f.write(old.stored(clip).tobytes())
@@ -155,7 +155,7 @@ def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
 
 def _set_size(path: Path, size: int) -> None:
     """Truncate the rest of a killed build, and reserve space, so that a full disk fails early."""
-    with open(path, "ab", opener=open_own) as f:
+    with open(path, "ab", opener=open_no_link) as f:
         f.truncate(size)
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(f.fileno(), 0, size)

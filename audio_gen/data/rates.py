@@ -29,20 +29,23 @@ def note_of_rates(rates: Iterable[int], sample_rate: int) -> list[str]:
     if not low or len(low) <= MOST * len(rates):
         return []
     highest = max(low)
-    which = f"all {len(rates)}" if len(low) == len(rates) else f"{len(low)} of {len(rates)}"
+    which = f"{len(low)} of {len(rates)} sounds are" if len(low) < len(rates) else f"all {len(rates)} sounds are"
+    which = "the only sound is" if len(rates) == 1 else which
     stored = f"{highest / 1000:g} kHz" + (" or less" if min(low) < highest else "")
     suits = command("train", "FOLDER", "--run", "RUN", "--set", f"mel={suited_mel(highest)}")
     return [
-        f"{which} sounds are stored at {stored}: they have nothing above {highest / 2000:g} kHz, and the mel goes up "
-        f"to "
+        f"{which} stored at {stored}: nothing above {highest / 2000:g} kHz, and the mel goes up to "
         f"{sample_rate / 2000:g} kHz; a suitable mel: `{suits}`"
     ]
 
 
 def suited_mel(sample_rate: int) -> str:
     """A value of the setting `mel` for sounds of a rate: a preset's name, or fields."""
-    if sample_rate in PRESET_RATES:
-        return PRESET
+    return PRESET if sample_rate in PRESET_RATES else mel_fields(sample_rate)
+
+
+def mel_fields(sample_rate: int) -> str:
+    """The fields of a mel of exactly this rate, as a value of the setting `mel`."""
     n_fft = 1 << max(7, round(math.log2(sample_rate * 2048 / 44100)))  # about 46 ms
     n_mels = 80 if n_fft >= 256 else 32
     return f"{{sample_rate: {sample_rate}, n_fft: {n_fft}, hop_length: {n_fft // 4}, n_mels: {n_mels}}}"

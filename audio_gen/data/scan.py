@@ -1,7 +1,8 @@
 """Find the audio files of a folder, each once, including hidden ones and links."""
 
 import os
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from audio_gen.artefacts.folders import package_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 
+NAMED = 3  # folders that are named in a line
 READABLE = ["wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "au", "snd", "caf"]
 READABLE += ["flac", "ogg", "oga", "opus", "mp3"]
 UNREADABLE = [
@@ -73,6 +75,18 @@ class SkippedFolder:
         """One line for the user."""
         held = f" ({self.sounds} sound{'s' * (self.sounds != 1)})" if self.sounds else ""
         return f"{one_line(self.name)}/: {self.kind} of audio_gen, skipped{held}"
+
+
+def skipped_notes(skipped: Sequence[SkippedFolder]) -> list[str]:
+    """One line on all skipped runs and caches of a folder; empty if there are none."""
+    if len(skipped) < 2:
+        return [str(one) for one in skipped]
+    kinds = Counter(one.kind.removeprefix("a ") for one in skipped)
+    counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(kinds.items()))
+    named = ", ".join(f"{one_line(one.name)}/" for one in skipped[:NAMED]) + (", .." if len(skipped) > NAMED else "")
+    sounds = sum(one.sounds for one in skipped)
+    held = f" ({sounds} sound{'s' * (sounds != 1)})" if sounds else ""
+    return [f"{counts} of audio_gen, skipped{held}: {named}"]
 
 
 @dataclass

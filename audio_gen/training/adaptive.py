@@ -16,7 +16,7 @@ class AdaptiveAugment(nn.Module):
     """Time shift, gain, cut-outs in time and frequency, and a shift by bands, each with probability p.
 
     p holds the discriminator's overfitting at `target`: how much of what sets training clips apart from made ones
-    kept-out clips lack. That the discriminator tells training clips from made ones is no sign of it: on a hard set it
+    held-out clips lack. That the discriminator tells training clips from made ones is no sign of it: on a hard set it
     rightly does so to the end. All state is in buffers, so that checkpoints hold it.
     Source: Karras 2020 (ADA; r_v), here of logits less those of a made image of the same class and pitch.
     """
@@ -33,7 +33,7 @@ class AdaptiveAugment(nn.Module):
 
     @torch.no_grad()
     def measure(self, train_gap: float, kept_out_gap: float) -> None:
-        """Take in by how much mean logits of training and of kept-out clips are above those of generated ones."""
+        """Take in by how much mean logits of training and of held-out clips are above those of generated ones."""
         train, kept_out = torch.tensor([train_gap, kept_out_gap])
         share = 1 - kept_out / train if train > LEAST_GAP else torch.zeros(())
         self.overfitting.copy_(share.clamp(0.0, 1.0))

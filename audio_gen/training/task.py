@@ -124,7 +124,7 @@ class Task(Protocol):
         """
 
     def validate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of the averaged model on kept-out clips, without changing anything.
+        """Figures of the averaged model on held-out clips, without changing anything.
 
         The first, lower is better, picks the best step of a task that does not generate.
         """

@@ -101,7 +101,7 @@ def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:
         return bins.expand_as(level)
     below, here, above = level[..., :-2], level[..., 1:-1], level[..., 2:]
     is_peak = torch.nn.functional.pad((here > below) & (here >= above), (1, 1))
-    # The top of the parabola through three points; it lies within half a bin of a peak.
+    # The top of the parabola through three points; it is within half a bin of a peak.
     shift = 0.5 * (below - above) / (below - 2 * here + above).clamp(max=-TINY)
     frequency = bins + torch.nn.functional.pad(shift.clamp(-0.5, 0.5), (1, 1))
     left = torch.where(is_peak, bins, -torch.inf).cummax(dim=-1).values

@@ -58,7 +58,7 @@ SETS: list[tuple[Callable[[Path], None], list[str]]] = [
     ),
     (
         plain_set,
-        ["holds all others", "separate classes", "not splits", "too few to hold any out", "gives no class", "several"],
+        ["holds all others", "lower case", "not splits", "too few to hold any out", "gives no class", "several"],
     ),
 ]  # fmt: skip
 

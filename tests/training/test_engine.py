@@ -246,7 +246,7 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
     try:
         task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
         with pytest.raises(
-            TrainingError, match=r"NaN or infinite.* at step 4, and again after 3 times.*step-00000002\.pt is"
+            TrainingError, match=r"NaN or infinite.* at step 4, still after 3 rollbacks.*step-00000002\.pt is"
         ):
             train_run(notes, tmp_path / "run", model="vae", steps=6, device="cpu", on_event=poison)
     finally:
@@ -291,7 +291,7 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(notes, tmp_path / name, steps=1, seed=seed)
-    a, b, c = (weights(tmp_path / name)["model.encoder.stem.weight"] for name in "abc")
+    a, b, c = (weights(tmp_path / name)["codec.encoder.stem.weight"] for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 

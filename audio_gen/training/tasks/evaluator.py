@@ -23,7 +23,7 @@ from audio_gen.training.task import Task
 
 MAX_CLIPS, MIN_CLIPS = 256, 16
 REAL_A_SAMPLE = 4  # more real clips than this for each one made would cost a short run more than they tell
-MIN_REFERENCE = 50  # fewer kept-out clips than this say little; all clips are the reference then
+MIN_REFERENCE = 50  # fewer held-out clips than this say little; all clips are the reference then
 SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
 SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
 BATCH, FLATNESS_CLIPS = 32, 64
@@ -35,7 +35,7 @@ def clips_to_make(settings: TrainSettings, clip_sec: float) -> int:
     """How many clips an evaluation may have so that all of them take a twentieth of the run; 0 if that is too few."""
     budget = Budget.of(settings)
     run_sec = 60 * budget.minutes if budget.minutes is not None else SEC_PER_STEP * (budget.steps or 0)
-    evaluations = settings.previews + 2  # the reference is made and embedded once, training clips and kept-out ones
+    evaluations = settings.previews + 2  # the reference is made and embedded once, training clips and held-out ones
     count = int(EVALUATION_SHARE * run_sec * SOUND_PER_SEC / (evaluations * clip_sec))
     return 0 if count < MIN_CLIPS or not settings.previews else min(count, MAX_CLIPS)
 

@@ -135,7 +135,7 @@ class GANTask:
         self.critics.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
     def validate(self, model: Generator, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
+        """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of held-out and own clips."""
         codec = model.codec
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []

@@ -1,13 +1,24 @@
 """Settings of a GAN's run."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from audio_gen.config import Count, NotNegative, Positive, Settings, Share, TrainSettings
+from audio_gen.config import (
+    Count,
+    Depth,
+    MelFloor,
+    NotNegative,
+    Positive,
+    RateFactor,
+    Settings,
+    Share,
+    TrainSettings,
+    Width,
+)
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
-from audio_gen.training.tasks.settings import RunConfig
+from audio_gen.training.tasks.settings import RunConfig, clip_frames
 
 
 class Size(NamedTuple):
@@ -33,17 +44,17 @@ class GANNet(Settings):
 
     size: Literal["tiny", "small", "base", "large"] = "small"
     """tiny: minutes on a CPU; small: an hour on a CPU; base: one GPU; large: a big GPU."""
-    channels: tuple[Count, ...] | None = None
+    channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     """Channels of each stage, generator and discriminator; None: those of the size."""
-    d_channels: tuple[Count, ...] | None = None
+    d_channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     """Channels of each stage of the discriminator alone; None: as for the generator."""
-    blocks: Count | None = None
+    blocks: Depth | None = None
     """Residual blocks a stage; None: those of the size."""
-    noise_dim: Annotated[int, Field(ge=MIN_NOISE)] = 128
+    noise_dim: Annotated[int, Field(ge=MIN_NOISE, le=16_384)] = 128
     """Dimensions of z."""
-    latent_dim: Count = 256
+    latent_dim: Width = 256
     """Dimensions of w, principal components at the start."""
-    mel_floor: float = -9.0
+    mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
     """Condition on the class where the folder has classes."""
@@ -76,7 +87,7 @@ class GANLoss(Settings):
     """Adversarial losses on places in an image, beside those on whole images."""
     penalty: NotNegative = 0.1
     """R1 and R2, gradient penalties of the mel discriminator, at the end of the ramp."""
-    penalty_start: Annotated[float, Field(ge=1)] = 3.0
+    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
     """How many times as high they are at the start."""
     penalty_stride: Count = 4
     """They are taken on every so many of the images: 1 is all of them, and slow."""
@@ -94,14 +105,14 @@ class GANLoss(Settings):
     """Of a batch that is made from the latents of its real clips, instead of new ones."""
     ramp: Share = 0.2
     """Share of the run over which penalties and reconstruction fall."""
-    d_lr: Positive = 4.0
+    d_lr: RateFactor = 4.0
     """Learning rate of the discriminator over that of the generator."""
-    mapping_lr: Positive = 1.0
+    mapping_lr: RateFactor = 1.0
     """Learning rate of the mapping network over that of the other parts."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Learning rate of the linear path over that of the networks."""
     overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Share of the gap of logits between own and made clips that kept-out ones lack; adaptive augmentation holds it."""
+    """Share of the gap of logits between own and made clips that held-out ones lack; adaptive augmentation holds it."""
     overfitting_images: Positive = 50_000
     """Images over which its probability can go from 0 to 1."""
 
@@ -119,3 +130,13 @@ class GANConfig(RunConfig):
     """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more.
 
     What is made is changed as well; adaptive augmentation is not learned, so it is enough."""
+
+    @model_validator(mode="after")
+    def _fits_the_clip(self) -> Self:
+        pool, frames = self.loss.reconstruction_pool, clip_frames(self.data.segment_sec, self.mel)
+        if pool > min(frames, self.mel.n_mels):
+            raise ValueError(
+                f"loss.reconstruction_pool ({pool}): a clip of data.segment_sec ({self.data.segment_sec:g}) has only "
+                f"{frames} frames and {self.mel.n_mels} bands; lower the first or raise the second"
+            )
+        return self
