@@ -38,7 +38,7 @@ class World:
     device: torch.device = CPU
 
     @property
-    def lead(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the main process, which writes files and prints messages."""
         return self.rank == 0
 
@@ -98,7 +98,7 @@ class World:
             dist.all_reduce(own, op=dist.ReduceOp.MAX)
         return own.tolist()
 
-    def from_lead(self, value: Any = None) -> Any:
+    def from_main(self, value: Any = None) -> Any:
         """A plain value of the lead's, in every process.
 
         Raises:
@@ -125,7 +125,7 @@ class World:
                 dist.broadcast(whole, src=0)
                 tensor.copy_(whole)
 
-    def lead_first(self, make: Callable[[], Value]) -> Value:
+    def main_first(self, make: Callable[[], Value]) -> Value:
         """What the lead's `make` returns, a plain value, in every process; the others wait for it.
 
         Raises:
@@ -133,17 +133,17 @@ class World:
         """
         if self.size == 1:
             return make()
-        if not self.lead:
-            error, value = self.from_lead()
+        if not self.is_main:
+            error, value = self.from_main()
             if error is not None:
                 raise ConfigError(error)
             return value
         try:
             value = make()
         except AudioGenError as e:
-            self.from_lead((str(e), None))
+            self.from_main((str(e), None))
             raise
-        return self.from_lead((None, value))[1]
+        return self.from_main((None, value))[1]
 
 
 def own_rank() -> int:

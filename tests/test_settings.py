@@ -15,8 +15,7 @@ from audio_gen.cli.quickstart import quickstart_command
 from audio_gen.cli.train import train_command
 from audio_gen.config import DEFAULT_MODEL, Settings
 from audio_gen.errors import ConfigError
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.settings import RunConfig, model_for
 from audio_gen.training.tasks.vae import VAEConfig
 from tests import sounds

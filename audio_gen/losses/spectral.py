@@ -1,6 +1,7 @@
 """Losses on spectrograms and waves: pure, unweighted scalars."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,28 @@ def difference_l1(made: Tensor, target: Tensor, floor: float, dim: int) -> Tenso
 def pooled_l1(made: Tensor, target: Tensor, size: int) -> Tensor:
     """L1 of log-mels (B, M, L) averaged over squares of `size` bands and frames, in nats: shape without grain."""
     return (F.avg_pool2d(made, size) - F.avg_pool2d(target, size)).abs().mean()
+
+
+class _Floored(torch.autograd.Function):
+    """Clamp from below; the gradient passes where it raises a value and stops where it lowers one below the floor."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:
+        ctx.save_for_backward(raw < floor)
+        return raw.clamp(min=floor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (below,) = ctx.saved_tensors
+        return gradients[0].masked_fill(below & (gradients[0] > 0), 0.0), None
+
+
+def floored(raw: Tensor, floor: float) -> Tensor:
+    """`raw` clamped at `floor`, so that silence can end: values below have a gradient, but only upwards.
+
+    With one in both directions nothing holds what is silent already, and it sinks until gradients overflow.
+    """
+    return _Floored.apply(raw, floor)
 
 
 class MultiResolutionMel(nn.Module):

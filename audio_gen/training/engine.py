@@ -128,17 +128,17 @@ class Engine:
                 processes has gone.
             OutputError: There is no room for a first checkpoint, or for the last.
         """
-        if self.world.lead and (not self.store.paths() or (self._reduced and self.budget.progress(self.step) < 1)):
+        if self.world.is_main and (not self.store.paths() or (self._reduced and self.budget.progress(self.step) < 1)):
             self.store.save(self.step, self.registry.state_dict())
         with stop_signals() as stop:
             while not self._trained(stop, hooks):
                 self._roll_back()
-        if self.world.lead:
+        if self.world.is_main:
             self._saving.last(self.step)
 
     def _trained(self, stop: list[str], hooks: Sequence[Hook]) -> bool:
         """Take steps until the budget or a signal ends them (True), or too many have gone wrong (False)."""
-        if self.world.lead:
+        if self.world.is_main:
             self._log = MetricsLog(self.run, self.step)
             self._saving.begin(self.step)
         try:
@@ -159,7 +159,7 @@ class Engine:
                         self._count(self.step + 1)
                         progress, asked = self._agreed(stop)
                         with self.watch.part("logging"):
-                            if self.world.lead:
+                            if self.world.is_main:
                                 self._done(values, time.monotonic() - started, progress)
                     if flops:
                         self.emit(Profiled(self.step, **self.watch.report(flops[0])))
@@ -172,11 +172,11 @@ class Engine:
         return True
 
     def _between(self, moment: Moment, hooks: Sequence[Hook]) -> None:
-        if self.world.lead:
+        if self.world.is_main:
             self._saving.collect(moment)
         for hook in hooks:
             hook(moment)
-        if self.world.lead:
+        if self.world.is_main:
             self._saving(moment)
 
     def _done(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
@@ -201,7 +201,7 @@ class Engine:
 
     def _agreed(self, stop: list[str]) -> tuple[float, bool]:
         """The main process's progress, and whether any process has been asked to stop."""
-        own = self.budget.progress(self.step) if self.world.lead else 0.0
+        own = self.budget.progress(self.step) if self.world.is_main else 0.0
         progress, asked = self.world.highest(own, float(bool(stop)))
         return progress, bool(asked)
 
@@ -242,7 +242,7 @@ class Engine:
 
     def emit(self, event: Event) -> None:
         """Log an event and pass it to the listener, in the main process."""
-        if self.world.lead:
+        if self.world.is_main:
             if self._log is not None:
                 self._log.record(event)
             self.listener(event)

@@ -8,7 +8,7 @@ from torch import nn
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.errors import ConfigError
 from audio_gen.training.metrics import read_metrics
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import write_notes
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -19,8 +19,8 @@ from audio_gen.generation.originals import HEARD, find_copies, original_views
 from audio_gen.training.events import Evaluated
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.selfcheck import EVALUATION_SHARE
-from audio_gen.training.tasks import train_run
 from audio_gen.training.tasks.evaluator import MAX_CLIPS, MIN_CLIPS, SOUND_PER_SEC, LightEvaluator, clips_to_make
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import noise, pluck, write
 
 RATE, SAMPLES = 16000, 8000

@@ -24,7 +24,8 @@ from audio_gen.training.lock import locked
 from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import TASKS, bundles, train_run
+from audio_gen.training.tasks import bundles
+from audio_gen.training.tasks.run import TASKS, train_run
 from tests.sounds import write_notes
 
 TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"

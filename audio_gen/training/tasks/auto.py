@@ -14,7 +14,7 @@ from audio_gen.data.store import Cache
 from audio_gen.training.schedule import Budget
 from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
-from audio_gen.training.tasks import gan_config
+from audio_gen.training.tasks.gan.settings import SIZES as GAN_SIZES
 from audio_gen.training.tasks.settings import RunConfig
 
 # From small to large; each is what differs from the defaults.
@@ -24,7 +24,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "twice as wide": {"net": {"channels": [64, 128, 192, 256]}},
         "three times as wide": {"net": {"channels": [96, 192, 288, 384], "blocks": 2}},
     },
-    "gan": {f"net.size={size}": {"net": {"size": size}} for size in gan_config.SIZES},
+    "gan": {f"net.size={size}": {"net": {"size": size}} for size in GAN_SIZES},
     "vocoder": {
         "net.dim=128": {"net": {"dim": 128}},
         "net.dim=192": {"net": {"dim": 192}},

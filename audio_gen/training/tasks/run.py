@@ -33,8 +33,8 @@ from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_go_on
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
-from audio_gen.training.tasks.gan import GANTask
-from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.gan.settings import GANConfig
+from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec, model_for
 from audio_gen.training.tasks.source import (
     check_apart,
@@ -122,7 +122,7 @@ def train_run(
     if len(several := [f"--{key} {value}" for key, value in lengths.items() if value is not None]) > 1:
         raise ConfigError(f"{' and '.join(several)}: give one of them")
     world = distributed.join(resolve_device(device))
-    tell: Callable[[Event], None] = Guarded(on_event) if on_event is not None and world.lead else lambda event: None
+    tell: Callable[[Event], None] = Guarded(on_event) if on_event is not None and world.is_main else lambda event: None
     with ExitStack() as held:
         held.callback(distributed.leave)  # however it ends: a process that exits among others may be aborted
 
@@ -155,7 +155,7 @@ def train_run(
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
             return settings.model_dump(mode="json"), str(cache.path)
 
-        values, place = world.lead_first(prepare)
+        values, place = world.main_first(prepare)
         settings = config.build(TASKS[model][0], values)
         return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
 
@@ -182,7 +182,7 @@ def _train_on(
     same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
-    if world.lead:
+    if world.is_main:
         config.save(settings, RunFolder(run).settings)
         write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
@@ -204,7 +204,7 @@ def _train_on(
                 tell(Note(text))
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(Started(sum(p.numel() for p in task.model.parameters()), len(train), len(val), str(target), cache.classes))
-    progress = ProgressFile(run) if world.lead else None
+    progress = ProgressFile(run) if world.is_main else None
 
     def listen(event: Event) -> None:
         if isinstance(event, StepDone) and progress is not None:
@@ -215,7 +215,7 @@ def _train_on(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_go_on, run),
     )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
+    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
     check = SelfCheck(
         evaluate, engine.ema.module, generates=task.generates, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,

@@ -106,8 +106,9 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
         text += "; training continues with the changed folder"
         if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
-            text += f". The model keeps its weights; a new --run with {again} trains on the changed files from the "
-            "start"
+            text += (
+                f". The model keeps its weights; a new --run with {again} trains on the changed files from the start"
+            )
         tell(Note(text))
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
         tell(Note(f"{source}: has changed since the run was started; training continues with the changed folder"))

@@ -13,7 +13,7 @@ from audio_gen.errors import CheckpointError
 from audio_gen.models.pitch_axis import HarmonicAxis
 from audio_gen.models.registry import kind_of, parts_of, trained_weights
 from audio_gen.text import one_line
-from audio_gen.training.tasks.gan_config import SIZES
+from audio_gen.training.tasks.gan.settings import SIZES
 
 CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")

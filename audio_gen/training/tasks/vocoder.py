@@ -110,8 +110,10 @@ class VocoderTask:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args: dict[str, Any] = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
-        self.args |= {"low_projections": net.low_projections, "projections": net.projections}
+        self.args: dict[str, Any] = {
+            **spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion,
+            "low_projections": net.low_projections, "projections": net.projections,
+        }  # fmt: skip
         self.model: nn.Module
         self.model = self.vocoder = VocoderNetwork(**self.args)
         self.front_end = MelFrontEnd(spec)

@@ -11,16 +11,16 @@ from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.losses.floor import floored
+from audio_gen.losses.spectral import floored
 from audio_gen.models.contract import Conditions
 from audio_gen.models.earlier import split_gan_args
 from audio_gen.models.generator import Generator
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.registry import Part
 from audio_gen.training.task import Loss, Phase, Preview
-from audio_gen.training.tasks.bank import start_mapping
-from audio_gen.training.tasks.critics import Critics, Drawn
-from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.gan.discriminator import AdversarialLosses, Drawn
+from audio_gen.training.tasks.gan.mapping_start import start_mapping
+from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.start import load_some
@@ -57,9 +57,11 @@ class GANTask:
         parts = {"mapping": self.mapping, "linear": self.codec.trunk.linear, "synthesis": self.codec.synthesis}
         for name in net.freeze:
             parts[name].requires_grad_(False)
-        self.critics = Critics(config.loss, self.codec, size, n_classes=classes, images=config.train.batch_size)
+        self.adversarial = AdversarialLosses(
+            config.loss, self.codec, size, n_classes=classes, images=config.train.batch_size
+        )
         self.modules = nn.ModuleDict(
-            {"model": self.generator, **self.critics.modules, "front_end": self.mels.front_end}
+            {"model": self.generator, **self.adversarial.modules, "front_end": self.mels.front_end}
         )
         self.modules.to(memory_format=torch.channels_last)  # a tenth faster
         self.segments, self.preroll = self.mels.segments, self.mels.preroll
@@ -90,7 +92,7 @@ class GANTask:
         ]  # fmt: skip
         moving = [([p for p in parameters if p.requires_grad], rate) for parameters, rate in parts]
         return [
-            Phase("d", [(list(self.critics.d.parameters()), rates.d_lr)]),
+            Phase("d", [(list(self.adversarial.d.parameters()), rates.d_lr)]),
             Phase("g", [(parameters, rate) for parameters, rate in moving if parameters]),
         ]
 
@@ -119,20 +121,20 @@ class GANTask:
         w = self.config.loss
         ramp = min(1.0, progress / w.ramp) if w.ramp else 1.0
         if phase == "d":
-            return self.critics.d_loss(shared, generator, penalty=w.penalty * w.penalty_start ** (1 - ramp))
+            return self.adversarial.d_loss(shared, generator, penalty=w.penalty * w.penalty_start ** (1 - ramp))
         reconstruction = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return self.critics.g_loss(shared, generator, reconstruction=reconstruction)
+        return self.adversarial.g_loss(shared, generator, reconstruction=reconstruction)
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.mapping.noise_dim, generator=generator, device=generator.device)
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Adapt the augmentation; log that, and the gap of logits."""
-        return self.critics.after_step(statistics)
+        return self.adversarial.after_step(statistics)
 
     def after_validation(self, figures: Mapping[str, float]) -> None:
         """Measure the discriminator's overfitting by its gaps of logits."""
-        self.critics.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
+        self.adversarial.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
     def validate(self, model: Generator, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats of first guesses at inversion, and gaps of logits of kept-out and own clips."""
@@ -183,4 +185,4 @@ class GANTask:
     def _gap(self, model: Generator, mel: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Logits of real mel images (B, M, L) less those of made ones of the same conditions (B,)."""
         made = model(self._noise(len(mel), generator), conditions)
-        return self.critics.gap(mel, made, conditions, model.codec.trunk.features(conditions.pitch))
+        return self.adversarial.gap(mel, made, conditions, model.codec.trunk.features(conditions.pitch))

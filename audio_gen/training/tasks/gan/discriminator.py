@@ -12,9 +12,9 @@ from audio_gen.models.codecs.gan import GANCodec
 from audio_gen.models.contract import VELOCITY, Conditions
 from audio_gen.models.discriminators.mel import MelDiscriminator
 from audio_gen.models.pitch_axis import FEATURES
-from audio_gen.training.adaptive import AdaptiveAugment
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks.gan_config import GANLoss, Size
+from audio_gen.training.tasks.gan.adaptive_augmentation import AdaptiveAugment
+from audio_gen.training.tasks.gan.settings import GANLoss, Size
 
 LEVEL = 5.0  # nats that the discriminator sees as 1
 
@@ -52,7 +52,7 @@ class Averages(nn.Module):
         self.register_buffer("steps", torch.zeros(()))
 
 
-class Critics:
+class AdversarialLosses:
     """A discriminator of mel images.
 
     Attributes:
