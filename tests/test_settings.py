@@ -159,7 +159,7 @@ def test_a_preset_is_kept_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [("44khz", r"mel: no mel preset is called '44khz'"), ({"n_mels": 3}, r"mel: mel settings lack sample_rate"),
-     (3, "mel: 3 is no mel"), ({**MEL, "hop_length": 0}, "mel: hop_length")],
+     (3, "mel: 3 is not a mel"), ({**MEL, "hop_length": 0}, "mel: hop_length")],
 )  # fmt: skip
 def test_a_wrong_mel_is_one_of_all_errors(wrong: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:

@@ -1,4 +1,4 @@
-"""How far a run is and where its figures go, from the files of its folder, as values and in words."""
+"""The status of a run from the files of its folder, as values and as text."""
 
 import math
 from pathlib import Path
@@ -15,14 +15,18 @@ from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import is_running, read_progress
 
 AGAIN = "run the same train command again to resume"
-# What is not followed by a trend: the same figure of real sounds, and counts.
-BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
-UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
-STEADY = 0.02  # changes below this are none
+# Figures without a trend: those of real sounds, and counts.
+BASELINES = {
+    "eval/kad_floor": "eval/kad",
+    "eval/coverage_real": "eval/coverage",
+    "eval/memorised_real": "eval/memorised",
+}
+HIDDEN = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
+STEADY = 0.02  # relative changes below this count as steady
 
 
 def report(run: Path) -> tuple[dict[str, Any], list[str]]:
-    """How far a run is, whether it works and what to do: as values for JSON, and in lines.
+    """The status and diagnosis of a run: values for JSON, and lines.
 
     Raises:
         DataError: The folder holds no run.
@@ -47,10 +51,10 @@ def report(run: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def check_run(run: Path) -> None:
-    """Refuse what is no run's folder.
+    """Refuse a folder without a run.
 
     Raises:
-        DataError: It is none.
+        DataError: The folder is missing or holds no run.
     """
     if not run.is_dir():
         raise DataError(f"{run}: there is no such folder; give the folder after --run of the train command")
@@ -60,7 +64,7 @@ def check_run(run: Path) -> None:
 
 
 def state_of(run: Path, log: History) -> dict[str, Any]:
-    """What is known of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None where it is not."""
+    """The state of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None if unknown."""
     entry = read_progress(run)
     if entry is None:
         elapsed_sec = log.last("time/elapsed_sec")
@@ -77,7 +81,7 @@ def state_of(run: Path, log: History) -> dict[str, Any]:
 
 
 def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | None:
-    """How far a run without a progress file is, by the length in its settings."""
+    """Progress of a run without a progress file, by the length in its settings."""
     try:
         train = read_yaml(RunFolder(run).settings).get("train")
     except ConfigError:
@@ -92,9 +96,9 @@ def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | N
 
 
 def _state_line(run: Path, entry: dict[str, Any]) -> str:
-    """A line on what `state_of` gives."""
+    """One line for a result of `state_of`."""
     state, step = entry["state"], f"step {entry['step'] or 0:.0f}"
-    told = {
+    text = {
         "running": f"is running, at {step}",
         "killed": f"was killed at about {step}: {AGAIN} from the last checkpoint",
         "stopped": f"was stopped at {step}, all is saved: {AGAIN}",
@@ -105,38 +109,38 @@ def _state_line(run: Path, entry: dict[str, Any]) -> str:
     amounts = [] if entry["progress"] is None else [f"{100 * entry['progress']:.0f} % done"]
     amounts += [] if entry["elapsed_sec"] is None else [f"{_clock(entry['elapsed_sec'])} trained"]
     amounts += [] if entry["left_sec"] is None else [f"{_clock(entry['left_sec'])} left"]
-    return f"{run}: {told}" + (f" ({', '.join(amounts)})" if amounts else "")
+    return f"{run}: {text}" + (f" ({', '.join(amounts)})" if amounts else "")
 
 
 def _bundle_line(run: Path) -> str:
-    """Which step the commands use."""
-    told = [
+    """The step that the commands use."""
+    bundles = [
         f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
         for word, (name, about) in zip(("the best", "the last"), RunFolder(run).best_and_last().items(), strict=False)
     ]
-    if not told:
+    if not bundles:
         return f"no bundle yet; the first comes {first_preview_due(RunFolder(run).settings)}"
-    if len(told) == 1:
-        return f"all commands use {told[0].replace(' is the best step,', ' of step')}"
-    return f"all commands use the best step: {', '.join(told)}"
+    if len(bundles) == 1:
+        return f"all commands use {bundles[0].replace(' is the best step,', ' of step')}"
+    return f"all commands use the best step: {', '.join(bundles)}"
 
 
 def _figure_lines(log: History) -> list[str]:
-    """A line for each figure: its newest value, that of real sounds beside it, and where it goes."""
+    """A line for each figure: its newest value, that of real sounds, and the trend."""
     latest = log.latest("val/", "eval/")
-    beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}
-    shown = [key for key in latest if key not in UNTOLD and not (key in BESIDE and BESIDE[key] in latest)]
+    baselines = {main: latest[key] for key, main in BASELINES.items() if key in latest}
+    shown = [key for key in latest if key not in HIDDEN and not (key in BASELINES and BASELINES[key] in latest)]
     width = max(map(len, shown), default=0)
     lines = []
     for key in shown:
         word = "floor" if key == "eval/kad" else "real"
-        real = f" ({word} {beside[key]:.4g})" if key in beside else ""
+        real = f" ({word} {baselines[key]:.4g})" if key in baselines else ""
         lines.append(f"{key:<{width}}  {latest[key]:.4g}{real}{_trend(log.values(key))}")
     return lines
 
 
 def _trend(values: list[float]) -> str:
-    """Where the newest quarter of the values is beside the quarter before, and where they began."""
+    """The newest quarter of the values compared with the quarter before, and the first value."""
     if len(values) < 2:
         return ""
     part = max(1, len(values) // 4)

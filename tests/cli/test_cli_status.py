@@ -78,7 +78,7 @@ def test_figures_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "eval/coverage 0.8 (real 0.95), steady, 0.8 at first",
     ]
     assert lines[1] == "no bundle yet; the first comes at step 100"
-    assert lines[-2].startswith("note working: Samples come nearer to your sounds (KAD 3.1 -> 1.2; ")
+    assert lines[-2].startswith("note working: Samples get closer to your sounds (KAD 3.1 -> 1.2; ")
     broken = make_run(tmp_path, [*ROWS, {"step": 600, "val/mel_l1": 0.9}], {})
     assert told(capsys, broken).splitlines()[-2].startswith("ALARM divergence: ")
     fresh = make_run(tmp_path, [], {"step": 1, "progress": 0.001})

@@ -106,7 +106,7 @@ def test_there_are_configs_for_every_model() -> None:
 def test_every_config_trains_saves_and_exports(
     notes: Path, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapping_start, "BANK_CLIPS", 64)  # thousands take half a minute
+    monkeypatch.setattr(mapping_start, "START_CLIPS", 64)  # thousands take half a minute
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 64)
     model = model_of(path)
     small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
@@ -248,7 +248,7 @@ def test_weights_that_break_again_and_again_stop_the_run_and_the_last_state_is_k
     try:
         task.phases = lambda self: poisoned.extend(self.vae.parameters()) or original(self)
         with pytest.raises(
-            TrainingError, match=r"NaN or infinite.* at step 4, and again after 3 times.*step-00000002\.pt is"
+            TrainingError, match=r"NaN or infinite.* at step 4, still after 3 rollbacks.*step-00000002\.pt is"
         ):
             train_run(notes, tmp_path / "run", model="vae", steps=6, device="cpu", on_event=poison)
     finally:
@@ -293,7 +293,7 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(notes: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(notes, tmp_path / name, steps=1, seed=seed)
-    a, b, c = (weights(tmp_path / name)["model.encoder.stem.weight"] for name in "abc")
+    a, b, c = (weights(tmp_path / name)["codec.encoder.stem.weight"] for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 
@@ -320,7 +320,7 @@ def test_a_listener_that_raises_ends_no_run_and_is_noted_once(
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 4
     told += caplog.messages
     assert [text for text in told if "failed" in text] == [
-        "a listener failed (ValueError: no terminal); training goes on"
+        "a listener failed (ValueError: no terminal); training continues"
     ]
 
 

@@ -29,7 +29,7 @@ def write_few(folder: Path, sounds: int, copies: int) -> Path:
 @pytest.mark.parametrize("model", ["gan", "vae"])
 @pytest.mark.parametrize("name", FOLDERS)
 def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audio_gen.training.tasks.evaluator.clips_to_make", lambda *args: 16)
+    monkeypatch.setattr("audio_gen.training.tasks.evaluator.sample_count", lambda *args: 16)
     sounds, _ = FOLDERS[name]
     notes: list[str] = []
 
@@ -39,7 +39,7 @@ def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: py
 
     folder, file = write_few(tmp_path / "in", *FOLDERS[name]), CONFIGS / model / "tiny.yaml"
     train_run(folder, tmp_path / "run", model=model, config_file=file, overrides=LENGTHS, device="cpu", on_event=tell)
-    assert any(f"{sounds} different sounds" in note for note in notes) == (sounds < 5)
+    assert any(f"{sounds} different training sounds" in note for note in notes) == (sounds < 5)
     assert any("will not be evaluated" in note for note in notes) == (sounds < 4)
     assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("codec").values())
     assert torch.isfinite(Pipeline.load(tmp_path / "run").sample(2, seed=0)).all()

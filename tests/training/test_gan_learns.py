@@ -73,7 +73,7 @@ def logits(critics: Any, drawn: Any, fake: Tensor) -> dict[str, float]:
     """By how much real logits are above fake ones, of whole images and of their places."""
     with torch.no_grad():
         seen = (critics._scaled(mel) for mel in (drawn.real, fake))
-        real, made, local_real, local_made = critics._judged(*seen, drawn.conditions, drawn.features)
+        real, made, local_real, local_made = critics._logits(*seen, drawn.conditions, drawn.features)
     return {"": float((real - made).mean()), "_local": float((local_real - local_made).mean())}
 
 

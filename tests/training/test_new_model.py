@@ -60,7 +60,7 @@ class ToyTask:
         return ()
 
     def initialise(self, train: ClipDataset) -> None:
-        self.mels.learn_from(train)
+        self.mels.prepare(train)
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         return None

@@ -88,7 +88,7 @@ def test_bad_steps_add_up_and_good_ones_take_off() -> None:
     for _ in range(100):
         assert guard.after_step(guard.skipped)
     assert guard.strain == 0
-    guard.give_up_on()
+    guard.exhaust()
     assert guard.exhausted
     guard.roll_back()
     assert (guard.exhausted, guard.rate) == (False, 0.5)
