@@ -19,6 +19,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=16_384)]  # channels or dimensions
+Depth = Annotated[int, Field(ge=1, le=256)]  # blocks
+RateFactor = Annotated[float, Field(gt=0, le=1000)]  # of a learning rate, over another
+ClipSec = Annotated[float, Field(gt=0, le=3600)]
+MelFloor = Annotated[float, Field(ge=-20, le=0)]
 
 
 class Settings(BaseModel):
@@ -30,7 +35,7 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """From a folder to clips."""
 
-    segment_sec: Positive = 2.0
+    segment_sec: ClipSec = 2.0
     """Length of a training clip in seconds, rounded to whole frames. Shorter files are padded, longer ones cropped."""
     crop: Literal["start", "random"] = "start"
     """Crop of longer files: `start` keeps the onset, `random` moves. Files over four segments are cropped at random."""
@@ -61,7 +66,7 @@ EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # time of the first preview and bundle: t
 class TrainSettings(Settings):
     """How long and how fast to train."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of initial weights, data order and noise."""
     steps: Count | None = None
     """Length of the run in steps. Give one length: steps, minutes, images or until."""
@@ -71,15 +76,15 @@ class TrainSettings(Settings):
     """Length of the run in clips seen, for any batch size."""
     until: datetime | None = None
     """End of the run on this machine's clock, such as 2026-01-01 07:00."""
-    batch_size: Count = 32
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Clips per step, summed over all processes."""
     micro_batches: Count | None = None
     """Parts of a batch whose gradients are averaged: more parts need less memory. null: one per process."""
-    lr: Positive = 1e-3
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Peak learning rate."""
     betas: tuple[Share, Share] = (0.9, 0.99)
     """Adam's two decay rates."""
-    weight_decay: NotNegative = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.01
     """AdamW's weight decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     """Steps of linear warm-up; a cosine to zero follows."""
@@ -353,6 +358,8 @@ def _explain(kind: type[BaseModel], error: Any) -> str:
         of = [path for path in paths if path.split(".")[:-1] == parts[:-1]] or paths
         return f"unknown setting {key}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(of)}")
     message = error["msg"].removeprefix("Value error, ")
+    if not key:  # of settings that do not fit each other
+        return message
     if error["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
     return f"{key} ({shortened(error['input'], ERROR_CHARACTERS // 2)}): {message[0].lower()}{message[1:]}"

@@ -62,6 +62,11 @@ class World:
                 f"train.micro_batches ({count}) cannot be spread over {self.size} processes; start a number of "
                 f"processes that divides it, or give --set train.micro_batches={self.size * (own + 1)}"
             )
+        if count > batch_size:
+            raise ConfigError(
+                f"train.micro_batches ({count}) is above train.batch_size ({batch_size}), so that some would be empty; "
+                "lower the first or raise the second"
+            )
         if batch_size % count:
             raise ConfigError(
                 f"train.batch_size ({batch_size}) cannot be split into {count} equal micro-batches; "

@@ -17,6 +17,13 @@ _OS_FIXES = {
     errno.EIO: "the disk gives a read or write error; copy the file elsewhere",
 }
 
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "not enough memory",
+    "Storage size calculation overflowed",
+)
+
 
 class AudioGenError(Exception):
     """Base of every error that a user can mend; commands print it as one line and exit with 2."""
@@ -52,6 +59,13 @@ class TrainingError(AudioGenError):
 
 class DesertedError(TrainingError):
     """Another of the processes that share a run has ended."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether NumPy, or PyTorch on any device, could not get memory; PyTorch is not imported here, so names tell."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def os_error_line(error: OSError) -> str | None:

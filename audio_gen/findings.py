@@ -16,6 +16,7 @@ LOW_COVERAGE, LOW_DIVERSITY = 0.25, 0.6
 # Share of samples that are copies of a training sound, and how far above the same share of unseen real sounds: hits of
 # one drum are as near to each other as copies.
 MEMORISED, MEMORISED_OVER_REAL = 0.5, 5.0
+MORE_OR_SHORTER = "add sounds, or train for fewer steps"  # against copies
 MIN_SAMPLES = 16  # shares of fewer samples are no reason for an alarm
 
 
@@ -92,8 +93,7 @@ def memorisation(share: float | None, real_share: float | None, count: float, de
     real = "" if real_share is None else f" (of unseen real sounds, {percent(real_share)} are as near to one)"
     return Finding(
         "memorisation",
-        f"{percent(share)} of the samples are copies of a training sound{real}{detail}; add sounds, or train for fewer "
-        "steps.",
+        f"{percent(share)} of the samples are copies of a training sound{real}{detail}; {MORE_OR_SHORTER}.",
         alarm=True,
     )
 

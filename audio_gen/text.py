@@ -58,6 +58,11 @@ def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
     return clipped(text, limit)
 
 
+def distinct_sounds(count: int) -> str:
+    """A count of sounds without their duplicates: "1 sound", "3 different sounds"."""
+    return "1 sound" if count == 1 else f"{count} different sounds"
+
+
 def megabytes(size: float) -> str:
     """Bytes as megabytes, such as "4.4 MB"."""
     value = size / 1e6

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from audio_gen.files import MalformedError, parse_json, parse_yaml, read_json
-from audio_gen.text import one_line, shortened, visible
+from audio_gen.text import distinct_sounds, one_line, shortened, visible
 
 
 def test_what_could_steer_a_terminal_is_made_visible() -> None:
@@ -54,3 +54,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
     with pytest.raises(MalformedError, match="pipe"):
         read_json(tmp_path / "a.json")
+
+
+def test_one_sound_is_not_several() -> None:
+    assert [distinct_sounds(count) for count in (0, 1, 2)] == ["0 different sounds", "1 sound", "2 different sounds"]

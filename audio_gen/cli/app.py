@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from audio_gen import __version__
 from audio_gen.cli.streams import drop_output, prepare_streams
-from audio_gen.errors import AudioGenError, DesertedError, os_error_line
+from audio_gen.errors import AudioGenError, DesertedError, is_out_of_memory, os_error_line
 from audio_gen.files import at_home
 from audio_gen.text import clipped, visible
 
@@ -142,14 +142,13 @@ def run(args: list[str]) -> int:
         drop_output()
         return _fail(line)
     except Exception as e:
-        # torch is not imported here, so its error is known by name.
-        if isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(e):
             return _fail("out of memory; use a smaller batch, shorter clips or --device cpu")
         raise
 
 
 def _tells(error: AudioGenError) -> bool:
-    """Whether this process says what is wrong: of those that share a run, the lead, or one that others left."""
+    """Whether this process says what is wrong: of those that share a run, the main one, or one that others left."""
     return os.environ.get("RANK", "0") == "0" or isinstance(error, DesertedError)
 
 

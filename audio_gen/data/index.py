@@ -14,7 +14,7 @@ from typing import TypeVar
 from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
-from audio_gen.data.scan import Found, scan_folder
+from audio_gen.data.scan import Found, own_notes, scan_folder
 from audio_gen.errors import AudioFileError
 from audio_gen.files import at_home
 from audio_gen.text import one_line
@@ -54,7 +54,7 @@ def inspect_folder(
     """
     folder = at_home(folder)
     scan = scan_folder(folder)
-    notes = [str(own) for own in scan.own]
+    notes = own_notes(scan.own)
     if not scan.found:
         held = f"{scan.ignored} other files, but " if scan.ignored else ""
         held = f"{notes[0]}; " + held if notes else held

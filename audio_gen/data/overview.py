@@ -15,7 +15,7 @@ from audio_gen.data.report import DatasetReport, FileReport
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError
 from audio_gen.hints import command
-from audio_gen.text import one_line, visible
+from audio_gen.text import distinct_sounds, one_line, visible
 
 ACTIONS = {"leave_out": "left out", "repair": "repaired", "use": "used"}
 NAMED = 3  # files that are named in a line
@@ -110,15 +110,16 @@ def dbfs(peak: float) -> float:
 def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
     """Whether there are enough sounds, and what to expect, in plain language."""
     hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
-    clips = len(hashes)
+    clips, which = len(hashes), distinct_sounds(len(hashes))
     if clips < FEW:
-        told = f"{clips} different sounds are too few: expect near-copies of them; {ENOUGH} or more give new sounds"
+        expected = "is too few: expect copies of it" if clips == 1 else "are too few: expect copies of them"
+        told = f"{which} {expected}; {ENOUGH} or more give new sounds"
     elif clips < ENOUGH:
-        told = f"{clips} different sounds are few: expect variations close to them; {ENOUGH} or more give more variety"
+        told = f"{which} are few: expect variations close to them; {ENOUGH} or more give more variety"
     elif clips < MANY:
-        told = f"{clips} different sounds are enough for new ones of the same kinds; {MANY} or more give more variety"
+        told = f"{which} are enough for new ones of the same kinds; {MANY} or more give more variety"
     else:
-        told = f"{clips} different sounds are plenty"
+        told = f"{which} are plenty"
     counts: dict[str, int] = {}
     for f in report.usable:
         if (class_name := labels[f.path].class_name) is not None:

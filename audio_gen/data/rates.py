@@ -29,19 +29,23 @@ def note_of_rates(rates: Iterable[int], sample_rate: int) -> list[str]:
     if not low or len(low) <= MOST * len(rates):
         return []
     highest = max(low)
-    which = f"all {len(rates)}" if len(low) == len(rates) else f"{len(low)} of {len(rates)}"
+    which = f"{len(low)} of {len(rates)} sounds are" if len(low) < len(rates) else f"all {len(rates)} sounds are"
+    which = "the only sound is" if len(rates) == 1 else which
     stored = f"{highest / 1000:g} kHz" + (" or less" if min(low) < highest else "")
     suits = command("train", "FOLDER", "--run", "RUN", "--set", f"mel={suited_mel(highest)}")
     return [
-        f"{which} sounds are stored at {stored}: nothing lies above {highest / 2000:g} kHz, and the mel goes up to "
+        f"{which} stored at {stored}: nothing lies above {highest / 2000:g} kHz, and the mel goes up to "
         f"{sample_rate / 2000:g} kHz; a mel that suits: `{suits}`"
     ]
 
 
 def suited_mel(sample_rate: int) -> str:
     """The mel for sounds of a rate, as the setting `mel` takes it: a preset's name, or fields."""
-    if sample_rate in PRESET_RATES:
-        return PRESET
+    return PRESET if sample_rate in PRESET_RATES else mel_fields(sample_rate)
+
+
+def mel_fields(sample_rate: int) -> str:
+    """A mel of exactly this rate, as the setting `mel` takes its fields."""
     n_fft = 1 << max(7, round(math.log2(sample_rate * 2048 / 44100)))  # 46 ms or so
     n_mels = 80 if n_fft >= 256 else 32
     return f"{{sample_rate: {sample_rate}, n_fft: {n_fft}, hop_length: {n_fft // 4}, n_mels: {n_mels}}}"

@@ -1,7 +1,8 @@
 """Finding the audio files of a folder: hidden ones, links and loops included, each file once."""
 
 import os
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from audio_gen.artefacts.folders import own_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 
+NAMED = 3  # folders that are named in a line
 READABLE = ["wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "au", "snd", "caf"]
 READABLE += ["flac", "ogg", "oga", "opus", "mp3"]
 UNREADABLE = [
@@ -73,6 +75,18 @@ class OwnFolder:
         """One line for the user."""
         held = f" ({self.sounds} sound{'s' * (self.sounds != 1)})" if self.sounds else ""
         return f"{one_line(self.name)}/: {self.kind} of audio_gen, skipped{held}"
+
+
+def own_notes(own: Sequence[OwnFolder]) -> list[str]:
+    """One line on all runs and caches within a folder; none where there are none."""
+    if len(own) < 2:
+        return [str(one) for one in own]
+    kinds = Counter(one.kind.removeprefix("a ") for one in own)
+    told = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(kinds.items()))
+    named = ", ".join(f"{one_line(one.name)}/" for one in own[:NAMED]) + (", .." if len(own) > NAMED else "")
+    sounds = sum(one.sounds for one in own)
+    held = f" ({sounds} sound{'s' * (sounds != 1)})" if sounds else ""
+    return [f"{told} of audio_gen, skipped{held}: {named}"]
 
 
 @dataclass

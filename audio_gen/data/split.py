@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from audio_gen.text import distinct_sounds
+
 Split = Literal["train", "val"]
 Key = tuple[int, str]  # (0, captured text) or (1, content hash); a captured text names the group before a hash does
 MIN_CLIPS = 5
@@ -55,7 +57,7 @@ def _of_folders(
         return [], f"the {given_by} contain no usable sound for validation, so all sounds are split again"
     if sounds < MIN_CLIPS:
         return [], (
-            f"the splits of the {given_by} leave {sounds} different sounds to train on, fewer than {MIN_CLIPS}, "
+            f"the splits of the {given_by} leave {distinct_sounds(sounds)} to train on, fewer than {MIN_CLIPS}, "
             + (f"since {moved} files for training have a sound or group that is for validation, too: " if moved else "")
             + "so all are split anew"
         )
@@ -72,7 +74,8 @@ def _by_content(
     ranked = sorted(set(keys), key=_position)
     distinct = len(set(content_hashes))
     if distinct < MIN_CLIPS or len(ranked) < 2 or val_fraction == 0:
-        why = f"all {distinct} clips are trained on and validated on: too few to keep any back"
+        which = "the only sound is" if distinct == 1 else f"all {distinct} sounds are"
+        why = f"{which} used for training and for validation: there are too few to hold any out"
         return ["train"] * len(keys), why if val_fraction else None
     kept_back = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
     kept_back.discard(ranked[-1])  # never everything

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tokenize
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from audio_gen.audio.npy import read_npy_header
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.split import Split
 from audio_gen.errors import OutputError
@@ -323,10 +323,9 @@ def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
         raise MalformedError(f"{path.name} is no file")
     with open(path, "rb") as file:
         try:
-            version = np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), False, None)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as e:
-            raise MalformedError(f"{path.name} has no header ({type(e).__name__})") from None
+            shape, _, dtype = read_npy_header(file)
+        except MalformedError as e:
+            raise MalformedError(f"{path.name} has no header ({e})") from None
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype != np.dtype(kind) or len(shape) != 1 or size - start != shape[0] * np.dtype(kind).itemsize:
             raise MalformedError(f"{path.name} holds other numbers than it should")

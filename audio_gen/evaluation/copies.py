@@ -96,7 +96,7 @@ def copies_and_twins(
     held_out: Described | None,
     embedding_distance: Callable[[int, int], float] | None = None,
 ) -> dict[str, Any]:
-    """Which samples are memorised, and which are twins; None where a side has no views.
+    """Which samples are memorised, and which are duplicates; None where a side has no views.
 
     Args:
         real: The user's clips.

@@ -9,8 +9,8 @@ from audio_gen.findings import Finding, percent
 
 # Alarms are for what is plainly broken: each threshold lies well beyond what healthy runs of the recipes reach. The
 # thresholds of copies, collapse, silence and noise stand in `findings`.
-FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # beyond 20 floors, and nearer to white noise than this share of the way
-COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis stays within a few floors and below 1
+FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # beyond 20 baselines, and nearer to white noise than this share of the way
+COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis stays within a few baselines and below 1
 VERY_NEAR = 0.25  # of the median distance of real sounds to a training sound
 FEW = 100  # sounds; with fewer the 1st percentile of their distances is all but the smallest of them
 FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel distinguishes one noise from another
@@ -41,7 +41,7 @@ def _distance(result: Mapping[str, Any]) -> Finding | None:
         return Finding("distance", f"Samples are at KAD {value:.3g} from your sounds.")
     if result["n"]["real"] < FEW:
         return Finding("distance", _too_few(result, value, floor))
-    figures = f"(KAD {value:.3g}, floor {floor:.3g})"
+    figures = f"(KAD {value:.3g}, real-vs-real baseline {floor:.3g})"
     if value <= floor:
         return Finding("distance", f"Samples are as close to your sounds as your sounds are to each other {figures}.")
     text = f"Samples are {value / floor:.1f} x as far from your sounds as your sounds are from each other {figures}"
@@ -103,7 +103,7 @@ def _near(figures: Mapping[str, Any], count: int) -> Finding:
     text = f"{figures['count']} of {count} samples lie closer to a training sound than 99 % of real sounds do{unseen}"
     many = share >= max(findings.MEMORISED, findings.MEMORISED_OVER_REAL * (real or 0.0))
     if count >= findings.MIN_SAMPLES and many and ratio is not None and ratio < VERY_NEAR:
-        return Finding("memorisation", f"{text}; add sounds, or train for fewer steps.", alarm=True)
+        return Finding("memorisation", f"{text}; {findings.MORE_OR_SHORTER}.", alarm=True)
     rough = "; with so few sounds that is a rough count" if figures["learned_from"] < FEW else ""
     return Finding("nearness", f"{text}{rough}.")
 
@@ -120,8 +120,8 @@ def _vocoder(result: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "vocoder_mismatch",
-        f"The vocoder does not fit: copy-synthesis of your sounds is at KAD {copies['kad']:.3g} (floor "
-        f"{floor or 0:.3g}); use --vocoder griffinlim, or one that was trained on this mel.",
+        f"The vocoder does not fit: copy-synthesis of your sounds is at KAD {copies['kad']:.3g} "
+        f"(real-vs-real baseline {floor or 0:.3g}); use --vocoder griffinlim, or one that was trained on this mel.",
         alarm=True,
     )
 

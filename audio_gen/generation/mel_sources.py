@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from audio_gen.audio.io import info, read_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.npy import read_npy_header
 from audio_gen.audio.onset import silent_until
 from audio_gen.errors import AudioFileError, DataError
+from audio_gen.files import MalformedError
 from audio_gen.text import one_line
 from audio_gen.vocoding.silence import silent_frames
 
@@ -35,18 +37,19 @@ class MelFile:
         """Map the file again, which releases the pages read so far."""
         if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
             raise DataError(f"{one_line(self._file)}: is a folder, a pipe or a device; give a file made by numpy.save")
+        name = one_line(self._file)
         try:
-            values = np.load(self._file, mmap_mode="r", allow_pickle=False)
+            with open(self._file, "rb") as file:
+                shape, by_columns, dtype = read_npy_header(file)
+                if dtype.kind != "f":
+                    raise DataError(
+                        f"{name}: must hold one array of floating-point numbers; save the log-mel with numpy.save"
+                    )
+                values = np.memmap(file, dtype, "r", file.tell(), shape, "F" if by_columns else "C")
         except OSError as e:
-            reason = e.strerror or e
-            raise DataError(f"{one_line(self._file)}: cannot be opened ({reason}); check that it is there") from e
-        except (ValueError, EOFError) as e:
-            raise DataError(f"{one_line(self._file)}: cannot be read as an .npy array; save it with numpy.save") from e
-        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-            raise DataError(
-                f"{one_line(self._file)}: must hold one array of floating-point numbers; save the log-mel with "
-                "numpy.save"
-            )
+            raise DataError(f"{name}: cannot be opened ({e.strerror or e}); check that it is there") from e
+        except (MalformedError, ValueError, OverflowError) as e:  # or it is shorter than its header says
+            raise DataError(f"{name}: cannot be read as an .npy array; save it with numpy.save") from e
         return values[0] if values.ndim == 3 and len(values) == 1 else values  # (1, M, L) -> (M, L)
 
 

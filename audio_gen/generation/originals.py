@@ -15,7 +15,7 @@ from audio_gen.audio.likeness import nearest, view
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
-from audio_gen.findings import percent
+from audio_gen.findings import MORE_OR_SHORTER, percent
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.text import one_line
 
@@ -168,6 +168,8 @@ def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | 
     """How many clips are copies or close to a training sound, and which; `real_share` shows the scale."""
     counts = Counter(match.verdict for match in matches)
     if not counts["copy"] and not counts["close"]:
+        if len(matches) == 1:
+            return "the clip is new: it is not close to a training sound"
         return f"all {len(matches)} are new: none is close to a training sound"
     pairs = [f"{name} of {m.file}" for name, m in zip(names, matches, strict=True) if m.verdict == "copy"]
     more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
@@ -176,7 +178,8 @@ def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | 
     text += f", {counts['close']} are close to one, {counts['new']} are new"
     if pairs and real_share is not None:
         text += f"; of unseen real sounds, {percent(real_share)} are as near to one"
-    return text
+    common = real_share is not None and len(pairs) <= real_share * len(matches)
+    return f"{text}; {MORE_OR_SHORTER}" if pairs and not common else text
 
 
 def run_cache(run: Path) -> Cache | None:

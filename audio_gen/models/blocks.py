@@ -8,6 +8,7 @@ PATCH = 4  # bands and frames of a mel image that convolutions see as one pixel
 PITCH_OFFSET, PITCH_UNIT = 60.0, 24.0  # MIDI; what networks see of a pitch is about -2 to 2
 VELOCITY_OFFSET, VELOCITY_UNIT = 64.0, 32.0  # MIDI; the same for a velocity
 SCALAR_INPUTS = 2  # numbers that networks see of a pitch, and of a velocity
+GROUPS = 8  # of channels that are normalised together
 
 
 def pitch_inputs(pitch: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def patched(project: nn.Module, features: Tensor, height: int) -> Tensor:
 class AdaptiveNorm2d(nn.Module):
     """Group normalisation whose scale and shift follow a condition (AdaLN, Peebles and Xie 2023), or are learned."""
 
-    def __init__(self, *, channels: int, condition_dim: int = 0, groups: int = 8) -> None:
+    def __init__(self, *, channels: int, condition_dim: int = 0, groups: int = GROUPS) -> None:
         """With `condition_dim` 0 scale and shift are plain parameters."""
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, affine=condition_dim == 0)

@@ -26,7 +26,7 @@ from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
 from audio_gen.training.events import Event, Listener, Note
 from audio_gen.training.lock import locked
 from audio_gen.training.tasks.run import move_aside, resolve_config, train_run
-from audio_gen.training.tasks.source import check_source, open_source
+from audio_gen.training.tasks.source import check_apart, check_source, open_source
 from audio_gen.vocoding.load import load_vocoder
 
 MODELS = ("gan", "vae")
@@ -104,7 +104,10 @@ def quickstart(
     # What an earlier quickstart left there goes on.
     check_out(out, None, force=request.force or run.is_dir() or places.sounds.is_dir())
     source = _bundled(out) if request.folder is None else request.folder
+    check_apart(source, run, force=request.force, option="--out")
     _inspect(source, reporter)
+    if not request.force:
+        check_source(source, run, option="--out")
     training = Training(on_event)
     vocoder, about_vocoder, minutes = request.vocoder, None, request.minutes
     shared: dict[str, Any] = {"seed": request.seed, "device": request.device}
@@ -174,7 +177,6 @@ def _prepared_cache(
             pass
         tell(Note(f"the old run was moved to {move_aside(run)}"))
     settings = resolve_config(run, model, None, overrides, {})
-    check_source(source, run)
     with locked(run):
         return open_source(source, run, settings, settings.mel, tell)
 

@@ -43,7 +43,7 @@ NEARNESS = {"close": "to", "copy": "of"}
 STEPS_HEARD = (0, 2, 5, 7)
 # Of the report's curves: the axis, what to know of it, and metrics by name.
 CURVES = {
-    "vae": ("log-mel L1, nats", "", {"training (mel loss)": "loss/mel", "kept-out files": "val/mel_l1"}),
+    "vae": ("log-mel L1, nats", "", {"training (mel loss)": "loss/mel", "held-out files": "val/mel_l1"}),
     "gan": (
         "loss",
         "Near 0.69 neither side of the game wins. It is no measure of quality, which stands below.",

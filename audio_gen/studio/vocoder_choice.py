@@ -22,7 +22,7 @@ PROBE_SHARE = 0.04  # of that time: a whole short tuning, which tells whether a 
 SETTINGS = ("train.lr=2e-4", "loss.sizes=2", "train.validations=0", "train.previews=0")
 BETTER = 0.99  # of the default's distance; less is chance
 PROMISING = 0.995  # of the best untuned distance that a probe must reach
-HEARD, HEARD_SEC, FEWEST = 32, 2.0, 3  # kept-out files that are listened to
+HEARD, HEARD_SEC, FEWEST = 32, 2.0, 3  # held-out files that are listened to
 
 
 class Choice(NamedTuple):
@@ -58,12 +58,12 @@ def chosen_vocoder(
     cache: Cache, spec: MelSpec, run: Path, *, minutes: float, seed: int, device: str, force: bool,
     training: Training,
 ) -> Choice:  # fmt: skip
-    """Listen which vocoder is nearest on the kept-out clips of a cache, and tune the shipped one where that helps.
+    """Listen which vocoder is nearest on the held-out clips of a cache, and tune the shipped one where that helps.
 
     A short tuning comes first. Only if it comes nearer than every untuned vocoder, the long one follows.
 
     Args:
-        cache: The sounds; its kept-out files decide.
+        cache: The sounds; its held-out files decide.
         spec: The model's mel.
         run: The vocoder's run; an unfinished one there goes on. The probe's lies beside it.
         minutes: How long the model is to be trained.
@@ -77,7 +77,7 @@ def chosen_vocoder(
     """
     usual = default_vocoder(spec)
     if (kept_out := len(cache.split("val"))) < FEWEST:
-        told = f"{kept_out} kept-out files are too few to choose a vocoder by, so {usual} is used."
+        told = f"{kept_out} held-out files are too few to choose a vocoder by, so {usual} is used."
         return Choice(None, told, SHARE * minutes)
     choices = {name: name for name in dict.fromkeys((usual, CLASSICAL))}
     distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
@@ -116,7 +116,7 @@ def _shape(name: str, spec: MelSpec) -> list[str]:
 
 
 def _distance(vocoder: Vocoder, cache: Cache) -> float:
-    """Mean `mrmel` of kept-out clips and their copies."""
+    """Mean `mrmel` of held-out clips and their copies."""
     found, samples = [], round(HEARD_SEC * vocoder.spec.sample_rate)
     for clip in cache.split("val")[:HEARD]:
         wav = torch.from_numpy(cache.read(clip, 0, min(samples, clip.samples)))[None, None]

@@ -29,8 +29,8 @@ def locked(run: Path, tell: Callable[[str], object] = lambda line: None) -> Iter
             missing = held.enter_context(exclusive(RunFolder(run).lock, wait=False))
         except HeldError as e:
             raise TrainingError(
-                f"{one_line(run)}: another process trains here{_who(run)}; stop that one, or give another folder to "
-                "--run"
+                f"{one_line(run)}: another process trains here{_who(run)}; stop that one, or choose another "
+                "folder for the run"
             ) from e
         except OSError as e:
             raise OutputError(f"{one_line(run)}: cannot be written ({e.strerror or e}); choose another folder") from e

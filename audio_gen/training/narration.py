@@ -43,7 +43,7 @@ def _validated(event: events.Validated, verbose: bool) -> str | None:
         return f"step {event.step}  held-out files:  " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
     if (error := event.values.get("mel_l1")) is None:
         return None
-    return f"step {event.step:,}  error on held-out files {error:.2f} nats (lower is better)"
+    return f"step {event.step:,}  error on held-out files {error:.2f} (log-mel, lower is better)"
 
 
 def _evaluated(event: events.Evaluated, verbose: bool) -> str:
@@ -51,7 +51,7 @@ def _evaluated(event: events.Evaluated, verbose: bool) -> str:
     if not verbose:
         return f"step {event.step:,}  samples: {in_words(values)}"
     figures = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
-    baseline = f" (real against real: kad {values['kad_floor']:.3g})" if "kad_floor" in values else ""
+    baseline = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
     return f"step {event.step}  samples: {figures}{baseline}"
 
 
@@ -79,7 +79,7 @@ def in_words(values: Mapping[str, float]) -> str:
     """An evaluation in plain words, without the figures' names."""
     parts = []
     if "kad" in values:
-        floor = f" (real sounds among each other: {values['kad_floor']:.3g})" if "kad_floor" in values else ""
+        floor = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
         parts.append(f"distance from the real sounds {values['kad']:.3g}{floor}")
     if "coverage" in values:
         parts.append(f"{100 * values['coverage']:.0f} % of the real sounds have a close one")

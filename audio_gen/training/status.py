@@ -5,22 +5,38 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from audio_gen.artefacts.folders import RunFolder
+from audio_gen.artefacts.folders import QuickstartFolder, RunFolder
 from audio_gen.config import first_preview_due, read_yaml
 from audio_gen.errors import ConfigError, DataError
-from audio_gen.text import megabytes
+from audio_gen.findings import percent
+from audio_gen.text import megabytes, one_line
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.history import History
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import is_running, read_progress
 
 AGAIN = "run the same train command again to resume"
+# Each figure in words, and whether it is a share; those of samples come first.
+FIGURES = {
+    "eval/kad": ("distance of samples from your sounds (KAD, lower is better)", False),
+    "eval/coverage": ("your sounds that have a sample near them (coverage)", True),
+    "eval/diversity": ("variety of samples, relative to your sounds (diversity)", True),
+    "eval/density": ("how typical samples are (density, 1: like your sounds)", False),
+    "eval/memorised": ("samples that are copies of a training sound", True),
+    "eval/nearest_ratio": ("distance to the nearest training sound (1: like unseen real sounds)", False),
+    "eval/silent": ("silent samples", True),
+    "val/mel_l1": ("error on held-out files (log-mel, lower is better)", False),
+    "val/guess_l1": ("error on held-out files, encoded without a search (log-mel, lower is better)", False),
+    "val/mrmel": ("error of copy-synthesis on held-out files (mrmel, lower is better)", False),
+    "val/logits_gap": ("discriminator: held-out sounds score above samples by", False),
+    "val/logits_gap_train": ("discriminator: training sounds score above samples by", False),
+    "val/kl": ("information in a sound's latent (KL, in nats of 1.4 bits)", False),
+    "val/active_dimensions": ("dimensions of the latent in use", False),
+}
 # Figures without a trend: those of real sounds, and counts.
 BASELINES = {
-    "eval/kad_floor": "eval/kad",
-    "eval/coverage_real": "eval/coverage",
-    "eval/memorised_real": "eval/memorised",
-}
+    "eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised",
+}  # fmt: skip
 HIDDEN = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
 STEADY = 0.02  # relative changes below this count as steady
 
@@ -57,10 +73,12 @@ def check_run(run: Path) -> None:
         DataError: The folder is missing or holds no run.
     """
     if not run.is_dir():
-        raise DataError(f"{run}: there is no such folder; give the folder after --run of the train command")
+        raise DataError(f"{one_line(run)}: there is no such folder; give the folder after --run of the train command")
     places = RunFolder(run)
     if not any(path.exists() for path in (places.metrics, places.progress, places.settings, places.checkpoints)):
-        raise DataError(f"{run}: holds no run; give the folder after --run of the train command")
+        inner = QuickstartFolder(run).run
+        other = one_line(inner) if inner.is_dir() else "the folder after --run of the train command"
+        raise DataError(f"{one_line(run)}: holds no run; give {other}")
 
 
 def state_of(run: Path, log: History) -> dict[str, Any]:
@@ -126,21 +144,27 @@ def _bundle_line(run: Path) -> str:
 
 
 def _figure_lines(log: History) -> list[str]:
-    """A line for each figure: its newest value, that of real sounds, and the trend."""
+    """A line for each figure in words: its newest value, that of real sounds, its first value and its trend."""
     latest = log.latest("val/", "eval/")
     baselines = {main: latest[key] for key, main in BASELINES.items() if key in latest}
     shown = [key for key in latest if key not in HIDDEN and not (key in BASELINES and BASELINES[key] in latest)]
-    width = max(map(len, shown), default=0)
+    shown.sort(key=lambda key: list(FIGURES).index(key) if key in FIGURES else len(FIGURES))
+    words = {key: FIGURES.get(key, (key, False)) for key in shown}
+    width = max((len(text) for text, _ in words.values()), default=0)
     lines = []
-    for key in shown:
-        word = "floor" if key == "eval/kad" else "real"
-        real = f" ({word} {baselines[key]:.4g})" if key in baselines else ""
-        lines.append(f"{key:<{width}}  {latest[key]:.4g}{real}{_trend(log.values(key))}")
+    for key, (text, is_share) in words.items():
+        name = "real-vs-real baseline" if key == "eval/kad" else "real sounds"
+        real = f" ({name} {_figure(baselines[key], is_share)})" if key in baselines else ""
+        lines.append(f"{text:<{width}}  {_figure(latest[key], is_share)}{real}{_trend(log.values(key), is_share)}")
     return lines
 
 
-def _trend(values: list[float]) -> str:
-    """The newest quarter of the values compared with the quarter before, and the first value."""
+def _figure(value: float, is_share: bool) -> str:
+    return percent(value) if is_share else f"{value:.3g}"
+
+
+def _trend(values: list[float], is_share: bool = False) -> str:
+    """The first value, and the newest quarter of the values compared with the quarter before."""
     if len(values) < 2:
         return ""
     part = max(1, len(values) // 4)
@@ -148,7 +172,7 @@ def _trend(values: list[float]) -> str:
     change = now - before
     steady = abs(change) <= STEADY * max(abs(before), abs(now))
     word = "steady" if steady else "rising" if change > 0 else "falling"
-    return f", {word}, {values[0]:.4g} at first"
+    return f"; {_figure(values[0], is_share)} at first, lately {word}"
 
 
 def _number(value: Any) -> float | None:

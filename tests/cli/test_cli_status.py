@@ -12,7 +12,11 @@ import pytest
 from audio_gen.cli import app
 from audio_gen.files import write_json
 from audio_gen.training.status import _clock, _trend
+from audio_gen.training.tasks.run import TASKS, train_run
+from tests import sounds
 from tests.conftest import RunCli
+
+ROOT = Path(__file__).parents[2]
 
 VAL = {"val/mel_l1": 0.2, "val/kl": 100.0, "val/active_dimensions": 128.0}
 EVALUATION = {"eval/kad": 1.2, "eval/kad_floor": 0.4, "eval/coverage": 0.8, "eval/coverage_real": 0.95, "eval/n": 64.0}
@@ -71,11 +75,12 @@ def test_figures_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     lines = told(capsys, make_run(tmp_path, ROWS, {})).splitlines()
     figures = [" ".join(line.split()) for line in lines[2:-2]]
     assert figures == [
-        "val/mel_l1 0.2, falling, 0.25 at first",
-        "val/kl 100, falling, 180 at first",
-        "val/active_dimensions 128, steady, 128 at first",
-        "eval/kad 1.2 (floor 0.4), falling, 3.1 at first",
-        "eval/coverage 0.8 (real 0.95), steady, 0.8 at first",
+        "distance of samples from your sounds (KAD, lower is better) 1.2 (real-vs-real baseline 0.4); 3.1 at first, "
+        "lately falling",
+        "your sounds that have a sample near them (coverage) 80 % (real sounds 95 %); 80 % at first, lately steady",
+        "error on held-out files (log-mel, lower is better) 0.2; 0.25 at first, lately falling",
+        "information in a sound's latent (KL, in nats of 1.4 bits) 100; 180 at first, lately falling",
+        "dimensions of the latent in use 128; 128 at first, lately steady",
     ]
     assert lines[1] == "no bundle yet; the first comes at step 100"
     assert lines[-2].startswith("note working: Samples get closer to your sounds (KAD 3.1 -> 1.2; ")
@@ -126,9 +131,24 @@ def test_no_run_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
         assert result.stderr.startswith("error: ") and text in result.stderr and result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("model", TASKS)
+def test_every_figure_of_a_validation_has_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    config, overrides = ROOT / "configs" / model / "tiny.yaml", ["train.steps=2", "train.validations=1"]
+    notes = sounds.write_notes(tmp_path / "notes", 4)
+    train_run(notes, tmp_path / "run", model=model, config_file=config, overrides=overrides, device="cpu")
+    capsys.readouterr()
+    out = told(capsys, tmp_path / "run")
+    assert "held-out" in out and "val/" not in out and "eval/" not in out
+
+
+def test_the_folder_of_a_quickstart_leads_to_its_run(tmp_path: Path, run_cli: RunCli) -> None:
+    (tmp_path / "out" / "run").mkdir(parents=True)
+    assert str(Path("out") / "run") in run_cli("status", "out").stderr
+
+
 def test_trend_and_clock() -> None:
     assert _trend([1.0]) == ""
-    assert _trend([4.0, 2.0, 1.0, 1.01]) == ", steady, 4 at first"
-    assert _trend([4.0, 3.0, 1.0, 1.5]) == ", rising, 4 at first"
-    assert _trend([0.0, 0.0]) == ", steady, 0 at first"
+    assert _trend([4.0, 2.0, 1.0, 1.01]) == "; 4 at first, lately steady"
+    assert _trend([4.0, 3.0, 1.0, 1.5]) == "; 4 at first, lately rising"
+    assert _trend([0.0, 0.0]) == "; 0 at first, lately steady"
     assert [_clock(seconds) for seconds in (5, 125.4, 3725)] == ["0:05", "2:05", "1:02:05"]

@@ -213,12 +213,15 @@ def test_words_on_newness() -> None:
     near = "are copies of a training sound"
     assert newness([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
     told = f"1 of 3 {near} (x of kick.wav), 1 are close to one, 1 are new"
-    assert newness([copy, new, close], ["x", "y", "z"]) == told
+    fix = "add sounds, or train for fewer steps"
+    assert newness([copy, new, close], ["x", "y", "z"]) == f"{told}; {fix}"
+    assert fix not in newness([copy, new, close], ["x", "y", "z"], 0.4)  # real sounds are as often as near
+    assert newness([new], ["x"]) == "the clip is new: it is not close to a training sound"
     assert newness([copy, new, close], ["x", "y", "z"], 0.25) == (
-        f"{told}; of unseen real sounds, 25 % are as near to one"
+        f"{told}; of unseen real sounds, 25 % are as near to one; {fix}"
     )
     assert newness([copy] * 5, list("vwxyz")) == (
-        f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new"
+        f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new; {fix}"
     )
 
 

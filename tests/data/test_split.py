@@ -25,7 +25,8 @@ def test_some_are_kept_back_and_never_all() -> None:
 
 def test_too_few_to_keep_any_back() -> None:
     sides, note = assign_splits(list("abcd"), list("abcd"), val_fraction=0.5)
-    assert sides == ["train"] * 4 and note is not None and "all 4 clips" in note
+    assert sides == ["train"] * 4
+    assert note is not None and "all 4 sounds are used for training and for validation" in note
     assert assign_splits(list("abcdefgh"), ["same"] * 8, val_fraction=0.5)[0] == ["train"] * 8
     assert assign_splits(list("abcdefgh"), list("abcdefgh"), val_fraction=0) == (["train"] * 8, None)
 
@@ -47,12 +48,17 @@ def test_groups_are_on_one_side_and_shared_sounds_join_them() -> None:
     assert joined[a] == joined[b]
 
 
+def test_one_sound_is_not_several() -> None:
+    note = assign_splits(["a", "b"], ["x", "x"], val_fraction=0.5)[1]
+    assert note is not None and note.startswith("the only sound is used for training and for validation")
+
+
 def test_copies_are_too_few_to_keep_any_back() -> None:
     """Nine files of four sounds."""
     sides, note = assign_splits(list("abcdefghi"), list("abcdabcda"), val_fraction=0.5)
     assert set(sides) == {"train"}
     assert note is not None
-    assert "all 4 clips" in note
+    assert "all 4 sounds are used for training and for validation" in note
 
 
 FOLDERS = {f"{i}.wav": "val" if i % 4 == 0 else "train" for i in range(20)}

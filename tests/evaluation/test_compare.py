@@ -275,7 +275,7 @@ def test_copies_are_named_with_their_file_and_reach_the_report(tmp_path: Path) -
     result["verdict"] = []
     write_page(tmp_path / "report.html", Sets(*sets, halves, held_out), result, {})
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<td>copy</td><td>pluck-1-" in page and "Twins: " in page
+    assert "<td>copy</td><td>pluck-1-" in page and "Duplicates: " in page
 
 
 def test_a_reference_of_an_earlier_version_is_refused(real: Described, tmp_path: Path) -> None:

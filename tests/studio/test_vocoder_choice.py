@@ -1,4 +1,4 @@
-"""The vocoder of a folder is the one that is nearest on its kept-out files."""
+"""The vocoder of a folder is the one that is nearest on its held-out files."""
 
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def test_what_is_nearest_on_kept_out_files_is_used(
     assert all(f"{distance:.3f}" in told for distance in distances)
     tuned = "small trained on these sounds for 0.0 minutes"
     name = {"run": tuned, "probe": "small after a short tuning", "griffinlim": best, None: "small"}[best]
-    assert told.endswith(f"so the vocoder is {name}.")
+    assert told.endswith(f"Chosen vocoder: {name}.")
     long = best in ("run", "probe")
     assert (tmp_path / "v").exists() == long  # only where the probe came nearer
     assert saved_min == pytest.approx(0 if long else 0.8 * 0.2 * 0.05)
@@ -107,7 +107,7 @@ def test_half_its_rate_is_heard_but_not_tuned(cache: Cache, shipped: Path, tmp_p
 def test_too_few_kept_out_files(cache: Cache, shipped: Path, tmp_path: Path) -> None:
     cache.clips.on_side = lambda split: torch.arange(2).numpy()  # type: ignore[method-assign]
     choice, told, _ = chosen(cache, tmp_path / "v")
-    assert choice is None and "2 kept-out files are too few" in told
+    assert choice is None and "2 held-out files are too few" in told
     assert not (tmp_path / "v").exists()
 
 

@@ -120,9 +120,9 @@ def test_a_run_does_not_hold_its_sounds(tmp_path: Path) -> None:
     check_apart(source, source / "run", force=True)
     check_apart(source, tmp_path / "a" / "run", force=True)
     for run in (source, tmp_path / "a"):
-        with pytest.raises(ConfigError, match="holds the sounds"):
+        with pytest.raises(ConfigError, match="contains the sounds"):
             check_apart(source, run, force=False)
         (run / "run.json").write_text("{}")
         check_apart(source, run, force=False)
-        with pytest.raises(ConfigError, match="holds the sounds"):
+        with pytest.raises(ConfigError, match="contains the sounds"):
             check_apart(source, run, force=True)

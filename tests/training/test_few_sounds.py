@@ -8,6 +8,7 @@ import torch
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.text import distinct_sounds
 from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks.run import train_run
 from tests.sounds import noise, pluck, write
@@ -39,7 +40,7 @@ def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: py
 
     folder, file = write_few(tmp_path / "in", *FOLDERS[name]), CONFIGS / model / "tiny.yaml"
     train_run(folder, tmp_path / "run", model=model, config_file=file, overrides=LENGTHS, device="cpu", on_event=tell)
-    assert any(f"{sounds} different training sounds" in note for note in notes) == (sounds < 5)
+    assert any(f"{distinct_sounds(sounds)} to learn from" in note for note in notes) == (sounds < 5)
     assert any("will not be evaluated" in note for note in notes) == (sounds < 4)
     assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").part("codec").values())
     assert torch.isfinite(Pipeline.load(tmp_path / "run").sample(2, seed=0)).all()

@@ -283,7 +283,7 @@ def test_a_bundle_makes_what_the_task_made(fresh: tuple[Any, ClipDataset], tmp_p
 
 
 def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, tmp_path: Path) -> None:
-    """A discriminator that knows the pairs of a batch by heart: kept-out ones have less of a gap."""
+    """A discriminator that knows the pairs of a batch by heart: held-out ones have less of a gap."""
     task, data = ready(sounds, tmp_path / "run")
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
     with torch.no_grad():

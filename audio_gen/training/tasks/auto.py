@@ -11,6 +11,7 @@ import torch
 from audio_gen import config
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
+from audio_gen.errors import is_out_of_memory
 from audio_gen.training.schedule import Budget
 from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
@@ -56,7 +57,9 @@ class Probe:
         """Training clips per second; 0 if memory is too small."""
         try:
             return self._clips_a_sec(settings)
-        except (torch.OutOfMemoryError, MemoryError):
+        except Exception as e:
+            if not is_out_of_memory(e):
+                raise
             return 0.0
         finally:
             if self.device.type == "cuda":

@@ -17,6 +17,7 @@ from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Codec, Conditions,
 from audio_gen.models.priors.neighbours import MAX_COMPONENTS
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Preview
+from audio_gen.training.tasks.settings import clip_frames
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.silence import silent_frames, subtract_floor
 
@@ -37,7 +38,7 @@ class MelData:
         """`floor`: nats below which a log-mel is silence; `augment`: strength, see `augment_mel`."""
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
         self.front_end = MelFrontEnd(spec)
-        self.frames = max(1, round(data.segment_sec * spec.frame_rate))
+        self.frames = clip_frames(data.segment_sec, spec)
         self.segments = (spec.samples(self.frames),) * 2
         aligned = data.onset == "align" and self.frames > silent_frames(spec)
         self.preroll = spec.samples(silent_frames(spec)) if aligned else 0

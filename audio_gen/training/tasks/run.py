@@ -17,7 +17,7 @@ from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
-from audio_gen.errors import AudioGenError, ConfigError
+from audio_gen.errors import AudioGenError, ConfigError, is_out_of_memory
 from audio_gen.files import at_home, write_json
 from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.checkpoints import drop_unfinished
@@ -157,7 +157,20 @@ def train_run(
 
         values, place = world.main_first(prepare)
         settings = config.build(TASKS[model][0], values)
-        return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
+        try:
+            return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
+        except Exception as e:
+            if not is_out_of_memory(e):
+                raise
+            raise ConfigError(f"out of memory; lower one of {_sizes(settings)}") from e
+
+
+def _sizes(settings: RunConfig) -> str:
+    """The settings that decide how much memory a run needs, with their values."""
+    values = config.flat(settings.model_dump(mode="json"))
+    net = [name for name, value in values.items() if name.startswith("net.") and type(value) in (int, list)]
+    names = ["train.batch_size", "data.segment_sec", *(["net.size"] if "net.size" in values else []), *net]
+    return ", ".join(f"{name} ({_shown(values[name])})" for name in names)
 
 
 def _chosen(

@@ -39,6 +39,11 @@ def as_setting(spec: MelSpec) -> str | dict[str, int | float]:
     return next((name for name, preset in PRESETS.items() if preset == spec), spec.to_dict())
 
 
+def clip_frames(duration_sec: float, spec: MelSpec) -> int:
+    """Frames of a clip, at least one."""
+    return max(1, round(duration_sec * spec.frame_rate))
+
+
 class RunConfig(Settings):
     """A whole run; each task adds its `net` and `loss` sections."""
 

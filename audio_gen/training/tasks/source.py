@@ -9,17 +9,17 @@ import numpy as np
 
 from audio_gen import __version__
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import PRESETS, MelSpec
 from audio_gen.data.cache import build_cache
 from audio_gen.data.index import inspect_folder
+from audio_gen.data.rates import mel_fields
 from audio_gen.data.store import Cache, digest_of, first_of_each
 from audio_gen.errors import CheckpointError, ConfigError, DataError, MelMismatchError, OutputError
 from audio_gen.files import MalformedError, read_json, write_json
-from audio_gen.hints import command
-from audio_gen.text import one_line
+from audio_gen.text import distinct_sounds, one_line
 from audio_gen.training.events import CacheProgress, Event, Note
 from audio_gen.training.tasks.changes import ANOTHER_CLASS, ANOTHER_SOUND, changes, counted, keep_clips
-from audio_gen.training.tasks.settings import RunConfig, as_setting
+from audio_gen.training.tasks.settings import RunConfig
 
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
@@ -35,9 +35,10 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     if CacheFolder(source).exists():
         cache = Cache.open(source)
         if cache.sample_rate != spec.sample_rate:
+            mel = shlex.quote(f"mel={mel_of_rate(cache.sample_rate)}")
             raise MelMismatchError(
-                f"{source}: stored at {cache.sample_rate} Hz, the mel needs {spec.sample_rate}; "
-                f"run `{command('preprocess', 'FOLDER', '--mel', str(as_setting(spec)), '--out', 'CACHE')}`"
+                f"{one_line(source)}: the cache has {cache.sample_rate} Hz, the mel {spec.sample_rate} Hz; "
+                f"add --set {mel} to train at that rate, or give the folder of sounds in its place"
             )
         return cache
     if not source.is_dir():
@@ -45,7 +46,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise OutputError(f"{run}: cannot be created ({e.strerror}); choose another folder for --run") from e
+        raise OutputError(f"{run}: cannot be created ({e.strerror}); choose another folder for the run") from e
     return build_cache(
         source, RunFolder(run).cache, sample_rate=spec.sample_rate, data=settings.data,
         progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
@@ -53,8 +54,19 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     )  # fmt: skip
 
 
-def check_apart(source: Path, run: Path, *, force: bool) -> None:
+def mel_of_rate(sample_rate: int) -> str:
+    """A value of the setting `mel` with this sample rate: a preset's name, or fields."""
+    return next((name for name, spec in PRESETS.items() if spec.sample_rate == sample_rate), mel_fields(sample_rate))
+
+
+def check_apart(source: Path, run: Path, *, force: bool, option: str = "--run") -> None:
     """Refuse a run's folder that is or contains the folder of the sounds: `--force` would move the sounds away.
+
+    Args:
+        source: The folder of sounds, or a cache.
+        run: The run's folder.
+        force: Whether an earlier run is to be moved aside.
+        option: The option with the run's folder or its parent, for messages.
 
     Raises:
         ConfigError: It does, and no run of an earlier version is resumed.
@@ -62,14 +74,18 @@ def check_apart(source: Path, run: Path, *, force: bool) -> None:
     holds = run.resolve() in (source.resolve(), *source.resolve().parents)
     if holds and source.is_dir() and (force or not RunFolder(run).source.is_file()):
         raise ConfigError(
-            f"--run {one_line(run)}: contains the sounds of {one_line(source)}; use another folder for the run, such "
-            f"as "
-            f"--run {one_line(run / 'run')}"
+            f"{option} {one_line(run)}: contains the sounds of {one_line(source)}; use another folder for the run, "
+            f"such as {option} {one_line(run / 'run')}"
         )
 
 
-def check_source(source: Path, run: Path) -> None:
+def check_source(source: Path, run: Path, *, option: str = "--run") -> None:
     """Refuse to resume on another folder, before the run's cache changes; a moved folder is accepted.
+
+    Args:
+        source: The folder of sounds, or a cache.
+        run: The run's folder.
+        option: The option with the run's folder or its parent, for messages.
 
     Raises:
         ConfigError: Both path and content differ from those at the start of the run.
@@ -82,7 +98,9 @@ def check_source(source: Path, run: Path) -> None:
     else:
         sounds = digest_of(f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement)
     if sounds != then["sounds"]:
-        raise ConfigError(f"{run}: was started on {then['source']}; give that folder, or another --run")
+        raise ConfigError(
+            f"{one_line(run)}: was started on {one_line(then['source'])}; give that folder, or another {option}"
+        )
 
 
 def check_not_pruned(run: Path) -> None:
@@ -106,9 +124,7 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
         text += "; training continues with the changed folder"
         if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
-            text += (
-                f". The model keeps its weights; a new --run with {again} trains on the changed files from the start"
-            )
+            text += f". The model keeps its weights; a new run with {again} trains on the changed files from the start"
         tell(Note(text))
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
         tell(Note(f"{source}: has changed since the run was started; training continues with the changed folder"))
@@ -120,7 +136,7 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
     """Warn of classes with so few different clips that generated ones can only resemble them."""
     class_ids = cache.split("train").column("class_id")
     if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
-        tell(Note(f"{sounds} different training sounds: generated clips will resemble them closely; add sounds"))
+        tell(Note(f"{distinct_sounds(sounds)} to learn from: generated clips will resemble them closely; add sounds"))
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:
@@ -164,7 +180,7 @@ def move_aside(run: Path) -> Path:
     try:
         run.rename(aside)
     except OSError as e:
-        raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for --run") from e
+        raise OutputError(f"{run}: cannot be moved aside ({e.strerror}); choose another folder for the run") from e
     return aside
 
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import Count, Settings, Share, TrainSettings
+from audio_gen.config import Depth, MelFloor, NotNegative, Settings, Share, TrainSettings, Width
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
 from audio_gen.losses.spectral import difference_l1, mel_l1
+from audio_gen.models.blocks import GROUPS
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import Conditions
 from audio_gen.models.priors.neighbours import NeighbourPrior
@@ -25,19 +26,20 @@ from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
 
+Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
 
 
 class VAENet(Settings):
     """The network."""
 
-    latent_dim: Count = 128
+    latent_dim: Width = 128
     """Dimensions of z."""
-    channels: tuple[Count, ...] = (32, 64, 96, 128)
+    channels: Annotated[tuple[Channels, ...], Field(min_length=1)] = (32, 64, 96, 128)
     """Channels of each stage; each stage halves the resolution."""
-    blocks: Count = 1
+    blocks: Depth = 1
     """Residual blocks per stage."""
-    mel_floor: float = -9.0
+    mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
     """Condition on the class if the folder has classes."""
@@ -50,17 +52,17 @@ class VAENet(Settings):
 class VAELoss(Settings):
     """Weights and parameters of the losses."""
 
-    mel: float = 1.0
+    mel: NotNegative = 1.0
     """Log-mel L1."""
-    delta_time: float = 0.2
+    delta_time: NotNegative = 0.2
     """L1 of differences from frame to frame: onsets."""
-    delta_frequency: float = 0.2
+    delta_frequency: NotNegative = 0.2
     """L1 of differences from band to band: partials."""
-    kl: float = 1e-3
+    kl: NotNegative = 1e-3
     """KL divergence to N(0, I), in nats summed over z."""
     kl_warmup: Share = 0.2
     """Share of the run over which the KL weight rises."""
-    free_nats: Annotated[float, Field(ge=0)] = 0.02
+    free_nats: NotNegative = 0.02
     """KL in nats of each dimension that is free."""
     padding: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Weight of a frame of padding, relative to a frame of sound."""

@@ -1,18 +1,19 @@
 """The training task of the vocoder: multi-resolution STFT losses, optionally discriminators."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.distance import BANDS_BY_N_FFT, at_peak, mrmel
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.config import Count, DataSettings, NotNegative, Positive, Settings, TrainSettings
+from audio_gen.config import ClipSec, DataSettings, Depth, NotNegative, RateFactor, Settings, TrainSettings, Width
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses import adversarial
@@ -21,41 +22,42 @@ from audio_gen.losses.spectral import MultiResolutionMel
 from audio_gen.models.discriminators.wave import WaveDiscriminator
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Loss, Phase, Preview
-from audio_gen.training.tasks.settings import RunConfig
+from audio_gen.training.tasks.settings import RunConfig, clip_frames
 from audio_gen.training.tasks.start import load_same
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.phases import initial_phasors
 from audio_gen.vocoding.renderer import Renderer
 
-NotNegativeInt = Annotated[int, Field(ge=0)]
+Iterations = Annotated[int, Field(ge=0, le=1000)]
 MAX_FIRST_FRAME = 1 << 16
+MIN_SAMPLES = max(BANDS_BY_N_FFT) // 2 + 1  # of a clip: its ends are mirrored into the longest window of the losses
 
 
 class VocoderNet(Settings):
     """The network."""
 
-    dim: Count = 192
+    dim: Width = 192
     """Channels."""
-    blocks: Count = 6
+    blocks: Depth = 6
     """ConvNeXt blocks."""
-    expansion: Count = 3
+    expansion: Annotated[int, Field(ge=1, le=64)] = 3
     """Width of a block's pointwise network over `dim`."""
-    low_projections: NotNegativeInt = 16
+    low_projections: Iterations = 16
     """Griffin-Lim iterations of the low part of the spectrum in training; the network does not change that part."""
-    projections: NotNegativeInt = 2
+    projections: Iterations = 2
     """Griffin-Lim iterations of the whole spectrum in training."""
 
 
 class WaveDiscriminators(Settings):
     """The discriminators of an adversarial run."""
 
-    channels: Count = 8
+    channels: Annotated[int, Field(ge=1, le=1024)] = 8
     """Channels of the discriminators of three STFT sizes."""
     bands: Literal[1, 5] = 1
     """Number of bands that each spectrum is split into."""
-    period_channels: Annotated[int, Field(ge=0)] = 0
+    period_channels: Annotated[int, Field(ge=0, le=512)] = 0
     """First channels of the multi-period discriminators (every 2nd to 11th sample); 0: none."""
-    lr: Positive = 1.0
+    lr: RateFactor = 1.0
     """Learning rate, relative to the vocoder's."""
 
 
@@ -80,7 +82,7 @@ class VocoderLoss(Settings):
     """Weight of the waveform discriminators; for a run with --init from a run without them."""
     feature_matching: NotNegative = 2.0
     """L1 of the discriminators' activations, if `adversarial` is not 0."""
-    quietest_gain_db: float = -15.0
+    quietest_gain_db: Annotated[float, Field(ge=-120, le=0)] = -15.0
     """Lowest random gain in dB of crops, after scaling to a peak of 0.95; the highest is 0 dB."""
 
 
@@ -95,8 +97,18 @@ class VocoderConfig(RunConfig):
     net: VocoderNet = VocoderNet()
     loss: VocoderLoss = VocoderLoss()
     judges: WaveDiscriminators = WaveDiscriminators()
-    val_sec: Positive = 2.0
+    val_sec: ClipSec = 2.0
     """Length of a validation clip in seconds."""
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        for name, duration_sec in (("data.segment_sec", self.data.segment_sec), ("val_sec", self.val_sec)):
+            if self.mel.samples(clip_frames(duration_sec, self.mel)) < MIN_SAMPLES:
+                raise ValueError(
+                    f"{name} ({duration_sec:g}): the losses take clips of {MIN_SAMPLES} samples or more; give at least "
+                    f"{math.ceil(100 * (MIN_SAMPLES + self.mel.hop_length) / self.mel.sample_rate) / 100:g}"
+                )
+        return self
 
 
 class VocoderTask:
@@ -119,7 +131,7 @@ class VocoderTask:
         self.front_end = MelFrontEnd(spec)
         self.multi_mel = MultiResolutionMel(spec.sample_rate)
         sizes = (config.data.segment_sec, config.val_sec)
-        train, val = (max(1, round(sec * spec.frame_rate)) for sec in sizes)
+        train, val = (clip_frames(sec, spec) for sec in sizes)
         self.segments = spec.samples(train), spec.samples(val)
         self.modules = nn.ModuleDict({"model": self.vocoder, "front_end": self.front_end, "multi_mel": self.multi_mel})
         loss = config.loss

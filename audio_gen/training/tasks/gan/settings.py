@@ -1,13 +1,24 @@
 """Settings of a GAN's run."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from audio_gen.config import Count, NotNegative, Positive, Settings, Share, TrainSettings
+from audio_gen.config import (
+    Count,
+    Depth,
+    MelFloor,
+    NotNegative,
+    Positive,
+    RateFactor,
+    Settings,
+    Share,
+    TrainSettings,
+    Width,
+)
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
-from audio_gen.training.tasks.settings import RunConfig
+from audio_gen.training.tasks.settings import RunConfig, clip_frames
 
 
 class Size(NamedTuple):
@@ -33,17 +44,17 @@ class GANNet(Settings):
 
     size: Literal["tiny", "small", "base", "large"] = "small"
     """tiny: minutes on a CPU; small: an hour on a CPU; base: one GPU; large: a big GPU."""
-    channels: tuple[Count, ...] | None = None
+    channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     """Channels of each stage, generator and discriminator; null: those of the size."""
-    d_channels: tuple[Count, ...] | None = None
+    d_channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     """Channels of each stage of the discriminator alone; null: as for the generator."""
-    blocks: Count | None = None
+    blocks: Depth | None = None
     """Residual blocks per stage; null: those of the size."""
-    noise_dim: Annotated[int, Field(ge=MIN_NOISE)] = 128
+    noise_dim: Annotated[int, Field(ge=MIN_NOISE, le=16_384)] = 128
     """Dimensions of z."""
-    latent_dim: Count = 256
+    latent_dim: Width = 256
     """Dimensions of w, principal components at the start."""
-    mel_floor: float = -9.0
+    mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
     """Condition on the class if the folder has classes."""
@@ -76,7 +87,7 @@ class GANLoss(Settings):
     """Weight of adversarial losses on image patches, relative to those on whole images."""
     penalty: NotNegative = 0.1
     """R1 and R2, gradient penalties of the mel discriminator, at the end of the ramp."""
-    penalty_start: Annotated[float, Field(ge=1)] = 3.0
+    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
     """Factor on the penalty at the start of the run."""
     penalty_stride: Count = 4
     """Penalties use every n-th image; 1 uses all and is slow."""
@@ -94,9 +105,9 @@ class GANLoss(Settings):
     """Share of a batch that is decoded from the latents of real clips instead of noise."""
     ramp: Share = 0.2
     """Share of the run over which penalties and reconstruction fall."""
-    d_lr: Positive = 4.0
+    d_lr: RateFactor = 4.0
     """Learning rate of the discriminator, relative to the generator's."""
-    mapping_lr: Positive = 1.0
+    mapping_lr: RateFactor = 1.0
     """Learning rate of the mapping network, relative to the other parts'."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Learning rate of the linear path, relative to the networks'."""
@@ -120,3 +131,13 @@ class GANConfig(RunConfig):
     """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips.
 
     Samples vary in the same way; adaptive augmentation does not affect samples and is usually enough."""
+
+    @model_validator(mode="after")
+    def _fits_the_clip(self) -> Self:
+        pool, frames = self.loss.reconstruction_pool, clip_frames(self.data.segment_sec, self.mel)
+        if pool > min(frames, self.mel.n_mels):
+            raise ValueError(
+                f"loss.reconstruction_pool ({pool}): a clip of data.segment_sec ({self.data.segment_sec:g}) has only "
+                f"{frames} frames and {self.mel.n_mels} bands; lower the first or raise the second"
+            )
+        return self
