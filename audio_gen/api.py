@@ -1,4 +1,4 @@
-"""The functions of the public API; options are the fields of the operations' requests."""
+"""The functions of the public API; options are fields of the operations' requests."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def train(source: Path | str, run: Path | str, **options: Any) -> Path:
-    """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
+    """Train a model on a folder of sounds or a cache, or resume a run.
 
     Args:
         source: A folder of sounds, or a cache.
@@ -24,7 +24,7 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
         The run's folder, with its bundle.
 
     Raises:
-        AudioGenError: One line that names the value and the fix; so do all functions here.
+        AudioGenError: One line that names the value and the fix, as in all functions here.
     """
     from audio_gen.training.tasks.run import train_run
 
@@ -32,7 +32,7 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
 
 
 def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":
-    """Generate clips, of which no two sound alike: `sample(pipeline, 4).save("clips")`.
+    """Generate clips without duplicates: `sample(pipeline, 4).save("clips")`.
 
     Args:
         pipeline: The model, from `Pipeline.load`.
@@ -45,11 +45,11 @@ def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":
 
 
 def interpolate(pipeline: "Pipeline", start: Path | str, end: Path | str, **options: Any) -> "Clips":
-    """Move from one sound to another: `interpolate(pipeline, "a.wav", "seed:7", steps=8, morph="4s").save("between")`.
+    """Interpolate between two sounds: `interpolate(pipeline, "a.wav", "seed:7", steps=8, morph="4s").save("between")`.
 
     Args:
         pipeline: The model, from `Pipeline.load`.
-        start: A sound file, or "seed:N", the clip that `sample` draws for N.
+        start: A sound file, or "seed:N", the clip that `sample` generates from N.
         end: The same for the other end.
         options: Fields of `InterpolateRequest`.
     """

@@ -1,4 +1,4 @@
-"""Faults of samples: one table of thresholds and one wording, for a run's metrics and for an evaluation.
+"""Faults of samples: thresholds and messages, shared by the diagnosis of a run and the verdict of an evaluation.
 
 `training.diagnosis` applies them to the metrics of a run, `evaluation.verdict` to the figures of an evaluation.
 """
@@ -9,25 +9,25 @@ from typing import Any
 # Spectral flatness of white noise is 0.56; of 529 drums, 97 of them hi-hats, the highest was 0.29.
 NOISE_FLATNESS, WHITE_NOISE_FLATNESS = 0.4, 0.56
 MOST_SILENT = 0.5  # share of the samples
-# Of the mean distance between real clips: a model that makes one sound is near 0, one as varied as its data at 1.
+# Of the mean distance between real clips: 0 for a single sound, 1 for the variety of the data.
 COLLAPSED_DIVERSITY = 0.3
-# Blurry samples may miss most real neighbourhoods, so low coverage alone proves nothing; with low diversity it does.
+# Blurry samples may miss most real neighbourhoods, so low coverage is a fault only with low diversity.
 LOW_COVERAGE, LOW_DIVERSITY = 0.25, 0.6
-# Share of samples that are copies of a training sound, and how far above the same share of unseen real sounds: hits of
-# one drum are as near to each other as copies.
+# Share of samples that are copies of a training sound, and its ratio to the share of unseen real sounds, because hits
+# of one drum are as close to each other as copies.
 MEMORISED, MEMORISED_OVER_REAL = 0.5, 5.0
-MORE_OR_SHORTER = "add sounds, or train for fewer steps"  # against copies
-MIN_SAMPLES = 16  # shares of fewer samples are no reason for an alarm
+MORE_OR_SHORTER = "add sounds, or train for fewer steps"  # fix for copies
+MIN_SAMPLES = 16  # no alarm on shares of fewer samples
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What figures say of a run or of samples.
+    """One finding on a run or on samples.
 
     Attributes:
         name: Short and stable, for programs: "mode_collapse", "distance", ..
-        text: A sentence with the figures; of an alarm, with what to do.
-        alarm: Whether something is broken.
+        text: A sentence with the figures; an alarm includes the fix.
+        alarm: Whether it is a fault.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Finding:
 
 
 def noise_data(flatness: float | None) -> Finding | None:
-    """Training sounds that are noise.
+    """Report training sounds that are noise.
 
     Args:
         flatness: Median spectral flatness of the real sounds, 0 to 1.
@@ -56,10 +56,10 @@ def noise_data(flatness: float | None) -> Finding | None:
 
 
 def silent_samples(share: float | None) -> Finding | None:
-    """Samples without sound.
+    """Report silent samples.
 
     Args:
-        share: Of the samples, 0 to 1.
+        share: Share of the samples, 0 to 1.
     """
     if not share:
         return None
@@ -69,7 +69,7 @@ def silent_samples(share: float | None) -> Finding | None:
 
 
 def one_sound(count: float | None) -> Finding | None:
-    """A training set of one sound.
+    """Report a training set of one sound.
 
     Args:
         count: Distinct training sounds.
@@ -80,17 +80,17 @@ def one_sound(count: float | None) -> Finding | None:
 
 
 def memorisation(share: float | None, real_share: float | None, count: float, detail: str = "") -> Finding | None:
-    """Samples that are copies of training sounds.
+    """Report samples that are copies of training sounds.
 
     Args:
-        share: Of the samples that are copies, by `evaluation.copies`, 0 to 1.
-        real_share: Of unseen real sounds that would count as copies; None where it is unknown.
-        count: Of the samples.
-        detail: What else there is to say of them.
+        share: Share of samples that are copies, by `evaluation.copies`, 0 to 1.
+        real_share: Share of unseen real sounds that would count as copies; None if unknown.
+        count: Number of samples.
+        detail: Further text.
     """
     if share is None or count < MIN_SAMPLES or share < max(MEMORISED, MEMORISED_OVER_REAL * (real_share or 0.0)):
         return None
-    real = "" if real_share is None else f" (of unseen real sounds, {percent(real_share)} are as near to one)"
+    real = "" if real_share is None else f" (of unseen real sounds, {percent(real_share)} are as close to one)"
     return Finding(
         "memorisation",
         f"{percent(share)} of the samples are copies of a training sound{real}{detail}; {MORE_OR_SHORTER}.",
@@ -101,32 +101,32 @@ def memorisation(share: float | None, real_share: float | None, count: float, de
 def mode_collapse(
     diversity: float | None, coverage: float | None, real_coverage: float | None, count: float, duplicates: int = 0
 ) -> Finding | None:
-    """Samples that are all alike.
+    """Report samples that are all similar.
 
     Args:
         diversity: Mean distance between samples over that between real sounds.
-        coverage: Share of the real sounds that have a sample near them.
+        coverage: Share of the real sounds with a sample close to them.
         real_coverage: The same for other real sounds in place of the samples.
-        count: Of the samples.
+        count: Number of samples.
         duplicates: Samples that equal an earlier one.
     """
     same = duplicates > count / 2
     missed = coverage is not None and bool(real_coverage) and coverage < LOW_COVERAGE * (real_coverage or 0.0)
-    alike = diversity is not None and diversity < (LOW_DIVERSITY if missed else COLLAPSED_DIVERSITY)
-    if count < MIN_SAMPLES or not (alike or same):
+    similar = diversity is not None and diversity < (LOW_DIVERSITY if missed else COLLAPSED_DIVERSITY)
+    if count < MIN_SAMPLES or not (similar or same):
         return None
-    told = [] if diversity is None else [f"they differ {diversity:.2f} times as much as your sounds do"]
-    told += [f"{duplicates} of {count:.0f} equal another one"] if duplicates else []
-    told += [] if coverage is None else [f"they cover {percent(coverage)} of your sounds"]
+    parts = [] if diversity is None else [f"they differ {diversity:.2f} times as much as your sounds do"]
+    parts += [f"{duplicates} of {count:.0f} equal another one"] if duplicates else []
+    parts += [] if coverage is None else [f"they cover {percent(coverage)} of your sounds"]
     return Finding(
         "mode_collapse",
-        f"Samples sound alike: {', '.join(told)}; go back to an earlier checkpoint, or start a new run with a lower "
+        f"Samples sound alike: {', '.join(parts)}; go back to an earlier checkpoint, or start a new run with a lower "
         "train.lr (for a VAE also a lower loss.kl).",
         alarm=True,
     )
 
 
-# The faults above: an evaluation judges them anew, so that what a run said of earlier samples does not count.
+# Faults of samples; an evaluation of newer samples supersedes those of a run.
 OF_SAMPLES = frozenset({"noise_data", "silent_samples", "memorisation", "mode_collapse"})
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 
 def command(*words: str | Path | float) -> str:
-    """A command line of this program, quoted where a name needs it: audio-gen sample 'my run' --out clips.
+    """A command line of this program, quoted if necessary: audio-gen sample 'my run' --out clips.
 
     Args:
-        words: What follows the program's name. A word in capitals stands for what is not known here.
+        words: The words after the program's name; capitals mark placeholders.
     """
     return shlex.join(["audio-gen", *map(str, words)])
 
 
 def next_command(run: Path, folder: Path, model: str) -> str:
-    """What to try first with a run that was trained on a folder."""
+    """The first command to try with a trained run."""
     if model == "vocoder":
         sound = next(iter(sorted(folder.rglob("*.wav"))), "FILE")
         return command("vocode", sound, "--vocoder", run, "--out", "copies")

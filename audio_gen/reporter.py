@@ -1,11 +1,11 @@
-"""How an operation tells what it does: to a command line, a page in a browser, or nobody."""
+"""Notes and progress of operations, for a command line, a web page, or no reader."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol
 
 Advance = Callable[[float], object]
-STAGES = {"inspect": "Reading", "store": "Storing", "pitch": "Finding pitches"}
+STAGES = {"inspect": "Reading", "store": "Storing", "pitch": "Estimating pitches"}
 
 
 class Reporter(Protocol):
@@ -17,12 +17,12 @@ class Reporter(Protocol):
     def progress(
         self, description: str, total: float | None = None, unit: str = "steps"
     ) -> AbstractContextManager[Advance]:
-        """Follow work of some length.
+        """Track the progress of some work.
 
         Args:
-            description: What is being done, one or two words.
+            description: One or two words.
             total: Number of units; None if unknown.
-            unit: What is counted, plural.
+            unit: Name of the units, plural.
 
         Returns:
             A context that yields a function; call it with the units done since the last call.
@@ -30,7 +30,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """The reporter of Python users: it drops everything."""
+    """A reporter that drops everything, the default in Python."""
 
     def note(self, text: str) -> None:
         """Drop the line."""
@@ -38,7 +38,7 @@ class Silent:
     def progress(
         self, description: str, total: float | None = None, unit: str = "steps"
     ) -> AbstractContextManager[Advance]:
-        """Follow nothing."""
+        """Drop the progress."""
         return nullcontext(lambda amount: None)
 
 
@@ -56,7 +56,7 @@ def stages(reporter: Reporter) -> Iterator[Callable[[str, float, int], None]]:
         current, done_before = "", 0.0
         advance: Advance = lambda amount: None  # noqa: E731
 
-        def tell(stage: str, done: float, total: int) -> None:
+        def report(stage: str, done: float, total: int) -> None:
             nonlocal current, advance, done_before
             if stage != current:
                 open_stage.close()
@@ -65,4 +65,4 @@ def stages(reporter: Reporter) -> Iterator[Callable[[str, float, int], None]]:
             advance(done - done_before)
             done_before = done
 
-        yield tell
+        yield report

@@ -1,4 +1,4 @@
-"""What an operation is asked for: typed, frozen, and checked before any work starts."""
+"""The request of an operation: typed, frozen, and checked before any work starts."""
 
 from pathlib import Path
 from typing import Any

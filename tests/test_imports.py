@@ -115,7 +115,7 @@ def test_imports_go_downward() -> None:
         ("training.tasks.vae", "from audio_gen.cli.common import say"),
         ("web.app", "from audio_gen.cli.common import say"),
         ("studio.quickstart", "from audio_gen.cli.common import say"),
-        ("generation.operations.sample", "from audio_gen.evaluation.copies import twins"),
+        ("generation.operations.sample", "from audio_gen.evaluation.copies import duplicates"),
         ("surprise", ""),
     ],
 )

@@ -1,1 +1,1 @@
-"""The audio-gen command: one thin file a command."""
+"""The audio-gen command, with one thin module per command."""

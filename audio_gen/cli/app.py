@@ -1,7 +1,6 @@
-"""The `audio-gen` command: its table of commands, and the message of each kind of failure.
+"""The `audio-gen` command: its table of commands, and its error messages.
 
-Help needs names and one line each, so it reads them from the table; a command's own module, and with it torch, is
-imported only when that command runs.
+Help reads the table; a command's module, and with it torch, is imported only when the command runs.
 """
 
 import functools
@@ -40,14 +39,14 @@ COMMANDS = {
     "quickstart": "Train on a folder and generate first clips in minutes.",
 }
 
-# typer brings click along, in some versions under another name; this is its class of usage errors in all of them.
+# Some versions of typer bundle click under another name; this is the class of usage errors in all of them.
 UsageError: Any = typer.BadParameter.__base__
 
-LONGEST_LINE = 960  # of an error: what somebody else's file makes longer is no help
+LONGEST_LINE = 960  # characters of an error, against long names in untrusted files
 
 
 class LazyCommand(TyperCommand):
-    """A name and a help line; the real command takes over when it is called."""
+    """A name and a help line; the command is imported when it is called."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Import the command's module and let it read the arguments."""
@@ -64,7 +63,7 @@ def load_command(name: str) -> Any:
 
 
 def _with_home(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with `~` expanded in each path that it is given; a shell leaves that of --out=~/clips."""
+    """The function with `~` expanded in its paths, because a shell does not expand --out=~/clips."""
 
     def expanded(value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -80,7 +79,7 @@ def _with_home(function: Callable[..., None]) -> Callable[..., None]:
 
 def build() -> Any:
     """Return the group of all commands in the table; none of their modules is imported."""
-    # Help in plain text needs no rich, which would take longer to import than all the rest.
+    # Plain-text help avoids importing rich, which takes longer than everything else.
     settings = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=settings)
     app.callback()(_root)
@@ -89,8 +88,8 @@ def build() -> Any:
     return typer.main.get_command(app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"audio-gen {__version__}")
         raise typer.Exit
 
@@ -113,12 +112,12 @@ def run(args: list[str]) -> int:
         args: The arguments, without the program's name; none means help.
 
     Returns:
-        The exit status: 0 done, 1 or what the command chose, 2 for an error that the user can mend, 130 interrupted,
-        141 when the reader of a pipe has gone.
+        The exit status: 0 done, 1 (or another) by the command, 2 for an error that the user can fix, 130 interrupted,
+        141 if the reader of a pipe has gone.
     """
     try:
         os.getcwd()
-    except FileNotFoundError:  # nothing can be found in it, and libraries die of it in ways of their own
+    except FileNotFoundError:  # libraries crash in a deleted folder, each in another way
         return _fail("the folder that this command is in was deleted; change to another one")
     try:
         with build().make_context("audio-gen", list(args) or ["--help"]) as context:
@@ -130,7 +129,7 @@ def run(args: list[str]) -> int:
     except UsageError as e:
         return _fail(_usage_line(e))
     except AudioGenError as e:
-        return _fail(str(e)) if _tells(e) else 2
+        return _fail(str(e)) if _prints(e) else 2
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", status=130, label="")
     except BrokenPipeError:
@@ -147,8 +146,8 @@ def run(args: list[str]) -> int:
         raise
 
 
-def _tells(error: AudioGenError) -> bool:
-    """Whether this process says what is wrong: of those that share a run, the main one, or one that others left."""
+def _prints(error: AudioGenError) -> bool:
+    """Whether this process prints the error: the main process of a run, or one that others deserted."""
     return os.environ.get("RANK", "0") == "0" or isinstance(error, DesertedError)
 
 
@@ -162,7 +161,7 @@ def _fail(line: str, status: int = 2, label: str = "error: ") -> int:
     whole = visible(" ".join(part.strip() for part in line.splitlines()))
     try:
         print(label + clipped(whole, LONGEST_LINE), file=sys.stderr)
-    except OSError:  # nobody reads it; the status says it too
+    except OSError:  # no reader; the status remains
         drop_output()
     return status
 

@@ -1,4 +1,4 @@
-"""What the commands share: lines, one JSON object, notes and progress. Nothing heavy is imported here."""
+"""Shared by commands: printing of lines and JSON, notes and progress. Imports nothing heavy."""
 
 import json
 import os
@@ -26,9 +26,9 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str, *, json_output: bool = False) -> None:
-    """Print a line for people: on standard output, or on standard error where that is kept for JSON.
+    """Print a line: on standard output, or on standard error with --json.
 
-    What could steer a terminal is escaped: names and notes in it come from files.
+    Control characters are escaped, because names and notes may come from files.
     """
     print(visible(text), file=sys.stderr if json_output else sys.stdout)
 
@@ -40,20 +40,21 @@ def load(run: Path, vocoder: str | None = None, device: str = "auto") -> "Pipeli
     return Pipeline.load(run, vocoder=vocoder, device=device)
 
 
-def made_by(pipeline: "Pipeline") -> dict[str, str]:
-    """What JSON says of the model and the vocoder that made clips."""
+def sources(pipeline: "Pipeline") -> dict[str, str]:
+    """The bundle and the vocoder of clips, for JSON."""
     return {"bundle": pipeline.digest, "vocoder": pipeline.vocoder.name}
 
 
 def command_line() -> str:
-    """The command that is running, as it can be typed again, with `~` for the user's home folder."""
+    """The running command line, quoted for a shell, with `~` for the user's home folder."""
     home = os.path.expanduser("~").rstrip("/\\")
     at_home = re.compile(rf"(^|[=:]){re.escape(home)}(?=[/\\]|$)" if home else "(?!)")
     return one_line(shlex.join(["audio-gen", *(at_home.sub(r"\1~", word) for word in sys.argv[1:])]))
 
 
 class Console:
-    """The reporter of the command line: notes as lines, progress as a bar on a terminal, else a line every 10 s."""
+    """The reporter of the command line: notes as lines; progress as a bar on a terminal, otherwise a line every 10
+    s."""
 
     def __init__(self, *, note_on_output: bool = False) -> None:
         """Notes go to standard error, or to standard output."""
@@ -65,7 +66,7 @@ class Console:
 
     @contextmanager
     def progress(self, description: str, total: float | None = None, unit: str = "steps") -> Iterator["Progress"]:
-        """Show how far the work is, on standard error; work under a second leaves no trace."""
+        """Show progress on standard error; work under a second shows nothing."""
         advance, complete = Progress(description, total, unit), False
         try:
             yield advance
@@ -81,11 +82,11 @@ class Progress:
         """Start the clock; see `Reporter.progress`."""
         self._description, self._total, self._unit = visible(description), total, unit
         self._done = 0.0
-        self._started = self._told = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         self._bar: Any = None
 
     def __call__(self, amount: float = 1) -> None:
-        """Count `amount` more units as done."""
+        """Add `amount` units of finished work."""
         self._done += amount
         now = time.monotonic()
         if now - self._started < _QUIET_SEC:
@@ -94,12 +95,12 @@ class Progress:
             self._bar = _start_bar(self._description, self._total)
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._done, rate=self._rate(now))
-        elif now - self._told >= _LINE_EVERY_SEC:
-            self._told = now
+        elif now - self._last_line >= _LINE_EVERY_SEC:
+            self._last_line = now
             print(self._line(now), file=sys.stderr, flush=True)
 
     def close(self, *, complete: bool) -> None:
-        """Take the bar down, or write the last line; what took under a second leaves no trace."""
+        """Remove the bar, or print the last line; work under a second shows nothing."""
         now = time.monotonic()
         if self._bar is not None:
             self._bar.stop()

@@ -8,7 +8,7 @@ from audio_gen.text import one_line
 
 def directions_command(
     run: o.RunArgument,
-    count: o.LearnedOption = 512,
+    count: o.DirectionsCountOption = 512,
     seed: o.SeedOption = 0,
     out: o.DirectionsOutOption = None,
     device: o.DeviceOption = "auto",
@@ -17,7 +17,7 @@ def directions_command(
 ) -> None:
     """Find latent directions for brightness, length, noisiness ..
 
-    `sample --move NAME=AMOUNT` goes there: +1 is one standard deviation of the sounds of one class and pitch.
+    `sample --move NAME=AMOUNT` moves along them: +1 is one standard deviation of the sounds of one class and pitch.
     """
     from audio_gen.generation.operations import directions as operation
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audio_gen.cli import options as o
-from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
+from audio_gen.cli.common import Console, command_line, emit_json, load, say, sources
 
 if TYPE_CHECKING:
     from audio_gen.generation.clip import Saved
@@ -24,7 +24,7 @@ def encode_command(
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
-    """Find the latents of sound files, and report the distance that is left.
+    """Find the latents of sound files, and report the remaining distance.
 
     NAME.encoded.wav is the model's version of a file. Its JSON holds the latent, so `vary` and `interpolate --from
     NAME.encoded.wav` need no search. Give --class and --pitch for files whose name, folder and sound do not show them.
@@ -32,18 +32,18 @@ def encode_command(
     from audio_gen.generation.operations.encode import STEPS, EncodeRequest, encode
     from audio_gen.generation.outputs import sound_files
 
-    files, most = sound_files(files), STEPS if steps is None else steps
-    request = EncodeRequest(files=files, steps=most, class_name=class_name, pitch=pitch, command=command_line())
+    files, limit = sound_files(files), STEPS if steps is None else steps
+    request = EncodeRequest(files=files, steps=limit, class_name=class_name, pitch=pitch, command=command_line())
     pipeline = load(run, vocoder, device)
     saved = encode(pipeline, request).save(out, force=force, reporter=Console())
     show_scores(pipeline, files, saved, json_output)
 
 
 def show_scores(pipeline: "Pipeline", files: Sequence[Path], saved: "Sequence[Saved]", json_output: bool) -> None:
-    """Print how near the model's version of each file comes to it, as a table or as JSON."""
+    """Print the distance of each file to the model's version, as a table or as JSON."""
     from audio_gen.generation.operations.encode import score_lines, scores
 
     if json_output:
-        return emit_json({**scores(files, saved), **made_by(pipeline)})
+        return emit_json({**scores(files, saved), **sources(pipeline)})
     for line in score_lines(files, saved):
         say(line)

@@ -1,4 +1,4 @@
-"""`audio-gen evaluate`: compare generated clips with real ones: distance, variety, novelty, faults."""
+"""`audio-gen evaluate`: compare generated clips with real ones."""
 
 from audio_gen.artefacts.folders import EvaluationFolder
 from audio_gen.cli import options as o
@@ -8,14 +8,14 @@ from audio_gen.cli.common import Console, command_line, emit_json, say
 def evaluate_command(
     real: o.RealArgument,
     generated: o.GeneratedArgument = None,
-    run: o.JudgedRunOption = None,
+    run: o.EvaluatedRunOption = None,
     out: o.ReportOption = None,
-    count: o.JudgedOption = 256,
+    count: o.EvaluatedCountOption = 256,
     seed: o.SeedOption = 0,
     embedding: o.EmbeddingOption = "yamnet",
     embedding_path: o.EmbeddingPathOption = None,
     labels: o.RealLabelsOption = "auto",
-    pitch: o.HeardPitchOption = "pyin",
+    pitch: o.PitchTrackerOption = "pyin",
     vocoder: o.VocoderOption = None,
     save_reference: o.ReferenceOption = None,
     device: o.DeviceOption = "auto",

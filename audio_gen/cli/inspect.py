@@ -1,4 +1,4 @@
-"""`audio-gen inspect`: what is in a folder, and what will be done with it."""
+"""`audio-gen inspect`: list usable and skipped files of a folder."""
 
 import typer
 
@@ -32,6 +32,6 @@ def inspect_command(
         say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
     if strict and report.left_out:
-        left = len(report.left_out)
-        say(f"error: {left} files are skipped and --strict is on; remove or repair them", json_output=True)
+        skipped = len(report.left_out)
+        say(f"error: {skipped} files are skipped and --strict is on; remove or repair them", json_output=True)
         raise typer.Exit(1)

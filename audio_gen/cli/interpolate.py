@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from audio_gen.cli import options as o
-from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
+from audio_gen.cli.common import Console, command_line, emit_json, load, say, sources
 from audio_gen.text import one_line
 
 
@@ -17,7 +17,7 @@ def interpolate_command(
     layers: o.LayersOption = None,
     attack: o.AttackOption = None,
     class_name: o.ClassOption = None,
-    pitch: o.HeldPitchOption = None,
+    pitch: o.FixedPitchOption = None,
     temperature: o.TemperatureOption = 1.0,
     normalize: o.NormalizeOption = "peak",
     bits: o.BitsOption = "24",
@@ -44,7 +44,7 @@ def interpolate_command(
     clips = interpolate(load(run, vocoder, device), request)
     saved = clips.save(out, force=force, reporter=Console())
     if json_output:
-        return emit_json({"files": [str(one.path) for one in saved], "notes": clips.notes, **made_by(clips.pipeline)})
+        return emit_json({"files": [str(one.path) for one in saved], "notes": clips.notes, **sources(clips.pipeline)})
     say(f"from {one_line(start)} to {one_line(end)} in {out}: {_ranges(clips.names, steps)}")
 
 

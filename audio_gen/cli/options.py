@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-# What several commands take.
+# Of several commands.
 RunArgument = Annotated[Path, Argument(help="A run of `train`, or a bundle.")]
 FilesArgument = Annotated[list[Path], Argument(help="Sound files, or folders of them.")]
 FolderArgument = Annotated[Path, Argument(help="A folder of sounds; it is only read.")]
@@ -24,12 +24,12 @@ VocoderOption = Annotated[
     str | None,
     Option(
         "--vocoder",
-        help="Vocoder: small (default where the mel allows), griffinlim, a run or a bundle, each with :N for N "
+        help="Vocoder: small (default if the mel allows), griffinlim, a run or a bundle, each with :N for N "
         "iterations, or bigvgan:PATH. Write ./small for a folder of that name.",
     ),
 ]
 
-# What clips are, and how they become files.
+# Conditions of clips, and settings of files.
 ClassOption = Annotated[str | None, Option("--class", help="A class that the model knows.")]
 PitchOption = Annotated[float | None, Option("--pitch", help="MIDI pitch; 60 is middle C.")]
 VelocityOption = Annotated[
@@ -62,7 +62,7 @@ GridOption = Annotated[bool, Option("--grid", help="Also write grid.png: the cli
 BatchOption = Annotated[int, Option("--batch", min=1, help="Clips per batch; does not change the result.")]
 ClipArgument = Annotated[Path, Argument(help="A WAV with its JSON file, or any sound together with --run.")]
 AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 1: a new one.")]
-VariationsOption = Annotated[int, Option("-n", "--count", min=1, help="How many variations.")]
+VariationsOption = Annotated[int, Option("-n", "--count", min=1, help="Number of variations.")]
 ClipRunOption = Annotated[
     Path | None, Option("--run", help="Run or bundle; needed if the clip has no JSON or the run was moved.")
 ]
@@ -79,7 +79,7 @@ LayersOption = Annotated[
 AttackOption = Annotated[
     str | None, Option("--attack", help="Keep the attack of --from for this long, and interpolate only the tail: 60ms.")
 ]
-HeldPitchOption = Annotated[float | None, Option("--pitch", help="Hold this MIDI pitch while the timbre moves.")]
+FixedPitchOption = Annotated[float | None, Option("--pitch", help="Keep this MIDI pitch while the timbre moves.")]
 
 # Of `encode`, `reconstruct`, `vocode` and `directions`.
 SearchOption = Annotated[
@@ -92,10 +92,10 @@ CopyOption = Annotated[
 MelsArgument = Annotated[
     list[Path], Argument(help="Sound files, folders of them, or .npy with natural-log mels (M, L).")
 ]
-SpokenMelOption = Annotated[
+VocodedMelOption = Annotated[
     str | None, Option("--mel", help="Mel preset; default: that of the vocoder, or 44khz_128band_512x.")
 ]
-LearnedOption = Annotated[int, Option("-n", "--count", min=64, help="How many clips to learn from.")]
+DirectionsCountOption = Annotated[int, Option("-n", "--count", min=64, help="Number of clips to fit to.")]
 DirectionsOutOption = Annotated[Path | None, Option("--out", "-o", help="Output file (default: next to the bundle).")]
 
 # Of `evaluate`.
@@ -103,11 +103,13 @@ RealArgument = Annotated[Path, Argument(help="A folder of real sounds, a cache, 
 GeneratedArgument = Annotated[
     Path | None, Argument(help="A folder of clips to evaluate, or a run that generates them.")
 ]
-JudgedRunOption = Annotated[Path | None, Option("--run", help="The run that generated the clips; it is evaluated too.")]
+EvaluatedRunOption = Annotated[
+    Path | None, Option("--run", help="The run that generated the clips; it is evaluated too.")
+]
 ReportOption = Annotated[
     Path | None, Option("--out", "-o", help="Output folder for the report, the figures and the samples of a run.")
 ]
-JudgedOption = Annotated[int, Option("-n", "--count", min=1, help="Number of clips that a run generates.")]
+EvaluatedCountOption = Annotated[int, Option("-n", "--count", min=1, help="Number of clips that a run generates.")]
 EmbeddingOption = Annotated[str, Option("--embedding", help="Embedding that compares clips.")]
 EmbeddingPathOption = Annotated[
     Path | None, Option("--embedding-path", help="Weights of the embedding, if no package contains them.")
@@ -115,14 +117,14 @@ EmbeddingPathOption = Annotated[
 RealLabelsOption = Annotated[
     str, Option("--labels", help="Of REAL: auto, folders, names, none, or a CSV or JSON file.")
 ]
-HeardPitchOption = Annotated[str, Option("--pitch", help="Pitch tracker: pyin, crepe or none.")]
+PitchTrackerOption = Annotated[str, Option("--pitch", help="Pitch tracker: pyin, crepe or none.")]
 ReferenceOption = Annotated[
     Path | None, Option("--save-reference", help="Write a reference file of REAL (.safetensors) for later evaluations.")
 ]
 
 # Of `inspect` and `preprocess`.
 StrictOption = Annotated[bool, Option("--strict", help="Exit with status 1 if any file is skipped.")]
-CacheOption = Annotated[Path, Option("--out", "-o", help="The cache; one that is there is brought up to date.")]
+CacheOption = Annotated[Path, Option("--out", "-o", help="The cache; an existing one is updated.")]
 MelOption = Annotated[str, Option("--mel", help="Mel preset; it decides the sample rate.")]
 LabelsOption = Annotated[str, Option("--labels", help="auto, folders, names, none, or a CSV or NSynth JSON file.")]
 PatternOption = Annotated[

@@ -35,8 +35,8 @@ def preprocess_command(
 
     if shards is not None:
         return _shard(folder, out, shards, json_output)
-    given = {"labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset}
-    data = build(DataSettings, {**given, "val_fraction": val_fraction, "group_pattern": group_pattern})
+    options = {"labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset}
+    data = build(DataSettings, {**options, "val_fraction": val_fraction, "group_pattern": group_pattern})
     rate = MelSpec.preset(mel).sample_rate
     try:
         with stages(Console()) as progress:

@@ -26,8 +26,8 @@ def prune_command(
     if json_output:
         emit_json({"run": str(run), "dry_run": dry_run, "checkpoints": count, "freed": freed, "kept": kept})
         return
-    told = ", ".join(f"{kind} {megabytes(size)}" for kind, size in kept.items())
+    kept_text = ", ".join(f"{kind} {megabytes(size)}" for kind, size in kept.items())
     word = "would be deleted" if dry_run else "deleted"
-    say(f"{run}: {count} checkpoints {word} ({megabytes(freed)}); kept: {told}")
+    say(f"{run}: {count} checkpoints {word} ({megabytes(freed)}); kept: {kept_text}")
     if not dry_run:
         say(f"to train further, start a new run with --init {shlex.quote(str(run))}")

@@ -28,15 +28,15 @@ def quickstart_command(
     Trains a GAN, generates clips, interpolates between sounds, and writes a report with sounds and pictures. Run it
     again to resume.
     """
-    from audio_gen.cli.train_teller import TrainTeller
+    from audio_gen.cli.train_printer import TrainPrinter
     from audio_gen.studio.quickstart import QuickstartRequest, quickstart
 
     request = QuickstartRequest(
         folder=folder, minutes=minutes, model=model, out=out, overrides=tuple(overrides or ()), seed=seed,
         vocoder=vocoder, device=device, force=force, command=command_line(),
     )  # fmt: skip
-    with TrainTeller(json_output=json_output, verbose=verbose) as teller:
-        result = quickstart(request, Console(note_on_output=not json_output), teller)
+    with TrainPrinter(json_output=json_output, verbose=verbose) as printer:
+        result = quickstart(request, Console(note_on_output=not json_output), printer)
     if result.stopped_by:
         say(f"stopped by {result.stopped_by}, all is saved; run the same command again to resume")
         raise typer.Exit(1)

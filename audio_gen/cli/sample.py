@@ -1,9 +1,9 @@
-"""`audio-gen sample`: new clips from a trained model."""
+"""`audio-gen sample`: generate clips with a trained model."""
 
 from typing import TYPE_CHECKING
 
 from audio_gen.cli import options as o
-from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
+from audio_gen.cli.common import Console, command_line, emit_json, load, say, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def _show(clips: "Clips", saved: "list[Saved]", out: "Path", json_output: bool) 
             {"path": str(s.path), **{key: s.provenance[key] for key in keys if key in s.provenance}} for s in saved
         ]
         emit_json({"files": files, "pictures": [str(out / name) for name in clips.pictures], "notes": clips.notes,
-                   **made_by(clips.pipeline)})  # fmt: skip
+                   **sources(clips.pipeline)})  # fmt: skip
         return
     first, last, count = clips.names[0], clips.names[-1], len(saved)
     named = f"{first}.wav" if count == 1 else f"{first}.wav, {'' if count < 3 else '.. '}{last}.wav"

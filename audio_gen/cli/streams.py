@@ -1,4 +1,4 @@
-"""Standard input, output and error of a command, which may be closed, a pipe without a reader or a lost terminal."""
+"""Prepare the standard streams, which may be closed, a pipe without a reader or a lost terminal."""
 
 import errno
 import io
@@ -9,21 +9,21 @@ from typing import Any
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit to print on, whatever this process was started with.
+    """Prepare the standard streams for printing.
 
-    What is closed becomes the null device, since a file that is opened later would take its number and get the output.
-    Names that the encoding of a stream lacks are printed escaped. A terminal that is closed meanwhile ends no training.
-    What a library prints on standard output goes to standard error, since only our own lines and JSON belong there.
+    A closed stream becomes the null device; otherwise a file that is opened later would get its number and the output.
+    Characters that a stream cannot encode are escaped. Closing the terminal does not end a training. Output of
+    libraries goes to standard error, because standard output is for this program's lines and JSON.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:  # as Python leaves it where it was closed
+        if getattr(sys, name) is None:  # Python's value for a closed stream
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False, encoding="utf-8"))  # noqa: SIM115
-    # Decoders written in C print on the number 1. What we print gets another number, and they get standard error.
+    # Decoders in C print to descriptor 1, which becomes standard error. This program's output gets another one.
     output = os.dup(1)
     os.dup2(2, 1)
     for name, number in (("stdout", output), ("stderr", 2)):
@@ -36,7 +36,7 @@ def prepare_streams() -> None:
 
 
 def drop_output() -> None:
-    """Send what is still to be printed nowhere, since a stream cannot take it; Python would complain when it exits."""
+    """Discard unprinted output of a broken stream, which would raise an error at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

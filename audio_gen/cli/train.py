@@ -5,7 +5,7 @@ from dataclasses import asdict
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.cli import options as o
 from audio_gen.cli.common import emit_json, say
-from audio_gen.cli.train_teller import TrainTeller
+from audio_gen.cli.train_printer import TrainPrinter
 from audio_gen.hints import next_command
 from audio_gen.training.narration import end_lines
 
@@ -35,17 +35,17 @@ def train_command(
     from audio_gen.training.tasks.settings import model_for
 
     model = model or model_for(run, config)
-    with TrainTeller(json_output=json_output, verbose=verbose) as teller:
+    with TrainPrinter(json_output=json_output, verbose=verbose) as printer:
         train_run(
             folder, run, model=model, config_file=config, overrides=overrides or (), minutes=minutes, steps=steps,
             images=images, until=until, seed=seed, device=device, precision=precision, force=force, init=init,
-            profile_steps=profile, auto=auto, on_event=teller,
+            profile_steps=profile, auto=auto, on_event=printer,
         )  # fmt: skip
-    if not (end := teller.end):
-        return  # another process of this run tells
+    if not (end := printer.end):
+        return  # the main process of the run prints
     if json_output:
-        return emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(end), **teller.values})
-    for line in end_lines(run, end, trained=not teller.nothing_trained):
+        return emit_json({"run": str(run), "bundle": str(RunFolder(run).bundle), **asdict(end), **printer.values})
+    for line in end_lines(run, end, trained=not printer.nothing_trained):
         say(line)
-    if not end.stopped_by and not teller.nothing_trained:
+    if not end.stopped_by and not printer.nothing_trained:
         say(f"finished at step {end.step}; now: {next_command(run, folder, model)}")

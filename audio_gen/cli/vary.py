@@ -1,7 +1,7 @@
-"""`audio-gen vary`: variations of a clip."""
+"""`audio-gen vary`: generate variations of a clip."""
 
 from audio_gen.cli import options as o
-from audio_gen.cli.common import Console, command_line, emit_json, load, made_by, say
+from audio_gen.cli.common import Console, command_line, emit_json, load, say, sources
 from audio_gen.text import one_line
 
 
@@ -34,6 +34,6 @@ def vary_command(
     saved = vary(pipeline, request).save(out, force=force, reporter=Console())
     if json_output:
         files = [{"path": str(one.path), "seed": one.provenance["seed"]} for one in saved]
-        emit_json({"files": files, **made_by(pipeline)})
+        emit_json({"files": files, **sources(pipeline)})
     else:
         say(f"{count} variations of {one_line(clip)} in {out}: {saved[0].path.name} to {saved[-1].path.name}")

@@ -8,7 +8,7 @@ def vocode_command(
     files: o.MelsArgument,
     out: o.OutOption,
     vocoder: o.VocoderOption = None,
-    mel: o.SpokenMelOption = None,
+    mel: o.VocodedMelOption = None,
     device: o.DeviceOption = "auto",
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
@@ -20,9 +20,9 @@ def vocode_command(
         files=files, out=out, vocoder=vocoder, mel=mel, device=device, force=force, command=command_line()
     )
     done = vocode(request, Console())
-    own = f"{done.spec.sample_rate} Hz, the vocoder's rate"
+    rate_text = f"{done.spec.sample_rate} Hz, the vocoder's rate"
     for rate, count in done.resampled.items():
-        say(f"{count} file{'s' * (count > 1)} resampled from {rate} to {own}", json_output=json_output)
+        say(f"{count} file{'s' * (count > 1)} resampled from {rate} to {rate_text}", json_output=json_output)
     if json_output:
         rows = [{"file": str(file), "out": str(path)} for file, path in zip(done.files, done.paths, strict=True)]
         emit_json({"files": rows, "vocoder": done.vocoder, "mel": done.spec.to_dict()})

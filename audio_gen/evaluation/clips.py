@@ -26,12 +26,12 @@ class SoundClip:
     """A clip that can be loaded.
 
     Attributes:
-        title: What reports call it.
+        title: Its name in reports.
         group: Its file; clips of one file are never on both sides of a comparison.
-        load: Gives its samples (T,) and their rate in Hz.
-        class_name: Its class, or the one that was asked for.
-        pitch: Its MIDI pitch, or the one that was asked for.
-        content_hash: Of its file's sound, where known.
+        load: Returns its samples (T,) and their rate in Hz.
+        class_name: Its class; for a generated clip the requested one.
+        pitch: Its MIDI pitch; for a generated clip the requested one.
+        content_hash: Hash of its file's sound, if known.
     """
 
     title: str
@@ -44,7 +44,7 @@ class SoundClip:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips, the files that hold none, each with the reason, and what there is to say of the folder."""
+    """Clips, skipped files with reasons, and notes on the folder."""
 
     clips: list[SoundClip]
     left_out: list[tuple[str, str]]
@@ -58,26 +58,26 @@ def find_clips(
     labels: str = "auto",
     known: Labels | None = None,
     progress: Progress | None = None,
-    made: bool = False,
+    generated: bool = False,
 ) -> ClipSet:
-    """The clips of a folder of sounds, or of a cache.
+    """List the clips of a folder of sounds, or of a cache.
 
     Args:
         place: The folder or cache; it is only read.
-        clip_sec: Only the first so many seconds of every file; None takes all, in clips of ten seconds.
+        clip_sec: Use only this many seconds from the start of every file; None uses all, in clips of ten seconds.
         labels: Where class and pitch come from, see `read_labels`.
-        known: Labels by path that come before those.
-        progress: Told how many files were read.
-        made: Take clips that a model made, too.
+        known: Labels by path; they override those of `labels`.
+        progress: Called with the number of files read.
+        generated: Include clips that a model generated.
 
     Raises:
-        DataError: There is no such folder, or it holds nothing that can be used.
+        DataError: The folder is missing or holds no usable file.
     """
     if CacheFolder(place).exists():
         cache = Cache.open(place)
         parts = [part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)]
         return ClipSet(parts, [], cache.notes)
-    report = inspect_folder(place, progress=progress, generated=made)
+    report = inspect_folder(place, progress=progress, generated=generated)
     usable = {f.path for f in report.usable}
     found, notes = read_labels(
         place, sorted(usable), source=labels, unusable=[f.path for f in report.files if f.path not in usable],
@@ -88,16 +88,16 @@ def find_clips(
     for f in report.usable:
         m = f.measurement
         if m is None:
-            continue  # a link: its file is there too
+            continue  # a link; its target is listed too
         if m.non_finite:
             left_out.append((one_line(f.path), f"holds {m.non_finite} NaN or infinite samples"))
             continue
         label = (known or {}).get(f.path, Label()).or_else(found.get(f.path, Label()))
-        # What training leaves of a user's file; clips that a model made are judged with all their silence.
-        clips += _file_clips(f, m, label, clip_sec, (0, m.frames) if made else sound_extent(m))
+        # A user's file is cropped as for training; a generated clip is evaluated with all its silence.
+        clips += _file_clips(f, m, label, clip_sec, (0, m.frames) if generated else sound_extent(m))
     if not clips:
         raise NothingUsableError(f"{one_line(place)}: none of its {len(left_out)} files can be used ({left_out[0][1]})")
-    return ClipSet(clips, left_out, [*report.notes, *([] if made else notes)])
+    return ClipSet(clips, left_out, [*report.notes, *([] if generated else notes)])
 
 
 def cache_clips(cache: Cache, clip: Clip, clip_sec: float | None = None) -> list[SoundClip]:
@@ -129,7 +129,7 @@ def _file_clips(
 
 
 def _parts(samples: int, sample_rate: int, clip_sec: float | None) -> list[tuple[str, int, int]]:
-    """What to call each part of a sound (nothing, if it is the only one), its first sample and its length."""
+    """Title suffix ("" for a single part), first sample and length of each part of a sound."""
     if clip_sec is not None:
         return [("", 0, min(samples, max(1, round(clip_sec * sample_rate))))]
     longest = round(LONGEST_SEC * sample_rate)
@@ -141,6 +141,6 @@ def _parts(samples: int, sample_rate: int, clip_sec: float | None) -> list[tuple
 
 
 def _read(path: Path, m: Measurement, start: int, stop: int) -> Tensor:
-    """Samples start..stop of a file's mono mix, as they are: an offset is something to find."""
+    """Samples start..stop of a file's mono mix, with their DC offset, which is measured."""
     blocks = list(blocks_between(path, replace(m, dc=0.0), start, stop))
     return torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]).astype(np.float32))

@@ -1,7 +1,7 @@
 """Distances between two sets of embeddings: KAD with interval and baseline, FAD.
 
-All take vectors (N, D), one a clip, and are deterministic. KAD comes first: it has no bias at few clips, and takes no
-distribution for granted.
+All take vectors (N, D), one a clip, and are deterministic. Prefer KAD: it is unbiased at few clips and assumes no
+distribution.
 """
 
 import math
@@ -16,75 +16,75 @@ from audio_gen.evaluation.pairs import checked, median_distance, squared_blocks,
 __all__ = ["fad", "fad_infinity", "frechet", "kad", "kad_estimate", "kad_floor", "kad_interval", "median_distance"]
 
 KAD_SCALE = 100.0
-# With fewer clips a resample is too often one clip over and over.
+# With fewer clips too many resamples repeat a single clip.
 MIN_INTERVAL_CLIPS = 4
 MIN_FLOOR_CLIPS = 4
 SMALLEST_FRACTION = 0.5
 
 
-def kad(reference: Tensor, made: Tensor, bandwidth: float | None = None) -> float:
+def kad(reference: Tensor, generated: Tensor, bandwidth: float | None = None) -> float:
     """Return the kernel audio distance: 0 on average for two samples of one distribution (so it may be negative).
 
     100 times the unbiased squared maximum mean discrepancy with the kernel exp(-d^2 / (2 bandwidth^2)).
 
     Args:
         reference: Vectors (N, D) of real sounds, N >= 2.
-        made: Vectors (M, D), M >= 2.
-        bandwidth: Of the kernel; the reference's median distance by default.
+        generated: Vectors (M, D), M >= 2.
+        bandwidth: Kernel bandwidth; the reference's median distance by default.
 
     Source: Chung 2025 (KAD); Gretton 2012 eq. 3.
     """
-    reference, made = checked(reference, 2), checked(made, 2)
-    ones = torch.ones(1, len(reference)).double(), torch.ones(1, len(made)).double()
-    return float(_Weighted(reference, made, *ones, bandwidth or median_distance(reference)).kad[0])
+    reference, generated = checked(reference, 2), checked(generated, 2)
+    ones = torch.ones(1, len(reference)).double(), torch.ones(1, len(generated)).double()
+    return float(_Weighted(reference, generated, *ones, bandwidth or median_distance(reference)).kad[0])
 
 
 def kad_interval(
     reference: Tensor,
-    made: Tensor,
+    generated: Tensor,
     *,
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
     bandwidth: float | None = None,
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of `kad`, which holds the value itself; (nan, nan) under 4 clips on a side.
+    """Return the bootstrap interval of `kad`, which contains the value; (nan, nan) under 4 clips on a side.
 
-    Pairs of one clip with itself, which resampling makes, are left out: they would raise every resample's value.
-    Between two samples of one distribution the statistic is degenerate, and a plain percentile interval would be
-    sqrt(3) times too wide: the linear part of a resample's deviation then holds nothing but noise, of twice the
-    variance of the quadratic part. That much variance is taken from the linear part, which leaves the interval as it is
-    where the sets differ clearly. Held the true value in 91 to 99 % of repetitions at 10 to 300 clips.
+    Resampling draws clips twice; pairs of a clip with itself are excluded, since they would raise every resample's
+    value. Between two samples of one distribution the statistic is degenerate, and a plain percentile interval would be
+    sqrt(3) times too wide: the linear part of a resample's deviation is then pure noise, of twice the variance of the
+    quadratic part. That variance is subtracted from the linear part, which changes nothing if the sets differ clearly.
+    The interval contained the true value in 91 to 99 % of repetitions at 10 to 300 clips.
 
     Args:
         reference: Vectors (N, D) of real sounds.
-        made: Vectors (M, D).
-        resamples: How often both sets are drawn anew.
-        level: Share of repetitions in which the interval is to hold the true value.
-        seed: Of the resampling.
-        bandwidth: Of the kernel, the same for all resamples; the reference's median distance by default.
+        generated: Vectors (M, D).
+        resamples: Number of resamples.
+        level: Confidence level.
+        seed: Seed of the resampling.
+        bandwidth: Kernel bandwidth, the same for all resamples; the reference's median distance by default.
 
     Source: Arcones and Gine 1992 on the bootstrap of degenerate U-statistics.
     """
-    return kad_estimate(reference, made, resamples=resamples, level=level, seed=seed, bandwidth=bandwidth)[1:]
+    return kad_estimate(reference, generated, resamples=resamples, level=level, seed=seed, bandwidth=bandwidth)[1:]
 
 
 def kad_estimate(
     reference: Tensor,
-    made: Tensor,
+    generated: Tensor,
     *,
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
     bandwidth: float | None = None,
 ) -> tuple[float, float, float]:
-    """Return `kad` and the two ends of its `kad_interval`, in the time of one of them; the arguments are the same."""
-    reference, made = checked(reference, 2), checked(made, 2)
-    few = min(len(reference), len(made)) < MIN_INTERVAL_CLIPS
+    """Return `kad` and both ends of its `kad_interval` in one pass; arguments as there."""
+    reference, generated = checked(reference, 2), checked(generated, 2)
+    few = min(len(reference), len(generated)) < MIN_INTERVAL_CLIPS
     generator = torch.Generator().manual_seed(seed)
     count = 0 if few else resamples
-    weights = _resampled(len(reference), count, generator), _resampled(len(made), count, generator)
-    drawn = _Weighted(reference, made, *weights, bandwidth or median_distance(reference))
+    weights = _resampled(len(reference), count, generator), _resampled(len(generated), count, generator)
+    drawn = _Weighted(reference, generated, *weights, bandwidth or median_distance(reference))
     value = float(drawn.kad[0])
     if few:
         return value, math.nan, math.nan
@@ -108,19 +108,19 @@ def kad_floor(
     seed: int = 0,
     bandwidth: float | None = None,
 ) -> dict[str, float | int | bool]:
-    """Return how far halves of the reference are from each other: what a perfect model would score.
+    """Return the KAD between halves of the reference, the score of a perfect model.
 
     Args:
         reference: Vectors (N, D) of real sounds, N >= 4.
-        groups: The file or family of each; a group stays in one half, as its clips are alike.
-        size: Clips of a half at most; what is compared with the floor should have as many.
+        groups: The file or family of each; a group stays in one half, as its clips are similar.
+        size: Clips of a half at most; give the size of the set that is compared with the baseline.
         splits: Random splits into halves.
         seed: Of the splits.
-        bandwidth: Of the kernel; the median distance of the whole reference by default.
+        bandwidth: Kernel bandwidth; the median distance of the whole reference by default.
 
     Returns:
         "median" and "p95" of KAD over the splits, "splits", "n" clips in the smaller half (the median), and "grouped":
-        False where the groups are too few for two halves and single clips were split instead.
+        False if there were too few groups for two halves, so that single clips were split.
     """
     reference = checked(reference, MIN_FLOOR_CLIPS)
     assert len(groups) == len(reference)
@@ -147,35 +147,35 @@ def frechet(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> flo
     return _frechet(mean_a.double(), _root_of(cov_a.double()), mean_b.double(), _root_of(cov_b.double()))
 
 
-def fad(reference: Tensor, made: Tensor) -> float:
+def fad(reference: Tensor, generated: Tensor) -> float:
     """Return the Frechet audio distance of vectors (N, D) and (M, D): that of Gaussians with their moments.
 
     Biased upwards at few clips, by more the more dimensions there are: compare at equal N only.
 
     Source: Kilgour 2019.
     """
-    return _frechet(*_moments(checked(reference, 2)), *_moments(checked(made, 2)))
+    return _frechet(*_moments(checked(reference, 2)), *_moments(checked(generated, 2)))
 
 
-def fad_infinity(reference: Tensor, made: Tensor, *, points: int = 8, seed: int = 0) -> float:
-    """Return what `fad` would be with endless clips: a straight line over 1 / N, followed to 0 (it may be negative).
+def fad_infinity(reference: Tensor, generated: Tensor, *, points: int = 8, seed: int = 0) -> float:
+    """Return `fad` extrapolated to infinitely many clips: a line over 1 / N, evaluated at 0 (it may be negative).
 
-    Both sets are thinned to the same fraction, as both add to the bias; the line fits only where N exceeds D by far.
+    Both sets are subsampled to the same fraction, as both add to the bias; the line fits only if N far exceeds D.
 
     Args:
         reference: Vectors (N, D) of real sounds.
-        made: Vectors (M, D).
-        points: Fractions, from half to all of the clips, evenly spaced in 1 / N.
-        seed: Of the choice of clips.
+        generated: Vectors (M, D).
+        points: Number of fractions, from half to all of the clips, evenly spaced in 1 / N.
+        seed: Seed of the choice of clips.
 
     Source: Chong and Forsyth 2020; for audio Gui 2023.
     """
-    reference, made = checked(reference, 2), checked(made, 2)
+    reference, generated = checked(reference, 2), checked(generated, 2)
     generator = torch.Generator().manual_seed(seed)
     inverses, values = np.linspace(1, 1 / SMALLEST_FRACTION, points), []
     for inverse in inverses:
         parts = []
-        for vectors in (reference, made):
+        for vectors in (reference, generated):
             count = max(2, round(len(vectors) / inverse))
             parts.append(vectors[torch.randperm(len(vectors), generator=generator)[:count]])
         values.append(fad(*parts))
@@ -183,18 +183,22 @@ def fad_infinity(reference: Tensor, made: Tensor, *, points: int = 8, seed: int 
 
 
 class _Weighted:
-    """KAD of weighted clips for R pairs of weights at once, and the part of it that is linear in the weights."""
+    """KAD of weighted clips for R pairs of weights at once, and its part that is linear in the weights."""
 
-    def __init__(self, real: Tensor, made: Tensor, real_weights: Tensor, made_weights: Tensor, bandwidth: float):
+    def __init__(
+        self, real: Tensor, generated: Tensor, real_weights: Tensor, generated_weights: Tensor, bandwidth: float
+    ) -> None:
         inside, linear = [], []
-        for vectors, weights in ((real, real_weights), (made, made_weights)):
-            count, own = len(vectors), weights.square().sum(dim=1)
-            forms, sums = _own_forms(vectors, weights, bandwidth)
-            inside.append((forms - own) / (weights.sum(dim=1).square() - own))  # the kernel of a clip with itself is 1
+        for vectors, weights in ((real, real_weights), (generated, generated_weights)):
+            count, diagonal = len(vectors), weights.square().sum(dim=1)
+            forms, sums = _self_forms(vectors, weights, bandwidth)
+            inside.append(
+                (forms - diagonal) / (weights.sum(dim=1).square() - diagonal)
+            )  # the kernel of a clip with itself is 1
             linear.append(2 * (weights - 1) @ (sums - 1) / (count * (count - 1)))
-        forms, rows, columns = _kernel_forms(real, made, real_weights, made_weights, bandwidth)
-        between = forms / (real_weights.sum(dim=1) * made_weights.sum(dim=1))
-        linear_between = ((real_weights - 1) @ rows + (made_weights - 1) @ columns) / (len(real) * len(made))
+        forms, rows, columns = _kernel_forms(real, generated, real_weights, generated_weights, bandwidth)
+        between = forms / (real_weights.sum(dim=1) * generated_weights.sum(dim=1))
+        linear_between = ((real_weights - 1) @ rows + (generated_weights - 1) @ columns) / (len(real) * len(generated))
         self.kad = KAD_SCALE * (inside[0] + inside[1] - 2 * between)  # (R,)
         self.linear = KAD_SCALE * (linear[0] + linear[1] - 2 * linear_between)  # (R,)
 
@@ -214,7 +218,7 @@ def _kernel_forms(
     return forms, row_sums, column_sums
 
 
-def _own_forms(vectors: Tensor, weights: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
+def _self_forms(vectors: Tensor, weights: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
     """w K w of one set for R rows of weights (R, N), and the sums of K's rows (N,); only K's upper half is computed."""
     forms, sums = torch.zeros(len(weights), dtype=torch.float64), torch.zeros(len(vectors)).double()
     for first, block in squared_upper_blocks(vectors):
@@ -228,7 +232,7 @@ def _own_forms(vectors: Tensor, weights: Tensor, bandwidth: float) -> tuple[Tens
 
 
 def _resampled(count: int, resamples: int, generator: torch.Generator) -> Tensor:
-    """(1 + R, N) how often each clip is drawn; the first row is the set itself."""
+    """Counts (1 + R, N) of each clip in each resample; the first row is the set itself."""
     drawn = torch.randint(count, (resamples, count), generator=generator)
     weights = torch.zeros(1 + resamples, count, dtype=torch.float64)
     weights[0] = 1
@@ -237,7 +241,7 @@ def _resampled(count: int, resamples: int, generator: torch.Generator) -> Tensor
 
 
 def _halves(groups: Sequence, size: int | None, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of two halves of the clips, each group in one; groups go to the half that is smaller so far."""
+    """Indices of two halves of the clips, each group in one; the next group goes to the smaller half."""
     members: dict = {}
     for i, group in enumerate(groups):
         members.setdefault(group, []).append(i)
@@ -252,10 +256,10 @@ def _halves(groups: Sequence, size: int | None, random: np.random.Generator) -> 
 def _between_halves(vectors: Tensor, first: Tensor, second: Tensor, bandwidth: float) -> Tensor:
     """KAD (S,) of the halves that the masks (S, N) choose, from one pass over the kernel."""
     # (f + s) K (f + s) = f K f + s K s + 2 f K s.
-    own, other, both = _own_forms(vectors, torch.cat([first, second, first + second]), bandwidth)[0].view(3, -1)
+    diagonal, other, both = _self_forms(vectors, torch.cat([first, second, first + second]), bandwidth)[0].view(3, -1)
     n, m = first.sum(dim=1), second.sum(dim=1)
-    between = (both - own - other) / (n * m)
-    return KAD_SCALE * ((own - n) / (n * (n - 1)) + (other - m) / (m * (m - 1)) - between)
+    between = (both - diagonal - other) / (n * m)
+    return KAD_SCALE * ((diagonal - n) / (n * (n - 1)) + (other - m) / (m * (m - 1)) - between)
 
 
 def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -266,7 +270,7 @@ def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _root_of(covariance: Tensor) -> Tensor:
-    """R with R^T R = covariance, by the fast way where there is no dead direction."""
+    """R with R^T R = covariance; by Cholesky if it has full rank."""
     root, failed = torch.linalg.cholesky_ex(covariance, upper=True)
     if not failed:
         return root
@@ -279,7 +283,7 @@ def _frechet(mean_a: Tensor, root_a: Tensor, mean_b: Tensor, root_b: Tensor) -> 
     product = root_a @ root_b.T
     gram = product @ product.T if len(root_a) <= len(root_b) else product.T @ product
     values = torch.linalg.eigvalsh(gram)
-    # What is below the rounding of the largest eigenvalue would add its square root, which is not small.
+    # Eigenvalues below the rounding of the largest are noise, and their square roots are not small.
     values = values[values > len(values) * torch.finfo(values.dtype).eps * values.max().clamp(min=0)]
     squares = (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum()
     return float(squares - 2 * values.sqrt().sum())

@@ -1,4 +1,4 @@
-"""An evaluation from its places to its verdict: how near generated clips are to real ones, how varied and how new."""
+"""The operation `evaluate`: compare generated clips with real ones, and write the verdict and the report."""
 
 import tempfile
 from collections.abc import Iterator
@@ -39,19 +39,19 @@ class EvaluateRequest(Request):
     real: Path
     """A folder of real sounds, a cache, or a reference file."""
     generated: Path | None = None
-    """A folder of clips to judge; or a run, which then generates them."""
+    """A folder of clips to evaluate; or a run, which then generates them."""
     run: Path | None = None
-    """The run that generated the clips; it is judged with them."""
+    """The run that generated the clips; it is diagnosed too."""
     out: Path | None = None
     """Folder for the report, the figures and a run's samples; None writes nothing."""
     count: Annotated[int, Field(ge=1)] = 256
     """Number of clips that a run generates."""
     seed: int = 0
-    """First seed of these, and of all that is drawn by chance."""
+    """First seed of these, and seed of all random choices."""
     embedding: str = "yamnet"
     """Embedding that compares clips."""
     embedding_path: Path | None = None
-    """Its weights, if no package brings them."""
+    """Its weights, if no package contains them."""
     labels: str = "auto"
     """Labels of `real`: auto, folders, names, none, or a CSV or JSON file."""
     pitch: str = "pyin"
@@ -59,7 +59,7 @@ class EvaluateRequest(Request):
     vocoder: str | None = None
     """See `load_vocoder`."""
     save_reference: Path | None = None
-    """File that keeps what is needed of `real`."""
+    """Reference file to write of `real`."""
     device: str = "auto"
     """Where to compute."""
     force: bool = False
@@ -67,7 +67,7 @@ class EvaluateRequest(Request):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse what cannot work, before anything is loaded."""
+        """Check the values before anything is loaded."""
         real, generated, run, reference = self.real, self.generated, self.run, self.save_reference
         if generated is None and run is None and reference is None:
             raise ConfigError("evaluate needs two sides: name clips or a run after REAL, or add --save-reference")
@@ -85,7 +85,7 @@ class EvaluateRequest(Request):
             raise DataError(f"{name}: a reference file must end in {SUFFIX}; try {reference.stem}{SUFFIX}")
         if reference is not None and reference.exists() and not self.force:
             name = one_line(reference)
-            raise OutputError(f"--save-reference {name}: is there already; choose another or add --force")
+            raise OutputError(f"--save-reference {name}: exists already; choose another or add --force")
         return self
 
 
@@ -94,7 +94,7 @@ class Evaluated:
     """The result of an evaluation.
 
     Attributes:
-        figures: All figures with the verdict, as JSON takes them; without a generated side, the reference file.
+        figures: All figures with the verdict, as JSON; without a generated side, the reference file.
         judged: Whether there was a generated side.
     """
 
@@ -106,7 +106,7 @@ class Evaluated:
         return sentences_of(self.figures) if self.judged else []
 
     def notes(self) -> list[str]:
-        """What could not be measured, and what the figures do not tell."""
+        """Missing measurements, and the limits of the figures."""
         return self.figures["warnings"] if self.judged else []
 
     def table(self) -> list[str]:
@@ -123,14 +123,14 @@ class Evaluated:
 
 
 def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated:
-    """Compare generated clips with real ones, and judge the figures.
+    """Compare generated clips with real ones, and explain the figures.
 
     Args:
-        request: What is wanted.
+        request: The options.
         reporter: Gets notes and progress.
 
     Raises:
-        AudioGenError: A place, the embedding or the run cannot be used, or files would be replaced.
+        AudioGenError: A folder, the embedding or the run cannot be used, or files would be replaced.
     """
     generated, out = request.generated, request.out
     sampled = generated is None or is_run_or_bundle(generated)
@@ -144,7 +144,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated
         if request.save_reference is not None:
             mel = job.pipeline.spec if job.pipeline else None
             save_reference(request.save_reference, real, clip_sec=job.clip_sec, mel=mel)
-            reporter.note(f"{len(real)} clips kept in {request.save_reference}")
+            reporter.note(f"{len(real)} clips written to {request.save_reference}")
         if run is None and generated is None:
             kept = {"reference": str(request.save_reference), "embedding": request.embedding, "n": len(real)}
             return Evaluated(kept, judged=False)
@@ -153,7 +153,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated
                 job.sample(folder, request.count, request.seed)
             assert sampled or generated is not None
             sets = job.gather(real, folder if sampled else generated, request.seed)  # type: ignore[arg-type]
-            figures = judged(job, sets, request.pitch, request.seed, run)
+            figures = evaluated_figures(job, sets, request.pitch, request.seed, run)
             if out is not None:
                 write_json(places.result, figures)
                 write_page(places.report, sets, figures, job.clips)
@@ -163,7 +163,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated
 def _prepare(request: EvaluateRequest, run: Path | None, reporter: Reporter) -> Session:
     place = resolve_device(request.device)
     embedding = load_embedding(request.embedding, place, request.embedding_path)
-    job = Session(embedding, EmbeddingStore(embedding, tell=reporter.note), reporter=reporter, command=request.origin)
+    job = Session(embedding, EmbeddingStore(embedding, note=reporter.note), reporter=reporter, command=request.origin)
     if run is not None:
         job.pipeline = Pipeline.load(run, vocoder=request.vocoder, device=request.device).require("sample")
         job.vocoder = job.pipeline.vocoder
@@ -173,11 +173,11 @@ def _prepare(request: EvaluateRequest, run: Path | None, reporter: Reporter) -> 
     return job
 
 
-def judged(job: Session, sets: Sets, pitch: str, seed: int, run: Path | None) -> dict[str, Any]:
-    """All figures with the verdict; that of a run's own training is part of it."""
-    heard = {} if pitch == "none" else job.pitch([sets.made, sets.real, sets.copies, sets.rebuilt], pitch)
-    result = compare(sets, heard, seed, job.embedding_distance(sets.made, sets.train or sets.real))
-    if pitch != "none" and "generated" not in heard:
+def evaluated_figures(job: Session, sets: Sets, pitch: str, seed: int, run: Path | None) -> dict[str, Any]:
+    """All figures with the verdict, including the diagnosis of the run's training."""
+    pitches = {} if pitch == "none" else job.pitch([sets.generated, sets.real, sets.copies, sets.rebuilt], pitch)
+    result = compare(sets, pitches, seed, job.embedding_distance(sets.generated, sets.train or sets.real))
+    if pitch != "none" and "generated" not in pitches:
         result["warnings"].append(
             "pitch was not measured: neither file names nor sidecars contain the samples' pitches"
         )
@@ -192,11 +192,11 @@ def judged(job: Session, sets: Sets, pitch: str, seed: int, run: Path | None) ->
 
 @contextmanager
 def samples_folder(out: Path | None) -> Iterator[Path]:
-    """Where a run's samples go: under `out`, or where they are gone afterwards."""
+    """The folder of a run's samples: under `out`, or temporary."""
     with ExitStack() as stack:
         if out is not None:
             for old in EvaluationFolder(out).samples.glob("seed-*"):
-                old.unlink()  # only there with --force; what is left of them would be judged with the new ones
+                old.unlink()  # only with --force; old samples would be evaluated with the new ones
             yield EvaluationFolder(out).samples
         else:
             yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audio-gen-")))

@@ -1,4 +1,4 @@
-"""Squared distances between all rows of two sets, a block at a time, so that no N x N matrix is ever held."""
+"""Squared distances between all rows of two sets, in blocks, so that no N x N matrix is in memory."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 BLOCK_ROWS = 512
-# Twice the rounding of |a|^2 + |b|^2 - 2 ab in float64 at 1,000 dimensions: what is closer than this is equal.
+# Twice the rounding of |a|^2 + |b|^2 - 2 ab in float64 at 1,000 dimensions; closer rows are equal.
 EQUAL = 1e-13
 MEDIAN_CLIPS = 5000
 
@@ -21,16 +21,16 @@ def checked(vectors: Tensor, least: int = 1) -> Tensor:
         raise ValueError(f"vectors have the shape {tuple(vectors.shape)}, not (N >= {least}, D); give more clips.")
     if not torch.isfinite(vectors).all():
         broken = int((~torch.isfinite(vectors)).any(dim=1).sum())
-        raise ValueError(f"{broken} of {len(vectors)} vectors are not finite; leave those clips out.")
+        raise ValueError(f"{broken} of {len(vectors)} vectors are not finite; remove those clips.")
     return vectors.detach().to("cpu", torch.float64)
 
 
 def squared_blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yield (first row, squared distances (up to BLOCK_ROWS, M)) for all rows (N, D) against columns (M, D).
 
-    Rows that are equal to rounding have a distance of exactly 0. A block is the caller's own to change.
+    Rows that are equal to rounding have a distance of exactly 0. The caller may change a block.
     """
-    # Far from the origin the difference of large squares would lose the small distances.
+    # Centred: far from the origin, small distances are lost in the difference of large squares.
     centre = columns.mean(dim=0)
     columns = columns - centre
     norms = columns.square().sum(dim=1)
@@ -39,9 +39,9 @@ def squared_blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, Tensor]
 
 
 def squared_upper_blocks(vectors: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, squared distances (B, N - first)) of vectors (N, D) to themselves and to those after them.
+    """Yield (first row, squared distances (B, N - first)) of vectors (N, D) to themselves and to later ones.
 
-    Each block begins with the square of its own rows (B, B); all that is before it is known by symmetry.
+    Each block begins with the square of its rows (B, B); the rest follows by symmetry.
     """
     vectors = vectors - vectors.mean(dim=0)
     norms = vectors.square().sum(dim=1)
@@ -56,7 +56,7 @@ def _block(rows: Tensor, columns: Tensor, column_norms: Tensor) -> Tensor:
 
 
 def all_distances(vectors: Tensor) -> Tensor:
-    """Return the distances of the N (N - 1) / 2 pairs of vectors (N, D), float32, in no promised order."""
+    """Return the distances of the N (N - 1) / 2 pairs of vectors (N, D), float32, in any order."""
     count = len(vectors)
     found = torch.empty(count * (count - 1) // 2)
     filled = 0
@@ -70,9 +70,9 @@ def all_distances(vectors: Tensor) -> Tensor:
 
 
 def median_distance(reference: Tensor) -> float:
-    """Return the median distance of two different vectors of the reference (N, D), the bandwidth of its kernel.
+    """Return the median distance between vectors of the reference (N, D), the default kernel bandwidth.
 
-    Above 5,000 vectors, that of 5,000 of them. Where most coincide it is the mean distance, where all do 1.
+    Above 5,000 vectors, 5,000 of them are used. If most coincide it is the mean distance, if all do 1.
 
     Source: the median heuristic, Gretton 2012 (sec. 8); from the reference only, Chung 2025 (KAD).
     """

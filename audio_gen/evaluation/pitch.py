@@ -12,17 +12,15 @@ from audio_gen.data.index import in_threads
 from audio_gen.data.pitch import ANALYSED_SEC, EDGE_SEMITONES, F_MAX, F_MIN, MIN_SEC, RATE, VOICED_SHARE
 from audio_gen.errors import ConfigError
 
-LIMITS_HZ = {"pyin": (22.0, RATE / 4), "crepe": (32.8, 1975.0)}  # what each method can hear
+LIMITS_HZ = {"pyin": (22.0, RATE / 4), "crepe": (32.8, 1975.0)}  # range of each method
 FRAME, HOP = 2048, 512  # pYIN, samples at RATE
-HIGH_HZ = (
-    500.0  # looking above this alone, pYIN gets twice the rate: at RATE it misses some notes above C7 by an octave
-)
-SEMITONES_A_FRAME = 10  # that pYIN lets the pitch move; it fails where this is more than the range
-CREPE_RATE, CREPE_FRAME, CREPE_HOP, CREPE_MODEL = 16000, 1024, 368, "tiny"  # the hop is pYIN's in seconds
+HIGH_HZ = 500.0  # from here up pYIN runs at twice the rate: at RATE it is an octave off for some notes above C7
+SEMITONES_A_FRAME = 10  # pYIN's largest pitch change; it fails if this exceeds the range
+CREPE_RATE, CREPE_FRAME, CREPE_HOP, CREPE_MODEL = 16000, 1024, 368, "tiny"  # the same hop in seconds as pYIN
 CREPE_VOICED = 0.5  # its periodicity
-AROUND = 2 ** (14 / 12)  # an octave and a bit each way of a wanted pitch, which thereby lies on the grid
+RANGE_AROUND = 2 ** (14 / 12)  # 14 semitones each way of a requested pitch, so that the pitch is on the grid
 SOUNDING = 0.1  # -20 dB of the loudest frame
-WANTED_VOICED_SHARE = 0.25
+REQUESTED_VOICED_SHARE = 0.25
 CENTS, NEAR_CENTS = 1200, 50
 SILENT_PEAK = 1e-4
 _CREPE_LOADING = Lock()
@@ -33,8 +31,8 @@ class Track:
     """Pitch along a clip.
 
     Attributes:
-        f0_hz: (L,) fundamental in Hz; what it holds where nothing is voiced means nothing.
-        voiced: (L,) bool, whether there is a pitch.
+        f0_hz: (L,) fundamental in Hz; undefined in unvoiced frames.
+        voiced: (L,) bool, whether the frame has a pitch.
         sounding: (L,) bool, whether the frame is less than 20 dB below the loudest.
     """
 
@@ -46,18 +44,18 @@ class Track:
 def track(
     wav: Tensor, sample_rate: int, *, method: str = "pyin", f_min_hz: float = F_MIN, f_max_hz: float = F_MAX
 ) -> Track:
-    """Follow the pitch of a clip, a frame each 23 ms.
+    """Track the pitch of a clip, one frame every 23 ms.
 
     Args:
         wav: Samples (T,), T at least 1.
         sample_rate: In Hz.
-        method: "pyin" (22 to 5512 Hz, on a grid of 10 cents) or "crepe" (33 to 1975 Hz, needs torchcrepe; its
-            tiny network, 20 times as fast as the full one, which calls somewhat more frames voiced).
-        f_min_hz: Lowest pitch looked for, and
-        f_max_hz: the highest, at least a semitone above; both are held within what the method can hear.
+        method: "pyin" (22 to 5512 Hz, on a grid of 10 cents) or "crepe" (33 to 1975 Hz, needs torchcrepe; its tiny
+            network is 20 times as fast as the full one and differs a little in voicing).
+        f_min_hz: Lowest pitch of the search, limited to the method's range.
+        f_max_hz: Highest pitch, at least a semitone above, limited likewise.
 
     Raises:
-        ConfigError: An unknown method, or torchcrepe is not installed.
+        ConfigError: The method is unknown, or torchcrepe is not installed.
 
     Source: pYIN, Mauch and Dixon 2014; CREPE, Kim 2018.
     """
@@ -73,85 +71,87 @@ def track(
 def measure_pitch(
     clips: Sequence[tuple[Tensor, int]], wanted: Sequence[float | None], method: str = "pyin", workers: int = 2
 ) -> dict[str, float | int | str | None]:
-    """How well clips keep the pitch that was wanted, heard in their first second.
+    """Compare the pitch of clips, in their first second, with the requested pitch.
 
-    A clip with a wanted pitch is listened to within an octave and a bit (14 semitones) each way of it, which makes
-    errors of an octave rare and is several times faster; a clip further off counts as wrong all the same. Such a clip
-    is voiced when a quarter of its sounding frames are, and counts as wrong when it is not. A clip without one is
-    listened to from 30 to 4186 Hz and counts, for voiced share and drift only, when half of its frames are voiced.
-    Left out are clips that are silent, not finite or under 0.1 s, and pitches that the method cannot hear.
+    A clip with a requested pitch is searched within 14 semitones each way of it, which makes octave errors rare and is
+    several times faster; a clip further off counts as wrong all the same. Such a clip is voiced if a quarter of its
+    sounding frames are, and otherwise counts as wrong. A clip without a requested pitch is searched from 30 to 4186 Hz,
+    and counts for voiced share and drift only, if half of its frames are voiced. Clips that are silent, not finite or
+    under 0.1 s are skipped, and so are pitches outside the method's range.
 
     Args:
         clips: Samples (T,) and sample rate in Hz of each.
-        wanted: MIDI pitch of each, None where there is none.
-        method: As for `track`.
+        wanted: Requested MIDI pitch of each, or None.
+        method: See `track`.
         workers: Threads.
 
     Returns:
-        "accuracy": share of the clips with a wanted pitch whose median f0 is within 50 cents; "accuracy_octave": the
-        same, an octave off allowed; "error_cents": median over voiced clips of that deviation; "voiced": mean share of
-        voiced in sounding frames; "drift_cents": median over voiced clips of the spread (10 to 90 %) of f0 in those
-        frames; "n": clips measured; "method". A figure without a clip to tell it from is None.
+        "accuracy": share of the clips with a requested pitch whose median f0 is within 50 cents of it;
+        "accuracy_octave": the same, octave errors allowed; "error_cents": median of that deviation over voiced clips;
+        "voiced": mean share of voiced frames among sounding ones; "drift_cents": median over voiced clips of the spread
+        (10 to 90 %) of f0; "n": clips measured; "method". A figure without clips is None.
 
     Raises:
-        ConfigError: As for `track`.
+        ConfigError: See `track`.
     """
 
-    def hear(job: tuple[tuple[Tensor, int], float | None]) -> "_Heard | None":
+    def measure_one(job: tuple[tuple[Tensor, int], float | None]) -> "_Measured | None":
         (wav, sample_rate), pitch = job
-        return _heard(wav, sample_rate, pitch, method)
+        return _measured(wav, sample_rate, pitch, method)
 
-    found = list(in_threads(hear, list(zip(clips, wanted, strict=True)), workers, "pitch"))
+    found = list(in_threads(measure_one, list(zip(clips, wanted, strict=True)), workers, "pitch"))
     return _figures([one for one in found if one is not None]) | {"method": method}
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """One clip: whether a pitch was asked for, deviations (K,) from it in cents if it is voiced, share of voiced."""
+class _Measured:
+    """One clip: whether a pitch was requested, deviations (K,) from it in cents if voiced, and the voiced share."""
 
-    asked: bool
+    requested: bool
     cents: np.ndarray
     voiced_share: float
 
 
-def _figures(heard: Sequence[_Heard]) -> dict[str, float | int | str | None]:
-    asked = [one for one in heard if one.asked]
-    near = np.array([abs(np.median(one.cents)) for one in asked if len(one.cents)])
+def _figures(measured: Sequence[_Measured]) -> dict[str, float | int | str | None]:
+    requested = [one for one in measured if one.requested]
+    near = np.array([abs(np.median(one.cents)) for one in requested if len(one.cents)])
     folded = np.abs((near + CENTS / 2) % CENTS - CENTS / 2)
-    spreads = [np.ptp(np.quantile(one.cents, [0.1, 0.9])) for one in heard if len(one.cents)]
+    spreads = [np.ptp(np.quantile(one.cents, [0.1, 0.9])) for one in measured if len(one.cents)]
     return {
-        "accuracy": float((near <= NEAR_CENTS).sum() / len(asked)) if asked else None,
-        "accuracy_octave": float((folded <= NEAR_CENTS).sum() / len(asked)) if asked else None,
+        "accuracy": float((near <= NEAR_CENTS).sum() / len(requested)) if requested else None,
+        "accuracy_octave": float((folded <= NEAR_CENTS).sum() / len(requested)) if requested else None,
         "error_cents": float(np.median(near)) if len(near) else None,
-        "voiced": float(np.mean([one.voiced_share for one in heard])) if heard else None,
+        "voiced": float(np.mean([one.voiced_share for one in measured])) if measured else None,
         "drift_cents": float(np.median(spreads)) if spreads else None,
-        "n": len(heard),
+        "n": len(measured),
     }
 
 
-def _heard(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -> _Heard | None:
-    """None for what cannot be measured."""
+def _measured(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -> _Measured | None:
+    """Measure one clip; None if that is impossible."""
     wav = wav[: int(ANALYSED_SEC * sample_rate)]
     if len(wav) < MIN_SEC * sample_rate or not bool(torch.isfinite(wav).all()) or float(wav.abs().max()) < SILENT_PEAK:
         return None
     if pitch is None:
-        return _unasked(track(wav, sample_rate, method=method))
-    wanted_hz = 440.0 * 2 ** ((pitch - 69) / 12)
+        return _unrequested(track(wav, sample_rate, method=method))
+    requested_hz = 440.0 * 2 ** ((pitch - 69) / 12)
     low, high = LIMITS_HZ.get(method, (0.0, np.inf))
-    if not low < wanted_hz < high:
+    if not low < requested_hz < high:
         return None
-    found = track(wav, sample_rate, method=method, f_min_hz=wanted_hz / AROUND, f_max_hz=wanted_hz * AROUND)
+    found = track(
+        wav, sample_rate, method=method, f_min_hz=requested_hz / RANGE_AROUND, f_max_hz=requested_hz * RANGE_AROUND
+    )
     f0_hz, share = _voiced(found)
-    cents = CENTS * np.log2(f0_hz / wanted_hz) if share >= WANTED_VOICED_SHARE else f0_hz[:0]
-    return _Heard(True, cents, share)
+    cents = CENTS * np.log2(f0_hz / requested_hz) if share >= REQUESTED_VOICED_SHARE else f0_hz[:0]
+    return _Measured(True, cents, share)
 
 
-def _unasked(found: Track) -> _Heard | None:
+def _unrequested(found: Track) -> _Measured | None:
     f0_hz, share = _voiced(found)
     # pYIN puts noise at the lower end of its range.
     if share < VOICED_SHARE or np.median(f0_hz) < F_MIN * 2 ** (EDGE_SEMITONES / 12):
         return None
-    return _Heard(False, CENTS * np.log2(f0_hz / np.median(f0_hz)), share)
+    return _Measured(False, CENTS * np.log2(f0_hz / np.median(f0_hz)), share)
 
 
 def _voiced(found: Track) -> tuple[np.ndarray, float]:
@@ -186,7 +186,7 @@ def _crepe(wav: np.ndarray, sample_rate: int, f_min_hz: float, f_max_hz: float) 
     except ImportError as e:
         raise ConfigError(f"pitch method 'crepe' needs torchcrepe ({e}); pip install \"audio-gen[eval]\"") from e
     x = _resampled(wav, sample_rate, CREPE_RATE)
-    with _CREPE_LOADING:  # torchcrepe shows its network to other threads before the weights are in it
+    with _CREPE_LOADING:  # torchcrepe publishes its network to other threads before it loads the weights
         if getattr(torchcrepe.infer, "capacity", None) != CREPE_MODEL:
             torchcrepe.load.model("cpu", CREPE_MODEL)
     f0_hz, periodicity = torchcrepe.predict(

@@ -5,13 +5,13 @@ from typing import Any
 
 from audio_gen.findings import Finding, percent
 
-# Real against real stays below each: halves of the drums, the notes and the bundled samples.
+# Real against real is below all of these, for halves of the drums, the notes and the bundled samples.
 CLICK, CLICK_OVER_REAL = 0.02, 5.0  # of the peak
 PADDING_OVER_REAL = 0.3
 RISE_OVER_REAL, RISE_SEC = 2.0, 0.005
 BEFORE_DB, BEFORE_OVER_REAL_DB = -40.0, 12.0
 WIDER, NARROWER, LEVEL_DB = 1.5, 0.4, 3.0
-TWINS, TWINS_OVER_REAL, SHOWN_CLASSES = 0.2, 2.0, 3
+DUPLICATES, DUPLICATES_OVER_REAL, SHOWN_CLASSES = 0.2, 2.0, 3
 
 Medians = Callable[[str], tuple[float, float] | None]
 
@@ -23,7 +23,7 @@ def playability(result: Mapping[str, Any]) -> list[Finding]:
         result: The figures of `compare`.
 
     Returns:
-        What is wrong, each with a fix; nothing where samples are like real sounds.
+        Faults, each with a fix; none if samples are like real sounds.
     """
 
     def medians(field: str) -> tuple[float, float] | None:
@@ -33,12 +33,12 @@ def playability(result: Mapping[str, Any]) -> list[Finding]:
         return found["real"]["median"], found["generated"]["median"]
 
     checks = (_first_sample, _last_sample, _padding, _rise, _before_onset)
-    found = [check(medians) for check in checks] + [_levels(result), _twins(result)]
+    found = [check(medians) for check in checks] + [_levels(result), _duplicates(result)]
     return [finding for finding in found if finding is not None]
 
 
 def _first_sample(medians: Medians) -> Finding | None:
-    fix = "samples of this version fade in: make them again with `audio-gen sample`"
+    fix = "samples of this version fade in: generate them again with `audio-gen sample`"
     return _click(medians, "first_sample", "click_at_start", "Samples begin with a click: the first sample", fix)
 
 
@@ -51,8 +51,8 @@ def _click(medians: Medians, field: str, name: str, what: str, fix: str) -> Find
     pair = medians(field)
     if pair is None or pair[1] < max(CLICK, CLICK_OVER_REAL * pair[0]):
         return None
-    beside = f"at {percent(pair[1])} of the peak in the median (your sounds: {100 * pair[0]:.1f} %)"
-    return Finding(name, f"{what} is {beside}; {fix}.", alarm=True)
+    figures = f"at {percent(pair[1])} of the peak in the median (your sounds: {100 * pair[0]:.1f} %)"
+    return Finding(name, f"{what} is {figures}; {fix}.", alarm=True)
 
 
 def _padding(medians: Medians) -> Finding | None:
@@ -92,30 +92,30 @@ def _levels(result: Mapping[str, Any]) -> Finding | None:
     found = result["signal"].get("loudness_lufs")
     if not found or any(found[side][p] is None for side in ("real", "generated") for p in ("p10", "p90")):
         return None
-    real, made = (found[side]["p90"] - found[side]["p10"] for side in ("real", "generated"))
-    wider, narrower = made >= WIDER * real + LEVEL_DB, made <= NARROWER * real - LEVEL_DB
+    real, generated = (found[side]["p90"] - found[side]["p10"] for side in ("real", "generated"))
+    wider, narrower = generated >= WIDER * real + LEVEL_DB, generated <= NARROWER * real - LEVEL_DB
     if not (wider or narrower):
         return None
     fix = "normalise the samples" if wider else "play some of them softer if you want velocities"
     return Finding(
         "level_spread",
         f"Levels of samples differ {'more' if wider else 'less'} than those of your sounds: 80 % of them are within "
-        f"{made:.0f} dB, of your sounds within {real:.0f} dB; {fix}.",
+        f"{generated:.0f} dB, of your sounds within {real:.0f} dB; {fix}.",
     )
 
 
-def _twins(result: Mapping[str, Any]) -> Finding | None:
+def _duplicates(result: Mapping[str, Any]) -> Finding | None:
     found = result.get("twins")
     if not found or found["generated"]["share"] is None:
         return None
-    made, real = found["generated"], (found["real"] or {}).get("share")
-    if made["share"] < max(TWINS, TWINS_OVER_REAL * (real or 0.0)):
+    generated, real = found["generated"], (found["real"] or {}).get("share")
+    if generated["share"] < max(DUPLICATES, DUPLICATES_OVER_REAL * (real or 0.0)):
         return None
-    worst = sorted(made["per_class"].items(), key=lambda item: -item[1]["share"])[:SHOWN_CLASSES]
-    where = ", ".join(f"{name} {percent(one['share'])}" for name, one in worst if one["share"] >= TWINS)
-    beside = "" if real is None else f" (your sounds: {percent(real)})"
+    worst = sorted(generated["per_class"].items(), key=lambda item: -item[1]["share"])[:SHOWN_CLASSES]
+    where = ", ".join(f"{name} {percent(one['share'])}" for name, one in worst if one["share"] >= DUPLICATES)
+    figures = "" if real is None else f" (your sounds: {percent(real)})"
     return Finding(
         "twins",
-        f"{percent(made['share'])} of samples cannot be distinguished from another sample{beside}"
+        f"{percent(generated['share'])} of samples cannot be distinguished from another sample{figures}"
         f"{': ' if where else ''}{where}; delete the duplicates, or sample at a higher --temperature.",
     )

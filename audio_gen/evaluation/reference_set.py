@@ -1,4 +1,4 @@
-"""Described clips to a reference file and back, with the checks that they can be compared with others."""
+"""Save clip features as a reference file, and load them with checks that they are comparable."""
 
 from pathlib import Path
 from typing import Any
@@ -7,19 +7,19 @@ from audio_gen.artefacts.reference import Reference, damaged, read_reference, wr
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import ConfigError, DataError, MelMismatchError
 from audio_gen.evaluation import signal
-from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.clip_features import ClipFeatures
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.text import clipped, one_line
 
 
-def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: MelSpec | None) -> None:
-    """Write what comparisons need of a set of real clips.
+def save_reference(path: Path, real: ClipFeatures, *, clip_sec: float | None, mel: MelSpec | None) -> None:
+    """Write the features of a set of real clips.
 
     Args:
-        path: Where, ending in .safetensors.
+        path: The file, ending in .safetensors.
         real: The set.
-        clip_sec: Seconds that are used of every file; None for all.
-        mel: The mel of the run that the set was made with, if any.
+        clip_sec: Seconds used of every file; None for all.
+        mel: The mel of the evaluated run, if any.
 
     Raises:
         DataError: The name does not end in .safetensors.
@@ -37,18 +37,18 @@ def save_reference(path: Path, real: Described, *, clip_sec: float | None, mel: 
 
 def load_reference(
     path: Path, embedding: Embedding, *, clip_sec: float | None = None, mel: MelSpec | None = None
-) -> Described:
-    """Read a reference file and check that it can be compared with.
+) -> ClipFeatures:
+    """Read a reference file and check that it is comparable.
 
     Args:
         path: The file.
         embedding: The embedding of the clips to compare.
-        clip_sec: Seconds that are used of them, where a model says so.
-        mel: The mel of the run that is evaluated, if any.
+        clip_sec: The model's clip length, if a model is evaluated.
+        mel: The mel of the evaluated run, if any.
 
     Raises:
-        DataError: The file is damaged, no reference file, or of another embedding.
-        MelMismatchError: It was made with a run of another mel.
+        DataError: The file is damaged or not a reference file, or has another embedding.
+        MelMismatchError: It was written with a run of another mel.
     """
     name, found = one_line(path), read_reference(path, signal.FIELDS)
     try:
@@ -57,7 +57,7 @@ def load_reference(
         raise damaged(path, e) from e
     if found.embedding != (embedding.name, embedding.digest):
         raise DataError(
-            f"{name}: was made with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
+            f"{name}: was written with the embedding {clipped(one_line(' '.join(found.embedding)), 120)}, not "
             f"{embedding.name} {embedding.digest}; give --embedding "
             f"{clipped(one_line(found.embedding[0]), 60)}, or write the reference again"
         )
@@ -67,11 +67,11 @@ def load_reference(
         own_spec.check_same(mel, f"the reference {name}", "the run")
         if clip_sec is not None and found.clip_sec is not None and abs(found.clip_sec - clip_sec) > 1e-3:
             raise MelMismatchError(
-                f"{name}: contains clips of {found.clip_sec:g} s, the run makes {clip_sec:g} s; write it again with "
-                f"--run"
+                f"{name}: contains clips of {found.clip_sec:g} s, the run generates {clip_sec:g} s; write it again "
+                f"with --run"
             )
     lists = found.lists
-    return Described(
+    return ClipFeatures(
         found.name, found.embedding, found.vectors, lists["titles"], lists["groups"], lists["classes"],
         lists["pitches"], lists["hashes"], found.signals, found.left_out,
     )  # fmt: skip

@@ -15,10 +15,10 @@ from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import resample
 from audio_gen.data.labels import Label
 from audio_gen.data.store import Cache
+from audio_gen.evaluation.clip_features import ClipFeatures, describe_clips
 from audio_gen.evaluation.clips import ClipSet, SoundClip, cache_clips, find_clips
 from audio_gen.evaluation.compare import Sets, halve, noise_clips
 from audio_gen.evaluation.copies import EmbeddingDistance
-from audio_gen.evaluation.described import Described, describe_clips
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
 from audio_gen.evaluation.pitch import measure_pitch
@@ -32,24 +32,24 @@ from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.vocoder import Vocoder
 
-COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most; enough for the sets that only show the scale
-MADE_PITCHES = 256  # a share of so many is known to 3 %
+COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most, enough for sets that only show the scale
+GENERATED_PITCHES = 256  # a share of this many clips is known to 3 %
 SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
 @dataclass
 class Session:
-    """The sets of clips that one evaluation compares, and what they are described by.
+    """Collects the sets of clips that one evaluation compares.
 
     Attributes:
         embedding: Embedding that compares clips.
-        embed: The same with its store on disk.
-        pipeline: The run that is judged, if any.
-        vocoder: What copy-synthesis goes through, if anything.
-        cache: The cache of the run, if it is still there.
+        embed: The embedding with its store on disk.
+        pipeline: The evaluated run, if any.
+        vocoder: The vocoder of copy-synthesis, if any.
+        cache: The cache of the run, if it still exists.
         reporter: Gets notes and progress.
-        command: What asked for it, for sidecars.
-        clips: The clips by title, of each set that has audio.
+        command: The command line, for sidecars.
+        clips: Clips by title, of each set with audio.
     """
 
     embedding: Embedding
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def clip_sec(self) -> float | None:
-        """Seconds that are heard of every file: the model's length where there is a model."""
+        """Seconds used of every file: the model's length, if there is a model."""
         return self.pipeline.duration_sec if self.pipeline else None
 
     def describe(
@@ -74,31 +74,31 @@ class Session:
         *,
         workers: int = 2,
         stored: bool = True,
-    ) -> Described:
-        """Embed and describe clips, with progress."""
+    ) -> ClipFeatures:
+        """Compute the features of clips, with progress."""
         self.clips[name] = {clip.title: clip for clip in clips}
-        with self.reporter.progress(f"Listening to {name}", len(clips), "clips") as advance:
+        with self.reporter.progress(f"Embedding {name}", len(clips), "clips") as advance:
             return describe_clips(
                 name, clips, self.embedding, self.embed if stored else None, left_out=left_out, advance=advance,
                 workers=workers, views=stored,
             )  # fmt: skip
 
-    def real(self, place: Path, labels: str) -> Described:
+    def real(self, place: Path, labels: str) -> ClipFeatures:
         """The real clips, from a folder, a cache or a reference file."""
         if is_reference(place):
             spec = self.pipeline.spec if self.pipeline else None
             self.clips["real"] = {}
             found = load_reference(place, self.embedding, clip_sec=self.clip_sec, mel=spec)
             return replace(found, name="real")
-        with stages(self.reporter) as tell:
-            found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=tell)
+        with stages(self.reporter) as show_stage:
+            found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=show_stage)
         self._note(found_clips)
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
-    def made(self, folder: Path) -> Described:
+    def generated(self, folder: Path) -> ClipFeatures:
         """The clips to evaluate, at the model's level.
 
-        Their class, their pitch and the gain that was put on them are those that their sidecars say.
+        Class, pitch and applied gain come from the sidecars.
         """
 
         known, gains = {}, {}
@@ -107,14 +107,14 @@ class Session:
             if about is not None:
                 name = wav.relative_to(folder).as_posix()
                 known[name], gains[name] = Label(about.get("class"), about.get("pitch")), about["gain_db"]
-        with stages(self.reporter) as tell:
-            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=tell, made=True)
+        with stages(self.reporter) as show_stage:
+            found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=show_stage, generated=True)
         self._note(found)
         clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
         return self.describe("generated", clips, found.left_out)
 
     def sample(self, folder: Path, count: int, seed: int) -> None:
-        """Make clips with the run."""
+        """Generate clips with the run."""
         assert self.pipeline is not None
         pipeline, seeds = self.pipeline, range(seed, seed + count)
         points = pipeline.latents(seeds)
@@ -128,93 +128,94 @@ class Session:
                 clip.save(folder / f"{clip.name}.wav", overwrite=True)
                 advance(1)
 
-    def gather(self, real: Described, generated: Path, seed: int) -> Sets:
-        """All that the evaluation compares: the clips, and what is made of real ones to show the scale."""
-        made = self.made(generated)
-        learned = self.learned(real)
-        halves, held_out = halve(real, learned, seed)
+    def gather(self, real: ClipFeatures, folder: Path, seed: int) -> Sets:
+        """Collect the sets of an evaluation: the clips, and versions of real clips for scale."""
+        generated = self.generated(folder)
+        is_training = self.is_training(real)
+        halves, held_out = halve(real, is_training, seed)
         second = real.pick(halves[1])
         return Sets(
-            real, made, halves, held_out, train=self.train(real, learned), copies=self.copies(second),
+            real, generated, halves, held_out, train=self.train(real, is_training), copies=self.copies(second),
             rebuilt=self.rebuilt(second), noise=self.noise(real),
         )  # fmt: skip
 
-    def learned(self, real: Described) -> list[bool | None]:
+    def is_training(self, real: ClipFeatures) -> list[bool | None]:
         """Whether each real clip is a training clip; None if unknown."""
         if self.cache is None:
             return [None] * len(real)
         train = {clip.content_hash for clip in self.cache.split("train")}
         return [None if known is None else known in train for known in real.hashes]
 
-    def train(self, real: Described, learned: Sequence[bool | None]) -> Described | None:
+    def train(self, real: ClipFeatures, is_training: Sequence[bool | None]) -> ClipFeatures | None:
         """The training clips: rows of `real` if it contains all of them, otherwise from the run's cache."""
         if self.cache is None:
             return None
         wanted = {clip.content_hash for clip in self.cache.split("train")}
         if wanted <= {known for known in real.hashes if known}:
-            return real.pick([i for i, known in enumerate(learned) if known], "training clips")
+            return real.pick([i for i, known in enumerate(is_training) if known], "training clips")
         clips = [part for clip in self.cache.split("train") for part in cache_clips(self.cache, clip, self.clip_sec)]
         return self.describe("training clips", clips)
 
-    def embedding_distance(self, made: Described, train: Described) -> EmbeddingDistance | None:
-        """Embedding distance of a made clip and one that was learned from; None where audio is missing."""
-        sides = [self.clips.get(one.name) or self.clips.get("real", {}) for one in (made, train)]
-        if not all(title in clips for one, clips in zip((made, train), sides, strict=True) for title in one.titles):
+    def embedding_distance(self, generated: ClipFeatures, train: ClipFeatures) -> EmbeddingDistance | None:
+        """Embedding distance of a generated and a training clip; None if audio is missing."""
+        sides = [self.clips.get(one.name) or self.clips.get("real", {}) for one in (generated, train)]
+        if not all(
+            title in clips for one, clips in zip((generated, train), sides, strict=True) for title in one.titles
+        ):
             return None
         rate = self.embedding.sample_rate
 
-        def load(side: int, one: Described, row: int) -> Tensor:
+        def load(side: int, one: ClipFeatures, row: int) -> Tensor:
             wav, own_rate = sides[side][one.titles[row]].load()
             return resample(wav[None], own_rate, rate)[0]
 
-        return EmbeddingDistance(self.embed, partial(load, 0, made), partial(load, 1, train), rate, train.vectors)
+        return EmbeddingDistance(self.embed, partial(load, 0, generated), partial(load, 1, train), rate, train.vectors)
 
-    def copies(self, second: Described) -> Described | None:
-        """Real clips through mel and vocoder."""
+    def copies(self, second: ClipFeatures) -> ClipFeatures | None:
+        """Copy-synthesis of real clips."""
         if self.vocoder is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("copy-synthesis", self._through(second, self._copy), workers=1, stored=False)
 
-    def rebuilt(self, second: Described) -> Described | None:
-        """Real clips through the model and the vocoder."""
+    def rebuilt(self, second: ClipFeatures) -> ClipFeatures | None:
+        """Reconstructions of real clips."""
         if self.pipeline is None or not self.clips["real"] or not len(second):
             return None
         return self.describe("reconstruction", self._through(second, self._rebuild), workers=1, stored=False)
 
-    def noise(self, real: Described) -> Described:
+    def noise(self, real: ClipFeatures) -> ClipFeatures:
         """White noise, in clips as long as the real ones."""
         count = min(NOISES, max(10, len(real)))
         length_sec = float(np.nanmedian(real.signal["length_sec"]))
         return self.describe("white noise", noise_clips(count, length_sec, self.embedding.sample_rate), stored=False)
 
-    def pitch(self, sets: Sequence[Described | None], method: str) -> dict[str, Any]:
+    def pitch(self, sets: Sequence[ClipFeatures | None], method: str) -> dict[str, Any]:
         """Pitch figures of each set that has labelled or requested pitches."""
         jobs = []
         for one in sets:
             wanted = [(t, p) for t, p in zip(one.titles, one.pitches, strict=True) if p is not None] if one else []
             if one and wanted and self.clips.get(one.name):
-                most = MADE_PITCHES if one.name == "generated" else PITCHES
+                most = GENERATED_PITCHES if one.name == "generated" else PITCHES
                 jobs.append((one.name, wanted[:: max(1, len(wanted) // most)][:most]))
         found: dict[str, Any] = {}
-        with self.reporter.progress("Hearing pitches", sum(len(wanted) for _, wanted in jobs), "clips") as advance:
+        with self.reporter.progress("Estimating pitches", sum(len(wanted) for _, wanted in jobs), "clips") as advance:
             for name, wanted in jobs:
                 loaded = [self.clips[name][title].load() for title, _ in wanted]
                 found[name.replace("-", "_")] = measure_pitch(loaded, [p for _, p in wanted], method=method)
                 advance(len(wanted))
         return found
 
-    def _through(self, second: Described, way: Callable[[SoundClip], Tensor]) -> list[SoundClip]:
-        """At most 200 of the clips, spread evenly, each sent a way when it is loaded."""
+    def _through(self, second: ClipFeatures, process: Callable[[SoundClip], Tensor]) -> list[SoundClip]:
+        """At most 200 of the clips, evenly spaced, each processed when it is loaded."""
         rate = self.vocoder.spec.sample_rate if self.vocoder else 0
         titles = second.titles[:: max(1, -(-len(second.titles) // COPIES))]
 
         def sent(clip: SoundClip) -> SoundClip:
-            return replace(clip, load=lambda: (way(clip), rate))
+            return replace(clip, load=lambda: (process(clip), rate))
 
         return [sent(self.clips["real"][title]) for title in titles]
 
     def _copy(self, clip: SoundClip) -> Tensor:
-
         assert self.vocoder is not None
         wav = _at_rate(clip, self.vocoder.spec.sample_rate)
         if self.pipeline is not None:
@@ -233,7 +234,6 @@ class Session:
 
 
 def _levelled(clip: SoundClip, gain_db: float) -> SoundClip:
-    """The clip with a gain."""
 
     def load() -> tuple[Tensor, int]:
         wav, sample_rate = clip.load()
@@ -243,7 +243,6 @@ def _levelled(clip: SoundClip, gain_db: float) -> SoundClip:
 
 
 def _at_rate(clip: SoundClip, sample_rate: int) -> Tensor:
-    """A clip as wav (1, T) at a rate."""
-
+    """A clip as wav (1, T) at a sample rate."""
     wav, own_rate = clip.load()
     return resample(wav[None], own_rate, sample_rate)

@@ -1,7 +1,7 @@
 """Signal measures of clips (loudness, crest, attack ..), and their comparison between two sets.
 
 Frames count as sounding when their level is less than 60 dB below the loudest frame of the same clip; a clip whose peak
-lies below -80 dBFS is silent, and what needs a sound is NaN for it.
+is below -80 dBFS is silent, and has NaN where a figure needs sound.
 """
 
 import math
@@ -20,7 +20,7 @@ FIELDS = (
     "first_sample", "last_sample", "padding_share", "rise_sec", "before_onset_db",
 )  # fmt: skip
 
-# The least difference worth telling, per field: what real clips spread over less than this is not magnified by it.
+# Smallest spread of each field that distances are divided by, so that tiny spreads do not magnify them.
 SMALLEST_SPREAD = {
     "loudness_lufs": 1.0, "peak_db": 1.0, "crest_db": 1.0, "clipped_share": 1e-3, "dc": 1e-3, "silent_share": 0.02,
     "centroid_hz": 25.0, "rolloff_hz": 50.0, "flatness": 0.01, "attack_sec": 0.005, "length_sec": 0.01,
@@ -46,58 +46,57 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
 
     Returns:
         A figure for each of FIELDS: loudness after ITU-R BS.1770-4; sample peak in dBFS; peak to RMS of the sounding
-        frames in dB; share of samples in runs of three or more at the clip's own extreme of 0.99 or more; mean; share
-        of 10-ms frames that do not sound; centroid and 95 % roll-off of the power spectrum summed over the sounding
-        frames; median flatness of those frames (white noise .56, a sine 0); time from 10 to 90 % of the peak of the
-        RMS over 10 ms (8 ms at least, the smoothing's own); length; first and last sample over the peak; share of the
-        clip before its onset and after its end at -60 dB; time from 10 to 90 % of the first peak of the RMS over 1 ms;
-        energy before the onset in dB over that of the 50 ms after it, -100 at least. NaN where a figure is not defined.
+        frames in dB; share of samples in runs of three or more at the clip's extreme of 0.99 or more; mean; share of
+        10-ms frames that do not sound; centroid and 95 % roll-off of the power spectrum summed over the sounding
+        frames; median flatness of those frames (white noise .56, a sine 0); time from 10 to 90 % of the peak of the RMS
+        over 10 ms (at least 8 ms, from the smoothing); length; first and last sample over the peak; share of the clip
+        before its onset and after its end at -60 dB; time from 10 to 90 % of the first peak of the RMS over 1 ms;
+        energy before the onset in dB over that of the 50 ms after it, -100 at least. Undefined figures are NaN.
     """
     assert wav.dim() == 1
     x = wav.detach().cpu().float()
-    told = dict.fromkeys(FIELDS, math.nan) | {"length_sec": len(x) / sample_rate}
+    figures = dict.fromkeys(FIELDS, math.nan) | {"length_sec": len(x) / sample_rate}
     if not len(x) or not bool(torch.isfinite(x).all()):
-        return told
+        return figures
     peak = float(x.abs().max())
-    told |= {"clipped_share": _clipped_share(x), "dc": float(x.mean(dtype=torch.float64)), "silent_share": 1.0}
+    figures |= {"clipped_share": _clipped_share(x), "dc": float(x.mean(dtype=torch.float64)), "silent_share": 1.0}
     if peak < SILENT_PEAK:
-        return told
+        return figures
     frame = max(1, round(LEVEL_SEC * sample_rate))
     powers = _frame_powers(x, frame)
     sounding = powers >= SILENCE_BELOW_LOUDEST**2 * powers.max()
-    # Blocks half in the silence after a one-shot would make a padded clip softer than the same sound without padding.
+    # Blocks half in the silence after a one-shot would measure a padded clip as softer than the unpadded one.
     first, last = (int(torch.nonzero(sounding)[end]) for end in (0, -1))
     loudness = loudness_lufs(x[first * frame : (last + 1) * frame], sample_rate)
-    told |= {"loudness_lufs": loudness, "peak_db": _db(peak**2)}
-    told |= {"crest_db": _db(peak**2 / float(powers[sounding].mean()))}
-    told |= {"silent_share": 1 - float(sounding.float().mean()), "attack_sec": _attack_sec(x, sample_rate)}
-    return told | _edges(x, peak, sample_rate) | _spectral(x, sample_rate)
+    figures |= {"loudness_lufs": loudness, "peak_db": _db(peak**2)}
+    figures |= {"crest_db": _db(peak**2 / float(powers[sounding].mean()))}
+    figures |= {"silent_share": 1 - float(sounding.float().mean()), "attack_sec": _attack_sec(x, sample_rate)}
+    return figures | _edges(x, peak, sample_rate) | _spectral(x, sample_rate)
 
 
 def is_silent(wav: Tensor, sample_rate: int) -> bool:
-    """Whether wav (T,) is softer than -70 LUFS throughout, the absolute gate of BS.1770: nothing to be compared."""
+    """Whether wav (T,) is softer than -70 LUFS throughout, the absolute gate of BS.1770."""
     x = wav.detach().cpu().float()
     return not len(x) or float(x.abs().max()) < SILENT_PEAK or math.isnan(loudness_lufs(x, sample_rate))
 
 
-def compare(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray]) -> dict[str, dict]:
+def compare(real: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]) -> dict[str, dict]:
     """Compare two sets of clips field by field; non-finite values are skipped.
 
     Args:
         real: Figures (N,) by field.
-        made: Figures (K,) by field.
+        generated: Figures (K,) by field.
 
     Returns:
         By field, in the order of FIELDS: "real" and "generated" with "p10", "median" and "p90", and "distance", the
-        Wasserstein distance over the interquartile range of the real clips, or over SMALLEST_SPREAD where that is
-        larger: 0 for equal distributions, 1 for a shift by the spread of the real ones. None where a side has no
-        figure.
+        Wasserstein distance over the interquartile range of the real clips, or over SMALLEST_SPREAD if that is larger:
+        0 for equal distributions, 1 for a shift by the spread of the real ones. None if a side has no figure.
     """
     from scipy.stats import wasserstein_distance  # takes most of a second to import
 
     result = {}
-    for field in (field for field in FIELDS if field in real and field in made):
-        sides = [np.asarray(side[field], dtype=np.float64) for side in (real, made)]
+    for field in (field for field in FIELDS if field in real and field in generated):
+        sides = [np.asarray(side[field], dtype=np.float64) for side in (real, generated)]
         a, b = (side[np.isfinite(side)] for side in sides)
         distance = None
         if len(a) and len(b):
@@ -119,7 +118,7 @@ def _quantiles(values: np.ndarray) -> dict[str, float | None]:
 
 
 def _frame_powers(x: Tensor, size: int) -> Tensor:
-    """Mean squares (L,) of frames that do not overlap; what is left at the end is a shorter frame."""
+    """Mean squares (L,) of frames that do not overlap; the last frame may be shorter."""
     whole = len(x) // size * size
     parts = [x[:whole].view(-1, size).square().mean(1)]
     return torch.cat([*parts, x[whole:].square().mean()[None]] if whole < len(x) else parts)
@@ -142,7 +141,7 @@ def _clipped_share(x: Tensor) -> float:
 
 def _attack_sec(x: Tensor, sample_rate: int) -> float:
     size, step = (max(1, round(sec * sample_rate)) for sec in (ENVELOPE_SEC, ENVELOPE_STEP_SEC))
-    # Silence before the clip, so that a sound that starts with its first sample has a rise to be measured.
+    # Silence around the clip, so that a sound that starts with its first sample has a measurable rise.
     padded = torch.cat([x.new_zeros(size), x, x.new_zeros(size)]).double()
     energy = torch.cat([padded.new_zeros(1), padded.square().cumsum(0)])
     envelope = (energy[size:] - energy[:-size])[::step].clamp(min=0).sqrt()
@@ -152,7 +151,7 @@ def _attack_sec(x: Tensor, sample_rate: int) -> float:
 
 
 def _edges(x: Tensor, peak: float, sample_rate: int) -> dict[str, float]:
-    """How a clip begins and ends, which a sampler plays as it is."""
+    """Measure the start and end of a clip, which a sampler plays unchanged."""
     samples = x.numpy()
     start, end = onset(samples, sample_rate), sound_end(samples)
     after = float(x[start : start + round(AFTER_ONSET_SEC * sample_rate)].square().sum())

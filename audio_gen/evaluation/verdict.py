@@ -1,4 +1,4 @@
-"""What the figures of an evaluation mean in plain words: how good, how new, and what is broken."""
+"""The verdict of an evaluation in plain language: quality, novelty and faults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ from audio_gen import findings
 from audio_gen.evaluation.playability import playability
 from audio_gen.findings import Finding, percent
 
-# Alarms are for what is plainly broken: each threshold lies well beyond what healthy runs of the recipes reach. The
-# thresholds of copies, collapse, silence and noise stand in `findings`.
-FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # beyond 20 baselines, and nearer to white noise than this share of the way
-COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis stays within a few baselines and below 1
+# Each threshold of an alarm is well above the figures of healthy runs of the recipes. The thresholds of copies,
+# collapse, silence and noise are in `findings`.
+FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # above 20 baselines, and above this share of the KAD of white noise
+COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis is within a few baselines and below 1
 VERY_NEAR = 0.25  # of the median distance of real sounds to a training sound
-FEW = 100  # sounds; with fewer the 1st percentile of their distances is all but the smallest of them
+FEW = 100  # sounds; with fewer, the 1st percentile of their distances is nearly the smallest one
 FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel distinguishes one noise from another
 
 
 def judge(result: Mapping[str, Any]) -> list[Finding]:
-    """Judge the figures of `compare`.
+    """State the verdict on the figures of `compare`.
 
     Args:
         result: The figures.
@@ -55,7 +55,7 @@ def _too_few(result: Mapping[str, Any], value: float, floor: float) -> str:
     interval = result["kad"]["ci"]
     between = "" if interval is None else f", 95 % of repetitions between {interval[0]:.2g} and {interval[1]:.2g}"
     return (
-        f"{result['n']['real']} sounds are too few to measure how near the samples are: they are at KAD "
+        f"{result['n']['real']} sounds are too few to measure how close the samples are: they are at KAD "
         f"{value:.3g}{between}, and the real-vs-real baseline is {floor:.3g}. Listen to the samples, or compare with "
         f"{FEW} sounds or more."
     )
@@ -69,8 +69,8 @@ def _far(result: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "unlike",
-        f"Samples do not sound like your sounds: KAD {value:.3g}, where white noise has {noise['kad']:.3g} and two "
-        f"halves of your sounds at most {floor:.3g}; listen to them, and train longer or start a new run.",
+        f"Samples do not sound like your sounds: KAD {value:.3g}; white noise has {noise['kad']:.3g} and two "
+        f"halves of your sounds have at most {floor:.3g}; listen to them, and train longer or start a new run.",
         alarm=True,
     )
 
@@ -88,7 +88,7 @@ def _memorised(result: Mapping[str, Any]) -> Finding | None:
     such = f"such as {first['generated']} of {first['file']}"
     if alarm := findings.memorisation(figures["share"], real, count, f", {such}"):
         return alarm
-    unseen = "" if real is None else f"; of unseen real sounds, {percent(real)} are as near to one"
+    unseen = "" if real is None else f"; of unseen real sounds, {percent(real)} are as close to one"
     return Finding(
         "memorisation",
         f"{figures['count']} of {count} samples are copies of a training sound ({such}), {figures['close']} more are "
@@ -97,10 +97,10 @@ def _memorised(result: Mapping[str, Any]) -> Finding | None:
 
 
 def _near(figures: Mapping[str, Any], count: int) -> Finding:
-    """What the embedding says of copies, where a reference file holds no audio to compare."""
+    """Nearness by the embedding, if a reference file has no audio to find copies with."""
     share, real, ratio = figures["share"], figures["real_share"], figures["median_ratio"]
-    unseen = "" if real is None else f" (of unseen real sounds, {percent(real)} do)"
-    text = f"{figures['count']} of {count} samples lie closer to a training sound than 99 % of real sounds do{unseen}"
+    unseen = "" if real is None else f" (of unseen real sounds, {percent(real)} are)"
+    text = f"{figures['count']} of {count} samples are closer to a training sound than 99 % of real sounds{unseen}"
     many = share >= max(findings.MEMORISED, findings.MEMORISED_OVER_REAL * (real or 0.0))
     if count >= findings.MIN_SAMPLES and many and ratio is not None and ratio < VERY_NEAR:
         return Finding("memorisation", f"{text}; {findings.MORE_OR_SHORTER}.", alarm=True)
@@ -120,8 +120,8 @@ def _vocoder(result: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "vocoder_mismatch",
-        f"The vocoder does not fit: copy-synthesis of your sounds is at KAD {copies['kad']:.3g} "
-        f"(real-vs-real baseline {floor or 0:.3g}); use --vocoder griffinlim, or one that was trained on this mel.",
+        f"The vocoder does not fit: copy-synthesis of your sounds is at KAD {copies['kad']:.3g} (real-vs-real "
+        f"baseline {floor or 0:.3g}); use --vocoder griffinlim, or one that was trained on this mel.",
         alarm=True,
     )
 
@@ -142,17 +142,21 @@ def _variety(result: Mapping[str, Any]) -> Finding | None:
     ratio = result["diversity"]["ratio"]
     varied = f", and differ from each other {ratio:.2f} x as much as your sounds do" if ratio is not None else ""
     return Finding(
-        "variety", f"Samples cover {percent(coverage)} of your sounds (your own other half: {percent(real)}){varied}."
+        "variety",
+        f"Samples cover {percent(coverage)} of your sounds (one half of your sounds covers {percent(real)} of the "
+        f"other){varied}.",
     )
 
 
 def _pitch(result: Mapping[str, Any]) -> Finding | None:
-    made = (result["pitch"] or {}).get("generated")
-    if not made or made.get("accuracy") is None:
+    generated = (result["pitch"] or {}).get("generated")
+    if not generated or generated.get("accuracy") is None:
         return None
     real = (result["pitch"] or {}).get("real") or {}
-    beside = f" (your sounds: {percent(real['accuracy'])})" if real.get("accuracy") is not None else ""
-    text = f"{percent(made['accuracy'])} of {made['n']} samples are within 50 cents of their pitch{beside}."
+    reference = f" (your sounds: {percent(real['accuracy'])})" if real.get("accuracy") is not None else ""
+    text = (
+        f"{percent(generated['accuracy'])} of {generated['n']} samples are within 50 cents of their pitch{reference}."
+    )
     return Finding("pitch", text)
 
 
@@ -162,16 +166,18 @@ def _classes(result: Mapping[str, Any]) -> Finding | None:
         return None
     shares = {"unseen real sounds": found["real_accuracy"], "copy-synthesis": found.get("copy_accuracy")}
     known = ", ".join(f"{name}: {percent(share)}" for name, share in shares.items() if share is not None)
-    beside = f" ({known})" if known else ""
-    return Finding("classes", f"{percent(found['accuracy'])} of samples are recognised as the requested class{beside}.")
+    reference = f" ({known})" if known else ""
+    return Finding(
+        "classes", f"{percent(found['accuracy'])} of samples are recognised as the requested class{reference}."
+    )
 
 
 def _signal(result: Mapping[str, Any]) -> Finding | None:
-    real, made = _median(result, "loudness_lufs", "real"), _median(result, "loudness_lufs", "generated")
-    if real is None or made is None or abs(real - made) < 3:
+    real, generated = _median(result, "loudness_lufs", "real"), _median(result, "loudness_lufs", "generated")
+    if real is None or generated is None or abs(real - generated) < 3:
         return None
-    side = "softer" if made < real else "louder"
-    return Finding("loudness", f"Samples are {abs(real - made):.0f} dB {side} than your sounds in the median.")
+    side = "softer" if generated < real else "louder"
+    return Finding("loudness", f"Samples are {abs(real - generated):.0f} dB {side} than your sounds in the median.")
 
 
 def _median(result: Mapping[str, Any], field: str, side: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What operations return: clips, rendered some at a time, each with its provenance and a way to save it."""
+"""The result of operations: clips with their provenance, rendered a few at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ class Saved:
 
     Attributes:
         path: The WAV; its sidecar has the same name with the suffix .json.
-        provenance: How the clip was made.
-        figures: Measurements of the clip that its sidecar does not hold.
+        provenance: The contents of its sidecar.
+        figures: Measurements that are not in the sidecar.
         duration_sec: Length of the file in seconds.
-        cut: Whether the model's length cut the sound off before it ended.
+        cut: Whether the sound is longer than the model's clips.
     """
 
     path: Path
@@ -47,9 +47,9 @@ class Clip:
         name: Suggested file name without suffix, such as "kick-0003".
         wav: (1, T) on the CPU, as the vocoder rendered it.
         sample_rate: Of `wav`, in Hz.
-        provenance: How it was made: the contents of its sidecar.
-        finish: How it becomes a file: ends, level, rate and depth.
-        figures: Measurements that the sidecar does not hold.
+        provenance: The contents of its sidecar.
+        finish: Settings of the file: ends, level, rate and depth.
+        figures: Measurements that are not in the sidecar.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Clip:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> Saved:
-        """Write the WAV and its sidecar beside it.
+        """Write the WAV and its sidecar.
 
         Args:
-            path: Of the WAV.
-            overwrite: Existing files may be replaced.
+            path: The WAV.
+            overwrite: Replace existing files.
 
         Raises:
             OutputError: A file exists and `overwrite` is off.
@@ -82,12 +82,14 @@ class Clips:
     """The result of an operation. Iterating renders the clips, a few at a time, so memory use stays small.
 
     Attributes:
-        names: The clips' names, in order; a name may hold a folder.
-        render: Yields the clips; notes and progress of what comes before the first go to the reporter.
+        names: The clips' names, in order; a name may include a folder.
+        render: Yields the clips; notes and progress before the first clip go to the reporter.
         pipeline: The model that renders them.
-        command: What asked for them.
-        title: What rendering is called, and `unit` what it counts; `per_clip` units a clip.
-        notes: What the user should know before rendering starts.
+        command: The command line or request.
+        title: Title of the progress bar.
+        unit: Unit of the progress bar.
+        per_clip: Number of units per clip.
+        notes: Notes for the user, shown before rendering.
         pictures: Further files by name, each with a function that writes it to a path.
         summary: Lines about saved clips.
     """
@@ -114,11 +116,11 @@ class Clips:
     def save(self, out: Path | str, *, force: bool = False, reporter: Reporter = SILENT) -> list[Saved]:
         """Render all clips into a folder.
 
-        The same request goes on where it was killed. Two that write the same files at once are refused.
+        A killed request resumes when it runs again. Two processes cannot write the same files at once.
 
         Args:
-            out: The folder; made if missing.
-            force: Existing files may be replaced.
+            out: The folder; created if missing.
+            force: Replace existing files.
             reporter: Gets notes and progress.
 
         Raises:

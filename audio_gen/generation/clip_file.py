@@ -1,4 +1,4 @@
-"""Clips as files: a WAV and the sidecar beside it."""
+"""Write clips as files: a WAV and its sidecar."""
 
 import math
 import zlib
@@ -29,12 +29,12 @@ def describe(
     """The sidecar of a clip.
 
     Args:
-        pipeline: What made it.
+        pipeline: The model.
         point: Its latent, a set of one.
-        command: The command line that made it.
+        command: The command line or request.
         seed: Its seed, if it was drawn.
         temperature: Its temperature, if it was drawn.
-        more: What else there is to say.
+        more: Further entries.
     """
     about = sidecar.of_clip(
         z=(point.z[0, 0] if point.z.shape[1] == 1 else point.z[0]).tolist(),
@@ -48,32 +48,32 @@ def describe(
 
 
 def write_clip(path: Path, wav: Tensor, about: dict[str, Any], how: Finish | None = None) -> Finished:
-    """Write a clip and its sidecar beside it.
+    """Write a clip and its sidecar.
 
     Args:
-        path: Of the WAV.
-        wav: (1, T) as the vocoder made it.
-        about: What `describe` gave.
-        how: Where it begins and ends, its level, rate and depth; None is `Finish()`.
+        path: The WAV.
+        wav: (1, T) as the vocoder rendered it.
+        about: The result of `describe`.
+        how: Settings of the file; None is `Finish()`.
     """
     how = how or Finish()
     done = finish(wav, about["sample_rate"], how)
-    made = dithered(done.wav) if how.bits == "16" else done.wav
-    gain = write_wav(path, made, done.sample_rate, how.subtype)
+    samples = dithered(done.wav) if how.bits == "16" else done.wav
+    gain = write_wav(path, samples, done.sample_rate, how.subtype)
     levels = {"normalize": how.normalize, "bits": how.bits, "tail_db": how.tail_db}
-    told = {**about, **done.to_json(), **levels}
-    if gain != 1:  # what lies beyond full scale is turned down
-        told["gain_db"] = round(done.gain_db + 20 * math.log10(gain), 4)
-    sidecar.write_sidecar(path, told)
+    contents = {**about, **done.to_json(), **levels}
+    if gain != 1:  # `write_wav` scales peaks above full scale down
+        contents["gain_db"] = round(done.gain_db + 20 * math.log10(gain), 4)
+    sidecar.write_sidecar(path, contents)
     return done
 
 
 def dithered(wav: Tensor) -> Tensor:
-    """Add triangular noise of one 16-bit step to wav (C, T), so that quiet tails fade and do not crackle.
+    """Add triangular noise of one 16-bit step to wav (C, T), so that quiet tails fade without crackling.
 
     The same samples get the same noise. Source: Lipshitz 1992, "Quantization and dither".
     """
     generator = torch.Generator().manual_seed(zlib.crc32(wav.numpy().tobytes()))
     noise = torch.rand(2, *wav.shape, generator=generator)
-    noise[..., :1], noise[..., -1:] = 0.0, 0.0  # a clip begins and ends with silence, however soft it is
+    noise[..., :1], noise[..., -1:] = 0.0, 0.0  # clips begin and end with exact silence
     return wav + (noise[0] - noise[1]) / 2**15

@@ -9,27 +9,27 @@ from torch import Tensor
 from audio_gen.audio.mel import MelSpec
 from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 
-ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sound that stays loud passes 0.9 at any time
+ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sustained sound may reach 0.9 at any time
 END_BELOW_PEAK = 0.01  # -40 dB
-FLATNESS_BANDS = 16  # wide windows would hear every dark sound as a tone
+FLATNESS_BANDS = 16  # with wide windows every dark sound measures as a tone
 SILENT_AMPLITUDE = 1e-4  # -80 dB
 DB_PER_NEPER = 20 / math.log(10)
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One figure.
+    """A named figure of a clip.
 
     Attributes:
-        unit: What it is counted in.
-        least: The smallest spread over many clips that is more than rounding; nobody hears less.
+        unit: Its unit.
+        least: The smallest audible spread over many clips.
     """
 
     unit: str
     least: float
 
 
-# Times and frequencies are heard as ratios, so both are counted in octaves: +1 is twice as long, or as high.
+# Times and frequencies are perceived as ratios, so both are in octaves: +1 is twice as long, or as high.
 DESCRIPTORS = {
     "brightness": Descriptor("octaves", 0.01),
     "attack": Descriptor("octaves", 0.02),
@@ -50,7 +50,7 @@ def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
     Args:
         mel: Log-mel (B, M, L), natural log of amplitudes.
         spec: Its mel.
-        mel_floor: What lies here or below is silence.
+        mel_floor: Values at or below it are silence.
 
     Returns:
         (B, 5) in the order of DESCRIPTORS; NaN throughout for a silent clip.
@@ -93,7 +93,7 @@ def _noisiness(mel: Tensor, amplitude: Tensor) -> Tensor:
 
 def _times(envelope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Onset, duration of the attack, and end of amplitudes (B, L): each (B,) in frames, read between frames."""
-    # Silence around the clip, so that a sound that begins or ends with it has a rise and a fall to be measured.
+    # Silence around the clip, so that a sound that fills it has a measurable rise and fall.
     padded = torch.nn.functional.pad(envelope, (1, 1))
     peak = padded.amax(1, keepdim=True)
     frame = torch.arange(padded.shape[1])
@@ -105,7 +105,7 @@ def _times(envelope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _crossing(envelope: Tensor, frame: Tensor, level: Tensor) -> Tensor:
-    """Where between `frame` (B,) and the next the line through envelope (B, L) passes level (B, 1)."""
+    """Frames (B,), interpolated after `frame` (B,), at which envelope (B, L) crosses level (B, 1)."""
     frame = frame.clamp(0, envelope.shape[1] - 2)
     before, after = (envelope.gather(1, at[:, None]) for at in (frame, frame + 1))
     return frame + ((level - before) / (after - before))[:, 0]

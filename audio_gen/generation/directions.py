@@ -29,12 +29,12 @@ LEAST_R2, LEAST_EFFECT = 0.05, 0.2
 
 @dataclass(frozen=True)
 class Direction:
-    """What is known of one direction.
+    """One direction and its measured effects.
 
     Attributes:
         name: A descriptor, or "pca1" and so on.
-        effects: What a move by +1 does to each descriptor, in standard deviations of clips of one class and pitch.
-        r2: How well the latent tells the descriptor of a clip that was not learned from; None for a principal one.
+        effects: Effect of a move by +1 on each descriptor, in standard deviations of clips of one class and pitch.
+        r2: Cross-validated R2 of the descriptor given the latent; None for a principal component.
         share: Its share of the latent's variance within classes; None for a descriptor's.
     """
 
@@ -45,7 +45,7 @@ class Direction:
 
     @property
     def works(self) -> bool:
-        """Whether a move along it does what its name says; a principal direction promises nothing."""
+        """Whether a move along it changes its descriptor; always true of a principal component."""
         return self.r2 is None or (self.r2 > LEAST_R2 and self.effects[self.name] >= LEAST_EFFECT)
 
 
@@ -55,10 +55,10 @@ class Directions:
 
     Attributes:
         vectors: (N, D); a move by +1 adds a row to a latent.
-        facts: What is known of each, N of them.
+        facts: The effects of each, N of them.
         spreads: The standard deviation of each descriptor over clips of one class and pitch, in its unit.
-        digest: Of the bundle that they belong to.
-        source: How they were found: "n" and "seed".
+        digest: Hash of their bundle.
+        source: "n" and "seed" of the search.
     """
 
     vectors: Tensor
@@ -73,10 +73,10 @@ class Directions:
         return [fact.name for fact in self.facts]
 
     def index(self, name: str) -> int:
-        """The number of a direction.
+        """The index of a direction.
 
         Raises:
-            ConfigError: There is none of this name.
+            ConfigError: The name is unknown.
         """
         if name not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
@@ -88,14 +88,14 @@ class Directions:
 
 
 def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
-    """A line for each direction in `moves` that does not do what its name says in this model.
+    """A line for each direction in `moves` that hardly works in this model.
 
     Raises:
         ConfigError: A name is unknown.
     """
     facts = [directions.facts[directions.index(name)] for name in moves]
     return [
-        f"{fact.name}: does next to nothing in this model (R2 {fact.r2:.2f}, a move by +1 is "
+        f"{fact.name}: has almost no effect in this model (R2 {fact.r2:.2f}, a move by +1 is "
         f"{fact.effects[fact.name]:+.2f} standard deviations)"
         for fact in facts
         if not fact.works
@@ -103,7 +103,7 @@ def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
 
 
 def save_directions(path: Path, directions: Directions) -> None:
-    """Write directions as safetensors, atomically; what is known of them goes into its metadata."""
+    """Write directions as safetensors, atomically, with their effects as metadata."""
     about = {
         "format": DIRECTIONS_FORMAT,
         "bundle": directions.digest,
@@ -116,10 +116,10 @@ def save_directions(path: Path, directions: Directions) -> None:
 
 
 def read_directions(path: Path) -> Directions:
-    """Read what `save_directions` wrote.
+    """Read a file of `save_directions`.
 
     Raises:
-        CheckpointError: It is damaged, or of another format.
+        CheckpointError: It is damaged, or has another format.
     """
     try:
         meta, tensors, _ = read_tensors(path, LARGEST_BYTES)
@@ -144,7 +144,7 @@ def read_directions(path: Path) -> Directions:
 
 
 def _is_whole(fact: Direction) -> bool:
-    """Whether all that is known of a direction, which comes from a file, is of the right type."""
+    """Whether all fields of a direction, which comes from an untrusted file, have the right type."""
     numbers = all(value is None or (type(value) in (int, float)) for value in (fact.r2, fact.share))
     named = isinstance(fact.name, str) and 0 < len(fact.name) <= LONGEST_NAME
     return (
@@ -165,14 +165,14 @@ def _are_figures(values: object) -> bool:
 
 
 def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
-    """The directions of a model, from beside its bundle or from `path`.
+    """The directions of a model, from the folder of its bundle or from `path`.
 
     Raises:
-        CheckpointError: There are none, or they belong to another bundle.
+        CheckpointError: They are missing, or belong to another bundle.
     """
     place, run = path or BundleFolder(pipeline.path).directions, pipeline.vocabulary.model
     if not place.is_file():
-        raise CheckpointError(f"{one_line(place)}: is missing; make it with `{command('directions', run)}`")
+        raise CheckpointError(f"{one_line(place)}: is missing; create it with `{command('directions', run)}`")
     directions = read_directions(place)
     if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.codec.latent.dim:
         raise CheckpointError(
@@ -186,7 +186,7 @@ def parse_moves(texts: Sequence[str]) -> dict[str, float]:
     """Moves by name from "brightness=+1.5", "pca1=-2", ..
 
     Raises:
-        ConfigError: One has no name or number, is too far, or comes twice.
+        ConfigError: One has no name or number, is too far, or is repeated.
     """
     moves: dict[str, float] = {}
     for text in texts:
@@ -206,7 +206,7 @@ def parse_moves(texts: Sequence[str]) -> dict[str, float]:
 
 
 def moved(points: Latents, directions: Directions, moves: Mapping[str, float]) -> Latents:
-    """The same points moved along directions, each as far as `moves` says; all latents of a point move.
+    """Points moved along directions by the amounts in `moves`; all latents of a point move.
 
     Raises:
         ConfigError: A name is unknown.

@@ -24,15 +24,15 @@ SILENT = 1e-6  # a peak below this is silence, which no gain makes louder
 
 @dataclass(frozen=True)
 class Finish:
-    """How clips become files.
+    """Settings of files of clips.
 
     Attributes:
-        normalize: "peak" brings the peak to -1 dBFS; "lufs" the loudness to -23 LUFS (EBU R 128), or as near as a peak
-            of -1 dBFS allows; "none" leaves the level.
+        normalize: "peak" brings the peak to -1 dBFS; "lufs" the loudness to -23 LUFS (EBU R 128), limited by a peak of
+            -1 dBFS; "none" leaves the level.
         bits: "16" (with dither), "24" or "float".
         rate: Sample rate in Hz; None is the model's.
-        tail_db: A file ends where its sound stays so far below its peak.
-        length: "sound" begins 1 ms before the onset and ends with the sound; "model" keeps the model's length.
+        tail_db: Level below the peak, in dB, at which a file ends.
+        length: "sound": from 1 ms before the onset to the end of the sound; "model": the model's length.
 
     Raises:
         ConfigError: A value is out of its range; the message names the option.
@@ -51,10 +51,10 @@ class Finish:
         _one_of("--length", self.length, get_args(Length))
         if self.rate is not None and self.rate not in SAMPLE_RATES:
             low, high = SAMPLE_RATES[0], SAMPLE_RATES[-1]
-            raise ConfigError(f"--rate {self.rate}: must lie between {low} and {high} Hz; try 44100")
+            raise ConfigError(f"--rate {self.rate}: must be between {low} and {high} Hz; try 44100")
         if not MIN_TAIL_DB <= self.tail_db <= MAX_TAIL_DB:
             limits = f"{MIN_TAIL_DB:g} and {MAX_TAIL_DB:g} dB below the peak"
-            raise ConfigError(f"--tail {self.tail_db:g}: must lie between {limits}; try 60")
+            raise ConfigError(f"--tail {self.tail_db:g}: must be between {limits}; try 60")
 
     @property
     def subtype(self) -> str:
@@ -69,8 +69,8 @@ class Finished:
     Attributes:
         wav: (1, T).
         sample_rate: In Hz.
-        begin_sec: Where it begins in what the vocoder made.
-        cut: Whether the model's length cut the sound off before it had ended.
+        begin_sec: Its start in the vocoder's output.
+        cut: Whether the sound is longer than the model's clips.
         gain_db: Gain that normalising applied.
     """
 
@@ -81,7 +81,7 @@ class Finished:
     gain_db: float
 
     def to_json(self) -> dict[str, Any]:
-        """What the sidecar says of it."""
+        """Its entries in the sidecar."""
         about = {"sample_rate": self.sample_rate, "begin_sec": round(self.begin_sec, 6), "cut": self.cut}
         return {**about, "gain_db": round(self.gain_db, 4)}
 
@@ -90,12 +90,12 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
     """Cut, fade and level one clip.
 
     Args:
-        wav: (1, T) as the vocoder made it.
+        wav: (1, T) as the vocoder rendered it.
         sample_rate: In Hz.
         how: The settings.
 
     Returns:
-        The clip: faded in over 0.5 ms; faded out over 8 ms, or over 30 ms where the sound had not ended.
+        The clip: faded in over 0.5 ms; faded out over 8 ms, or over 30 ms if the sound had not ended.
     """
     rate = how.rate or sample_rate
     wav = resample(wav.float(), sample_rate, rate) if rate != sample_rate else wav.float().clone()
@@ -111,7 +111,7 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
     x = x[begin:end].copy()
     if cut:
         _fade_out(x, round(CUT_FADE_SEC * rate))
-        if how.length == "sound":  # a soft one fades below the end well before the file does
+        if how.length == "sound":  # a soft sound falls below the tail level before the fade ends
             x = x[: sound_end(x, how.tail_db) + fade].copy()
     _fade_out(x, fade)
     fade_in(x, rate)
@@ -121,7 +121,7 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
 
 
 def _fade_out(x: Any, samples: int) -> None:
-    """Let x (T,) fall to 0 over its last samples, in place."""
+    """Fade x (T,) to 0 over its last samples, in place."""
     backwards = x[::-1]
     samples = min(len(x) // 2, samples)
     ramp = 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(samples) / max(1, samples))
@@ -144,5 +144,5 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{option} {value}: unknown; use {near[0] if near else ', '.join(known)}")
 
 
-AS_MODELLED = Finish(normalize="none", bits="float")  # levels as the model makes them, for evaluation
-AS_IT_IS = Finish(normalize="none", length="model")  # what stands for a user's own sound
+AS_MODELLED = Finish(normalize="none", bits="float")  # the model's levels, for evaluation
+AS_IT_IS = Finish(normalize="none", length="model")  # versions of a user's sound

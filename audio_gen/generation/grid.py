@@ -9,17 +9,17 @@ from audio_gen.generation.pipeline import Pipeline
 
 GRID_NAME = "grid.png"
 PER_ROW = 8
-MAX_CLIPS = 64  # more would be a picture that no screen shows, and take minutes to lay out
+MAX_CLIPS = 64  # more do not fit a screen, and take minutes to lay out
 
 
 def write_grid(path: Path, pipeline: Pipeline, points: Latents, seeds: Sequence[int]) -> None:
-    """Draw the log-mels of clips in rows of 8, each with its seed, class and pitch over it.
+    """Draw the log-mels of clips in rows of 8, each with its seed, class and pitch as its title.
 
     Args:
         path: The PNG.
         pipeline: The model.
         points: The clips, B; the first 64 are drawn.
-        seeds: Theirs, B.
+        seeds: Their seeds, B.
     """
     shown = points[:MAX_CLIPS]
     titles = [clip_title(pipeline, shown[i], seed) for i, seed in enumerate(seeds[: len(shown)])]
@@ -28,12 +28,12 @@ def write_grid(path: Path, pipeline: Pipeline, points: Latents, seeds: Sequence[
 
 
 def grid_note(count: int) -> str:
-    """The picture's name, and how many of so many clips it shows if not all."""
+    """The picture's name, with the number of clips that it shows if not all."""
     return GRID_NAME if count <= MAX_CLIPS else f"{GRID_NAME} (the first {MAX_CLIPS} of {count} clips)"
 
 
 def clip_title(pipeline: Pipeline, point: Latents, seed: int) -> str:
-    """Such as "seed 3, bell, pitch 60" for a set of one; what it does not have is left out."""
+    """A title such as "seed 3, bell, pitch 60" of a set of one."""
     labels = pipeline.vocabulary.labels(point.conditions)
     name = labels.pop("class")
     parts = [f"{key} {value:g}" for key, value in labels.items() if value is not None]

@@ -1,4 +1,4 @@
-"""Sounds that users bring: read as training reads them, with the class, pitch and velocity that they are known by."""
+"""Read a user's sounds as training does, with their class, pitch and velocity, and find their latents."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class EncodedFile:
     Attributes:
         path: The file.
         mel: Its log-mel (M, L), cropped or padded.
-        frames: How many of the frames of `mel` are its own; the rest is silence.
+        frames: Number of frames of `mel` with sound; the rest is silence.
         latents: Its latent, a set of one.
-        begin: The sample of the file, at the model's rate, with which the model's clip begins; it may be negative.
+        begin: First sample of the model's clip in the file, at the model's rate; it may be negative.
         length: Samples of the file at that rate, up to the end of its sound.
-        note: What happened to it on the way, for the user; None if nothing did.
-        search: How its latent was found; None for a codec with a trained encoder.
+        note: A note for the user if the sound was cropped or padded.
+        search: The search for its latent; None for a codec with a trained encoder.
     """
 
     path: Path
@@ -50,9 +50,9 @@ class EncodedFile:
 
     @property
     def notes(self) -> list[str]:
-        """All there is to tell the user: the note, and how near the search came."""
+        """Notes for the user: cropping or padding, and the error of the search."""
         found = [] if self.search is None else [
-            f"{one_line(self.path.name)}: log-mel L1 {self.search.mel_l1_start:.3f} nats by the model's own guess, "
+            f"{one_line(self.path.name)}: log-mel L1 {self.search.mel_l1_start:.3f} nats by the encoder's estimate, "
             f"{self.search.mel_l1:.3f} after {self.search.steps} steps of search"
         ]  # fmt: skip
         return ([self.note] if self.note else []) + found
@@ -61,30 +61,30 @@ class EncodedFile:
 def encode_file(
     pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None, steps: int = STEPS
 ) -> EncodedFile:
-    """Read and encode one file; where the codec has no trained encoder, its latent is searched for.
+    """Read and encode one file; without a trained encoder, its latent is found by search.
 
-    Its class is the one that its name, its folder or a label file beside it gives, if the model knows it; its pitch the
-    one that these give, else the one that is heard (pYIN), if the model was trained on it.
+    Class and pitch come from its name, its folder or a label file in the folder, if the model knows them; otherwise the
+    pitch is estimated (pYIN).
 
     Args:
         pipeline: The model.
         path: Any audio file.
-        class_name: Its class where nothing else tells.
-        pitch: Its MIDI pitch where nothing else tells.
-        steps: Of the search, at most.
+        class_name: Its class if the file does not give one.
+        pitch: Its MIDI pitch if the file does not give one.
+        steps: The most steps of the search.
 
     Raises:
         AudioFileError: The file cannot be read or holds no sound.
         ConfigError: The model does not know the class or the pitch given.
     """
     vocabulary = pipeline.vocabulary
-    vocabulary.asked(class_name, pitch)  # a wrong one is told even where it is not needed
-    # Up to half a second of silence before the sound is kept, and left out by `mel`.
+    vocabulary.requested(class_name, pitch)  # a wrong one is an error even if it is not needed
+    # Up to half a second of silence before the sound is read; `mel` crops it.
     wav, start, length = read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
     label = file_label(path)
-    heard = none_if_unknown(pitch_of(vocabulary, label.pitch, wav, pipeline.spec.sample_rate))
+    midi = none_if_unknown(pitch_of(vocabulary, label.pitch, wav, pipeline.spec.sample_rate))
     conditions = vocabulary.known(
-        [label.class_name, path.absolute().parent.name, class_name], [heard, pitch], [label.velocity]
+        [label.class_name, path.absolute().parent.name, class_name], [midi, pitch], [label.velocity]
     )
     mel = pipeline.mel(wav)
     begin = pipeline.begin(wav)
@@ -102,35 +102,35 @@ def starting_point(
 
     Args:
         pipeline: The model.
-        path: A clip that was made, or any audio file.
-        class_name: Its class where nothing else tells.
-        pitch: Its MIDI pitch where nothing else tells.
+        path: A generated clip, or any audio file.
+        class_name: Its class if the file does not give one.
+        pitch: Its MIDI pitch if the file does not give one.
 
     Returns:
-        A set of one, and what happened on the way, for the user.
+        A set of one, and notes for the user.
 
     Raises:
-        DataError: The sidecar holds a latent of another shape.
+        DataError: The latent in the sidecar has another shape.
         AudioFileError: The file has to be encoded, and cannot be read.
         ConfigError: The model does not know the class or the pitch given.
     """
     notes = []
     try:
         sidecar = read_sidecar(path)
-    except DataError:  # a JSON of another kind beside a user's own sound
+    except DataError:  # a JSON of another kind with the name of a user's sound
         sidecar = None
         notes.append(f"{one_line(sidecar_path(path))}: contains no latent; the sound is encoded instead")
     if sidecar is not None and sidecar.digest == pipeline.digest:
         return _point_of(pipeline, path, sidecar), notes
     if sidecar is not None:
-        made_by = f"made by the bundle {sidecar.digest}, not {pipeline.digest}"
-        notes.append(f"{one_line(path)}: {made_by}; its sound is encoded instead")
+        source = f"generated by the bundle {sidecar.digest}, not {pipeline.digest}"
+        notes.append(f"{one_line(path)}: {source}; its sound is encoded instead")
     encoded = encode_file(pipeline, path, class_name=class_name, pitch=pitch)
     return encoded.latents, [*notes, *encoded.notes]
 
 
 def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
-    """What a sidecar of this model says, checked."""
+    """The latent in a sidecar of this model, checked."""
     shape = pipeline.codec.latent
     shapes = [(count, shape.dim) for count in shape.counts()]
     if sidecar.z.shape not in shapes:
@@ -149,18 +149,18 @@ def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int,
 
     Args:
         path: Any audio file.
-        sample_rate: Wanted, in Hz.
-        samples: How many are wanted at most.
+        sample_rate: Of the result, in Hz.
+        samples: The most samples to read.
 
     Returns:
-        wav (1, T) with T up to `samples`, where in the file it starts, and how long the whole sound is, at that rate.
+        wav (1, T) with T up to `samples`, its start in the file, and the length of the whole sound, at that rate.
     """
     m = measure(path)
     if not m.frames:
-        raise AudioFileError(f"{one_line(path)}: holds no samples; give a file with sound")
+        raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
     start, stop = sound_extent(m)
     length, begin = -(-(stop - start) * sample_rate // m.sample_rate), round(start * sample_rate / m.sample_rate)
-    # A little more than is needed, so that the resampler's end is not heard.
+    # A little more than needed, so that the resampler's edge is cut off.
     stop = min(stop, start + -(-samples * m.sample_rate // sample_rate) + m.sample_rate // 10)
     blocks = resample_blocks(blocks_between(path, m, start, stop), m.sample_rate, sample_rate)
     wav = np.concatenate([*blocks, np.zeros(0, np.float32)])[:samples] / max(m.peak, 1.0)
@@ -168,10 +168,10 @@ def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int,
 
 
 def file_label(path: Path) -> Label:
-    """What a file's name and the label files beside it, or one folder up, say of it."""
+    """The label of a file by its name and the label files in its folder and the parent folder."""
     folder, label = path.absolute().parent, Label()
     for place, name in ((folder, path.name), (folder.parent, f"{folder.name}/{path.name}")):
-        with suppress(DataError):  # a CSV of another kind is no reason not to listen to a sound
+        with suppress(DataError):  # a CSV of another kind does not prevent encoding
             label = label.or_else(read_labels(place, [name])[0][name])
     return label
 

@@ -1,4 +1,4 @@
-"""From a sound to the latent of a codec without a trained encoder: its first guess, made better step by step."""
+"""Find the latent of a sound for a codec without a trained encoder: start from a first estimate and optimise it."""
 
 import math
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from audio_gen.models.contract import Conditions
 STEPS = 200
 LEARNING_RATE = 0.1  # in deviations of w
 RAMP_STEPS = 20
-PULL = 0.005  # nats that a latent one deviation away from the start has to win
-COARSE_CELL = 4  # bands and frames that are averaged: where a sound lies counts before its detail does
+PULL = 0.005  # nats that a latent one deviation from the start must gain
+COARSE_CELL = 4  # bands and frames that are averaged: position matters before detail
 SPREAD_DRAWS, MIN_SPREAD = 64, 1e-3
-PATIENCE, LEAST_GAIN = 40, 0.005  # steps, and the share of the loss that they must win
+PATIENCE, LEAST_GAIN = 40, 0.005  # steps, and the share of the loss that they must gain
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """What the search found.
+    """The result of the search.
 
     Attributes:
-        latents: A set of one, with a latent for each layer where the model has several and its own guess is not best.
-        mel_l1_start: Log-mel L1 in nats of the network's own guess.
+        latents: A set of one, with a latent per layer if the model has several and the first estimate is not best.
+        mel_l1_start: Log-mel L1 in nats of the first estimate.
         mel_l1: Log-mel L1 in nats of `latents`.
-        steps: How many steps were taken.
+        steps: Number of steps taken.
     """
 
     latents: Latents
@@ -40,30 +40,31 @@ class Inversion:
 def invert(
     pipeline: Pipeline, mel: Tensor, conditions: Conditions, steps: int = STEPS, frames: int | None = None
 ) -> Inversion:
-    """Find the latent whose clip is nearest to a log-mel.
+    """Find the latent whose clip is closest to a log-mel.
 
-    Adam moves the latent (one for each layer) in units of the model's own spread, towards a lower log-mel L1, both fine
-    and averaged over cells, and is held near the start, where the model's clips are. Nothing in it is random.
+    Adam moves the latent (one per layer) in units of the model's spread, towards a lower log-mel L1, both fine and
+    averaged over cells. A penalty keeps it close to the start, in the model's distribution. The search is
+    deterministic.
     Source: Abdal 2019 (Image2StyleGAN, a latent for each layer); Zhu 2020 (in-domain inversion, an encoder's start).
 
     Args:
         pipeline: A model with a gradient from its latent to its log-mel.
         mel: Log-mel (M, L) as `Pipeline.mel` gives it.
         conditions: Of this one clip.
-        steps: At most; fewer are taken where the search stands still. With 0 the network's guess is kept.
-        frames: How many frames of `mel` errors are told of; None for all.
+        steps: The most steps; the search ends early without progress. 0 keeps the first estimate.
+        frames: Number of frames of `mel` that errors are measured over; None for all.
     """
     start = pipeline.encode(mel, conditions)
     best, taken = _search(pipeline, mel, start, steps) if steps else (start, 0)
     start_l1, best_l1 = (log_mel_l1(mel, pipeline.decode(point)[0], frames or mel.shape[1]) for point in (start, best))
-    if best_l1 > start_l1:  # the search counts other frames, and cells
+    if best_l1 > start_l1:  # the search minimises over other frames, and cells
         best, best_l1 = start, start_l1
     return Inversion(best, start_l1, best_l1, taken)
 
 
 @torch.enable_grad()
 def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tuple[Latents, int]:
-    """The best latent of up to so many steps from a start, and how many were taken."""
+    """The best latent of up to `steps` steps from a start, and the number of steps taken."""
     codec = pipeline.codec
     origin = codec.latent.per_layer(start.z).to(pipeline.device)
     target = mel[None].to(pipeline.device).clamp(min=codec.mel_floor)
@@ -82,14 +83,14 @@ def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tupl
         if step == steps or step - last_gain[0] >= PATIENCE:
             break
         (gradient,) = torch.autograd.grad(loss + PULL * offset.square().mean(), offset)
-        # A first step of full size would throw a good start far off: it moves each number as much as the others.
+        # Adam's first step moves every number by the full rate, which would lose a good start.
         rate = min(1, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         adam.step(gradient, LEARNING_RATE * rate)
     return start.with_z(best.cpu()), step
 
 
 class Adam:
-    """Kingma & Ba 2014 on one tensor, which it changes: torch.optim's imports torch.compile, which takes a second."""
+    """Adam on one tensor, in place: torch.optim imports torch.compile, which takes a second. Source: Kingma 2014."""
 
     def __init__(self, x: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
         """Start at `x` without momentum."""
@@ -107,20 +108,20 @@ class Adam:
 
 
 def _spread(pipeline: Pipeline, point: Latents) -> Tensor:
-    """How far the model's latents of a point's conditions lie from their mean, (1, D)."""
+    """Standard deviation (1, D) of the model's latents under a point's conditions."""
     generators = [torch.Generator().manual_seed(seed) for seed in range(SPREAD_DRAWS)]
     draws = pipeline.prior.sample(point.conditions.repeat(SPREAD_DRAWS), generators)
     return draws.std(0).clamp(min=MIN_SPREAD)
 
 
-def _distance(made: Tensor, target: Tensor, mel_floor: float) -> Tensor:
+def _distance(generated: Tensor, target: Tensor, mel_floor: float) -> Tensor:
     """L1 of log-mels (1, M, L), and of their means over cells."""
-    # What lies below the floor is as good as the floor where that is wanted, and has a gradient where it is not.
-    made = torch.where(target > mel_floor, made, made.clamp(min=mel_floor))
-    coarse = F.avg_pool2d(made - target, COARSE_CELL, ceil_mode=True)
-    return (made - target).abs().mean() + coarse.abs().mean()
+    # Values below the floor equal it if the target is at the floor, and otherwise keep their gradient.
+    generated = torch.where(target > mel_floor, generated, generated.clamp(min=mel_floor))
+    coarse = F.avg_pool2d(generated - target, COARSE_CELL, ceil_mode=True)
+    return (generated - target).abs().mean() + coarse.abs().mean()
 
 
-def log_mel_l1(real: Tensor, made: Tensor, frames: int) -> float:
+def log_mel_l1(real: Tensor, generated: Tensor, frames: int) -> float:
     """Mean absolute difference in nats of log-mels (M, L) over their first `frames` frames."""
-    return float((real - made)[:, :frames].abs().mean())
+    return float((real - generated)[:, :frames].abs().mean())

@@ -11,7 +11,7 @@ from audio_gen.models.contract import Conditions
 
 @dataclass(frozen=True)
 class Latents:
-    """All that it takes to decode some clips.
+    """Everything needed to decode clips.
 
     Attributes:
         z: (B, N, D) float32, on the CPU; see `LatentShape` for N.
@@ -28,7 +28,7 @@ class Latents:
 
     @classmethod
     def join(cls, parts: Sequence["Latents"]) -> "Latents":
-        """Several sets as one, in order; those with one latent for all style layers fit those with one for each."""
+        """Several sets as one, in order; a latent for all style layers is expanded to one per layer if needed."""
         count = max(part.z.shape[1] for part in parts)
         z = torch.cat([part.z if part.z.shape[1] == count else part.z.expand(-1, count, -1) for part in parts])
         return cls(z, Conditions.join([part.conditions for part in parts]))
@@ -47,7 +47,7 @@ class Latents:
         return Latents(z, self.conditions)
 
     def with_pitch(self, pitch: float | None) -> "Latents":
-        """The same points at one pitch (MIDI); None leaves theirs."""
+        """The same points at one pitch (MIDI); None keeps theirs."""
         if pitch is None:
             return self
         return Latents(self.z, self.conditions.replaced("pitch", torch.full((len(self),), pitch)))

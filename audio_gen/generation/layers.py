@@ -1,4 +1,4 @@
-"""Style layers, which take latents of their own: moving some of them mixes the styles of two clips."""
+"""Style layers, each with a latent: moving some of them mixes the styles of two clips."""
 
 import re
 
@@ -13,14 +13,14 @@ def parse_layers(text: str, count: int) -> range:
     """Layers from "2-4" (both included), "3", "coarse" or "fine" (the first and the second half).
 
     Args:
-        text: What the user wrote.
-        count: How many layers the model has; they count from 0, the coarsest.
+        text: The option's value.
+        count: Number of layers of the model; 0 is the coarsest.
 
     Raises:
-        ConfigError: It is no such thing, reaches beyond the layers, or the model has but one.
+        ConfigError: The text is invalid, the layers are out of range, or the model has only one.
     """
     if count < 2:
-        raise ConfigError(f"--layers {text}: this model takes its latent in one piece; leave --layers out")
+        raise ConfigError(f"--layers {text}: this model has no layers; remove --layers")
     half = (count + 1) // 2
     halves = {"coarse": range(half), "fine": range(half, count)}
     if (named := halves.get(text.strip().lower())) is not None:
@@ -29,7 +29,7 @@ def parse_layers(text: str, count: int) -> range:
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
     if not first <= last < count:
         raise ConfigError(
-            f"--layers {text}: must be coarse, fine, or lie within 0-{count - 1} (0 is the coarsest); try 0-{half - 1}"
+            f"--layers {text}: must be coarse, fine, or within 0-{count - 1} (0 is the coarsest); try 0-{half - 1}"
         )
     return range(first, last + 1)
 

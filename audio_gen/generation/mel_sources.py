@@ -1,4 +1,4 @@
-"""Log-mels of files that may be too long for memory: an .npy array, or the mel of a sound, read part by part."""
+"""Log-mels of files that may exceed memory, read in parts: an .npy array, or the mel of a sound."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ from audio_gen.vocoding.silence import silent_frames
 
 
 class MelFile:
-    """The log-mel (M, L) of an .npy file, of which only the parts that are asked for come into memory."""
+    """The log-mel (M, L) of an .npy file; only requested parts are in memory."""
 
     def __init__(self, file: Path, device: torch.device) -> None:
         """Read the array's shape; parts go to `device`."""
@@ -29,38 +29,40 @@ class MelFile:
 
     def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
         """A part of the mel, in rows and columns."""
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which `check_mel` tells
+        with np.errstate(over="ignore"):  # overflow becomes infinite, which `check_mel` reports
             values = self._mapped()[part].astype(np.float32)
         return torch.from_numpy(values).to(self._device)
 
     def _mapped(self) -> np.ndarray:
         """Map the file again, which releases the pages read so far."""
-        if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
-            raise DataError(f"{one_line(self._file)}: is a folder, a pipe or a device; give a file made by numpy.save")
+        if self._file.exists() and not self._file.is_file():  # a pipe would block
+            raise DataError(
+                f"{one_line(self._file)}: is a folder, a pipe or a device; give a file written by numpy.save"
+            )
         name = one_line(self._file)
         try:
             with open(self._file, "rb") as file:
                 shape, by_columns, dtype = read_npy_header(file)
                 if dtype.kind != "f":
                     raise DataError(
-                        f"{name}: must hold one array of floating-point numbers; save the log-mel with numpy.save"
+                        f"{name}: must contain one array of floating-point numbers; save the log-mel with numpy.save"
                     )
                 values = np.memmap(file, dtype, "r", file.tell(), shape, "F" if by_columns else "C")
         except OSError as e:
-            raise DataError(f"{name}: cannot be opened ({e.strerror or e}); check that it is there") from e
+            raise DataError(f"{name}: cannot be opened ({e.strerror or e}); check that it exists") from e
         except (MalformedError, ValueError, OverflowError) as e:  # or it is shorter than its header says
             raise DataError(f"{name}: cannot be read as an .npy array; save it with numpy.save") from e
         return values[0] if values.ndim == 3 and len(values) == 1 else values  # (1, M, L) -> (M, L)
 
 
 class MelOfSound:
-    """The log-mel (M, L) of a sound file between silences, of which only the samples are in memory all the time.
+    """The log-mel (M, L) of a sound file between silences; only its samples stay in memory.
 
     Attributes:
         lead: Samples of silence before the sound.
         length: Samples of the sound.
         file_rate: Sample rate of the file in Hz.
-        onset: Sample before which all is silence, `lead` included.
+        onset: The first sample that is not silence, counted with `lead`.
     """
 
     def __init__(self, file: Path, spec: MelSpec, device: torch.device) -> None:
@@ -68,7 +70,7 @@ class MelOfSound:
         self.file_rate = info(file).sample_rate
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate)
         if not self._wav.shape[-1]:
-            raise AudioFileError(f"{one_line(file)}: holds no samples; give a file with sound")
+            raise AudioFileError(f"{one_line(file)}: has no samples; give a file with sound")
         self._front_end, self._device = MelFrontEnd(spec), device
         self.lead, self.length = spec.samples(silent_frames(spec)), self._wav.shape[-1]
         self.onset = self.lead + silent_until(self._wav[0].numpy(), spec.sample_rate)

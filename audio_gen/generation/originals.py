@@ -1,4 +1,4 @@
-"""Whether generated clips are new, close to a training sound, or a copy of one."""
+"""Label generated clips as new, close to a training sound, or a copy of one."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ from audio_gen.findings import MORE_OR_SHORTER, percent
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.text import one_line
 
-# Chosen on the drum kits of recipes/drums_gan, each kit against the other ones: see recipes/sampler_check.
-COPY_DB = 3.5  # a sound that went through a vocoder is at 1.6 from itself, one of another kit rarely below 4
-MAYBE_DB, MAYBE_EMBEDDING = 5.5, 0.3  # a click or a sine suffers more in a vocoder; then the embedding decides
-CLOSE_DB = 4.5  # a tenth of the sounds of another kit are nearer to one of yours
-CANDIDATES = 3  # that the embedding is asked about
+# Chosen on the drum kits of recipes/drums_gan, each kit against the others: see recipes/sampler_check.
+COPY_DB = 3.5  # copy-synthesis is at 1.6 from its source, a sound of another kit rarely below 4
+MAYBE_DB, MAYBE_EMBEDDING = 5.5, 0.3  # copy-synthesis of clicks and sines is worse; then the embedding decides
+CLOSE_DB = 4.5  # a tenth of the sounds of another kit are closer to one of yours
+CANDIDATES = 3  # pairs that the embedding compares
 SAME_DB = 0.1  # the same sound twice
-HEARD = 0.9  # of the longest sample: real clips go on where a model stops
-MOST_ORIGINALS = 4000  # training sounds that samples are compared with: their views take about five seconds
-SEARCHED_SEC = 1.0  # silence before a training sound, beyond the length of a clip, in which its onset is looked for
-MIN_KEPT_OUT = 20  # a share of fewer sounds says next to nothing
+COMPARED = 0.9  # of the longest sample: real clips continue where a model stops
+MOST_ORIGINALS = 4000  # training sounds to compare with; their views take about five seconds
+SEARCHED_SEC = 1.0  # added to the clip length, to search for the onset of a training sound after silence
+MIN_HELD_OUT = 20  # a share of fewer sounds is meaningless
 SHOWN = 3
 
 Verdict = Literal["new", "close", "copy"]
@@ -36,14 +36,14 @@ Verdict = Literal["new", "close", "copy"]
 
 @dataclass(frozen=True)
 class Match:
-    """The training sound that a sample is most like.
+    """The training sound that is most similar to a sample.
 
     Attributes:
-        verdict: "copy": the same sound, but for level, shift and what a vocoder does to it. "close": a musician may
-            take the two for hits of one drum. "new": neither.
+        verdict: "copy": the same sound, except for level, shift and vocoder artefacts. "close": a musician may take the
+            two for hits of one drum. "new": neither.
         file: The training sound.
         distance_db: Between the two, see `similarity.distances`.
-        embedding_distance: Between the two, in median distances of training sounds; None where it was not asked for.
+        embedding_distance: Between the two, in median distances of training sounds; None if not computed.
     """
 
     verdict: Verdict
@@ -57,39 +57,42 @@ class Match:
 
 
 def find_copies(
-    made: Tensor, train: Tensor, files: Sequence[str], embedding_distance: Callable[[int, int], float] | None = None
+    generated: Tensor,
+    train: Tensor,
+    files: Sequence[str],
+    embedding_distance: Callable[[int, int], float] | None = None,
 ) -> list[Match]:
-    """Name the training sound that each sample is most like, and say whether it is a copy of it.
+    """Find the most similar training sound of each sample, and label the sample.
 
     A sample is a copy if it is within 3.5 dB of a training sound, or within 5.5 dB and within 0.3 median distances of
     the embedding. It is close within 4.5 dB.
 
     Args:
-        made: Views (N, M, L) of the samples, by `similarity.view`.
+        generated: Views (N, M, L) of the samples, by `similarity.view`.
         train: Views (K, M, L) of the training sounds, K at least 1.
         files: Their K names.
-        embedding_distance: Distance of a made row to a training row in median distances, as `EmbeddingDistance` gives
-            it. Without it the views alone decide, which misses some clicks and sines.
+        embedding_distance: Distance of a generated row to a training row in median distances, such as
+            `EmbeddingDistance`. Without it the views alone decide, which misses some clicks and sines.
 
     Returns:
         A match for each sample.
     """
     assert len(train) == len(files) > 0
-    found, rows = nearest(made, train)
+    found, rows = nearest(generated, train)
     matches = []
-    for i in range(len(made)):
+    for i in range(len(generated)):
         near: list[tuple[Verdict, int, float, float | None]] = []
         for row, distance in zip(rows[i, :CANDIDATES].tolist(), found[i, :CANDIDATES].tolist(), strict=True):
-            ask = embedding_distance is not None and distance < MAYBE_DB
-            apart = embedding_distance(i, row) if embedding_distance is not None and ask else None
-            near.append((_verdict(distance, apart), row, distance, apart))
-        verdict, row, distance, apart = next((one for one in near if one[0] == "copy"), near[0])
-        matches.append(Match(verdict, files[row], distance, apart))
+            needed = embedding_distance is not None and distance < MAYBE_DB
+            embedded = embedding_distance(i, row) if embedding_distance is not None and needed else None
+            near.append((_verdict(distance, embedded), row, distance, embedded))
+        verdict, row, distance, embedded = next((one for one in near if one[0] == "copy"), near[0])
+        matches.append(Match(verdict, files[row], distance, embedded))
     return matches
 
 
 def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tensor:
-    """Views of training sounds, to compare samples of a model with.
+    """Views of training sounds, to compare samples with.
 
     Args:
         cache: The training set.
@@ -97,11 +100,11 @@ def original_views(cache: Cache, clips: Sequence[Clip], clip_sec: float) -> Tens
         clip_sec: Length of the model's clips.
 
     Returns:
-        (K, M, L) float16, with what a model of this length cannot hold as silence.
+        (K, M, L) float16, with silence after the longest length that samples reach.
     """
     samples, rate = round((clip_sec + SEARCHED_SEC) * cache.sample_rate), cache.sample_rate
     wavs = (torch.from_numpy(cache.read(clip, 0, min(clip.samples, samples))) for clip in thinned(clips))
-    return torch.stack([view(wav, rate, HEARD * clip_sec).half() for wav in wavs])
+    return torch.stack([view(wav, rate, COMPARED * clip_sec).half() for wav in wavs])
 
 
 def thinned(clips: Sequence[Clip], most: int = MOST_ORIGINALS) -> list[Clip]:
@@ -110,15 +113,15 @@ def thinned(clips: Sequence[Clip], most: int = MOST_ORIGINALS) -> list[Clip]:
 
 
 def real_share(train: Tensor, held_out: Tensor | None = None) -> float | None:
-    """Share of real sounds that would be called copies of a training sound: what hits of one drum are to each other.
+    """Share of real sounds that would count as copies of a training sound, as hits of one drum may.
 
     Args:
         train: Views (K, M, L) of the training sounds.
-        held_out: Views (H, M, L) of sounds that were kept out; without any, each training sound is compared with the
-            other ones, and the same sound twice does not count.
+        held_out: Views (H, M, L) of held-out sounds; without any, each training sound is compared with the others, and
+            exact duplicates do not count.
 
     Returns:
-        The share; None where there is nothing to compare.
+        The share; None without sounds to compare.
     """
     if held_out is not None and len(held_out):
         return float((nearest(held_out, train)[0][:, 0] < COPY_DB).double().mean())
@@ -139,23 +142,23 @@ class Originals:
     """The training sounds of a run as views, to compare clips with."""
 
     def __init__(self, cache: Cache, pipeline: Pipeline) -> None:
-        """Draw the views of up to 4,000 training sounds, and of as many that were kept out."""
-        self._rate, self._compared_sec = pipeline.spec.sample_rate, HEARD * pipeline.duration_sec
-        learned, kept_out = (thinned(cache.split(side)) for side in ("train", "val"))
-        self._files = [one_line(clip.path) for clip in learned]
-        self._views = original_views(cache, learned, pipeline.duration_sec)
-        apart = bool(kept_out) and not {clip.offset for clip in kept_out} & {clip.offset for clip in learned}
-        self._kept_out = original_views(cache, kept_out, pipeline.duration_sec) if apart else None
+        """Compute the views of up to 4,000 training sounds, and of as many held-out ones."""
+        self._rate, self._compared_sec = pipeline.spec.sample_rate, COMPARED * pipeline.duration_sec
+        train, held_out = (thinned(cache.split(side)) for side in ("train", "val"))
+        self._files = [one_line(clip.path) for clip in train]
+        self._views = original_views(cache, train, pipeline.duration_sec)
+        embedded = bool(held_out) and not {clip.offset for clip in held_out} & {clip.offset for clip in train}
+        self._held_out = original_views(cache, held_out, pipeline.duration_sec) if embedded else None
 
     def __call__(self, wavs: Tensor) -> list[Match]:
-        """Compare clips (B, 1, T) as the vocoder made them."""
+        """Compare clips (B, 1, T) as the vocoder rendered them."""
         views = torch.stack([view(wav[0], self._rate, self._compared_sec) for wav in wavs])
         return find_copies(views, self._views, self._files)
 
     def real_share(self) -> float | None:
-        """Share of the sounds kept out of training that are as near to a training sound as a copy; None without any."""
-        few = self._kept_out is None or len(self._kept_out) < MIN_KEPT_OUT
-        return None if few else real_share(self._views, self._kept_out)
+        """Share of held-out sounds that would count as copies of a training sound; None without enough of them."""
+        few = self._held_out is None or len(self._held_out) < MIN_HELD_OUT
+        return None if few else real_share(self._views, self._held_out)
 
 
 def originals_of(pipeline: Pipeline) -> Originals | None:
@@ -164,8 +167,8 @@ def originals_of(pipeline: Pipeline) -> Originals | None:
     return Originals(cache, pipeline) if cache is not None and len(cache.split("train")) else None
 
 
-def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | None = None) -> str:
-    """How many clips are copies or close to a training sound, and which; `real_share` shows the scale."""
+def novelty_line(matches: Sequence[Match], names: Sequence[str], real_share: float | None = None) -> str:
+    """One line: number and names of copies, number of close clips, and `real_share` for scale."""
     counts = Counter(match.verdict for match in matches)
     if not counts["copy"] and not counts["close"]:
         if len(matches) == 1:
@@ -177,9 +180,9 @@ def newness(matches: Sequence[Match], names: Sequence[str], real_share: float | 
     text += f" ({', '.join(pairs[:SHOWN])}{more})" if pairs else ""
     text += f", {counts['close']} are close to one, {counts['new']} are new"
     if pairs and real_share is not None:
-        text += f"; of unseen real sounds, {percent(real_share)} are as near to one"
-    common = real_share is not None and len(pairs) <= real_share * len(matches)
-    return f"{text}; {MORE_OR_SHORTER}" if pairs and not common else text
+        text += f"; of unseen real sounds, {percent(real_share)} are as close to one"
+    usual = real_share is not None and len(pairs) <= real_share * len(matches)
+    return f"{text}; {MORE_OR_SHORTER}" if pairs and not usual else text
 
 
 def run_cache(run: Path) -> Cache | None:

@@ -1,4 +1,4 @@
-"""The folder that an operation writes into: nothing is lost, two at once do not mix, and a killed one can go on."""
+"""Output folders: files are not lost, two commands do not mix, and a killed one can resume."""
 
 import os
 import secrets
@@ -19,10 +19,10 @@ MAX_STEM_BYTES = 180  # file systems take 255 bytes, and a suffix follows
 
 
 def sound_files(files: Iterable[Path]) -> list[Path]:
-    """Files, with the audio files of each folder, sorted, in its place.
+    """Files, with each folder replaced by its audio files, sorted.
 
     Raises:
-        DataError: A folder holds none.
+        DataError: A folder has none.
     """
     found: list[Path] = []
     for file in files:
@@ -32,7 +32,7 @@ def sound_files(files: Iterable[Path]) -> list[Path]:
         held = [one.path for one in scan_folder(file).found if one.problem is None and one.link_to is None]
         if not held:
             raise DataError(
-                f"{one_line(file)}: is a folder without audio files; name files, or a folder that holds some"
+                f"{one_line(file)}: is a folder without audio files; name files, or a folder with audio files"
             )
         found += held
     return found
@@ -44,7 +44,7 @@ def output_stems(files: Iterable[Path]) -> list[str]:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Names that are legal and not too long, and of which no two are equal but for case; equal ones are numbered."""
+    """Legal file names of limited length; names that differ only in case are numbered."""
     used: set[str] = set()
     found = []
     for name in names:
@@ -59,23 +59,23 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 
 
 def with_sidecars(stems: Iterable[str]) -> list[str]:
-    """The files that clips of these names are saved as."""
+    """The file names of clips and their sidecars."""
     return [name for stem in stems for name in clip_files(stem)]
 
 
 def check_out(out: Path, names: Iterable[str] | None = None, *, force: bool = False) -> Path:
-    """Make the output folder, and refuse it if something in it would be lost.
+    """Create the output folder; raise an error if files in it would be lost.
 
     Args:
         out: The folder for the results.
-        names: The files that will be written there; None if they are not known, then the folder must be empty.
-        force: Results that exist already may be replaced.
+        names: The files to write; None if unknown, then the folder must be empty.
+        force: Replace existing results.
 
     Returns:
         `out`.
 
     Raises:
-        OutputError: The folder cannot be made, or holds results already and `force` is off.
+        OutputError: The folder cannot be created, or contains results and `force` is off.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -99,49 +99,49 @@ def _first_there(out: Path, names: Iterable[str]) -> Path | None:
 def claimed(
     out: Path, names: Sequence[str], *, command: str, bundle: str, force: bool, reporter: Reporter = SILENT
 ) -> Iterator[None]:
-    """Hold the names of the files that a command writes, after `check_out`.
+    """Claim the files that a command writes, after `check_out`.
 
-    The same command with the same bundle writes the same files, so what it left when it was killed is not in its way.
+    The same command with the same bundle writes the same files, so it may replace those of a killed run of it.
 
     Args:
         out: The folder for the results.
-        names: The files that will be written there.
+        names: The files to write.
         command: The command line.
         bundle: The bundle's digest.
-        force: Results that are there already may be replaced.
-        reporter: Gets a note about how to go on after an interrupt.
+        force: Replace existing results.
+        reporter: Gets a note on how to resume after an interrupt.
 
     Raises:
-        OutputError: Another command writes one of them, or there is one already and `force` is off.
+        OutputError: Another command writes one of them, or one exists and `force` is off.
     """
     check_out(out, [])
-    own = out / CLAIM.format(secrets.token_hex(8))
+    claim = out / CLAIM.format(secrets.token_hex(8))
     with ExitStack() as held:
-        # Held before the others are looked at: of two that come at once, one at least sees the other.
-        write_json(own, {"command": command, "bundle": bundle, "files": list(names)})
-        with exclusive(own, wait=False):
+        # Claimed before other claims are read: of two commands that start at once, at least one sees the other.
+        write_json(claim, {"command": command, "bundle": bundle, "files": list(names)})
+        with exclusive(claim, wait=False):
             done: dict[Path, set[str]] = {}
             try:
-                done = _outlived(out, own, names, command=command, bundle=bundle)
+                done = _abandoned(out, claim, names, command=command, bundle=bundle)
                 ours = {name for files in done.values() for name in files}
                 check_out(out, [name for name in names if name not in ours], force=force)
             except BaseException:
-                held.callback(own.unlink, missing_ok=True)
+                held.callback(claim.unlink, missing_ok=True)
                 raise
             try:
                 yield
             except BaseException as e:
-                if not any((out / name).exists() for name in names):  # nothing to go on from
-                    held.callback(own.unlink, missing_ok=True)
+                if not any((out / name).exists() for name in names):  # nothing to resume
+                    held.callback(claim.unlink, missing_ok=True)
                 elif isinstance(e, KeyboardInterrupt):
                     reporter.note(f"run the same command again to resume {one_line(out)}")
                 raise
-        for path in (own, *done):
+        for path in (claim, *done):
             held.callback(path.unlink, missing_ok=True)
 
 
-def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundle: str) -> dict[Path, set[str]]:
-    """The claims that the same command left when it was killed, with their files.
+def _abandoned(out: Path, claim: Path, names: Sequence[str], *, command: str, bundle: str) -> dict[Path, set[str]]:
+    """Claims left by killed runs of the same command, with their files.
 
     Raises:
         OutputError: Another command writes one of the names.
@@ -149,12 +149,12 @@ def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundl
     found = {}
     for path in sorted(out.glob(CLAIM.format("*"))):
         theirs = _read(path)
-        if path == own:
+        if path == claim:
             continue
         if _is_live(path):
             if both := sorted(theirs["files"] & set(names)):
                 raise OutputError(
-                    f"--out {one_line(out)}: another command writes {one_line(both[0])} there right now; choose "
+                    f"--out {one_line(out)}: another command is writing {one_line(both[0])} there; choose "
                     f"another folder or wait"
                 )
         elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
@@ -163,7 +163,7 @@ def _outlived(out: Path, own: Path, names: Sequence[str], *, command: str, bundl
 
 
 def _read(path: Path) -> dict[str, set[str]]:
-    """What a claim says; nothing where it cannot be read."""
+    """The contents of a claim; empty if it cannot be read."""
     with suppress(OSError, MalformedError, TypeError, KeyError):
         about = read_json(path)
         found = {key: {about[key]} for key in ("command", "bundle")}

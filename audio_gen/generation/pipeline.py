@@ -1,4 +1,4 @@
-"""`Pipeline`: a loaded model, from seeds or sounds to latents, log-mels and sound."""
+"""`Pipeline`: a loaded model with its vocoder, from seeds or sounds to latents, log-mels and sound."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,27 +28,27 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 MAX_SEED = 2**63 - 1
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
-CLIP_SEC = 4.0  # of a codec that takes any length
-UNHEARD_SEC = 0.05  # a difference in length that nobody needs to be told of
+CLIP_SEC = 4.0  # of a codec without a fixed length
+UNHEARD_SEC = 0.05  # smaller differences in length get no note
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A model and a vocoder. Of codec, prior and transform a model has what its bundle has; `require` tells.
+    """A model and a vocoder. A bundle has some of codec, prior and transform; see `require`.
 
-    The same seed gives the same clip, whatever else is made with it: clip i draws from its own generator, seeded with
-    `seed + i`, and on the CPU the networks work on one clip at a time, each on one core, because kernels may differ in
-    the last bit for another batch or number of threads. On a GPU they work on `batch` clips at a time, and clips are
-    equal to within rounding.
+    The same seed gives the same clip, whatever is generated with it: clip i has a separate generator, seeded with `seed
+    + i`. On the CPU the networks process one clip at a time, each on one core, because kernels may differ in the last
+    bit with batch size or thread count. On a GPU they process `batch` clips at a time, and clips are equal to within
+    rounding.
 
     Attributes:
-        kind: What the model is, in a word: the kind of its codec, where it has one.
+        kind: The kind of its codec, or of its main part without one.
         parts: The parts of the model by their names in `registry.KINDS`, their networks on `device`.
         spec: The mel of model and vocoder.
         vocoder: Turns log-mel into sound.
         vocabulary: Classes, pitches and velocities that the model knows.
-        preroll: Samples of silence at the start of the model's mels, which no clip has; 0 for models before there were
-            any, whose clips begin where they begin.
+        preroll: Samples of silence at the start of the model's mels, cut from clips; 0 for earlier models, whose clips
+            have no fixed onset.
         path: The bundle's folder.
         digest: The bundle's hash.
         device: Where the networks are.
@@ -74,7 +74,7 @@ class Pipeline:
             device: "auto", "cpu", "cuda", ..
 
         Raises:
-            CheckpointError: There is no bundle, or it is damaged.
+            CheckpointError: The bundle is missing or damaged.
             ConfigError: The device or the vocoder is unknown.
             MelMismatchError: The vocoder was trained for another mel.
         """
@@ -83,7 +83,7 @@ class Pipeline:
         spec = bundle_mel(bundle)
         parts = build_parts(bundle, name)
         for part in parts.values():
-            if any(True for _ in part.parameters()):  # what is drawn without a network is drawn on the CPU
+            if any(True for _ in part.parameters()):  # priors without parameters draw on the CPU
                 part.to(place)
         pitches, velocities = (bundle.config.get(f"{one}_range") for one in ("pitch", "velocity"))
         pipeline = cls(
@@ -109,19 +109,17 @@ class Pipeline:
         return pipeline
 
     def require(self, use: Literal["sample", "encode", "transform"]) -> Self:
-        """This pipeline, if its model can do what is asked.
+        """This pipeline, if its model has the parts for a use.
 
         Raises:
-            CheckpointError: It cannot; the message says which models can.
+            CheckpointError: A part is missing.
         """
         missing = [name for name in NEEDS[use] if name not in self.parts]
         if not missing:
             return self
         model = self.vocabulary.model
         if self.kind == "vocoder":
-            raise CheckpointError(
-                f"{model}: holds a vocoder, which makes no clips; give a run made with --model vae or gan"
-            )
+            raise CheckpointError(f"{model}: is a vocoder, which generates no clips; give a run of --model vae or gan")
         raise CheckpointError(f"{model}: has no {' and no '.join(missing)}, which {use} needs; give another run")
 
     @property
@@ -131,12 +129,12 @@ class Pipeline:
 
     @property
     def prior(self) -> Prior:
-        """What latents are drawn from."""
+        """The distribution of latents."""
         return cast(Prior, self.require("sample").parts["prior"])
 
     @property
     def transform(self) -> Transform:
-        """Turns sounds of one domain into another's."""
+        """Transforms sounds of one domain into another."""
         return cast(Transform, self.require("transform").parts["transform"])
 
     @property
@@ -146,12 +144,12 @@ class Pipeline:
 
     @property
     def samples(self) -> int:
-        """Length of a clip at most, T."""
+        """Maximal length of a clip, T."""
         return self.spec.samples(self.frames) - self.preroll
 
     @property
     def onset(self) -> int | None:
-        """The sample of the model's mels at which every clip begins; None where they begin anywhere."""
+        """The sample of the model's mels at which every clip begins; None without a fixed onset."""
         return self.preroll + lead_samples(self.spec.sample_rate) if self.preroll else None
 
     @property
@@ -170,24 +168,24 @@ class Pipeline:
         velocity: float | None = None,
         outside: Outside = "refuse",
     ) -> Tensor:
-        """Make new clips.
+        """Generate clips.
 
         Args:
-            n: How many, B.
-            seed: Of the first; the others follow with seed + 1, seed + 2, ..
-            class_name: Their class; None draws one for each clip, as often as it was trained on.
-            pitch: Their MIDI pitch; None draws one for each clip.
+            n: Number of clips, B.
+            seed: Of the first; the others have seed + 1, seed + 2, ..
+            class_name: Their class; None draws one per clip, with its frequency in training.
+            pitch: Their MIDI pitch; None draws one per clip.
             temperature: 0 gives the most typical clips, 1 the model's whole variety.
             batch: Clips at a time on a GPU.
-            velocity: Their MIDI velocity; None draws one for each clip.
-            outside: What becomes of a pitch outside the trained range, see `Vocabulary.asked`.
+            velocity: Their MIDI velocity; None draws one per clip.
+            outside: Treatment of a pitch outside the trained range, see `Vocabulary.requested`.
 
         Returns:
             wav (B, 1, T) on the CPU.
 
         Raises:
-            CheckpointError: The model draws no clips.
-            ConfigError: A value is out of its range, or class or pitch is unknown to the model.
+            CheckpointError: The model has no prior.
+            ConfigError: A value is out of its range, or the model does not know the class or pitch.
         """
         if n < 1:
             raise ConfigError(f"n ({n}) must be at least 1 clip; try 16")
@@ -213,20 +211,20 @@ class Pipeline:
         if not (math.isfinite(temperature) and temperature >= 0):
             raise ConfigError(f"temperature ({temperature:g}) must be 0 or more; try 1")
         if min(seeds) < 0 or max(seeds) > MAX_SEED:
-            raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must lie between 0 and 2^63 - 1; try 0")
-        asked = self.vocabulary.asked(class_name, pitch, velocity, outside).repeat(len(seeds))
+            raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must be between 0 and 2^63 - 1; try 0")
+        requested = self.vocabulary.requested(class_name, pitch, velocity, outside).repeat(len(seeds))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        conditions = self.prior.fill(asked, generators)
+        conditions = self.prior.fill(requested, generators)
         stride = self.codec.latent.stride
         length = 1 if stride is None else -(-self.frames // stride)
         return Latents(self.prior.sample(conditions, generators, length=length, temperature=temperature), conditions)
 
     @torch.no_grad()
     def encode(self, mel: Tensor, conditions: Conditions) -> Latents:
-        """The latents of one clip; without a trained encoder a first guess, which `inversion.invert` makes better.
+        """The latents of one clip; without a trained encoder a first estimate, which `inversion.invert` improves.
 
         Args:
-            mel: Log-mel (M, L) with L frames as the model has them.
+            mel: Log-mel (M, L) of the model's length.
             conditions: Of this one clip.
         """
         z = self.codec.encode(mel[None].to(self.device), conditions.to(self.device)).mean
@@ -254,13 +252,13 @@ class Pipeline:
         def speak(some: Tensor) -> Tensor:
             return self.vocoder(some.to(self.device), self.onset)[..., self.preroll :].float().cpu()
 
-        # On a CPU the vocoder itself takes clips one by one, as many side by side as suits it.
+        # On a CPU the vocoder itself processes clips one by one, in parallel.
         size = len(mel) if self.device.type == "cpu" else batch
         return self._finite(torch.cat([speak(some) for some in mel.split(size)]), "sound")
 
     @torch.no_grad()
     def mel(self, wav: Tensor) -> Tensor:
-        """The log-mel (M, L) that the model has of a sound: wav (1, T), cropped or padded with silence."""
+        """The model's log-mel (M, L) of a sound: wav (1, T), cropped or padded with silence."""
         begin = self.begin(wav) - self.preroll
         wav = F.pad(wav[:, max(0, begin) :], (max(0, -begin), 0))
         if self.preroll:
@@ -272,12 +270,12 @@ class Pipeline:
         return MelFrontEnd(self.spec)(wav[None])[0].clamp(min=self.codec.mel_floor)
 
     def begin(self, wav: Tensor) -> int:
-        """The sample of a sound (1, T) with which the model's clip of it begins: 1 ms before its onset."""
+        """First sample of the model's clip in a sound (1, T): 1 ms before its onset."""
         rate = self.spec.sample_rate
         return onset(wav[0].numpy(), rate) - lead_samples(rate) if self.preroll else 0
 
     def length_note(self, name: str, samples: int) -> str | None:
-        """What to tell of a sound with `samples` samples that is cropped or padded; None where it fits as it is."""
+        """A note on a sound with `samples` samples that is cropped or padded; None if it fits."""
         have, want = samples / self.spec.sample_rate, self.duration_sec
         if abs(have - want) < UNHEARD_SEC:
             return None
@@ -288,6 +286,6 @@ class Pipeline:
     def _finite(self, x: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(x).all()):
             raise CheckpointError(
-                f"{self.vocabulary.model}: made a {what} with NaN or infinite values; lower temperature or retrain"
+                f"{self.vocabulary.model}: generated a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x

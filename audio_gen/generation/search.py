@@ -1,4 +1,4 @@
-"""The one rule for the latent of a sound: the encoder gives it if it is trained, else a search from its guess."""
+"""Find the latent of a sound: by the encoder if it is trained, otherwise by a search from its estimate."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,8 +21,8 @@ def encode(
         pipeline: The model.
         mel: Log-mel (M, L) as `Pipeline.mel` gives it.
         conditions: Of this one clip.
-        steps: Steps of the search at most; a codec with a trained encoder has none.
-        frames: Frames of `mel` that errors are measured over; None for all.
+        steps: The most steps of the search, if there is one.
+        frames: Number of frames of `mel` that errors are measured over; None for all.
 
     Returns:
         A set of one, and the search; None for a codec with a trained encoder.
@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 
 
 def for_each(pipeline: Pipeline, encode_one: Callable[[int], Found], count: int) -> list[Found]:
-    """Encode `count` sounds by number, side by side on a CPU: a network of this size is no faster on several cores."""
+    """Encode `count` sounds by index; in parallel on a CPU, where one such network gains nothing from several cores."""
     if pipeline.device.type != "cpu":
         return [encode_one(i) for i in range(count)]
     found: dict[int, Found] = {}
@@ -54,8 +54,8 @@ def encode_sound(
     Args:
         pipeline: The model.
         wav: (1, T) at the model's rate.
-        class_name: Its class; one that the model does not know counts as unknown.
-        pitch: Its MIDI pitch; one beyond the trained range counts as unknown.
+        class_name: Its class; ignored if the model does not know it.
+        pitch: Its MIDI pitch; ignored outside the trained range.
         steps: See `encode`.
     """
     conditions = pipeline.vocabulary.known([class_name], [pitch])
@@ -63,6 +63,6 @@ def encode_sound(
 
 
 def sound_frames(pipeline: Pipeline, wav: Tensor) -> int:
-    """The number of frames of `Pipeline.mel` that a sound (1, T) fills; silence follows."""
+    """Number of frames of `Pipeline.mel` that a sound (1, T) fills; silence follows."""
     samples = wav.shape[-1] - pipeline.begin(wav) + pipeline.preroll
     return min(-(-samples // pipeline.spec.hop_length), pipeline.frames)

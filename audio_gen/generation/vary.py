@@ -10,17 +10,17 @@ from audio_gen.generation.pipeline import Pipeline
 
 
 def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int], temperature: float = 1.0) -> Latents:
-    """Move from a clip towards a new sample for each seed, the conditions held.
+    """Move from a clip towards a new sample for each seed, under the same conditions.
 
-    The way is a line. A VAE's density is made of blends: between two of its points lies another, and nothing beyond
-    what the folder has; and the mapping of a GAN makes its latents so that lines suit them. The arcs that suit a
-    Gaussian latent would leave both.
+    Points move on a line. A VAE's density consists of blends, so points between two of its points are likely too, and
+    the mapping of a GAN makes its latent space linear. The arcs of a Gaussian latent space would leave both
+    distributions.
 
     Args:
         pipeline: The model.
         clip: A set of one.
         amount: 0 gives the clip itself, 1 a new sample.
-        seeds: One for each variation.
+        seeds: One per variation.
         temperature: Of the new samples.
 
     Returns:

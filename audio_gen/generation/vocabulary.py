@@ -1,4 +1,4 @@
-"""The classes, pitches and velocities that a model knows, and what a user asks for in their terms."""
+"""The classes, pitches and velocities that a model knows, and conditions from a user's request."""
 
 import difflib
 import math
@@ -13,9 +13,7 @@ from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line, shortened
 
 SHOWN_CLASSES = 20
 LOUDEST = 127  # MIDI velocity
-PITCH_TOLERANCE = 0.5  # semitones beyond the trained range that a sound out of tune may lie
-
-
+PITCH_TOLERANCE = 0.5  # semitones outside the trained range that an out-of-tune sound may be
 OCTAVE = 12.0  # semitones
 
 Outside = Literal["refuse", "clamp", "fold"]
@@ -26,7 +24,7 @@ class Vocabulary:
     """The classes, pitches and velocities that a model was trained on.
 
     Attributes:
-        model: What messages call the model.
+        model: Name of the model in messages.
         classes: Names in the order of their numbers; empty for a model without classes.
         pitch_range: Lowest and highest MIDI pitch; None for a model without pitch.
         velocity_range: Lowest and highest MIDI velocity; None for a model without velocity.
@@ -37,26 +35,26 @@ class Vocabulary:
     pitch_range: tuple[float, float] | None
     velocity_range: tuple[float, float] | None = None
 
-    def asked(
+    def requested(
         self, class_name: str | None = None, pitch: float | None = None, velocity: float | None = None,
         outside: Outside = "refuse",
     ) -> Conditions:  # fmt: skip
-        """Conditions of one clip; what is None is unknown, and drawn.
+        """Conditions of one clip; None is unknown, and drawn.
 
         Args:
             class_name: Name of a class.
             pitch: MIDI pitch.
-            velocity: MIDI velocity from 0 to 127; outside the trained range it becomes the range's nearest end.
-            outside: What becomes of a pitch outside the trained range: an error ("refuse"), the nearest end of the
+            velocity: MIDI velocity from 0 to 127; limited to the trained range.
+            outside: Treatment of a pitch outside the trained range: an error ("refuse"), the nearest end of the
                 range ("clamp"), or the same note in the nearest octave within it ("fold").
 
         Raises:
             ConfigError: The model does not know the class or the pitch, or has no classes, pitches or velocities.
         """
-        number, midi, struck = self.class_id(class_name), self.pitch(pitch, outside), self.velocity(velocity)
+        number, midi, loudness = self.class_id(class_name), self.pitch(pitch, outside), self.velocity(velocity)
         values: dict[str, float | None] = {
             CLASS: None if number == UNKNOWN_CLASS else number, PITCH: none_if_unknown(midi),
-            VELOCITY: none_if_unknown(struck),
+            VELOCITY: none_if_unknown(loudness),
         }  # fmt: skip
         return Conditions.one(values)
 
@@ -64,12 +62,12 @@ class Vocabulary:
         self, class_names: Sequence[str | None] = (), pitches: Sequence[float | None] = (),
         velocities: Sequence[float | None] = (),
     ) -> Conditions:  # fmt: skip
-        """Conditions of one clip: the first class, pitch and velocity given that the model knows."""
+        """Conditions of one clip: the first known class, pitch and velocity."""
         number, midi = self.known_class(class_names), self.known_pitch(pitches)
-        struck = next((self.velocity(one) for one in velocities if one is not None and self.velocity_range), UNKNOWN)
+        loudness = next((self.velocity(one) for one in velocities if one is not None and self.velocity_range), UNKNOWN)
         values: dict[str, float | None] = {
             CLASS: None if number == UNKNOWN_CLASS else number, PITCH: none_if_unknown(midi),
-            VELOCITY: none_if_unknown(struck),
+            VELOCITY: none_if_unknown(loudness),
         }  # fmt: skip
         return Conditions.one(values)
 
@@ -83,33 +81,31 @@ class Vocabulary:
         return found
 
     def class_id(self, name: str | None) -> int:
-        """The number of a class; -1 for None.
+        """The index of a class; -1 for None.
 
         Raises:
-            ConfigError: The model has no classes, or none of this name.
+            ConfigError: The model has no classes, or not this one.
         """
         if name is None:
             return UNKNOWN_CLASS
-        told = clipped(one_line(name), SHOWN_CHARACTERS)
+        shown = clipped(one_line(name), SHOWN_CHARACTERS)
         if not self.classes:
-            raise ConfigError(f"class ({told}): {self.model} was trained without classes; remove the class")
+            raise ConfigError(f"class ({shown}): {self.model} was trained without classes; remove the class")
         found = meant(name, self.classes)
         if len(found) > 1:
             some = ", ".join(map(shortened, found[:SHOWN_CLASSES])) + (", .." if found[SHOWN_CLASSES:] else "")
-            raise ConfigError(
-                f"class ({told}) is ambiguous: {self.model} knows {some}; write one of them as it is here"
-            )
+            raise ConfigError(f"class ({shown}) is ambiguous: {self.model} knows {some}; write one of them exactly")
         if not found:
             near = difflib.get_close_matches(name[:SHOWN_CHARACTERS], self.classes, n=len(self.classes), cutoff=0.5)
             ordered = near + [c for c in self.classes if c not in near]
             more = f" and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else ""
             raise ConfigError(
-                f"class ({told}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
+                f"class ({shown}) is unknown to {self.model}; it knows {', '.join(ordered[:SHOWN_CLASSES])}{more}"
             )
         return self.classes.index(found[0])
 
     def pitch(self, pitch: float | None, outside: Outside = "refuse") -> float:
-        """The pitch as the model takes it; NaN for None. `outside` as for `asked`.
+        """The pitch for the model; NaN for None. For `outside` see `requested`.
 
         Raises:
             ConfigError: The model has no pitch, or was trained on other pitches.
@@ -117,37 +113,39 @@ class Vocabulary:
         if pitch is None:
             return UNKNOWN
         if self.pitch_range is None:
-            raise ConfigError(f"pitch ({pitch:g}): {self.model} was trained without pitches; leave it out")
+            raise ConfigError(f"pitch ({pitch:g}): {self.model} was trained without pitches; remove the pitch")
         low, high = self.pitch_range
         if math.isfinite(pitch) and outside != "refuse":
             return min(max(folded(pitch, low, high) if outside == "fold" else pitch, low), high)
         if not low <= pitch <= high:
             raise ConfigError(
-                f"pitch ({pitch:g}) must lie in the trained range, MIDI {low:g} to {high:g}; try {(low + high) / 2:.0f}"
+                f"pitch ({pitch:g}) must be in the trained range, MIDI {low:g} to {high:g}; try {(low + high) / 2:.0f}"
             )
         return float(pitch)
 
     def velocity(self, velocity: float | None) -> float:
-        """The velocity as the model takes it; NaN for None.
+        """The velocity for the model; NaN for None.
 
         Raises:
-            ConfigError: It is no MIDI velocity, or the model was trained without.
+            ConfigError: It is not a MIDI velocity, or the model was trained without.
         """
         if velocity is None:
             return UNKNOWN
         if self.velocity_range is None:
-            raise ConfigError(f"velocity ({velocity:g}): {self.model} was trained without velocities; leave it out")
+            raise ConfigError(
+                f"velocity ({velocity:g}): {self.model} was trained without velocities; remove the velocity"
+            )
         if not 0 <= velocity <= LOUDEST:
             raise ConfigError(f"velocity ({velocity:g}) must be a MIDI velocity from 0 to {LOUDEST}; try 100")
         return float(min(max(velocity, self.velocity_range[0]), self.velocity_range[1]))
 
     def known_class(self, names: Sequence[str | None]) -> int:
-        """The number of the first name that is a class of the model; -1 where none is."""
+        """The index of the first name that is a class of the model; -1 without one."""
         found = (matched(name, self.classes) for name in names if name is not None)
         return next((self.classes.index(name) for name in found if name is not None), UNKNOWN_CLASS)
 
     def known_pitch(self, pitches: Sequence[float | None]) -> float:
-        """The first pitch that is known and within the trained range; NaN where none is."""
+        """The first pitch that is known and within the trained range; NaN without one."""
         if self.pitch_range is None:
             return UNKNOWN
         low, high = self.pitch_range[0] - PITCH_TOLERANCE, self.pitch_range[1] + PITCH_TOLERANCE
@@ -159,13 +157,13 @@ class Vocabulary:
 
 
 def matched(name: str, known: Sequence[str]) -> str | None:
-    """The known name that is meant, as `audio_gen.data.names.meant` decides; None if there is none, or several."""
+    """The one known name that `audio_gen.data.names.meant` finds; None if there is none, or several."""
     found = meant(name, known)
     return found[0] if len(found) == 1 else None
 
 
 def folded(pitch: float, low: float, high: float) -> float:
-    """A MIDI pitch, moved by whole octaves into a range, or next to it if the range is narrower than an octave."""
+    """A MIDI pitch, moved by octaves into a range, or next to it if the range is narrower than an octave."""
     if pitch < low:
         return pitch + OCTAVE * math.ceil((low - pitch) / OCTAVE)
     return pitch - OCTAVE * math.ceil((pitch - high) / OCTAVE) if pitch > high else pitch

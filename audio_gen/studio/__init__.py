@@ -1,1 +1,1 @@
-"""What strings the other rooms together: from a folder to a trained model, its clips and a report."""
+"""Workflows over several packages: from a folder to a trained model, its clips and a report."""

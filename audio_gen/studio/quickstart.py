@@ -1,4 +1,4 @@
-"""From a folder of sounds to a trained model, new clips, and a page to hear them on."""
+"""From a folder of sounds to a trained model, generated clips, and a report with players."""
 
 import math
 import shutil
@@ -30,7 +30,7 @@ from audio_gen.training.tasks.source import check_apart, check_source, open_sour
 from audio_gen.vocoding.load import load_vocoder
 
 MODELS = ("gan", "vae")
-GENERATED = "generated"  # clips under samples/ that models made: nothing to learn from
+GENERATED = "generated"  # generated clips under samples/, which are not training data
 
 
 class QuickstartRequest(Request):
@@ -47,13 +47,13 @@ class QuickstartRequest(Request):
     overrides: tuple[str, ...] = ()
     """Settings of the model, such as data.segment_sec=1."""
     seed: int = 0
-    """Of training, and of the first clip."""
+    """Seed of training, and of the first clip."""
     vocoder: str | None = None
-    """See `load_vocoder`; None tunes one and takes the best."""
+    """See `load_vocoder`; None fine-tunes one and uses the best."""
     device: str = "auto"
     """Where to compute."""
     force: bool = False
-    """Start anew; the old run is moved aside."""
+    """Start again; the old run is moved aside."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,10 +71,10 @@ class Quickstarted:
     Attributes:
         run: The run's folder.
         report: The HTML report.
-        vocoder: The vocoder that was chosen; None is the default.
-        minutes: How long all took.
-        stopped_by: What ended a training early; None if nothing did. Then nothing below was made.
-        figures: Counts and scores of the clips, as JSON takes them.
+        vocoder: The chosen vocoder; None is the default.
+        minutes: Duration of everything.
+        stopped_by: The signal that stopped training early, after which no clips were generated; None otherwise.
+        figures: Counts and scores of the clips, as JSON.
     """
 
     run: Path
@@ -88,20 +88,20 @@ class Quickstarted:
 def quickstart(
     request: QuickstartRequest, reporter: Reporter = SILENT, on_event: Listener = lambda event: None
 ) -> Quickstarted:
-    """Train a model on a folder, generate clips with it, and write a report; an unfinished run there goes on.
+    """Train a model on a folder, generate clips with it, and write a report; an unfinished run resumes.
 
     Args:
-        request: What is wanted.
+        request: The options.
         reporter: Gets notes and progress.
         on_event: Gets the events of training.
 
     Raises:
-        AudioGenError: A choice cannot work, the folder holds nothing usable, or `out` holds other things.
+        AudioGenError: An option is invalid, the folder has no usable file, or `out` contains other files.
     """
     started, out, places = time.monotonic(), request.out, QuickstartFolder(request.out)
     run, report = places.run, places.report
     spec = _check_choices(request)
-    # What an earlier quickstart left there goes on.
+    # An earlier quickstart in this folder resumes.
     check_out(out, None, force=request.force or run.is_dir() or places.sounds.is_dir())
     source = _bundled(out) if request.folder is None else request.folder
     check_apart(source, run, force=request.force, option="--out")
@@ -112,8 +112,8 @@ def quickstart(
     vocoder, about_vocoder, minutes = request.vocoder, None, request.minutes
     shared: dict[str, Any] = {"seed": request.seed, "device": request.device}
     if vocoder is None:
-        reporter.note("first the vocoder, on the same sounds")
-        cache = _prepared_cache(source, run, request.model, request.overrides, force=request.force, tell=training)
+        reporter.note("first the vocoder is fine-tuned on the same sounds")
+        cache = _prepared_cache(source, run, request.model, request.overrides, force=request.force, emit=training)
         choice = chosen_vocoder(
             cache, spec, places.vocoder, minutes=minutes, force=request.force, training=training, **shared
         )
@@ -121,7 +121,7 @@ def quickstart(
             return _stopped(request, started, training.stopped_by)
         vocoder, about_vocoder, minutes = choice.vocoder, choice.about, minutes + choice.saved_min
         reporter.note(about_vocoder)
-        reporter.note(f"now the model, for {minutes:.3g} minutes")
+        reporter.note(f"now the model trains for {minutes:.3g} minutes")
     train_run(
         source, run, model=request.model, overrides=request.overrides, minutes=minutes,
         force=request.force and about_vocoder is None, on_event=training, **shared,
@@ -142,9 +142,9 @@ def _stopped(request: QuickstartRequest, started: float, by: str) -> Quickstarte
 
 
 def _check_choices(request: QuickstartRequest) -> MelSpec:
-    """Refuse what would only fail after training; return the mel."""
+    """Check options that would otherwise fail after training; returns the mel."""
     resolve_device(request.device)
-    # With force the old run is moved aside, so its settings do not count.
+    # With force the old run is moved aside, so its settings do not apply.
     run = request.out / "new" if request.force else QuickstartFolder(request.out).run
     length = {"train": {"minutes": request.minutes}}
     spec = resolve_config(run, request.model, None, request.overrides, length).mel
@@ -153,7 +153,7 @@ def _check_choices(request: QuickstartRequest) -> MelSpec:
 
 
 def _bundled(out: Path) -> Path:
-    """The samples that come with a clone of the repository, copied beside the run.
+    """Copy the bundled samples of a clone next to the run.
 
     Raises:
         DataError: The package was installed without them.
@@ -169,20 +169,20 @@ def _bundled(out: Path) -> Path:
 
 
 def _prepared_cache(
-    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, tell: Callable[[Event], None]
+    source: Path, run: Path, model: str, overrides: Sequence[str], *, force: bool, emit: Callable[[Event], None]
 ) -> Cache:
-    """Make the cache of a run that is to be trained; with `force` an earlier run is moved aside."""
+    """Create the cache of a run before training; with `force` an earlier run is moved aside."""
     if force and run.is_dir():
-        with locked(run):  # not while another process trains there
+        with locked(run):  # fails while another process trains there
             pass
-        tell(Note(f"the old run was moved to {move_aside(run)}"))
+        emit(Note(f"the old run was moved to {move_aside(run)}"))
     settings = resolve_config(run, model, None, overrides, {})
     with locked(run):
-        return open_source(source, run, settings, settings.mel, tell)
+        return open_source(source, run, settings, settings.mel, emit)
 
 
 def _inspect(source: Path, reporter: Reporter) -> None:
-    """Note what the folder holds before time is spent on it."""
+    """Note the number of usable files before training."""
     with stages(reporter) as progress:
         report = inspect_folder(source, progress=progress)
     s = report.summary()

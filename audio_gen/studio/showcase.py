@@ -16,7 +16,7 @@ from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import AudioGenError
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
-from audio_gen.evaluation.evaluate import judged, samples_folder
+from audio_gen.evaluation.evaluate import evaluated_figures, samples_folder
 from audio_gen.evaluation.report import Section, Sound, write_report
 from audio_gen.evaluation.report.sections import evaluation_sections, sentences_of
 from audio_gen.evaluation.session import Session
@@ -29,7 +29,7 @@ from audio_gen.generation.latents import Latents
 from audio_gen.generation.operations.common import rendered
 from audio_gen.generation.operations.interpolate import InterpolateRequest, clips_between
 from audio_gen.generation.operations.sample import clip_stems
-from audio_gen.generation.originals import Match, newness, originals_of
+from audio_gen.generation.originals import Match, novelty_line, originals_of
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode_sound, for_each, sound_frames
 from audio_gen.hints import command
@@ -38,15 +38,15 @@ from audio_gen.text import one_line
 from audio_gen.training.metrics import read_metrics
 
 SAMPLES, STEPS, RECONSTRUCTIONS, MORPH_SEC = 16, 8, 6, 4.0
-JUDGED = 64  # samples that are made to be judged, and not kept
+EVALUATED = 64  # samples that are generated for the evaluation only
 NEARNESS = {"close": "to", "copy": "of"}
-STEPS_HEARD = (0, 2, 5, 7)
-# Of the report's curves: the axis, what to know of it, and metrics by name.
+PLAYED_STEPS = (0, 2, 5, 7)
+# Curves of the report: the axis, a text, and metrics by name.
 CURVES = {
     "vae": ("log-mel L1, nats", "", {"training (mel loss)": "loss/mel", "held-out files": "val/mel_l1"}),
     "gan": (
         "loss",
-        "Near 0.69 neither side of the game wins. It is no measure of quality, which stands below.",
+        "Around 0.69 generator and discriminators are balanced. Losses do not measure quality; the figures below do.",
         {"discriminators": "loss/adv_d", "generator": "loss/adv_g"},
     ),
 }
@@ -66,19 +66,19 @@ def make_showcase(
     reporter: Reporter,
     about_vocoder: str | None = None,
 ) -> dict[str, Any]:
-    """Make clips with a trained run and write the report about them.
+    """Generate clips with a trained run and write the report about them.
 
     Args:
         run: The run.
         out: Folder for the clips; those of an earlier showcase are replaced.
         report: The HTML file.
-        source: The folder that was trained on.
-        source_name: What the report calls it.
-        seed: Of the first sample.
+        source: The training folder.
+        source_name: Its name in the report.
+        seed: Seed of the first sample.
         vocoder: See `load_vocoder`.
-        about_vocoder: What the report says of how it was chosen.
+        about_vocoder: A sentence on the choice of the vocoder.
         device: Where to compute.
-        origin: The command line or request that asked for the clips, for their sidecars.
+        origin: The command line or request, for sidecars.
         reporter: Gets notes and progress.
 
     Returns:
@@ -89,7 +89,7 @@ def make_showcase(
     chosen = _varied(cache.split("val"), RECONSTRUCTIONS)
     held_out = for_each(pipeline, lambda i: _encoded(pipeline, cache, chosen[i]), len(chosen))
     total = SAMPLES + 2 * (STEPS + 1) + 2 * len(held_out)
-    with reporter.progress("Making clips", total, "clips") as advance:
+    with reporter.progress("Generating clips", total, "clips") as advance:
         samples, points, paths = _samples(pipeline, places.samples, seed, origin, advance)
         rebuilt, score = _reconstructions(pipeline, held_out, places.reconstructions, advance)
         last, moves = min(1, len(paths) - 1), []
@@ -100,7 +100,7 @@ def make_showcase(
         ends, names = (points[0], points[last]), (paths[0].stem, paths[last].stem)
         moves.append(("From one new sound to another", ends, names, places.between_samples))
         moved = [_move(pipeline, *move, origin, advance) for move in moves]
-    sentences, judged_sections, figures = _judged(pipeline, cache, run, seed + SAMPLES, origin, reporter)
+    sentences, evaluation, figures = _evaluated(pipeline, cache, run, seed + SAMPLES, origin, reporter)
     model: str = read_yaml(RunFolder(run).settings)["model"]
     training = next(iter(RunFolder(run).best_and_last().values()), {})
     summary = cache.report["summary"]
@@ -116,8 +116,8 @@ def make_showcase(
             *sentences,
         ],
         sections=[
-            samples, rebuilt, *moved, _training(run, model), *judged_sections, *_dataset(cache),
-            _how_to_go_on(run, model, source, paths[0], [source / one.clip.path for one in held_out], vocoder),
+            samples, rebuilt, *moved, _training(run, model), *evaluation, *_dataset(cache),
+            _next_steps(run, model, source, paths[0], [source / one.clip.path for one in held_out], vocoder),
         ],
     )  # fmt: skip
     return {
@@ -131,7 +131,7 @@ def make_showcase(
 
 
 def _varied(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """Some clips, of as many classes as there are: one of each class, then a second of each, and so on."""
+    """Clips of many classes: one of each class, then a second of each, and so on."""
     seen: dict[str | None, int] = {}
     ranked = []
     for i, clip in enumerate(clips):
@@ -146,7 +146,7 @@ class Encoded:
 
     Attributes:
         clip: The clip.
-        wav: (1, T), from where the model's clip of it begins.
+        wav: (1, T), from the start of the model's clip.
         latents: Its latent, a set of one.
     """
 
@@ -165,11 +165,11 @@ def _encoded(pipeline: Pipeline, cache: Cache, clip: Clip) -> Encoded:
 def _samples(
     pipeline: Pipeline, out: Path, seed: int, origin: str, advance: Advance
 ) -> tuple[Section, Latents, list[Path]]:
-    """New clips that differ, spread over the classes; their points and their files."""
+    """New clips without duplicates, of many classes; returns the section, their points and their files."""
     names = (pipeline.vocabulary.classes or (None,))[:SAMPLES]
     counts = [len(range(i, SAMPLES, len(names))) for i in range(len(names))]
     drawn = [draw_distinct(pipeline, n, seed, class_name=name) for name, n in zip(names, counts, strict=True)]
-    # One of each class after the other.
+    # In turn one of each class.
     turns = sorted((turn, i) for i, some in enumerate(drawn) for turn in range(len(some.seeds)))
     points = Latents.join([drawn[i].latents[turn] for turn, i in turns])
     seeds = [drawn[i].seeds[turn] for turn, i in turns]
@@ -182,14 +182,14 @@ def _samples(
         saved.append(clip.save(out / f"{clip.name}.wav", overwrite=True))
         advance(1)
     advance(SAMPLES - len(saved))
-    paths, told = [one.path for one in saved], [f"They are in {out.name}/."]
+    paths, text = [one.path for one in saved], [f"They are in {out.name}/."]
     matches = [Match(**one.provenance["original"]) for one in saved] if compare else []
     if compare:
-        told.append(f"Of these, {newness(matches, [path.name for path in paths], compare.real_share())}.")
+        text.append(f"Of these, {novelty_line(matches, [path.name for path in paths], compare.real_share())}.")
     titles = [path.stem for path in paths]
     for i, match in enumerate(matches):
         titles[i] += ": new" if match.verdict == "new" else f": {match.verdict} {NEARNESS[match.verdict]} {match.file}"
-    return Section("New sounds", told, _heard(titles, paths)), points, paths
+    return Section("New sounds", text, _players(titles, paths)), points, paths
 
 
 def _reconstructions(
@@ -198,25 +198,25 @@ def _reconstructions(
     """Real clips, their reconstructions, and a sample of the same class."""
     rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
     for i, one in enumerate(held_out):
-        made, path = pipeline.decode(one.latents), one.clip.path
+        decoded, path = pipeline.decode(one.latents), one.clip.path
         class_name = pipeline.vocabulary.labels(one.latents.conditions)["class"]
         drawn = pipeline.decode(pipeline.latents([i], class_name=class_name))
         mel = pipeline.mel(one.wav)
-        errors.append(log_mel_l1(mel, made[0], sound_frames(pipeline, one.wav)))
+        errors.append(log_mel_l1(mel, decoded[0], sound_frames(pipeline, one.wav)))
         voices = {
             "real": one.wav,
             "vocoder alone": pipeline.vocode(mel[None])[0],
-            "reconstructed": pipeline.vocode(made)[0],
+            "reconstructed": pipeline.vocode(decoded)[0],
         }
         for kind, voice in voices.items():
             sounds.append(Sound(f"{path}: {kind}", voice, rate))
             write_wav(out / f"{i}-{kind.replace(' ', '-')}.wav", voice, rate)
-        columns += [(f"{path} real", mel), ("reconstructed", made[0]), ("sampled", drawn[0])]
+        columns += [(f"{path} real", mel), ("reconstructed", decoded[0]), ("sampled", drawn[0])]
         advance(2)
     score = sum(errors) / len(errors)
-    kept_out = any(one.clip.split == "val" for one in held_out)
+    held_out_files = any(one.clip.split == "val" for one in held_out)
     text = [
-        f"{'Held-out files' if kept_out else 'Training files (too few files to hold any out)'}, sent through the "
+        f"{'Held-out files' if held_out_files else 'Training files (too few files to hold any out)'}, sent through the "
         f"model and back: log-mel L1 {score:.2f} nats (0 is perfect). The copy-synthesis in between shows the loss of "
         f"the vocoder alone.",
     ]
@@ -225,20 +225,20 @@ def _reconstructions(
     return Section("Real, reconstructed, sampled", text, sounds, picture, about), score
 
 
-def _judged(
+def _evaluated(
     pipeline: Pipeline, cache: Cache, run: Path, seed: int, origin: str, reporter: Reporter
 ) -> tuple[list[str], list[Section], dict[str, Any] | None]:
-    """The verdict on more samples, as sentences, as parts of the report, and as figures."""
+    """The verdict on more samples: its sentences, sections of the report, and figures."""
     try:
         embedding = load_embedding(device=pipeline.device)
     except AudioGenError as e:
         return [f"The samples were not evaluated: {e}"], [], None
-    store = EmbeddingStore(embedding, tell=reporter.note)
+    store = EmbeddingStore(embedding, note=reporter.note)
     job = Session(embedding, store, pipeline, pipeline.vocoder, cache, reporter, origin)
     with samples_folder(None) as folder:
-        job.sample(folder, JUDGED, seed)
+        job.sample(folder, EVALUATED, seed)
         sets = job.gather(job.real(cache.path, "auto"), folder, seed)
-        result = judged(job, sets, "pyin", seed, run)
+        result = evaluated_figures(job, sets, "pyin", seed, run)
         return sentences_of(result), evaluation_sections(sets, result, job.clips), result
 
 
@@ -246,7 +246,7 @@ def _move(
     pipeline: Pipeline, title: str, ends: tuple[Latents, Latents], called: tuple[str, str], out: Path, origin: str,
     advance: Advance,
 ) -> Section:  # fmt: skip
-    """The way from one sound to another, in steps and as a morph."""
+    """An interpolation between two sounds, in steps and as a morph."""
     names = one_line(called[0]), one_line(called[1])
     request = InterpolateRequest(start=names[0], end=names[1], steps=STEPS, morph=f"{MORPH_SEC}s", command=origin)
     paths = []
@@ -255,19 +255,19 @@ def _move(
         advance(1)
     mels = decode_between(pipeline, *ends, torch.linspace(0, 1, STEPS))
     picture = spectrogram_png([(f"step {i}", mel) for i, mel in enumerate(mels)], spec=pipeline.spec, per_row=4)
-    heard = _heard(
-        [*(f"step {i} of {STEPS - 1}" for i in STEPS_HEARD), f"one sound that moves, {MORPH_SEC:g} s"],
-        [*(paths[i] for i in STEPS_HEARD), paths[-1]],
+    players = _players(
+        [*(f"step {i} of {STEPS - 1}" for i in PLAYED_STEPS), f"one morphing sound, {MORPH_SEC:g} s"],
+        [*(paths[i] for i in PLAYED_STEPS), paths[-1]],
     )
     text = [f"{names[0]} to {names[1]} in {STEPS} steps, all of them in {out.name}/."]
-    return Section(title, text, heard, picture, f"Spectrograms of {STEPS} steps from {names[0]} to {names[1]}")
+    return Section(title, text, players, picture, f"Spectrograms of {STEPS} steps from {names[0]} to {names[1]}")
 
 
 def _training(run: Path, model: str) -> Section:
     """The curves of a run."""
     lines, (axis, text, shown) = read_metrics(run), CURVES[model]
     curves = {name: [(line["step"], line[key]) for line in lines if key in line] for name, key in shown.items()}
-    return Section("How it learned", [text] if text else [], curves=curves, axes=("steps", axis))
+    return Section("Training", [text] if text else [], curves=curves, axes=("steps", axis))
 
 
 def _dataset(cache: Cache) -> list[Section]:
@@ -281,35 +281,35 @@ def _dataset(cache: Cache) -> list[Section]:
     )
     rows = [["File", "What was done", "Why"]]
     rows += [[f["path"], f["action"].replace("_", " "), "; ".join(f["reasons"])] for f in files]
-    return [Section("What was in the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
+    return [Section("Files of the folder", [text, *summary.get("notes", [])], table=rows if files else ())]
 
 
-def _heard(titles: Sequence[str], paths: Sequence[Path]) -> list[Sound]:
-    """Players for WAVs that were written."""
+def _players(titles: Sequence[str], paths: Sequence[Path]) -> list[Sound]:
+    """Players of WAV files."""
     return [Sound(title, *read_wav(path)) for title, path in zip(titles, paths, strict=True)]
 
 
-def _how_to_go_on(
-    run: Path, model: str, source: Path, made: Path, sounds: Sequence[Path], vocoder: str | None
+def _next_steps(
+    run: Path, model: str, source: Path, decoded: Path, sounds: Sequence[Path], vocoder: str | None
 ) -> Section:
     """The last part of a quickstart's report.
 
     Args:
         run: The run.
         model: Its kind.
-        source: What it was trained on.
-        made: A clip that was made.
-        sounds: Some of the user's own.
-        vocoder: That the report's clips went through; None is the default.
+        source: Its training folder.
+        made: A generated clip.
+        sounds: Some of the user's sounds.
+        vocoder: The vocoder of the report's clips; None is the default.
     """
-    first, second = [*(path for path in sounds if path.is_file()), made, made][:2]
+    first, second = [*(path for path in sounds if path.is_file()), decoded, decoded][:2]
     ends, voice = ("--from", first, "--to", second), ("--vocoder", vocoder) if vocoder else ()
     return Section(
-        "How to go on",
-        ["More clips, variations of one, the way between two of your own sounds, and a longer training:"],
+        "Next steps",
+        ["More clips, variations of one, an interpolation between two of your sounds, and a longer training:"],
         commands=[
             command("sample", run, "-n", 64, "--seed", 100, *voice, "--out", "more"),
-            command("vary", made, "--amount", 0.3, *voice, "--out", "variations"),
+            command("vary", decoded, "--amount", 0.3, *voice, "--out", "variations"),
             command("interpolate", run, *ends, "--steps", 8, "--morph", "4s", *voice, "--out", "between"),
             command("train", source, "--model", model, "--minutes", 60, "--run", "runs/longer"),
         ],

@@ -18,20 +18,20 @@ from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.vocoder import Vocoder
 
 SHARE = 0.2  # of the time that the model is trained for
-PROBE_SHARE = 0.04  # of that time: a whole short tuning, which tells whether a longer one is worth it
+PROBE_SHARE = 0.04  # of that time: a short tuning, which decides whether a longer one follows
 SETTINGS = ("train.lr=2e-4", "loss.sizes=2", "train.validations=0", "train.previews=0")
-BETTER = 0.99  # of the default's distance; less is chance
+BETTER = 0.99  # of the default's distance; smaller gains are chance
 PROMISING = 0.995  # of the best untuned distance that a probe must reach
-HEARD, HEARD_SEC, FEWEST = 32, 2.0, 3  # held-out files that are listened to
+MOST_FILES, FILE_SEC, FEWEST_FILES = 32, 2.0, 3  # held-out files to compare on
 
 
 class Choice(NamedTuple):
-    """A vocoder that was chosen.
+    """A chosen vocoder.
 
     Attributes:
         vocoder: Its name or run; None for the default one.
-        about: What was found, in one sentence.
-        saved_min: Minutes of tuning that were not needed.
+        about: The reason, in one sentence.
+        saved_min: Minutes of tuning that were not used.
     """
 
     vocoder: str | None
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
 
 
 class Training:
-    """Passes the events of trainings on, and remembers what stopped one early."""
+    """Forwards the events of trainings, and remembers an early stop."""
 
     def __init__(self, on_event: Listener) -> None:
         """Pass events to `on_event`."""
@@ -58,36 +58,36 @@ def chosen_vocoder(
     cache: Cache, spec: MelSpec, run: Path, *, minutes: float, seed: int, device: str, force: bool,
     training: Training,
 ) -> Choice:  # fmt: skip
-    """Listen which vocoder is nearest on the held-out clips of a cache, and tune the shipped one where that helps.
+    """Choose the vocoder with the smallest distance on held-out clips, and fine-tune the shipped one if that helps.
 
-    A short tuning comes first. Only if it comes nearer than every untuned vocoder, the long one follows.
+    A short tuning comes first. A long one follows only if the short one is closer than every untuned vocoder.
 
     Args:
         cache: The sounds; its held-out files decide.
         spec: The model's mel.
-        run: The vocoder's run; an unfinished one there goes on. The probe's lies beside it.
-        minutes: How long the model is to be trained.
-        seed: Of the training.
+        run: The vocoder's run; an unfinished one resumes. The short tuning's is next to it.
+        minutes: Training time of the model.
+        seed: Seed of the training.
         device: Where to compute.
         force: Move earlier runs aside.
-        training: Gets the events; if something stops a training, no other one starts.
+        training: Gets the events; after an early stop no other training starts.
 
     Returns:
-        The vocoder, what was found, and the time that was not needed.
+        The vocoder, the reason, and the unused time.
     """
     usual = default_vocoder(spec)
-    if (kept_out := len(cache.split("val"))) < FEWEST:
-        told = f"{kept_out} held-out files are too few to choose a vocoder by, so {usual} is used."
-        return Choice(None, told, SHARE * minutes)
+    if (held_out := len(cache.split("val"))) < FEWEST_FILES:
+        text = f"{held_out} held-out files are too few to choose a vocoder by, so {usual} is used."
+        return Choice(None, text, SHARE * minutes)
     choices = {name: name for name in dict.fromkeys((usual, CLASSICAL))}
     distances = {name: _distance(load_vocoder(choice, spec), cache) for name, choice in choices.items()}
-    wanted, spent = PROMISING * min(distances.values()), 0.0
+    target, spent = PROMISING * min(distances.values()), 0.0
     short, long = PROBE_SHARE * minutes, (SHARE - PROBE_SHARE) * minutes
     for name, length, place in (
         (f"{NETWORK} after a short tuning", short, run.with_name(f"{run.name}-probe")),
         (f"{NETWORK} trained on these sounds for {long:.1f} minutes", long, run),
     ):
-        if speaks(NETWORK, spec) != spec or (spent and min(distances.values()) > wanted):
+        if speaks(NETWORK, spec) != spec or (spent and min(distances.values()) > target):
             break
         train_run(
             cache.path, place, model="vocoder", init=Path(NETWORK), minutes=length, seed=seed, device=device,
@@ -100,14 +100,14 @@ def chosen_vocoder(
     best = min(distances, key=lambda name: distances[name])
     if distances[best] > BETTER * distances[usual]:
         best = usual
-    told = ", ".join(f"{name} {distance:.3f}" for name, distance in distances.items())
-    heard = min(kept_out, HEARD)
-    found = f"mrmel of {heard} held-out files: {told}. Chosen vocoder: {best}."
+    text = ", ".join(f"{name} {distance:.3f}" for name, distance in distances.items())
+    compared = min(held_out, MOST_FILES)
+    found = f"mrmel of {compared} held-out files: {text}. Chosen vocoder: {best}."
     return Choice(None if best == usual else choices[best], found, SHARE * minutes - spent)
 
 
 def _shape(name: str, spec: MelSpec) -> list[str]:
-    """Settings that make a run of the same mel and network as the shipped one of that name."""
+    """Settings for a run with the mel and network of the shipped vocoder of that name."""
     folder = shipped(name)
     assert folder
     network = parts_of(load_bundle(folder))[VOCODER]
@@ -116,9 +116,9 @@ def _shape(name: str, spec: MelSpec) -> list[str]:
 
 
 def _distance(vocoder: Vocoder, cache: Cache) -> float:
-    """Mean `mrmel` of held-out clips and their copies."""
-    found, samples = [], round(HEARD_SEC * vocoder.spec.sample_rate)
-    for clip in cache.split("val")[:HEARD]:
+    """Mean `mrmel` between held-out clips and their copy-synthesis."""
+    found, samples = [], round(FILE_SEC * vocoder.spec.sample_rate)
+    for clip in cache.split("val")[:MOST_FILES]:
         wav = torch.from_numpy(cache.read(clip, 0, min(samples, clip.samples)))[None, None]
         if float(wav.abs().max()) > QUIET:
             wav = at_peak(wav)

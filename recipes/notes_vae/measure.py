@@ -74,7 +74,7 @@ def pitch_row(name: str, wavs: Tensor, pitches: list[float], sample_rate: int) -
 
 
 def encoded(pipeline: Pipeline, mel: Tensor, clip: dict) -> Latents:
-    return pipeline.encode(mel, pipeline.vocabulary.asked(clip["class"], clip["pitch"]))
+    return pipeline.encode(mel, pipeline.vocabulary.requested(clip["class"], clip["pitch"]))
 
 
 def interpolations(pipeline: Pipeline, held: list[dict], count: int) -> list[dict]:

@@ -21,7 +21,7 @@ import torch
 
 from audio_gen.audio.onset import onset, sound_end
 from audio_gen.audio.similarity import view
-from audio_gen.evaluation.copies import twins
+from audio_gen.evaluation.copies import duplicates
 
 CLICK = 0.005
 SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
@@ -68,7 +68,7 @@ def show(name: str, paths: Sequence[Path]) -> None:
         print(f"  {text}: mean {mean:.3g}{unit}, median {middle:.3g}{unit}, most {most:.3g}{unit}")
     print(f"  peak: {np.nanmin(found['peak_db']):.2f} to {np.nanmax(found['peak_db']):.2f} dBFS")
     views = torch.stack([view(torch.from_numpy(wav), rate) for wav, rate in sounds])
-    alike = twins(views, [about.get("class") for about in abouts])
+    alike = duplicates(views, [about.get("class") for about in abouts])
     print(f"  twins: {alike['share']:.1%}; by class of ten or more: " + ", ".join(
         f"{kind} {one['share']:.1%} of {one['n']}" for kind, one in alike["per_class"].items()
     ))  # fmt: skip

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from audio_gen.evaluation import signal
+from audio_gen.evaluation.clip_features import ClipFeatures, describe_clips
 from audio_gen.evaluation.clips import find_clips
-from audio_gen.evaluation.copies import twins
-from audio_gen.evaluation.described import Described, describe_clips
+from audio_gen.evaluation.copies import duplicates
 from audio_gen.evaluation.playability import playability
 
 
@@ -27,9 +27,9 @@ class Nothing:
         return torch.zeros(len(wavs), 1)
 
 
-def figures(real: Described, made: Described) -> dict[str, Any]:
+def figures(real: ClipFeatures, made: ClipFeatures) -> dict[str, Any]:
     assert real.views is not None and made.views is not None
-    both = {"real": twins(real.views, real.classes), "generated": twins(made.views, made.classes)}
+    both = {"real": duplicates(real.views, real.classes), "generated": duplicates(made.views, made.classes)}
     return {"signal": signal.compare(real.signal, made.signal), "twins": both}
 
 

@@ -63,7 +63,7 @@ def test_a_run_is_sampled_and_judged_with_its_training_clips(run: Run, sounds: P
     assert result["n"]["generated"] == 12 and len(list(Path("judged/samples").glob("*.wav"))) == 12
     assert result["memorised"]["of"] == "training clips"
     assert result["copy_synthesis"]["n"] == 12 and result["reconstruction"]["kad"] is not None
-    assert "Listening to generated" not in out
+    assert "Embedding generated" not in out
     fewer, _ = run("evaluate", sounds / "real", "run", "-n", "10", "--out", "judged", "--force", *FAST, "--json")
     assert json.loads(fewer)["n"]["generated"] == 10 and len(list(Path("judged/samples").glob("*.wav"))) == 10
     again, _ = run("evaluate", sounds / "real", "--run", "run", "-n", "12", *FAST, "--json")
@@ -81,7 +81,7 @@ def test_a_reference_stands_for_its_folder(run: Run, sounds: Path) -> None:
     run("evaluate", sounds / "real", "--save-reference", "real.safetensors")
     text, _ = run("evaluate", "real.safetensors", sounds / "made", "--pitch", "none")
     assert "generated" in text and "white noise" in text and "KAD" in text
-    assert "is there already" in fails(run, sounds / "real", "--save-reference", "real.safetensors")
+    assert "exists already" in fails(run, sounds / "real", "--save-reference", "real.safetensors")
     write_bundle(Path("run/bundle"))
     run("evaluate", sounds / "real", "--run", "run", "-n", "2", "--save-reference", "mel.safetensors", *FAST)
     assert "hop_length" in fails(run, "mel.safetensors", "--run", _other_mel(Path("other")), *FAST)

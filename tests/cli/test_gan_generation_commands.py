@@ -98,7 +98,7 @@ def test_interpolate_between_files(run: Run, gan: Path) -> None:
     Path("b.json").write_text('{"velocity": 3}')  # a user's own
     args = ["interpolate", gan, "--from", "a.wav", "--to", "b.wav", "--steps", "2"]
     _, notes = run(*args, "--out", "i", *WHOLE, *FAST)
-    assert notes.count("steps of search") == 2 and "b.json: tells no latent" in notes
+    assert notes.count("steps of search") == 2 and "b.json: contains no latent" in notes
     run("reconstruct", gan, "a.wav", "b.wav", "--out", "r", *FAST)
     assert wav("i/step-00.wav") == wav("r/a.recon.wav") and wav("i/step-01.wav") == wav("r/b.recon.wav")
 
@@ -114,7 +114,7 @@ def test_layers(run: Run, gan: Path, tmp_path: Path) -> None:
     assert wav("i/step-01.wav") not in (wav("whole/step-01.wav"), wav("i/step-00.wav"))
     assert "within 0-2 " in fails(run, "interpolate", gan, *ends, "--layers", "1-3", "--out", "x", *FAST)
     vae = write_bundle(tmp_path / "vae")
-    assert "leave --layers out" in fails(run, "interpolate", vae, *ends, "--layers", "0", "--out", "x", *FAST)
+    assert "remove --layers" in fails(run, "interpolate", vae, *ends, "--layers", "0", "--out", "x", *FAST)
     assert not Path("x").exists()
 
 
@@ -154,7 +154,7 @@ def test_clips_of_a_gan_have_its_length(run: Run, gan: Path) -> None:
 def test_no_variety_is_told(run: Run, gan: Path) -> None:
     args = ["sample", gan, "-n", "3", "--truncation", "0", "--class", "drum", "--pitch", "60"]
     _, told = run(*args, "--out", "a", *FAST)
-    note = "of 3 asked for, the model has 1 sound; --truncation 0.7 gives variety"
+    note = "of 3 requested, the model has 1 sound; --truncation 0.7 gives variety"
     assert told.splitlines() == [note]
     assert [path.name for path in Path("a").glob("*.wav")] == ["drum-C4-0000.wav"]
     out, _ = run(*args, "--out", "j", "--json", *FAST)

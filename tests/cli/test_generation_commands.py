@@ -214,7 +214,7 @@ def test_vocode_refuses_other_arrays(run: Run, array: np.ndarray, told: str) -> 
     assert told in fails(run, "vocode", "mel.npy", "--mel", "22khz_80band_256x", "--out", "v", *FAST)
     Path("junk.npy").write_bytes(b"junk")
     assert "numpy.save" in fails(run, "vocode", "junk.npy", "--out", "v", *FAST)
-    assert "check that it is there" in fails(run, "vocode", "nowhere.npy", "--out", "v", *FAST)
+    assert "check that it exists" in fails(run, "vocode", "nowhere.npy", "--out", "v", *FAST)
 
 
 def test_vary_from_a_sidecar(run: Run, bundle: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from audio_gen.cli.train_teller import TrainTeller
+from audio_gen.cli.train_printer import TrainPrinter
 from audio_gen.data.overview import aligned, dbfs, one_of
 from audio_gen.generation.grid import MAX_CLIPS, grid_note
 from audio_gen.training.events import Evaluated, StepDone, StepLogged, Validated
@@ -64,15 +64,15 @@ def test_progress_is_told_in_words() -> None:
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_losses_are_shown_to_those_who_ask(capsys: pytest.CaptureFixture[str], verbose: bool) -> None:
-    teller = TrainTeller(verbose=verbose)
-    teller(StepLogged(1, {"loss/adv_d": 0.69}, step_sec=1.0, elapsed_sec=1.0))
-    teller(Validated(1, {"guess_l1": 0.5}))
+    printer = TrainPrinter(verbose=verbose)
+    printer(StepLogged(1, {"loss/adv_d": 0.69}, step_sec=1.0, elapsed_sec=1.0))
+    printer(Validated(1, {"guess_l1": 0.5}))
     figures = {"kad": 1.25, "kad_floor": 0.2, "memorised": 0.0}
-    teller(Evaluated(1, figures, evaluation_sec=1.0, elapsed_sec=1.0))
+    printer(Evaluated(1, figures, evaluation_sec=1.0, elapsed_sec=1.0))
     out = capsys.readouterr().out
     assert ("guess_l1" in out) == verbose and ("kad" in out) == verbose and "1.25" in out
-    assert teller.values == {"guess_l1": 0.5}
-    assert ("adv_d" in teller._latest) == verbose
+    assert printer.values == {"guess_l1": 0.5}
+    assert ("adv_d" in printer._latest) == verbose
 
 
 def test_a_picture_of_some_clips_says_of_how_many() -> None:

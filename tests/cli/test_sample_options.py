@@ -17,7 +17,7 @@ from audio_gen.generation.clip_file import write_clip
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.operations.sample import clip_stems, note_name
-from audio_gen.generation.originals import Match, newness
+from audio_gen.generation.originals import Match, novelty_line
 from audio_gen.generation.outputs import claimed
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vocabulary import Vocabulary
@@ -90,8 +90,8 @@ def test_two_commands_at_once_do_not_mix(run: Run, bundle: Path) -> None:
     ask = ("sample", bundle, "-n", "2", "--every-seed", "--out", "a", *FAST)
     run(*ask[:-6], "--out", "b", *FAST)
     with claimed(Path("a"), [*names("b"), "other.wav"], command="sample x", bundle="", force=False):
-        assert "another command writes" in fails(run, *ask)
-        assert "another command writes" in fails(run, *ask, "--force")
+        assert "another command is writing" in fails(run, *ask)
+        assert "another command is writing" in fails(run, *ask, "--force")
         run("sample", bundle, "-n", "1", "--every-seed", "--seed", "7", "--out", "a", *FAST)
     run(*ask)
 
@@ -137,8 +137,8 @@ def test_so_many_of_each_class_in_folders(run: Run, bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["--tail", "500"], "--tail 500: must lie between 20 and 120 dB"),
-        (["--rate", "10"], "--rate 10: must lie between 1000 and"),
+        (["--tail", "500"], "--tail 500: must be between 20 and 120 dB"),
+        (["--rate", "10"], "--rate 10: must be between 1000 and"),
         (["--bits", "12"], "--bits 12: unknown; use 16, 24, float"),
         (["--normalize", "loud"], "--normalize loud: unknown; use none, peak, lufs"),
         (["--normalize", "peek"], "use peak"),
@@ -206,21 +206,21 @@ def test_clips_are_compared_with_training_sounds_where_these_are_there(run: Run,
     assert "all 2 are new" in out or "of 2 are copies of a training sound" in out
 
 
-def test_words_on_newness() -> None:
+def test_words_on_novelty() -> None:
     new, close = Match("new", "a.wav", 9.0), Match("close", "b.wav", 4.0)
     copy = Match("copy", "kick.wav", 1.0)
-    assert newness([new, new], ["x", "y"]) == "all 2 are new: none is close to a training sound"
+    assert novelty_line([new, new], ["x", "y"]) == "all 2 are new: none is close to a training sound"
     near = "are copies of a training sound"
-    assert newness([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
+    assert novelty_line([new, close], ["x", "y"], 0.1) == f"0 of 2 {near}, 1 are close to one, 1 are new"
     told = f"1 of 3 {near} (x of kick.wav), 1 are close to one, 1 are new"
     fix = "add sounds, or train for fewer steps"
-    assert newness([copy, new, close], ["x", "y", "z"]) == f"{told}; {fix}"
-    assert fix not in newness([copy, new, close], ["x", "y", "z"], 0.4)  # real sounds are as often as near
-    assert newness([new], ["x"]) == "the clip is new: it is not close to a training sound"
-    assert newness([copy, new, close], ["x", "y", "z"], 0.25) == (
-        f"{told}; of unseen real sounds, 25 % are as near to one; {fix}"
+    assert novelty_line([copy, new, close], ["x", "y", "z"]) == f"{told}; {fix}"
+    assert fix not in novelty_line([copy, new, close], ["x", "y", "z"], 0.4)  # real sounds are as often as near
+    assert novelty_line([new], ["x"]) == "the clip is new: it is not close to a training sound"
+    assert novelty_line([copy, new, close], ["x", "y", "z"], 0.25) == (
+        f"{told}; of unseen real sounds, 25 % are as close to one; {fix}"
     )
-    assert newness([copy] * 5, list("vwxyz")) == (
+    assert novelty_line([copy] * 5, list("vwxyz")) == (
         f"5 of 5 {near} (v of kick.wav, w of kick.wav, x of kick.wav and 2 more), 0 are close to one, 0 are new; {fix}"
     )
 
@@ -238,7 +238,7 @@ def test_clips_are_judged_as_loud_as_the_model_made_them(
     sounds.write(tmp_path / "a" / "plain.wav", sounds.pluck(300))
     sounds.write(tmp_path / "a" / "odd.wav", sounds.pluck(400))
     (tmp_path / "a" / "odd.json").write_text('{"gain_db": "much", "class": 3}')
-    clips = {clip.group: clip for clip in Session(None, None).made(tmp_path / "a")}  # type: ignore[arg-type]
+    clips = {clip.group: clip for clip in Session(None, None).generated(tmp_path / "a")}  # type: ignore[arg-type]
     peaks = {name: float(clip.load()[0].abs().max()) for name, clip in clips.items()}
     real = float(quiet.abs().max())
     assert peaks["x.wav"] == pytest.approx(real, rel=1e-3) and peaks["deep/y.wav"] == pytest.approx(2 * real, rel=1e-3)

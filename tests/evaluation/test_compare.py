@@ -9,9 +9,9 @@ from torch import Tensor
 
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import DataError, MelMismatchError
+from audio_gen.evaluation.clip_features import SILENT, ClipFeatures, describe_clips
 from audio_gen.evaluation.clips import SoundClip, find_clips
 from audio_gen.evaluation.compare import Sets, compare, halve, noise_clips
-from audio_gen.evaluation.described import SILENT, Described, describe_clips
 from audio_gen.evaluation.reference_set import load_reference, save_reference
 from audio_gen.evaluation.report.sections import write_page
 from audio_gen.evaluation.verdict import judge
@@ -50,11 +50,11 @@ def plucks(count: int, seed: int, name: str = "pluck") -> list[SoundClip]:
     ]
 
 
-def described(name: str, clips: list[SoundClip]) -> Described:
+def described(name: str, clips: list[SoundClip]) -> ClipFeatures:
     return describe_clips(name, clips, Bands())
 
 
-def evaluated(real: Described, made: Described, **more: Described | None) -> dict:
+def evaluated(real: ClipFeatures, made: ClipFeatures, **more: ClipFeatures | None) -> dict:
     halves, held_out = halve(real, [None] * len(real))
     noisy = described("white noise", noise_clips(20, 0.3, RATE))
     result = compare(Sets(real, made, halves, held_out, noise=noisy, **more))
@@ -62,11 +62,11 @@ def evaluated(real: Described, made: Described, **more: Described | None) -> dic
 
 
 @pytest.fixture(scope="module")
-def real() -> Described:
+def real() -> ClipFeatures:
     return described("real", plucks(120, 1))
 
 
-def test_new_sounds_of_the_same_kind_raise_no_alarm(real: Described) -> None:
+def test_new_sounds_of_the_same_kind_raise_no_alarm(real: ClipFeatures) -> None:
     result = evaluated(real, described("generated", plucks(60, 2)), copies=described("copy-synthesis", plucks(60, 3)))
     assert result["names"] == set()
     assert result["kad"]["value"] < 2 * result["kad"]["floor"]
@@ -79,7 +79,7 @@ def test_new_sounds_of_the_same_kind_raise_no_alarm(real: Described) -> None:
     assert {"embedding", "n", "warnings", *figures.split()} <= result.keys()
 
 
-def test_classes_are_told_with_what_there_is_to_compare(real: Described) -> None:
+def test_classes_are_told_with_what_there_is_to_compare(real: ClipFeatures) -> None:
     result = evaluated(real, described("generated", plucks(60, 2)), copies=described("copy-synthesis", plucks(60, 3)))
     told = next(finding.text for finding in judge(result) if finding.name == "classes")
     assert "unseen real sounds: " in told and "copy-synthesis: " in told
@@ -87,21 +87,21 @@ def test_classes_are_told_with_what_there_is_to_compare(real: Described) -> None
     assert next(finding.text for finding in judge(result) if finding.name == "classes").endswith("requested class.")
 
 
-def test_copies_are_memorisation(real: Described) -> None:
+def test_copies_are_memorisation(real: ClipFeatures) -> None:
     copies = [clip(0.999 * c.load()[0].numpy(), f"copy-{i}") for i, c in enumerate(plucks(120, 1)[:60])]
     result = evaluated(real, described("generated", copies))
     assert result["nearness"]["share"] > 0.9 and "memorisation" in result["names"]
     assert result["nearness"]["closest"][0]["training"].startswith("pluck-1-")
 
 
-def test_one_sound_again_and_again_is_mode_collapse(real: Described) -> None:
+def test_one_sound_again_and_again_is_mode_collapse(real: ClipFeatures) -> None:
     same = [clip(pluck(440, 0.3, RATE), f"same-{i}") for i in range(40)]
     result = evaluated(real, described("generated", same))
     assert "mode_collapse" in result["names"]
     assert result["diversity"]["duplicates"] == 39
 
 
-def test_a_run_and_an_evaluation_say_the_same_of_the_same_figures(real: Described) -> None:
+def test_a_run_and_an_evaluation_say_the_same_of_the_same_figures(real: ClipFeatures) -> None:
     sounds = [[clip(noise(0.3, RATE, seed=100 * k + i), f"{i}") for i in range(40)] for k in range(2)]
     hiss = [describe_clips("real", some, Bands(), views=True) for some in sounds]
     copied = [describe_clips(name, plucks(40, 1), Bands(), views=True) for name in ("real", "generated")]
@@ -123,7 +123,7 @@ def test_a_run_and_an_evaluation_say_the_same_of_the_same_figures(real: Describe
         }
 
 
-def test_a_vocoder_that_does_not_fit_is_named(real: Described) -> None:
+def test_a_vocoder_that_does_not_fit_is_named(real: ClipFeatures) -> None:
     wrong = [clip(noise(0.3, RATE, seed=i), f"wrong-{i}") for i in range(60)]
     result = evaluated(real, described("generated", plucks(60, 2)), copies=described("copy-synthesis", wrong))
     assert "vocoder_mismatch" in result["names"]
@@ -137,7 +137,7 @@ def test_noise_as_data_is_named() -> None:
     assert "noise_data" in evaluated(*sets)["names"]
 
 
-def test_few_clips_still_give_what_they_can(real: Described) -> None:
+def test_few_clips_still_give_what_they_can(real: ClipFeatures) -> None:
     result = evaluated(real, described("generated", plucks(1, 2)))
     assert result["kad"]["value"] is None and result["nearness"]["closest"] and result["signal"]["centroid_hz"]
     assert any("only 1 clips" in warning for warning in result["warnings"])
@@ -161,7 +161,7 @@ def test_silent_and_broken_clips_are_counted_and_listed() -> None:
         compare(Sets(found, described("generated", bad[:2]), ([0], [0])))
 
 
-def test_halves_share_no_file_and_prefer_what_was_kept_out(real: Described) -> None:
+def test_halves_share_no_file_and_prefer_what_was_kept_out(real: ClipFeatures) -> None:
     grouped = describe_clips("real", [clip(sine(f, sample_rate=RATE), f"{f}") for f in range(200, 240)], Bands())
     object.__setattr__(grouped, "groups", [str(i // 4) for i in range(40)])
     (first, second), held_out = halve(grouped, [None] * 40)
@@ -171,7 +171,7 @@ def test_halves_share_no_file_and_prefer_what_was_kept_out(real: Described) -> N
     assert held_out and second == list(range(30))
 
 
-def test_a_reference_file_stands_for_its_folder(real: Described, tmp_path: Path) -> None:
+def test_a_reference_file_stands_for_its_folder(real: ClipFeatures, tmp_path: Path) -> None:
     made = described("generated", plucks(60, 2))
     spec = MelSpec.preset("22khz_80band_256x")
     save_reference(tmp_path / "real.safetensors", real, clip_sec=0.3, mel=spec)
@@ -206,7 +206,7 @@ def test_what_there_is_to_say_of_a_folder_comes_with_its_clips(tmp_path: Path) -
     found = find_clips(tmp_path)
     assert [(clip.title, clip.class_name) for clip in found.clips] == [("a.wav", "bell")]
     assert len(found.notes) == 2 and "run/: a training run" in found.notes[0] and "gone.wav" in found.notes[1]
-    assert find_clips(tmp_path, made=True).notes == found.notes[:1]
+    assert find_clips(tmp_path, generated=True).notes == found.notes[:1]
 
 
 def test_long_files_become_clips_of_one_group(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_long_files_become_clips_of_one_group(tmp_path: Path) -> None:
     assert len(find_clips(tmp_path, clip_sec=0.25).clips[1].load()[0]) == 2000
 
 
-def test_the_page_holds_verdict_figures_and_players(real: Described, tmp_path: Path) -> None:
+def test_the_page_holds_verdict_figures_and_players(real: ClipFeatures, tmp_path: Path) -> None:
     made, clips = plucks(30, 2), plucks(120, 1)
     sets = Sets(
         real,
@@ -253,7 +253,7 @@ def test_the_measures_are_one_import_away() -> None:
         _ = evaluation.nothing
 
 
-def test_so_few_sounds_cannot_say_how_near_samples_are(real: Described) -> None:
+def test_so_few_sounds_cannot_say_how_near_samples_are(real: ClipFeatures) -> None:
     made = described("generated", plucks(30, 2))
     few, many = (evaluated(some, made) for some in (real.pick(range(40)), real))
     texts = [next(f.text for f in judge(result) if f.name == "distance") for result in (few, many)]
@@ -278,7 +278,7 @@ def test_copies_are_named_with_their_file_and_reach_the_report(tmp_path: Path) -
     assert "<td>copy</td><td>pluck-1-" in page and "Duplicates: " in page
 
 
-def test_a_reference_of_an_earlier_version_is_refused(real: Described, tmp_path: Path) -> None:
+def test_a_reference_of_an_earlier_version_is_refused(real: ClipFeatures, tmp_path: Path) -> None:
     path = tmp_path / "real.safetensors"
     save_reference(path, real, clip_sec=None, mel=None)
     path.write_bytes(path.read_bytes().replace(b"audio_gen reference 2", b"audio_gen reference 1"))

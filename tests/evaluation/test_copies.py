@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.similarity import view
-from audio_gen.evaluation.copies import EmbeddingDistance, levelled, twins
+from audio_gen.evaluation.copies import EmbeddingDistance, duplicates, levelled
 from audio_gen.generation.originals import find_copies, real_share
 
 RATE = 22_050
@@ -76,8 +76,8 @@ def test_the_real_share_leaves_out_the_same_sound_twice() -> None:
 
 def test_twins_count_within_their_class() -> None:
     pairs = views([TRAIN[i // 2] * (1 + i % 2) for i in range(20)])
-    assert twins(pairs)["share"] == 1
-    assert twins(pairs, ["a", "b"] * 10)["share"] == 0  # each one's twin is of the other class
-    half = twins(torch.cat([pairs[:10], pairs[10::2]]), ["a"] * 10 + ["b"] * 5)
+    assert duplicates(pairs)["share"] == 1
+    assert duplicates(pairs, ["a", "b"] * 10)["share"] == 0  # each one's twin is of the other class
+    half = duplicates(torch.cat([pairs[:10], pairs[10::2]]), ["a"] * 10 + ["b"] * 5)
     assert half["per_class"] == {"a": {"n": 10, "share": 1.0}} and half["count"] == 10
-    assert twins(pairs[:0])["share"] is None and twins(pairs[:1])["count"] == 0
+    assert duplicates(pairs[:0])["share"] is None and duplicates(pairs[:1])["count"] == 0

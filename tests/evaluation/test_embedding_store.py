@@ -135,9 +135,9 @@ def test_no_flipped_bit_changes_a_vector(tmp_path: Path) -> None:
         data = bytearray(whole)
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         path.write_bytes(data)
-        store = EmbeddingStore(Moments(), tmp_path, tell=told.append)
+        store = EmbeddingStore(Moments(), tmp_path, note=told.append)
         assert torch.equal(store(wavs), right)
         damaged += store.damaged > 0
         again = EmbeddingStore(Moments(), tmp_path)
         assert torch.equal(again(wavs), right) and not again.damaged
-    assert damaged == len(told) > 20 and "moments-0123456789ab.sqlite: kept embeddings are damaged" in told[0]
+    assert damaged == len(told) > 20 and "moments-0123456789ab.sqlite: stored embeddings are damaged" in told[0]

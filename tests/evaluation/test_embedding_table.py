@@ -50,7 +50,7 @@ def test_the_digest_tells_weights_shapes_and_use_apart() -> None:
 @pytest.mark.parametrize("name", ["clap-laion-audio", "clap-laion-music", "encodec-emb"])
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(DataError, match=r'transformers is not there; pip install "transformers') as caught:
+    with pytest.raises(DataError, match=r'transformers is not installed; pip install "transformers') as caught:
         load_embedding(name)
     assert "\n" not in str(caught.value)
 
@@ -62,7 +62,7 @@ def test_vggish_needs_a_path_that_fits(tmp_path: Path) -> None:
     for content in (None, {"a": torch.zeros(2)}, [1, 2]):
         if content is not None:
             torch.save(content, path)
-        with pytest.raises(DataError, match="holds no weights of VGGish"):
+        with pytest.raises(DataError, match="contains no weights of VGGish"):
             load_embedding("vggish", path=path)
 
 

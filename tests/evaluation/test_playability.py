@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio_gen.audio.similarity import view
 from audio_gen.evaluation import signal
-from audio_gen.evaluation.copies import twins
+from audio_gen.evaluation.copies import duplicates
 from audio_gen.evaluation.playability import playability
 
 RATE = 22_050
@@ -54,8 +54,8 @@ def figures(make: Callable[[int], Tensor]) -> dict:
         for name, wavs in (("real", real), ("made", made))
     }
     both = {
-        "real": twins(torch.stack([view(wav, RATE) for wav in real])),
-        "generated": twins(torch.stack([view(wav, RATE) for wav in made])),
+        "real": duplicates(torch.stack([view(wav, RATE) for wav in real])),
+        "generated": duplicates(torch.stack([view(wav, RATE) for wav in made])),
     }
     return {"signal": signal.compare(sides["real"], sides["made"]), "twins": both}
 

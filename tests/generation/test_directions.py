@@ -100,7 +100,7 @@ def test_class_and_pitch_do_not_leak_into_directions(planted: Directions) -> Non
 def test_a_move_does_what_the_effect_says(planted: Directions) -> None:
     toy = Toy(classes=3)
     points = toy.latents(range(5000, 5064))
-    before, after = (search._described(cast(Pipeline, toy), p, lambda amount: None) for p in (
+    before, after = (search._measured(cast(Pipeline, toy), p, lambda amount: None) for p in (
         points, moved(points, planted, {"loudness": 1.5})))  # fmt: skip
     change = (after - before).mean(0) / torch.tensor(list(planted.spreads.values()))
     assert float(change[list(DESCRIPTORS).index("loudness")]) == pytest.approx(1.5, abs=0.2)
@@ -149,8 +149,8 @@ def test_latents_per_layer_all_move() -> None:
 def test_random_labels_are_not_told() -> None:
     generator = torch.Generator().manual_seed(0)
     w, y = torch.randn(300, 20, generator=generator).double(), torch.randn(300, generator=generator).double()
-    assert search.told_share(w, y) < 0.05
-    assert search.told_share(w, w[:, 2] + 0.5 * y) == pytest.approx(0.8, abs=0.07)
+    assert search.cross_validated_r2(w, y) < 0.05
+    assert search.cross_validated_r2(w, w[:, 2] + 0.5 * y) == pytest.approx(0.8, abs=0.07)
 
 
 def test_too_few_clips_and_silent_ones_are_told() -> None:
@@ -181,7 +181,7 @@ def test_those_of_another_bundle_are_refused(tmp_path: Path, pipeline: Pipeline,
         save_directions(path, wrong)
         with pytest.raises(CheckpointError, match=r"audio-gen directions .* again"):
             load_directions(pipeline, path)
-    with pytest.raises(CheckpointError, match="make it with `audio-gen directions"):
+    with pytest.raises(CheckpointError, match="create it with `audio-gen directions"):
         load_directions(pipeline, tmp_path / "none.safetensors")
 
 

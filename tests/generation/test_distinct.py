@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio_gen.audio.similarity import between_mels
 from audio_gen.errors import ConfigError
-from audio_gen.generation.distinct import CLEAR_DB, apart_from_others, draw_distinct
+from audio_gen.generation.distinct import CLEAR_DB, distinct_rows, draw_distinct
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline
 from tests.given import one
@@ -35,7 +35,7 @@ def apart(*places: float) -> Tensor:
 )
 def test_clips_too_near_to_one_before_are_passed_over(places: tuple[float, ...], count: int, kept: list[int]) -> None:
     distances = apart(*places)
-    assert apart_from_others(distances, count, 1.5) == kept
+    assert distinct_rows(distances, count, 1.5) == kept
     assert torch.equal(distances, apart(*places))
 
 
@@ -90,18 +90,18 @@ class Repeating:
         return self._pipeline.decode(points, batch)
 
 
-@pytest.mark.parametrize(("sounds", "told"), [(1, "1 sound"), (3, "3 sounds that differ to the ear")])
+@pytest.mark.parametrize(("sounds", "told"), [(1, "1 sound"), (3, "3 sounds that differ audibly")])
 def test_twins_are_left_out_and_a_shortage_is_told(pipeline: Pipeline, sounds: int, told: str) -> None:
     found = draw_distinct(Repeating(pipeline, sounds), 8)  # type: ignore[arg-type]
     assert found.seeds == list(range(sounds))
-    assert found.shortage == f"of 8 asked for, the model has {told}; --every-seed makes the others too"
+    assert found.shortage == f"of 8 requested, the model has {told}; --every-seed adds similar ones"
     cold = replace(found, temperature=0.0).shortage
-    assert cold == f"of 8 asked for, the model has {told}; --truncation 0.7 gives variety"
+    assert cold == f"of 8 requested, the model has {told}; --truncation 0.7 gives variety"
 
 
 def test_temperature_0_gives_the_sounds_that_there_are(gan: Pipeline) -> None:
     found = draw_distinct(gan, 3, class_name="drum", pitch=60, temperature=0)
-    assert found.seeds == [0] and str(found.shortage).startswith("of 3 asked for, the model has 1 sound; --truncation")
+    assert found.seeds == [0] and str(found.shortage).startswith("of 3 requested, the model has 1 sound; --truncation")
 
 
 @pytest.mark.parametrize(

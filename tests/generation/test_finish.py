@@ -158,8 +158,8 @@ def test_what_was_given_is_not_written_into() -> None:
         ({"normalize": "loud"}, "--normalize loud: unknown"),
         ({"bits": "12"}, "--bits 12: unknown"),
         ({"length": "modle"}, "--length modle: unknown; use model"),
-        ({"rate": 10}, "--rate 10: must lie between 1000 and 1000000 Hz"),
-        ({"tail_db": 500}, "--tail 500: must lie between 20 and 120 dB"),
+        ({"rate": 10}, "--rate 10: must be between 1000 and 1000000 Hz"),
+        ({"tail_db": 500}, "--tail 500: must be between 20 and 120 dB"),
         ({"tail_db": math.nan}, "--tail nan"),
     ],
 )

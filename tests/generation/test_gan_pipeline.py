@@ -95,5 +95,5 @@ def test_a_layered_clip_is_made_again_from_its_sidecar(
     write_clip(tmp_path / "a.wav", wav, about)
     found = read_sidecar(tmp_path / "a.wav")
     assert found is not None and torch.equal(found.z, layered[0].z[0])
-    again = Latents.one(found.z, gan.vocabulary.asked(found.class_name, found.pitch))
+    again = Latents.one(found.z, gan.vocabulary.requested(found.class_name, found.pitch))
     assert torch.equal(gan.vocode(gan.decode(again))[0], wav)

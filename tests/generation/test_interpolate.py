@@ -7,13 +7,13 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.interpolate import (
     between,
     decode_between,
-    heard_frames,
     last_frame,
     level_db,
     morph,
     parse_duration,
     read_bilinear,
     set_level,
+    sounding_frames,
     stretched,
 )
 from audio_gen.generation.latents import Latents
@@ -57,7 +57,7 @@ def test_attack_of_one_and_tail_of_the_other(pipeline: Pipeline) -> None:
     free, first = decode_between(pipeline, start, end, positions), pipeline.decode(start)
     attack_sec = 0.4 * frames / pipeline.spec.frame_rate
     held = decode_between(pipeline, start, end, positions, attack_sec=attack_sec)
-    onset = int(heard_frames(first[0])[0])
+    onset = int(sounding_frames(first[0])[0])
     kept = onset + int(0.4 * frames)
     assert torch.equal(held[:, :, :kept], first.expand_as(held)[:, :, :kept])
     assert torch.equal(held[:, :, -1], free[:, :, -1]) and not torch.equal(held, free)

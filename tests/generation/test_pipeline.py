@@ -65,12 +65,12 @@ def test_temperature_zero_has_no_spread_within_a_component(pipeline: Pipeline) -
     [
         ({"n": 0}, r"n \(0\) must be at least 1"),
         ({"n": 1, "batch": 0}, r"batch \(0\)"),
-        ({"n": 1, "seed": -1}, r"seeds \(-1 to -1\) must lie between 0"),
+        ({"n": 1, "seed": -1}, r"seeds \(-1 to -1\) must be between 0"),
         ({"n": 2, "seed": 2**63 - 1}, r"2\^63"),
         ({"n": 1, "temperature": -0.5}, r"temperature \(-0.5\) must be 0 or more"),
         ({"n": 1, "temperature": math.inf}, "temperature"),
         ({"n": 1, "class_name": "drun"}, r"class \(drun\) is unknown .*; it knows drum, bell, flute$"),
-        ({"n": 1, "pitch": 90}, r"pitch \(90\) must lie in the trained range, MIDI 48 to 72; try 60"),
+        ({"n": 1, "pitch": 90}, r"pitch \(90\) must be in the trained range, MIDI 48 to 72; try 60"),
         ({"n": 1, "pitch": math.nan}, "trained range"),
     ],
 )
@@ -110,7 +110,7 @@ def test_silence_stays_silent(pipeline: Pipeline) -> None:
 
 def test_nan_never_leaves_the_model(pipeline: Pipeline) -> None:
     broken = dataclasses.replace(pipeline, vocoder=lambda mel, onset: mel[:, :1] * math.nan)
-    with pytest.raises(CheckpointError, match="made a sound with NaN"):
+    with pytest.raises(CheckpointError, match="generated a sound with NaN"):
         broken.sample(1)
 
 
@@ -118,12 +118,10 @@ def test_a_vocoder_will_not_do(tmp_path: Path) -> None:
     config = {"vocoder": {"kind": "vocoder", "args": {}}, "mel": SPEC.to_dict()}
     save_bundle(tmp_path, config, {"vocoder.x": torch.zeros(1)})
     pipeline = Pipeline.load(tmp_path, device="cpu")
-    with pytest.raises(
-        CheckpointError, match="holds a vocoder, which makes no clips; give a run made with --model vae"
-    ):
+    with pytest.raises(CheckpointError, match="is a vocoder, which generates no clips; give a run of --model vae"):
         pipeline.require("sample")
     for use in (lambda: pipeline.sample(1), lambda: pipeline.codec, lambda: pipeline.require("encode")):
-        with pytest.raises(CheckpointError, match="holds a vocoder"):
+        with pytest.raises(CheckpointError, match="is a vocoder"):
             use()
     with pytest.raises(CheckpointError):
         Pipeline.load(tmp_path / "nothing", device="cpu")

@@ -22,7 +22,7 @@ def test_a_clip_is_made_again_from_its_sidecar(pipeline: Pipeline, tmp_path: Pat
     found = read_sidecar(tmp_path / "a.wav")
     assert found is not None and found.digest == pipeline.digest and found.bundle_path == pipeline.path.resolve()
     assert found.class_name is not None and found.pitch is not None
-    again = Latents.one(found.z, pipeline.vocabulary.asked(found.class_name, found.pitch))
+    again = Latents.one(found.z, pipeline.vocabulary.requested(found.class_name, found.pitch))
     assert torch.equal(pipeline.vocode(pipeline.decode(again))[0], wav)
 
 

@@ -26,7 +26,7 @@ def test_wrong_layers_name_the_range(text: str) -> None:
 
 
 def test_a_model_of_one_layer_has_none_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"--layers fine: .* leave --layers out"):
+    with pytest.raises(ConfigError, match=r"--layers fine: .* remove --layers"):
         parse_layers("fine", 1)
 
 

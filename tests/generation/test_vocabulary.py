@@ -92,7 +92,7 @@ def test_numbers_of_classes() -> None:
 def test_what_becomes_of_a_pitch_outside_the_range(pitch: float, outside: Any, taken: float) -> None:
     vocabulary = Vocabulary("run", (), (48.0, 72.0))
     assert vocabulary.pitch(pitch, outside) == taken
-    assert vocabulary.asked(pitch=pitch, outside=outside).pitch.tolist() == [taken]
+    assert vocabulary.requested(pitch=pitch, outside=outside).pitch.tolist() == [taken]
 
 
 def test_a_fold_into_less_than_an_octave_takes_the_nearest_end() -> None:
@@ -116,7 +116,7 @@ def test_velocities() -> None:
     for wrong in (-1, 128, math.nan):
         with pytest.raises(ConfigError, match=r"must be a MIDI velocity from 0 to 127"):
             vocabulary.velocity(wrong)
-    with pytest.raises(ConfigError, match=r"velocity \(64\): run was trained without velocities; leave it out"):
+    with pytest.raises(ConfigError, match=r"velocity \(64\): run was trained without velocities; remove the velocity"):
         Vocabulary("run", (), None).velocity(64)
     assert Vocabulary("run", (), None).known(velocities=[30]).values == {}
 

@@ -17,7 +17,7 @@ from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.mel import MelSpec
 from audio_gen.cli import app
 from audio_gen.evaluation import signal
-from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.clip_features import ClipFeatures
 from audio_gen.evaluation.reference_set import load_reference, save_reference
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.descriptors import DESCRIPTORS
@@ -198,7 +198,7 @@ def reference(folder: Path) -> Kind:
     folder.mkdir()
     path = folder / "r.safetensors"
     figures = {key: np.ones(2) for key in signal.FIELDS}
-    made = Described(
+    made = ClipFeatures(
         "real", ("two", "0" * 12), torch.ones(2, 2), ["a", "b"], ["a", "b"], ["x", None], [60.0, None], ["1", "2"],
         figures, [("c", "silent")],
     )  # fmt: skip

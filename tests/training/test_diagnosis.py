@@ -89,7 +89,7 @@ def test_what_is_harmless_is_no_alarm() -> None:
         ("mode_collapse", {"eval__diversity": 0.1}, "differ 0.10 times as much"),
         ("mode_collapse", {"eval__diversity": 0.5, "eval__coverage": 0.1}, "cover 10 % of your sounds"),
         ("memorisation", {"eval__memorised": 0.8}, "80 % of the samples are copies of a training sound"),
-        ("memorisation", {"eval__memorised": 0.51, "eval__memorised_real": 0.1}, "10 % are as near to one"),
+        ("memorisation", {"eval__memorised": 0.51, "eval__memorised_real": 0.1}, "10 % are as close to one"),
         ("memorisation", {"eval__distinct_real": 1.0}, "only one training sound"),
         ("noise_data", {"eval__flatness_real": 0.56}, "flatness is 0.56"),
         ("silent_samples", {"eval__silent": 0.75}, "75 % of the samples are silent"),

@@ -15,7 +15,7 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.cache import build_cache
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.generation.originals import HEARD, find_copies, original_views
+from audio_gen.generation.originals import COMPARED, find_copies, original_views
 from audio_gen.training.events import Evaluated
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.selfcheck import EVALUATION_SHARE
@@ -93,7 +93,7 @@ def test_what_is_broken_shows(cache: Cache) -> None:
 def test_a_run_counts_copies_as_sample_does(cache: Cache) -> None:
     made = [cache.read(clip) for clip in cache.split("train")[:20]] + plucks(20, 1)
     sec = SAMPLES / RATE
-    views = torch.stack([view(torch.from_numpy(np.asarray(x, np.float32)), RATE, HEARD * sec) for x in made])
+    views = torch.stack([view(torch.from_numpy(np.asarray(x, np.float32)), RATE, COMPARED * sec) for x in made])
     train = cache.split("train")
     matches = find_copies(views, original_views(cache, train, sec), [clip.path for clip in train])
     copied = sum(match.verdict == "copy" for match in matches) / len(made)

@@ -1,4 +1,4 @@
-"""Embeddings behind one interface, each named in every report and never compared across names."""
+"""Embeddings behind one interface; vectors of different embeddings are never compared."""
 
 import difflib
 from pathlib import Path
@@ -18,7 +18,7 @@ def load_embedding(name: str = DEFAULT, device: torch.device | str = "cpu", path
     Args:
         name: One of `NAMES`.
         device: Where to compute.
-        path: Its weights (yamnet: zipped ONNX; crepe, vggish: .pth; the others: a folder); None takes those of the
+        path: Its weights (yamnet: zipped ONNX; crepe, vggish: .pth; the others: a folder); None uses those of the
             installed package, or of the Hub.
 
     Raises:

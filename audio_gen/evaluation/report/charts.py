@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Points = Sequence[tuple[float, float]]
 
-# Each colour stands for a variable of templates/style.css, which has another value in dark mode.
+# Each colour is the light value of a variable of templates/style.css; dark mode has other values.
 COLOURS = ("#b0413e", "#2b6c8f", "#6b7f1f", "#8a5a9e", "#b87a14")
 SOFT, LINE, CARD = "#66625c", "#ddd9d2", "#ffffff"
 VARIABLES = {SOFT: "--soft", LINE: "--line", CARD: "--card", **{c: f"--c{i}" for i, c in enumerate(COLOURS)}}
@@ -29,13 +29,13 @@ MAX_DOTS = 2000  # in all groups together
 CURVES_SIZE, MAP_SIZE, HISTOGRAM_SIZE = (640, 240), (640, 400), (320, 190)
 FONT_SIZE, LEGEND_STEP = 11, 16
 MIN_BINS, MAX_BINS = 8, 30
-TAIL = 0.005  # of the values on each side go into the outermost bin, or one outlier would flatten the rest
+TAIL = 0.005  # share of the values on each side in the outermost bin, so that an outlier does not flatten the rest
 SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "audio_gen",  # the same figures give the same bytes
     "text.parse_math": False,
     "font.size": FONT_SIZE,
-    "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page has a font of its own
+    "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page sets another font
 }
 
 
@@ -48,7 +48,7 @@ def curves_svg(curves: Mapping[str, Points], x_label: str, y_label: str) -> str:
         y_label: Label of the y axis.
 
     Returns:
-        An SVG element, or "" where there is nothing to draw.
+        An SVG element, or "" if there is nothing to draw.
     """
     kept = {name: _thinned([p for p in points if all(map(math.isfinite, p))]) for name, points in curves.items()}
     kept = {name: points for name, points in kept.items() if points}
@@ -64,14 +64,14 @@ def curves_svg(curves: Mapping[str, Points], x_label: str, y_label: str) -> str:
 
 
 def scatter_svg(groups: Mapping[str, Points], title: str) -> str:
-    """Draw points as a map: one scale for both directions, and no numbers.
+    """Draw points as a map: equal scales, no numbers.
 
     Args:
         groups: (x, y) points by name; non-finite ones are skipped, and of many every n-th is drawn.
-        title: What is shown, for screen readers.
+        title: Description for screen readers.
 
     Returns:
-        An SVG element, or "" where there is nothing to draw.
+        An SVG element, or "" if there is nothing to draw.
     """
     kept = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in groups.items()}
     kept = {name: points for name, points in kept.items() if points}
@@ -81,7 +81,7 @@ def scatter_svg(groups: Mapping[str, Points], title: str) -> str:
         for colour, points in zip(_colours(kept), kept.values(), strict=True):
             x, y = zip(*points[::step], strict=True)
             axes.scatter(x, y, s=25, color=colour, alpha=0.55, linewidths=0)
-        axes.margins(0.05, 0.12)  # room for the names
+        axes.margins(0.05, 0.12)  # space for the names
         axes.set_aspect("equal", adjustable="datalim")
         axes.set(xticks=[], yticks=[], facecolor=CARD)
         axes.spines[:].set(visible=True, color=LINE)
@@ -92,15 +92,15 @@ def scatter_svg(groups: Mapping[str, Points], title: str) -> str:
 
 
 def histogram_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
-    """Draw the distribution of values as an outline for each group, all over the same bins.
+    """Draw the distribution of values as an outline for each group, over the same bins.
 
     Args:
         groups: Values by name; non-finite ones are skipped.
-        x_label: What the values are.
+        x_label: Label of the x axis.
 
     Returns:
-        An SVG element, or "" where there is nothing to draw. The outermost bins hold whatever lies beyond, at most
-        0.5 % of a group on a side.
+        An SVG element, or "" if there is nothing to draw. The outermost bins include outliers, at most 0.5 % of a group
+        on a side.
     """
     kept = {name: np.asarray(values, dtype=np.float64) for name, values in groups.items()}
     kept = {name: values[np.isfinite(values)] for name, values in kept.items()}
@@ -113,7 +113,7 @@ def histogram_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
         shares = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for v in kept.values()]
         for colour, share in zip(_colours(kept), shares, strict=True):
             axes.stairs(share, edges, color=colour, linewidth=1.8)
-        # Room above the bins for the names.
+        # Space above the bins for the names.
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, (1.05 + 0.1 * len(kept)) * max(map(max, shares))))
         _label(axes, x_label, "share of clips")
         _legend(axes, list(kept))
@@ -122,15 +122,15 @@ def histogram_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
 
 
 def map_points(reference: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
-    """Lay vectors out along the first two principal components of a reference.
+    """Project vectors on the first two principal components of a reference.
 
     Args:
-        reference: (N, D), N at least 1, a few hundred at most; give it among the others too if it is to be drawn.
+        reference: (N, D), N at least 1, a few hundred at most; repeat it in `others` to draw it.
         others: (K, D) each.
 
     Returns:
         (K, 2) float64 for each of the others, 0 at the reference's mean. The largest weight of a component is positive,
-        so that a map does not turn over from one run to the next.
+        so that maps of two runs have the same orientation.
     """
     basis = principal_components(reference.double(), 2)
     directions = torch.nn.functional.normalize(basis.synthesis, dim=0)  # (D, R), R at most 2
@@ -141,7 +141,7 @@ def map_points(reference: Tensor, others: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _svg(size: tuple[int, int], draw: Callable[["Axes"], None], title: str) -> str:
-    """Draw one pair of axes as an SVG element of some width and height, without anything that differs between runs."""
+    """Draw one pair of axes as an SVG element, with the same bytes in every run."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -157,7 +157,7 @@ def _svg(size: tuple[int, int], draw: Callable[["Axes"], None], title: str) -> s
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     inner = buffer.getvalue().partition("<svg")[2].partition(">")[2]
     inner = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>|<metadata>.*?</metadata>", "", inner, flags=re.DOTALL)
-    inner = re.sub(r'<g id="[^"]*"', "<g", inner)  # the same in every chart of a page
+    inner = re.sub(r'<g id="[^"]*"', "<g", inner)  # ids would repeat in every chart of a page
     inner = re.sub(rf"(?<=: )({'|'.join(VARIABLES)})", lambda m: f"var({VARIABLES[m[0]]}, {m[0]})", inner)
     space = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     box, label = f"0 0 {size[0]} {size[1]}", escape(one_line(title))

@@ -1,6 +1,6 @@
-"""A report as one HTML file: it opens from disk, works without JavaScript or a network, and can be sent to others.
+"""Write a report as one HTML file that needs no JavaScript and no network.
 
-Templates escape all text. A section is a template of its own, so that a page in the browser can show it alone.
+Templates escape all text. A section has its own template, so that the web page can show it alone.
 """
 
 import base64
@@ -39,14 +39,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report; what is given is shown in this order.
+    """A section of a report; its parts are shown in this order.
 
     Attributes:
         title: Its heading.
         text: Paragraphs.
         sounds: Sounds to play.
         picture: A PNG.
-        picture_text: What the picture shows, for screen readers.
+        picture_text: Description of the picture for screen readers.
         curves: (x, y) points by name.
         axes: Labels of the curves' x and y axes.
         charts: SVG elements of `report.charts`, side by side; inserted without escaping.
@@ -73,7 +73,7 @@ class AudioBudget:
     left: int = MAX_AUDIO_BYTES
 
     def take(self, size: int) -> bool:
-        """Whether there is room for `size` bytes, which are then taken."""
+        """Take `size` bytes if they fit; returns whether they do."""
         if size > self.left:
             return False
         self.left -= size
@@ -94,8 +94,8 @@ def write_report(
         path: The HTML file.
         title: Its title.
         intro: Paragraphs below the title.
-        sections: Its parts, in order.
-        max_audio_bytes: Sounds beyond this are listed without a player.
+        sections: Its sections, in order.
+        max_audio_bytes: Sounds above this total are listed without a player.
 
     Raises:
         OutputError: It cannot be written.
@@ -140,7 +140,7 @@ def _printable(value: Any) -> Any:
 
 
 def _player(sound: Sound, budget: AudioBudget) -> str | None:
-    """The sound as base64, safe to insert; None where the page is full."""
+    """The sound as base64, safe to insert; None if the page is full."""
     from markupsafe import Markup
 
     data = base64.b64encode(_wav_bytes(sound)).decode()
@@ -148,10 +148,10 @@ def _player(sound: Sound, budget: AudioBudget) -> str | None:
 
 
 def _wav_bytes(sound: Sound) -> bytes:
-    """16-bit WAV; peaks beyond full scale are turned down, and silence at the end is cut."""
+    """16-bit WAV; peaks above full scale are scaled down, and silence at the end is cut."""
     wav = sound.wav.detach().float().cpu()
-    heard = torch.nonzero(wav[0].abs() > SILENCE)
-    wav = wav[:, : int(heard[-1]) + 1 + int(KEPT_SILENCE_SEC * sound.sample_rate) if len(heard) else 1]
+    audible = torch.nonzero(wav[0].abs() > SILENCE)
+    wav = wav[:, : int(audible[-1]) + 1 + int(KEPT_SILENCE_SEC * sound.sample_rate) if len(audible) else 1]
     wav = wav / wav.abs().max().clamp(min=1.0) if wav.numel() else wav
     buffer = io.BytesIO()
     sf.write(buffer, wav.T.numpy(), sound.sample_rate, format="WAV", subtype="PCM_16")

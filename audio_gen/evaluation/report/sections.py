@@ -1,4 +1,4 @@
-"""The report of an evaluation: verdict, table of figures, map, histograms, and the nearest pairs to listen to."""
+"""The report of an evaluation: verdict, table of figures, map, histograms, and players of the nearest pairs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from audio_gen.evaluation.clip_features import ClipFeatures
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
-from audio_gen.evaluation.copies import TWIN_DB
-from audio_gen.evaluation.described import Described
+from audio_gen.evaluation.copies import DUPLICATE_DB
 from audio_gen.evaluation.report import charts
 from audio_gen.evaluation.report.document import Section, Sound, write_report
 from audio_gen.findings import percent
@@ -24,7 +24,7 @@ SHOWN_FIELDS = {
     "flatness": "spectral flatness", "rise_sec": "rise, s", "first_sample": "first sample over peak",
 }  # fmt: skip
 MAP_TEXT = (
-    "Each point is a clip; by the embedding, near points sound alike. The axes are the first two principal components "
+    "Each point is a clip; close points are similar by the embedding. The axes are the first two principal components "
     "of the real clips."
 )
 CROWD = 600  # points of a set on the map
@@ -35,9 +35,9 @@ def write_page(path: Path, sets: Sets, result: Mapping[str, Any], clips: Mapping
 
     Args:
         path: The HTML file.
-        sets: The sets that were compared.
+        sets: The compared sets.
         result: The figures, with the verdict.
-        clips: The clips of each set by title, where their audio is available.
+        clips: Clips of each set by title, if their audio is available.
 
     Raises:
         OutputError: It cannot be written.
@@ -63,11 +63,12 @@ def evaluation_sections(
     sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, SoundClip]]
 ) -> list[Section]:
     """The sections of the report, also for use in another report."""
+    both = {"real": sets.real, "generated": sets.generated}
     return [
-        Section("How near, how varied: the figures", _reading(result), table=table_of(result)),
-        Section("Where the clips lie", [MAP_TEXT], charts=[_map(sets)]),
-        Section("What the sounds are like", charts=[
-            charts.histogram_svg({"real": list(sets.real.signal[key]), "generated": list(sets.made.signal[key])}, label)
+        Section("Figures: distance and variety", _reading(result), table=table_of(result)),
+        Section("Map of the clips", [MAP_TEXT], charts=[_map(sets)]),
+        Section("Signal measures", charts=[
+            charts.histogram_svg({name: list(one.signal[key]) for name, one in both.items()}, label)
             for key, label in SHOWN_FIELDS.items()
         ], table=_signal_table(result)),
         *_pitch_section(result),
@@ -79,13 +80,13 @@ def evaluation_sections(
 def table_of(result: Mapping[str, Any]) -> list[list[str]]:
     """The figures of each set; the first row is the head."""
     head = ["against real clips", "clips", "KAD", "95 %", "FAD", "precision", "recall", "density", "coverage"]
-    made = {
+    generated = {
         "n": result["n"]["generated"], "kad": result["kad"]["value"], "kad_ci": result["kad"]["ci"],
         "fad": result["fad"]["value"], **{key: result[key] for key in ("precision", "recall", "density", "coverage")},
     }  # fmt: skip
     rows = [head]
     for key, name in ROWS.items():
-        row = made if key == "generated" else result.get(key)
+        row = generated if key == "generated" else result.get(key)
         if row is None:
             continue
         interval = f"{number(row['kad_ci'][0])} to {number(row['kad_ci'][1])}" if row["kad_ci"] else ""
@@ -113,7 +114,7 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
 
 
 def _map(sets: Sets) -> str:
-    shown = {"real": sets.real, "generated": sets.made, "copy-synthesis": sets.copies}
+    shown = {"real": sets.real, "generated": sets.generated, "copy-synthesis": sets.copies}
     there = {name: _thinned(one.vectors) for name, one in shown.items() if one is not None}
     points = charts.map_points(there["real"], list(there.values()))
     named = {name: [(float(x), float(y)) for x, y in some] for name, some in zip(there, points, strict=True)}
@@ -150,12 +151,12 @@ def _nearest(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mapping[
     rows = [["generated", "nearest training sound", "distance"]]
     rows += [[p["generated"], p["training"], number(p["distance"])] for p in near["closest"]]
     text = (
-        f"The ten samples nearest to a sound of {near['of']}, by the embedding. Only 1 % of real sounds are nearer "
+        f"The ten samples nearest to a sound of {near['of']}, by the embedding. Only 1 % of real sounds are closer "
         f"than {number(near['threshold'])} to another one."
     )
     sounds: list[Sound] = []
     for pair in near["closest"][:5]:
-        sounds += _sounds(sets.made, clips, pair["generated"], "generated")
+        sounds += _sounds(sets.generated, clips, pair["generated"], "generated")
         sounds += _sounds(sets.train or sets.real, clips, pair["training"], "training sound")
     return Section("Nearest pairs", [text], sounds=sounds, table=rows)
 
@@ -175,18 +176,20 @@ def _memorised(sets: Sets, result: Mapping[str, Any], clips: Mapping[str, Mappin
         f"dB is a copy, within {CLOSE_DB:g} dB close; up to {MAYBE_DB:g} dB the embedding can make it a copy, if the "
         f"two are within {MAYBE_EMBEDDING:g} of the median distance of training sounds.{real}"
     )
-    twins = result["twins"]
-    shares = [number(100 * twins[side]["share"]) for side in ("generated", "real") if twins[side]]
-    beside = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
-    alike = f"Duplicates: {shares[0]} % of samples are within {TWIN_DB:g} dB of another one of their class{beside}."
+    duplicates = result["twins"]
+    shares = [number(100 * duplicates[side]["share"]) for side in ("generated", "real") if duplicates[side]]
+    real_text = f"; of your sounds, {shares[1]} %" if len(shares) > 1 else ""
+    duplicates_text = (
+        f"Duplicates: {shares[0]} % of samples are within {DUPLICATE_DB:g} dB of another one of their class{real_text}."
+    )
     sounds: list[Sound] = []
     for pair in found["closest"][:5]:
-        sounds += _sounds(sets.made, clips, pair["generated"], f"generated, {pair['verdict']}")
+        sounds += _sounds(sets.generated, clips, pair["generated"], f"generated, {pair['verdict']}")
         sounds += _sounds(sets.train or sets.real, clips, pair["file"], "training sound")
-    return Section("Nearest pairs", [text, alike], sounds=sounds, table=rows)
+    return Section("Nearest pairs", [text, duplicates_text], sounds=sounds, table=rows)
 
 
-def _sounds(one: Described, clips: Mapping[str, Mapping[str, SoundClip]], title: str, kind: str) -> Sequence[Sound]:
+def _sounds(one: ClipFeatures, clips: Mapping[str, Mapping[str, SoundClip]], title: str, kind: str) -> Sequence[Sound]:
     """A player for a clip, if its audio is available."""
     clip = clips.get(one.name, {}).get(title) or clips.get("real", {}).get(title)
     if clip is None:

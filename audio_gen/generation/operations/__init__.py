@@ -1,1 +1,1 @@
-"""What a trained model does, one function each, for the command line, a page and Python alike."""
+"""The operations of a trained model, for the command line, the web page and Python."""

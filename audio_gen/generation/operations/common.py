@@ -1,4 +1,4 @@
-"""What operations share: the options of files, and rendering points of the latent space."""
+"""Shared by operations: file options, and rendering of points of the latent space."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
@@ -17,7 +17,7 @@ AT_ONCE = 16  # clips
 
 
 class FileRequest(Request):
-    """Base of requests for clips: how they become files."""
+    """Base of requests for clips, with the settings of files."""
 
     normalize: str = "peak"
     """peak: the peak at -1 dBFS; lufs: -23 LUFS; none: as the model renders it."""
@@ -37,7 +37,7 @@ class FileRequest(Request):
 
     @property
     def finish(self) -> Finish:
-        """The options as `Clip` takes them."""
+        """The options as settings of `Clip`."""
         how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
         return Finish(**how)
 
@@ -52,16 +52,16 @@ def rendered(
     batch: int = AT_ONCE,
     compare: Callable[[Tensor], list[Match]] | None = None,
 ) -> Iterator[Clip]:
-    """Decode and vocode points, some at a time.
+    """Decode and vocode points, `batch` at a time.
 
     Args:
         pipeline: The model.
         points: B points.
         names: Names of the clips, B.
-        about: Gives the provenance of a clip by its number.
-        finish: How clips become files.
+        about: Returns the provenance of a clip by its index.
+        finish: Settings of files.
         batch: Clips at a time.
-        compare: Compares clips with training sounds; what it finds is added to the provenance.
+        compare: Compares clips with training sounds; its result is added to the provenance.
     """
     for first in range(0, len(points), batch):
         wavs = pipeline.vocode(pipeline.decode(points[first : first + batch], batch), batch)

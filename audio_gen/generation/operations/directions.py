@@ -1,4 +1,4 @@
-"""The directions of a model's latent space, found and stored."""
+"""Find the directions of a model's latent space and store them."""
 
 import os
 from pathlib import Path
@@ -17,20 +17,20 @@ from audio_gen.reporter import SILENT, Reporter
 from audio_gen.request import Request
 from audio_gen.text import one_line
 
-SHOWN_EFFECT = 0.2  # standard deviations; less is not worth a word
+SHOWN_EFFECT = 0.2  # standard deviations; smaller effects are not listed
 
 
 class DirectionsRequest(Request):
     """Options of `directions`."""
 
     count: Annotated[int, Field(ge=64)] = 512
-    """Clips to learn from."""
+    """Number of clips to fit to."""
     seed: int = 0
     """First seed."""
     out: Path | None = None
-    """File for them; None puts it beside the bundle."""
+    """Output file; None is in the bundle's folder."""
     force: bool = False
-    """Replace directions that exist already."""
+    """Replace existing directions."""
 
 
 def directions(pipeline: Pipeline, request: DirectionsRequest, reporter: Reporter = SILENT) -> tuple[Path, Directions]:
@@ -38,18 +38,18 @@ def directions(pipeline: Pipeline, request: DirectionsRequest, reporter: Reporte
 
     Args:
         pipeline: The model.
-        request: What is wanted.
+        request: The options.
         reporter: Gets notes and progress.
 
     Returns:
-        The file, and what it holds.
+        The file, and the directions.
 
     Raises:
-        OutputError: The file cannot be written, or exists already and `force` is off.
+        OutputError: The file cannot be written, or exists and `force` is off.
     """
     path = request.out or BundleFolder(pipeline.path).directions
     _check_writable(path)
-    note = None if request.force else _check_place(path, pipeline, own=request.out is None)
+    note = None if request.force else _check_place(path, pipeline, default_place=request.out is None)
     with reporter.progress("Finding directions", clips_needed(pipeline, request.count), "clips") as advance:
         found = find_directions(pipeline, request.count, request.seed, advance)
     save_directions(path, found)
@@ -58,20 +58,20 @@ def directions(pipeline: Pipeline, request: DirectionsRequest, reporter: Reporte
     return path, found
 
 
-def _check_place(path: Path, pipeline: Pipeline, own: bool) -> str | None:
-    """Be sure that nothing is lost; returns what to say where directions of an older bundle are replaced."""
+def _check_place(path: Path, pipeline: Pipeline, default_place: bool) -> str | None:
+    """Raise an error if directions would be lost; returns a note if those of an older bundle are replaced."""
     if not path.exists():
         return None
     try:
         old = read_directions(path)
     except CheckpointError as e:
-        what = f"{one_line(path)}: exists and holds no directions"
+        what = f"{one_line(path)}: exists and contains no directions"
         raise OutputError(f"{what}; choose another --out, or add --force to replace it") from e
-    # Beside a bundle that was trained further, old directions are of no use to anybody.
-    if own and old.digest != pipeline.digest:
-        return f"{one_line(path)}: those of the bundle {old.digest}, which is gone, were replaced"
+    # After further training, directions of the old bundle are useless.
+    if default_place and old.digest != pipeline.digest:
+        return f"{one_line(path)}: directions of the earlier bundle {old.digest} were replaced"
     raise OutputError(
-        f"{one_line(path)}: holds directions already (bundle {old.digest}, -n {old.source['n']}, --seed "
+        f"{one_line(path)}: contains directions already (bundle {old.digest}, -n {old.source['n']}, --seed "
         f"{old.source['seed']}); add --force to replace them, or choose another --out"
     )
 
@@ -81,11 +81,11 @@ def _check_writable(path: Path) -> None:
         raise OutputError(f"--out {one_line(path)}: is a folder; name a file in it, as {one_line(path)}/d.safetensors")
     check_out(path.parent, [])
     if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{one_line(path.parent)}: cannot be written; choose another place with --out")
+        raise OutputError(f"{one_line(path.parent)}: cannot be written; choose another folder with --out")
 
 
 def direction_line(fact: Direction, spreads: dict[str, float]) -> str:
-    """One line on a direction, for people."""
+    """One line on a direction."""
     others = ", ".join(
         f"{name} {effect:+.1f}"
         for name, effect in fact.effects.items()
@@ -94,21 +94,21 @@ def direction_line(fact: Direction, spreads: dict[str, float]) -> str:
     if fact.r2 is None:
         assert fact.share is not None
         return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {others or 'none of these five'}"
-    own = fact.effects[fact.name]
+    own_effect = fact.effects[fact.name]
     if not fact.works:
-        return f"{fact.name:<11}R2 {fact.r2:.2f}; does next to nothing: +1 moves it by {own:+.2f} sd"
-    size = f"{own:+.2f} sd ({own * spreads[fact.name]:+.2g} {DESCRIPTORS[fact.name].unit})"
+        return f"{fact.name:<11}R2 {fact.r2:.2f}; almost no effect: +1 changes it by {own_effect:+.2f} sd"
+    size = f"{own_effect:+.2f} sd ({own_effect * spreads[fact.name]:+.2g} {DESCRIPTORS[fact.name].unit})"
     return f"{fact.name:<11}R2 {fact.r2:.2f}; +1 moves it by {size}" + (f", and {others}" if others else "")
 
 
 def strongest(found: Directions) -> str:
     """The direction to try first."""
-    told = [fact for fact in found.facts if fact.r2 is not None and fact.works]
-    return max(told, key=lambda fact: fact.r2 or 0.0).name if told else "pca1"
+    working = [fact for fact in found.facts if fact.r2 is not None and fact.works]
+    return max(working, key=lambda fact: fact.r2 or 0.0).name if working else "pca1"
 
 
 def directions_json(path: Path, found: Directions) -> dict[str, Any]:
-    """All that is known of directions, for JSON."""
+    """Directions and their effects, for JSON."""
     return {
         "file": str(path),
         "bundle": found.digest,

@@ -1,4 +1,4 @@
-"""Sounds to latents, and what the model makes of them: encoding and reconstruction."""
+"""Encoding and reconstruction: find the latents of sounds, and render them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class EncodeRequest(Request):
     files: list[Path]
     """Sound files, or folders of them."""
     steps: Annotated[int, Field(ge=0)] = STEPS
-    """Steps of a GAN's search at most; a VAE has none."""
+    """The most steps of a GAN's search; a VAE needs none."""
     class_name: str | None = None
     """Class of files that do not give one."""
     pitch: float | None = None
@@ -43,10 +43,10 @@ def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:
 
     Args:
         pipeline: The model.
-        request: What is wanted.
+        request: The options.
 
     Raises:
-        DataError: A folder holds no audio files.
+        DataError: A folder has no audio files.
         AudioFileError: A file cannot be read (while rendering).
     """
     return _encoded(pipeline, request, [ENCODED])
@@ -62,7 +62,7 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -
     stems = output_stems(files)
 
     def render(reporter: Reporter) -> Iterator[Clip]:
-        # All files are read before any is written, so that a wrong name costs no half-done work.
+        # All files are read before any is written, so that a wrong name fails early.
         return rebuilt(encode_files(pipeline, files, request, reporter))
 
     def rebuilt(encoded: Sequence[EncodedFile]) -> Iterator[Clip]:
@@ -73,7 +73,7 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -
             for kind, some in zip(kinds, (mel, one.mel[None]), strict=False):
                 source = {"source": one_line(one.path), "kind": kind, "mel_l1": score}
                 about = describe(pipeline, one.latents, command=request.origin, more=source)
-                wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # as late as in the file
+                wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # aligned with the file
                 yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, AS_IT_IS, figures)
 
     names = [f"{stem}.{kind}" for stem in stems for kind in kinds]
@@ -83,13 +83,13 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -
 def encode_files(
     pipeline: Pipeline, files: Sequence[Path], request: EncodeRequest, reporter: Reporter
 ) -> list[EncodedFile]:
-    """Encode files, side by side on a CPU; notes say what happened to each."""
-    asked: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch, "steps": request.steps}
+    """Encode files, in parallel on a CPU; each file's notes go to the reporter."""
+    options: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch, "steps": request.steps}
     lock = Lock()
     with reporter.progress("Encoding", len(files), "files") as advance:
 
         def encode_one(i: int) -> EncodedFile:
-            found = encode_file(pipeline, files[i], **asked)
+            found = encode_file(pipeline, files[i], **options)
             with lock:
                 advance(1)
             return found
@@ -101,7 +101,7 @@ def encode_files(
 
 
 def scores(files: Sequence[Path], saved: Sequence[Saved]) -> dict[str, Any]:
-    """How near the model's version of each file comes to it, with the mean, for JSON; log-mel L1 in nats."""
+    """Log-mel L1, in nats, of each file and the model's version, with the mean, for JSON."""
     rows = [
         {
             "file": str(file), "out": str(one.path), "class": one.provenance["class"],
@@ -113,7 +113,7 @@ def scores(files: Sequence[Path], saved: Sequence[Saved]) -> dict[str, Any]:
 
 
 def score_lines(files: Sequence[Path], saved: Sequence[Saved]) -> list[str]:
-    """The same as a table."""
+    """The scores as a table."""
     found = scores(files, saved)
     rows = [f"{row['mel_l1']:7.3f}  {one_line(row['file'])}" for row in found["files"]]
     mean = [f"{found['mel_l1']:7.3f}  mean of {len(rows)}"] if len(rows) > 1 else []

@@ -1,4 +1,4 @@
-"""From one sound to another, in steps and as one morph."""
+"""Interpolate between two sounds, in steps and as one morph."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -26,23 +26,23 @@ class InterpolateRequest(FileRequest):
     """Options of `interpolate`."""
 
     start: str
-    """A sound file, or seed:N, the clip that `sample` draws for N."""
+    """A sound file, or seed:N, the clip that `sample` generates from N."""
     end: str
     """The same for the other end."""
     steps: int = 8
     """Clips from end to end, both included; 0 for a morph alone."""
     morph: str | None = None
-    """Length of one sound that moves from end to end: 4s, 500ms."""
+    """Length of one morphing sound: 4s, 500ms."""
     layers: str | None = None
     """Layers of a GAN that move: coarse, fine, or such as 2-4; None moves all."""
     attack: str | None = None
-    """So much of the start's attack stays, and only the tail moves: 60ms."""
+    """Length of the start's attack that is kept, while only the tail moves: 60ms."""
     class_name: str | None = None
     """Class of an end whose file does not give one."""
     pitch: float | None = None
-    """MIDI pitch that is held while the timbre moves."""
+    """Fixed MIDI pitch while the timbre moves."""
     temperature: float = 1.0
-    """Of ends that are drawn by seed."""
+    """Temperature of ends that are drawn by seed."""
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
@@ -58,25 +58,25 @@ class InterpolateRequest(FileRequest):
 
     @property
     def attack_sec(self) -> float:
-        """Length of the attack that stays, in seconds."""
+        """Length of the kept attack in seconds."""
         return 0.0 if self.attack is None else parse_duration(self.attack)
 
 
 def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
-    """Move from one sound to another.
+    """Interpolate between two sounds.
 
     Args:
         pipeline: The model.
-        request: What is wanted.
+        request: The options.
 
     Returns:
         The steps, `step-00` and on, then `morph`.
 
     Raises:
-        ConfigError: A value is out of its range, or class, pitch or layers are unknown to the model.
+        ConfigError: A value is out of its range, or the model does not know the class, pitch or layers.
         AudioFileError: An end cannot be read.
     """
-    pipeline.vocabulary.asked(request.class_name, request.pitch)  # a wrong one is an error even if no end needs it
+    pipeline.vocabulary.requested(request.class_name, request.pitch)  # a wrong one is an error even if no end needs it
     shape = pipeline.codec.latent
     layers = None if request.layers is None else parse_layers(request.layers, shape.style_layers)
     (first, notes), (last, more_notes) = (_endpoint(pipeline, text, request) for text in (request.start, request.end))
@@ -89,13 +89,13 @@ def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
 def clips_between(
     pipeline: Pipeline, ends: tuple[Latents, Latents], request: InterpolateRequest, notes: Sequence[str] = ()
 ) -> Clips:
-    """The clips from one latent to another, each a set of one; the ends' names in sidecars are those of the request."""
-    way = {"from": one_line(request.start), "to": one_line(request.end)}
+    """Clips between two latents, each a set of one; sidecars name the ends as in the request."""
+    ends_of_request = {"from": one_line(request.start), "to": one_line(request.end)}
     attack_sec, morph_sec = request.attack_sec, request.morph_sec
     attack = {"attack_sec": attack_sec} if attack_sec else {}
 
     def clip(name: str, wav: torch.Tensor, point: Latents, **more: Any) -> Clip:
-        about = describe(pipeline, point, command=request.origin, more={**way, **more, **attack})
+        about = describe(pipeline, point, command=request.origin, more={**ends_of_request, **more, **attack})
         return Clip(name, wav, pipeline.spec.sample_rate, about, request.finish)
 
     def render(reporter: Reporter) -> Iterator[Clip]:
@@ -122,11 +122,11 @@ def step_names(steps: int) -> list[str]:
 
 
 def _endpoint(pipeline: Pipeline, text: str, request: InterpolateRequest) -> tuple[Latents, list[str]]:
-    """The latent of an end, and what happened to its file."""
-    asked: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch}
+    """The latent of an end, and notes on its file."""
+    options: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch}
     if not text.startswith(SEED_PREFIX):
-        return starting_point(pipeline, at_home(text), **asked)
+        return starting_point(pipeline, at_home(text), **options)
     number = text.removeprefix(SEED_PREFIX)
     if not number.isdecimal():
-        raise ConfigError(f"{text}: after seed: must come a whole number; try seed:3")
-    return pipeline.latents([int(number)], temperature=request.temperature, **asked), []
+        raise ConfigError(f"{text}: must have a whole number after seed:; try seed:3")
+    return pipeline.latents([int(number)], temperature=request.temperature, **options), []

@@ -1,4 +1,4 @@
-"""New clips from a trained model."""
+"""Generate clips with a trained model."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from audio_gen.generation.finish import Finish
 from audio_gen.generation.grid import GRID_NAME, write_grid
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.operations.common import FileRequest, rendered
-from audio_gen.generation.originals import Match, Originals, newness, originals_of
+from audio_gen.generation.originals import Match, Originals, novelty_line, originals_of
 from audio_gen.generation.outputs import distinct_names
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.reporter import Reporter
@@ -33,23 +33,23 @@ class SampleRequest(FileRequest):
     seed: int = 0
     """First seed."""
     class_name: str | None = None
-    """Class of all clips; None draws one for each clip, as often as it was trained on."""
+    """Class of all clips; None draws one per clip, with its frequency in training."""
     pitch: float | None = None
-    """MIDI pitch of all clips; None draws one for each clip."""
+    """MIDI pitch of all clips; None draws one per clip."""
     velocity: float | None = None
-    """MIDI velocity of all clips, from 0 to 127; None draws one for each clip."""
+    """MIDI velocity of all clips, from 0 to 127; None draws one per clip."""
     temperature: float = 1.0
     """0: the most typical clips; 1: the model's whole variety."""
     moves: dict[str, float] = Field({})
     """Directions by name, each with an amount in standard deviations; or texts such as brightness=+1.5."""
     directions: Path | None = None
-    """File of the directions; None is the one beside the bundle."""
+    """File of the directions; None is the one in the bundle's folder."""
     per_class: Annotated[int, Field(ge=1)] | None = None
-    """Clips of each class, in a folder for each."""
+    """Number of clips per class, in a folder per class."""
     every_seed: bool = False
-    """Take the seeds one after the other, also those that sound alike."""
+    """Use every seed, and keep clips that sound alike."""
     grid: bool = False
-    """Also draw grid.png, all clips as one picture."""
+    """Also write grid.png, the clips as one picture."""
     batch: Annotated[int, Field(ge=1)] = 16
     """Clips at a time."""
 
@@ -66,23 +66,23 @@ class SampleRequest(FileRequest):
 
 
 def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
-    """Draw new clips, of which no two sound alike unless `every_seed` is on.
+    """Generate clips, without duplicates unless `every_seed` is on.
 
     Args:
         pipeline: The model.
-        request: What is wanted.
+        request: The options.
 
     Raises:
-        ConfigError: A value is out of its range, or a class, pitch or direction is unknown to the model.
-        CheckpointError: There are no directions of this model.
+        ConfigError: A value is out of its range, or the model does not know a class, pitch or direction.
+        CheckpointError: The directions are missing.
     """
     classes = _classes(pipeline.require("sample"), request)
-    ways = load_directions(pipeline, request.directions) if request.moves else None
+    known_directions = load_directions(pipeline, request.directions) if request.moves else None
     drawn = [_drawn(pipeline, request, name) for name in classes]
     points, seeds = Latents.join([one.latents for one in drawn]), [seed for one in drawn for seed in one.seeds]
     notes = [note for one in drawn if (note := one.shortage)]
-    if ways is not None:
-        points, notes = moved(points, ways, request.moves), notes + doubts(ways, request.moves)
+    if known_directions is not None:
+        points, notes = moved(points, known_directions, request.moves), notes + doubts(known_directions, request.moves)
     notes += [note] if (note := rate_note(pipeline, request.finish)) else []
     compare: Originals | None = None
 
@@ -100,7 +100,7 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
         if compare is None:
             return []
         matches = [Match(**one.provenance["original"]) for one in saved]
-        return [newness(matches, [one.path.name for one in saved], compare.real_share())]
+        return [novelty_line(matches, [one.path.name for one in saved], compare.real_share())]
 
     names = clip_stems(pipeline, points, seeds, folders=request.per_class is not None)
     pictures = {GRID_NAME: lambda path: write_grid(path, pipeline, points, seeds)} if request.grid else {}
@@ -108,34 +108,34 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
 
 
 def _classes(pipeline: Pipeline, request: SampleRequest) -> list[str | None]:
-    """The classes that are drawn one after the other; None is any."""
+    """The classes to draw, in order; None is any."""
     if request.per_class is None or (request.class_name is not None and pipeline.vocabulary.classes):
         return [request.class_name]
     known = pipeline.vocabulary.classes
     if not known:
-        told = f"--per-class {request.per_class}"
-        raise ConfigError(f"{told}: {pipeline.vocabulary.model} was trained without classes; use -n")
+        text = f"--per-class {request.per_class}"
+        raise ConfigError(f"{text}: {pipeline.vocabulary.model} was trained without classes; use -n")
     return list(known)
 
 
 def _drawn(pipeline: Pipeline, request: SampleRequest, class_name: str | None) -> Distinct:
     count, seed = request.per_class or request.count or CLIPS, request.seed
-    asked: dict[str, Any] = {"class_name": class_name, "pitch": request.pitch, "velocity": request.velocity,
+    options: dict[str, Any] = {"class_name": class_name, "pitch": request.pitch, "velocity": request.velocity,
                              "temperature": request.temperature}  # fmt: skip
     if request.every_seed:
         seeds = range(seed, seed + count)
-        return Distinct(pipeline.latents(seeds, **asked), list(seeds), count)
-    return draw_distinct(pipeline, count, seed, batch=request.batch, **asked)
+        return Distinct(pipeline.latents(seeds, **options), list(seeds), count)
+    return draw_distinct(pipeline, count, seed, batch=request.batch, **options)
 
 
 def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folders: bool = False) -> list[str]:
-    """Names that say what clips are, such as `kick-0003` and `violin-C4-0003` of the seed 3.
+    """Names with class, note and seed, such as `kick-0003` and `violin-C4-0003` for seed 3.
 
     Args:
         pipeline: The model.
         points: B clips.
-        seeds: Theirs, B.
-        folders: Put each class into a folder of its own.
+        seeds: Their seeds, B.
+        folders: Put each class into a folder.
     """
     kinds = distinct_names(
         "".join(c if c.isalnum() or c in " -_.()#&+" else "_" for c in normalize("NFC", name)).strip(". ") or "class"
@@ -158,19 +158,19 @@ def note_name(pitch: float) -> str:
 
 
 def ends_note(pipeline: Pipeline, saved: Sequence[Saved]) -> str:
-    """How long clips are, and how many the model's length cut."""
+    """The range of lengths, and the number of clips that the model's length cut."""
     lengths, cut = [one.duration_sec for one in saved], sum(one.cut for one in saved)
-    told = f"{min(lengths):.2f} to {max(lengths):.2f} s long"
+    text = f"{min(lengths):.2f} to {max(lengths):.2f} s long"
     if cut:
-        told += (
+        text += (
             f"; {cut} of {len(saved)} reach the model's length of {pipeline.duration_sec:.2f} s and fade out there "
             "(a longer data.segment_sec makes room)"
         )
-    return told
+    return text
 
 
 def rate_note(pipeline: Pipeline, how: Finish) -> str | None:
-    """What a lower sample rate takes away, if it does."""
+    """A note on the lost band of a lower sample rate; None if nothing is lost."""
     if how.rate is None or how.rate >= pipeline.spec.sample_rate:
         return None
     return (

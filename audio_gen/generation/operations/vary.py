@@ -31,15 +31,15 @@ class VaryRequest(FileRequest):
     seed: int = 0
     """First seed."""
     temperature: float = 1.0
-    """Of the new clips that the variations move towards."""
+    """Temperature of the new clips that variations move towards."""
 
 
 def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
-    """Vary a clip; its class and pitch stay.
+    """Generate variations of a clip; its class and pitch are kept.
 
     Args:
         pipeline: The model.
-        request: What is wanted.
+        request: The options.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -64,10 +64,10 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
 
 
 def model_of(clip: Path, run: Path | None = None) -> Path:
-    """The run or bundle to vary a clip with: the one that is named, else the one that the clip's sidecar leads to.
+    """The run or bundle of a clip: the named one, otherwise that of the clip's sidecar.
 
     Raises:
-        DataError: There is no such clip, or neither a run nor a sidecar.
+        DataError: The clip is missing, or there is neither a run nor a sidecar.
         CheckpointError: The bundle was moved.
     """
     if not clip.is_file():

@@ -1,4 +1,4 @@
-"""Copy-synthesis: sounds to log-mel and back, or log-mels to sound, block by block."""
+"""Copy-synthesis in blocks: sounds to log-mel and back, or log-mels to sound."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -41,14 +41,14 @@ class VocodeRequest(Request):
 
 @dataclass(frozen=True)
 class Vocoded:
-    """What `vocode` wrote.
+    """The result of `vocode`.
 
     Attributes:
         files: The source files.
         paths: The WAV of each.
         vocoder: The vocoder's name.
         spec: Its mel.
-        resampled: Number of files by their own sample rate, where it is another than the vocoder's.
+        resampled: Number of files by sample rate, for rates other than the vocoder's.
     """
 
     files: list[Path]
@@ -62,7 +62,7 @@ def vocode(request: VocodeRequest, reporter: Reporter = SILENT) -> Vocoded:
     """Send files through mel and vocoder; memory use does not grow with their length.
 
     Args:
-        request: What is wanted.
+        request: The options.
         reporter: Gets progress.
 
     Raises:
@@ -99,19 +99,19 @@ def _is_mel(file: Path) -> bool:
 
 
 def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Advance) -> Iterator[Tensor]:
-    """Yield the sound (1, T) of a mel block by block, counted in files."""
-    samples, made, told = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
+    """Yield the sound (1, T) of a mel in blocks, with progress in files."""
+    samples, done, reported = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
         if not bool(wav.isfinite().all()):
             raise CheckpointError(f"{name}: the vocoder {vocoder.name} produced NaN; use griffinlim")
         yield wav
-        made += wav.shape[-1]
-        advance(round(made / samples, 2) - told)
-        told = round(made / samples, 2)
+        done += wav.shape[-1]
+        advance(round(done / samples, 2) - reported)
+        reported = round(done / samples, 2)
 
 
 def _cut(blocks: Iterator[Tensor], lead: int, length: int) -> Iterator[Tensor]:
-    """Blocks (1, T) without their first `lead` samples, and `length` samples after these."""
+    """Blocks (1, T), cropped to `length` samples after the first `lead`."""
     for block in blocks:
         wav = block[:, lead : lead + length]
         lead, length = max(0, lead - block.shape[-1]), length - wav.shape[-1]

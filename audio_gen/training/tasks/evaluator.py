@@ -13,7 +13,7 @@ from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import DataError
 from audio_gen.evaluation import distances, novelty, signal
-from audio_gen.evaluation.compare import near_at_equal_numbers
+from audio_gen.evaluation.compare import mean_prdc
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.generation import originals
@@ -85,11 +85,11 @@ class LightEvaluator:
         if int(audible.sum()) < MIN_CLIPS:
             return {"kad": math.inf, "silent": silent, "n": float(audible.sum())}
         samples = self._embed(wav[audible])
-        compared_sec = originals.HEARD * self._clip_sec
+        compared_sec = originals.COMPARED * self._clip_sec
         views = torch.stack([view(x[0], self.sample_rate, compared_sec) for x in wav[audible]])
         matches = originals.find_copies(views, real.views, [""] * len(real.views))
         spread = novelty.diversity(samples, real.reference)
-        near = near_at_equal_numbers(real.reference, samples)
+        near = mean_prdc(real.reference, samples)
         kad, *ends = distances.kad_estimate(real.reference, samples, level=ONE_ERROR)
         figures = {
             "kad": kad, "kad_se": (ends[1] - ends[0]) / 2, "kad_floor": real.floor,
@@ -114,7 +114,7 @@ class LightEvaluator:
         flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in copies["train"][:FLATNESS_CLIPS]]
         views = originals.original_views(self.train.cache, self.train.clips, self._clip_sec)
         unseen = None
-        if apart and len(val) >= originals.MIN_KEPT_OUT:
+        if apart and len(val) >= originals.MIN_HELD_OUT:
             some = originals.thinned(self.val.clips, MAX_CLIPS)
             unseen = originals.original_views(self.val.cache, some, self._clip_sec)
         return _Real(
@@ -122,7 +122,7 @@ class LightEvaluator:
             views=views,
             memorised=originals.real_share(views, unseen),
             floor=distances.kad_floor(reference, names)["p95"],
-            coverage=near_at_equal_numbers(reference[:half], reference[half:])["coverage"],
+            coverage=mean_prdc(reference[:half], reference[half:])["coverage"],
             flatness=float(torch.tensor(flat).nanmedian()),
             distinct=len(train),
         )

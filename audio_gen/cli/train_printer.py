@@ -1,4 +1,4 @@
-"""The events of a training as lines and a bar."""
+"""Print the events of a training as lines and a bar."""
 
 import sys
 import time
@@ -15,9 +15,8 @@ from audio_gen.training.narration import line_of, step_line
 LINE_EVERY_SEC = 15.0
 
 
-class TrainTeller:
-    """Prints the events of a run: a progress bar on a terminal, otherwise occasional lines; on standard error with
-    --json."""
+class TrainPrinter:
+    """Prints the events of a run: a progress bar on a terminal, otherwise a line every 15 s."""
 
     def __init__(self, *, json_output: bool = False, verbose: bool = False) -> None:
         """Lines go to standard error with `json_output`; losses are shown only with `verbose`."""
@@ -25,19 +24,19 @@ class TrainTeller:
         self.values: dict[str, float] = {}
         self.end: events.Ended | None = None
         self._bar: Any = None
-        self._told = 0.0
+        self._last_line = 0.0
         self._latest = ""
         self._resumed: int | None = None
         self._stages = ExitStack()
-        self._tell_stage: Callable[[str, float, int], None] | None = None
+        self._show_stage: Callable[[str, float, int], None] | None = None
 
     def __call__(self, event: events.Event) -> None:
         """Show one event."""
         match event:
             case events.CacheProgress():
-                if self._tell_stage is None:
-                    self._tell_stage = self._stages.enter_context(stages(Console()))
-                self._tell_stage(event.stage, event.done, event.total)
+                if self._show_stage is None:
+                    self._show_stage = self._stages.enter_context(stages(Console()))
+                self._show_stage(event.stage, event.done, event.total)
             case events.Started():
                 self.close()
             case events.StepDone():
@@ -65,7 +64,7 @@ class TrainTeller:
 
     @property
     def nothing_trained(self) -> bool:
-        """Whether the run had reached its end before."""
+        """Whether the run had ended before."""
         return self._resumed is not None and self.end is not None and self._resumed == self.end.step
 
     def close(self) -> None:
@@ -73,7 +72,7 @@ class TrainTeller:
         self._stages.close()
         if self._bar is not None:
             self._bar.stop()
-        self._bar = self._tell_stage = None
+        self._bar = self._show_stage = None
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
@@ -88,8 +87,8 @@ class TrainTeller:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(0, completed=event.progress, description=visible(text))
-        elif now - self._told > LINE_EVERY_SEC:
-            self._told = now
+        elif now - self._last_line > LINE_EVERY_SEC:
+            self._last_line = now
             self._line(f"{100 * event.progress:.0f} %  {text}")
 
     def _start_bar(self) -> None:

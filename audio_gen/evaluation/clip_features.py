@@ -1,4 +1,4 @@
-"""Embedding and descriptors of clips, which is all that comparisons need."""
+"""Features of clips (embedding, signal measures, mel views), from which comparisons are computed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,26 +16,31 @@ from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.embeddings.base import Embedding
 
 AT_ONCE = 64
-Looked = tuple[Tensor, dict[str, float], Tensor | None]
-SILENT = "silent (softer than -70 LUFS)"  # what embeddings make of it would outweigh all other clips
+Features = tuple[Tensor, dict[str, float], Tensor | None]
+SILENT = "silent (softer than -70 LUFS)"  # its embedding would dominate all distances
 
 
 @dataclass(frozen=True)
-class Described:
-    """N clips as numbers.
+class ClipFeatures:
+    """Features of N clips.
 
-    Attributes:
-        name: What messages call the set.
-        embedding: Name and digest of what made the vectors; sets are compared only where both agree.
-        vectors: (N, D).
-        titles: What reports call each clip.
-        groups: The file of each clip.
-        classes: The class of each, or None.
-        pitches: The MIDI pitch of each, or None.
-        hashes: Of each file's content, or None.
-        signal: (N,) of each of `signal.FIELDS`.
-        left_out: Clips that could not be described, each with the reason.
-        views: (N, M, L) float16 by `similarity.view`, if they were asked for; a reference file has none.
+        Attributes:
+            name: Name of the set in messages.
+            embedding: Name and digest of the embedding; only sets with equal ones are compared.
+            vectors: (N, D).
+            titles: Name of each clip in reports.
+            groups: The file of each clip.
+            classes: The class of each, or None.
+            pitches: The MIDI pitch of each, or None.
+            hashes: Content hash of each file, or None.
+            signal: (N,) of each of `signal.FIELDS`.
+    <<<<<<< HEAD:audio_gen/evaluation/described.py
+            left_out: Clips that could not be described, each with the reason.
+            views: (N, M, L) float16 by `similarity.view`, if they were asked for; a reference file has none.
+    =======
+            left_out: Skipped clips, each with the reason.
+            views: (N, M, L) float16 by `similarity.view`, if requested; a reference file has none.
+    >>>>>>> fcc196a4fb880a91c0179a32456dd9b6e1440453:audio_gen/evaluation/clip_features.py
     """
 
     name: str
@@ -54,12 +59,12 @@ class Described:
         """Number of clips, N."""
         return len(self.titles)
 
-    def pick(self, rows: Sequence[int], name: str | None = None) -> "Described":
+    def pick(self, rows: Sequence[int], name: str | None = None) -> "ClipFeatures":
         """Some of the clips, in the order of `rows`."""
         some = torch.as_tensor(list(rows), dtype=torch.long)
         lists = (self.titles, self.groups, self.classes, self.pitches, self.hashes)
         titles, groups, classes, pitches, hashes = ([values[i] for i in rows] for values in lists)
-        return Described(
+        return ClipFeatures(
             name or self.name, self.embedding, self.vectors[some], titles, groups, classes, pitches, hashes,  # type: ignore[arg-type]
             {key: values[some.numpy()] for key, values in self.signal.items()}, self.left_out,
             None if self.views is None else self.views[some],
@@ -76,24 +81,24 @@ def describe_clips(
     advance: Callable[[float], object] = lambda amount: None,
     workers: int = 2,
     views: bool = False,
-) -> Described:
-    """Load clips a few at a time, embed and describe them; silent and broken ones are left out and listed.
+) -> ClipFeatures:
+    """Load clips a few at a time and compute their features; silent and broken ones are skipped and listed.
 
     Args:
-        name: What messages call the set.
+        name: Name of the set in messages.
         clips: The clips.
-        embedding: What they are compared by.
-        embed: What is called to embed, such as an `EmbeddingStore`; the embedding itself by default.
-        left_out: What was left out before.
-        advance: Told how many clips were done.
+        embedding: The embedding.
+        embed: Function that embeds, such as an `EmbeddingStore`; `embedding` by default.
+        left_out: Clips that were skipped before.
+        advance: Called with the number of clips done.
         workers: Threads that decode.
-        views: Draw each clip's view, too.
+        views: Also compute each clip's view.
     """
     embed = embed or embedding
     kept: list[SoundClip] = []
     vectors, figures, bad, drawn = [torch.zeros(0, embedding.dimensions)], [], list(left_out), []
     for some in _chunks(clips, AT_ONCE):
-        loaded = _all_looked_at(some, embedding.sample_rate, workers, views)
+        loaded = _all_features(some, embedding.sample_rate, workers, views)
         good = [(clip, found) for clip, found in zip(some, loaded, strict=True) if not isinstance(found, str)]
         bad += [(clip.title, found) for clip, found in zip(some, loaded, strict=True) if isinstance(found, str)]
         if good:
@@ -102,7 +107,7 @@ def describe_clips(
             drawn += [picture for _, (_, _, picture) in good if picture is not None]
             kept += [clip for clip, _ in good]
         advance(len(some))
-    return Described(
+    return ClipFeatures(
         name, (embedding.name, embedding.digest), torch.cat(vectors), [c.title for c in kept],
         [c.group for c in kept], [c.class_name for c in kept], [c.pitch for c in kept], [c.content_hash for c in kept],
         {key: np.array([about[key] for about in figures], dtype=float) for key in signal.FIELDS}, bad,
@@ -110,15 +115,15 @@ def describe_clips(
     )  # fmt: skip
 
 
-def _all_looked_at(clips: Sequence[SoundClip], sample_rate: int, workers: int, views: bool) -> list[Looked | str]:
-    """`_look` at each; one worker is this thread, where networks that clips come from run fastest."""
+def _all_features(clips: Sequence[SoundClip], sample_rate: int, workers: int, views: bool) -> list[Features | str]:
+    """`_features` of each; one worker is this thread, where networks that render clips run fastest."""
     if workers == 1:
-        return [_look(clip, sample_rate, views) for clip in clips]
-    return list(in_threads(lambda clip: _look(clip, sample_rate, views), clips, workers, ""))
+        return [_features(clip, sample_rate, views) for clip in clips]
+    return list(in_threads(lambda clip: _features(clip, sample_rate, views), clips, workers, ""))
 
 
-def _look(clip: SoundClip, sample_rate: int, views: bool) -> Looked | str:
-    """A clip at the embedding's rate (T,), its descriptors and its view; or why there are none."""
+def _features(clip: SoundClip, sample_rate: int, views: bool) -> Features | str:
+    """A clip at the embedding's rate (T,), its signal measures and its view; or the reason to skip it."""
     wav, own_rate = clip.load()
     if not wav.numel():
         return "holds no samples"
