@@ -26,15 +26,15 @@ OUT_OF_MEMORY = (
 
 
 class AudioGenError(Exception):
-    """Base of every error that a user can mend; commands print it as one line and exit with 2."""
+    """Base of every error that a user can fix; commands print it as one line and exit with 2."""
 
 
 class ConfigError(AudioGenError):
-    """A setting is unknown, of the wrong type, or does not fit the others."""
+    """A setting is unknown, of the wrong type, or conflicts with others."""
 
 
 class AudioFileError(AudioGenError):
-    """A file cannot be read as audio, or cannot be written."""
+    """An audio file cannot be read or written."""
 
 
 class DataError(AudioGenError):
@@ -42,23 +42,23 @@ class DataError(AudioGenError):
 
 
 class MelMismatchError(AudioGenError):
-    """Two parts were made for different mel definitions."""
+    """Two parts have different mel definitions."""
 
 
 class CheckpointError(AudioGenError):
-    """A checkpoint or bundle is missing, damaged or of another model."""
+    """A checkpoint or bundle is missing, damaged or for another model."""
 
 
 class OutputError(AudioGenError):
-    """An output exists already or cannot be written."""
+    """An output already exists or cannot be written."""
 
 
 class TrainingError(AudioGenError):
-    """Training cannot go on, for example because a loss is not finite."""
+    """Training cannot continue, for example because a loss is not finite."""
 
 
 class DesertedError(TrainingError):
-    """Another of the processes that share a run has ended."""
+    """Another process of a distributed run has ended."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -69,7 +69,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def os_error_line(error: OSError) -> str | None:
-    """The line for an error of the file system; None for what must be a bug."""
+    """The message for a file system error; None for errors that are likely bugs."""
     fix = _OS_FIXES.get(error.errno or 0)
     if fix is None or (error.errno == errno.ENOENT and error.filename is None):
         return None

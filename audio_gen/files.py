@@ -1,7 +1,4 @@
-"""Atomic file writing: everything is written to a temporary name and renamed.
-
-And the one way to read JSON and YAML, which may be a stranger's.
-"""
+"""Write files atomically (to a temporary name, which is then renamed), and read untrusted JSON and YAML."""
 
 import errno
 import io
@@ -30,32 +27,32 @@ BUSY_TRIES, BUSY_SEC = (20 if os.name == "nt" else 0), 0.1
 
 
 def at_home(path: Path | str) -> Path:
-    """A path as people write it: `~` and `~user` at its start are home folders, which no shell put in."""
+    """A path with a leading `~` or `~user` expanded."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # there is no such user
+    except RuntimeError:  # no such user
         return Path(path)
 
 
 def legal_name(name: str) -> str:
-    """A name without folders, as all systems allow it: Windows has reserved words, characters and ends."""
+    """A file name that every system allows: Windows reserves words, characters and trailing dots."""
     text = "".join("_" if c in RESERVED_CHARACTERS or not c.isprintable() else c for c in name).rstrip(". ")
     stem, dot, rest = text.partition(".")
     return f"{stem}_{dot}{rest}" if stem.rstrip().upper() in RESERVED_NAMES else text or "_"
 
 
 def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
-    """Call `write` with a temporary path beside `path`, then rename it to `path`.
+    """Call `write` with a temporary path next to `path`, then rename it to `path`.
 
     Args:
-        path: Where the file is wanted; its folder is made.
-        write: Writes the whole file at the path that it is given (same suffix as `path`).
+        path: The file; its folder is created if needed.
+        write: Writes the whole file to the given path, which has the suffix of `path`.
 
     Returns:
-        What `write` returned.
+        The result of `write`.
 
     Raises:
-        OutputError: The disk is full or the place cannot be written; `path` is as it was before.
+        OutputError: The disk is full or the folder cannot be written; `path` is unchanged.
     """
     stem = os.fsencode(path.stem)[:64].decode("utf-8", "ignore")
     temporary = path.with_name(f".{stem}.{os.getpid()}-{threading.get_native_id()}.tmp{path.suffix}")
@@ -74,24 +71,24 @@ def write_atomic(path: Path, write: Callable[[Path], T]) -> T:
             temporary.unlink(missing_ok=True)
 
 
-def open_own(path: str, flags: int) -> int:
-    """Open a file for writing as `os.open` does, but never what a link leads to: an `opener` for `open`.
+def open_no_link(path: str, flags: int) -> int:
+    """An `opener` for `open` that refuses symbolic links.
 
     Raises:
-        OSError: It cannot be opened, is a symbolic link, or is no regular file.
+        OSError: It cannot be opened, is a symbolic link, or is not a regular file.
     """
     with suppress(FileNotFoundError):
         kind = os.lstat(path).st_mode
         if stat.S_ISLNK(kind):
             raise OSError(errno.ELOOP, "it is a link to another file", path)
         if not stat.S_ISREG(kind):  # a pipe would wait for its reader
-            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", path)
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", path)
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     return os.open(path, flags | more, 0o666)
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Rename over `path`; Windows refuses that while a program has it open, such as a virus scanner for a moment."""
+    """Rename over `path`; Windows refuses while another program, such as a virus scanner, has it open."""
     for _ in range(BUSY_TRIES):
         try:
             return os.replace(temporary, path)
@@ -101,7 +98,7 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def drop_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in a folder which no other process writes to."""
+    """Delete temporary files that a killed process left in a folder; no other process may write to it."""
     with suppress(OSError):
         for path in folder.iterdir():
             if LEFTOVER.fullmatch(path.name) and path.is_file():
@@ -111,13 +108,13 @@ def drop_leftovers(folder: Path) -> None:
 
 @contextmanager
 def file_for_callbacks(path: Path) -> Iterator[io.FileIO]:
-    """Open a new file that a C library writes by callbacks, which cannot pass an error on.
+    """Open a new file for a C library that writes by callbacks, which cannot raise.
 
     Yields:
-        The file; what goes wrong in its `write` is raised at the end of the block, in place of the library's own error.
+        The file; an error in its `write` is raised at the end of the block, instead of the library's error.
 
     Raises:
-        OSError: The disk is full, for example.
+        OSError: The file cannot be written.
     """
     with _CallbackFile(path, "wb") as file:
         try:
@@ -146,15 +143,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
-    """Write `value` as JSON, atomically; NaN is refused, since JSON has none.
+    """Write `value` as JSON, atomically; NaN is refused.
 
     Args:
-        path: Where it is wanted.
-        value: What is written.
-        indent: As people read it; with None it is written ten times faster, for what only programs read.
+        path: The file.
+        value: Any JSON value.
+        indent: Spaces per level; None is ten times faster, for files that only programs read.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-    data = text.encode("utf-8", "backslashreplace")  # half a character, as in some file names: \\udcff, as JSON has it
+    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate of a file name becomes \\udcff
     write_atomic(path, lambda p: p.write_bytes(data))
 
 
@@ -162,25 +159,25 @@ def user_cache(name: str) -> Path:
     """The user's cache folder of this system.
 
     Args:
-        name: The folder's name below `audio_gen`; it is not made.
+        name: The folder's name below `audio_gen`; it is not created.
     """
     usual = {"win32": os.environ.get("LOCALAPPDATA"), "darwin": "~/Library/Caches"}.get(sys.platform)
     base = os.environ.get("XDG_CACHE_HOME") or usual or "~/.cache"
     return at_home(base) / "audio_gen" / name
 
 
-LARGEST_BYTES = 1 << 26  # of a JSON that is read whole
+LARGEST_BYTES = 1 << 26  # of a JSON file
 LARGEST_YAML_BYTES = 1 << 20  # YAML is read a thousand times slower
 LARGEST_NUMBER = 1 << 64
-SAFE_DIGITS = 19  # integers of fewer are within that
+SAFE_DIGITS = 19  # integers with fewer digits are below LARGEST_NUMBER
 
 
 class MalformedError(ValueError):
-    """A text is not the JSON or YAML that it should be; the message says why and shows none of it."""
+    """A text is not valid JSON or YAML, or has wrong content; the message does not quote the text."""
 
 
 def is_path(value: object) -> TypeGuard[str]:
-    """Whether a value from a file can be asked for as a path; systems raise for longer ones, and for zero bytes."""
+    """Whether a value from a file is a valid path; systems raise for too long names and zero bytes."""
     return (
         isinstance(value, str)
         and len(value.encode("utf-8", "replace")) < 1024
@@ -190,37 +187,37 @@ def is_path(value: object) -> TypeGuard[str]:
 
 
 def read_regular(path: Path, limit: int = LARGEST_BYTES) -> bytes:
-    """Read a whole file that is truly one; a pipe or a device, which could last for ever, is refused.
+    """Read a whole regular file; pipes and devices, which may never end, are refused.
 
     Args:
         path: The file.
-        limit: Most bytes.
+        limit: Maximum size in bytes.
 
     Raises:
-        OSError: It is not there or cannot be opened.
-        MalformedError: It is no regular file, or larger than the limit.
+        OSError: It is missing or cannot be opened.
+        MalformedError: It is not a regular file, or larger than the limit.
     """
     try:
         about = path.stat()
     except ValueError:  # a zero byte in its name
         raise MalformedError("its name holds a zero byte") from None
     if not stat.S_ISREG(about.st_mode):
-        raise MalformedError("it is a folder, a pipe or a device, no file")
+        raise MalformedError("it is a folder, a pipe or a device, not a file")
     if about.st_size > limit:
         raise MalformedError(f"it has {about.st_size / 1e6:.0f} MB, more than {limit / 1e6:.0f} MB")
     return path.read_bytes()
 
 
 def read_json(path: Path, limit: int = LARGEST_BYTES) -> Any:
-    """Read a JSON file, whoever wrote it.
+    """Read an untrusted JSON file.
 
     Args:
         path: The file; UTF-8, with or without a byte order mark.
-        limit: Most bytes.
+        limit: Maximum size in bytes.
 
     Raises:
-        OSError: It is not there or cannot be opened.
-        MalformedError: It is no JSON, too large or too deep.
+        OSError: It is missing or cannot be opened.
+        MalformedError: It is not JSON, too large or too deeply nested.
     """
     return parse_json(read_regular(path, limit))
 
@@ -229,14 +226,14 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        MalformedError: It is no JSON, nests too deep, or holds a number that no file of ours holds.
+        MalformedError: It is not JSON, nests too deeply, or holds an infinite or huge number.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
         return json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError as e:
-        raise MalformedError(f"no JSON at line {e.lineno}") from None
+        raise MalformedError(f"not JSON at line {e.lineno}") from None
     except RecursionError:
         raise MalformedError("it nests too deep") from None
     except UnicodeDecodeError:
@@ -260,7 +257,7 @@ def _int(text: str) -> int:
 
 
 def _checked(number: T) -> T:
-    """A number that fits into 64 bits; larger ones break whatever computes with them."""
+    """A finite number of at most 64 bits; others break later computations."""
     if isinstance(number, int) and abs(number) >= LARGEST_NUMBER:
         raise MalformedError("it holds a number of too many digits")
     if isinstance(number, float) and not math.isfinite(number):
@@ -269,12 +266,12 @@ def _checked(number: T) -> T:
 
 
 def parse_yaml(text: str | bytes) -> Any:
-    """The value of a YAML text without aliases, which can make gigabytes of a few lines, and with each key once.
+    """Parse YAML without duplicate keys or aliases (a few lines with aliases can expand to gigabytes).
 
     Raises:
-        MalformedError: It is no YAML, too large or too deep.
+        MalformedError: It is not YAML, too large or too deeply nested.
     """
-    import yaml  # commands start without it
+    import yaml  # imported late: most commands do not need it
 
     class Loader(yaml.SafeLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:
@@ -300,8 +297,8 @@ def parse_yaml(text: str | bytes) -> Any:
         return yaml.load(text, Loader)
     except yaml.YAMLError as e:
         where, problem = getattr(e, "problem_mark", None), str(getattr(e, "problem", ""))
-        what = "a tab, where YAML needs spaces," if "'\\t'" in problem else "no YAML"
-        what = "a tag (!) that no file of ours has" if "constructor for the tag" in problem else what
+        what = "a tab, where YAML needs spaces," if "'\\t'" in problem else "not YAML"
+        what = "a tag (!), which is not allowed" if "constructor for the tag" in problem else what
         raise MalformedError(f"{what}{f' at line {where.line + 1}' if where else ''}") from None
     except RecursionError:
         raise MalformedError("it nests too deep") from None

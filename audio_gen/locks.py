@@ -1,6 +1,6 @@
-"""Lock files that the system frees when a process ends, however it ends, and file systems without locks.
+"""Lock files that the system releases when a process ends in any way, and file systems without locks.
 
-filelock does not keep these promises: where flock is missing it falls back to a marker file, which SIGKILL leaves
+The filelock package does not guarantee this: without flock it uses a marker file, which SIGKILL leaves
 behind, and some of its releases truncate the file or follow a link.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 
 try:
     import fcntl
@@ -31,22 +31,22 @@ def exclusive(path: Path, *, wait: bool) -> Iterator[str | None]:
     """Hold a lock file; it is created if missing, stays empty, and is not deleted.
 
     Args:
-        path: The file; its folder is there.
+        path: The file; its folder exists.
         wait: Wait until it is free.
 
     Yields:
-        None, or the reason why nothing is held: some network file systems have no locks. Go on then, and tell.
+        None, or the reason why nothing is held (some network file systems have no locks). Continue then, with a note.
 
     Raises:
         HeldError: Another process or thread holds it, and `wait` is false.
-        OSError: The file cannot be made, or it is a link.
+        OSError: The file cannot be created, or it is a link.
     """
-    file = open_own(str(path), os.O_RDWR | os.O_CREAT)
+    file = open_no_link(str(path), os.O_RDWR | os.O_CREAT)
     try:
         reason = _lock(file, wait)
         yield reason
     finally:
-        os.close(file)  # frees it
+        os.close(file)  # releases the lock
 
 
 def _lock(file: int, wait: bool) -> str | None:

@@ -11,7 +11,7 @@ def visible(text: str, keep: str = "") -> str:
 
     Args:
         text: Any text.
-        keep: Characters that stay as they are.
+        keep: Characters that are not escaped.
     """
     if text.isprintable():
         return text
@@ -19,31 +19,31 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def one_line(path: Path | str) -> str:
-    """A file name that can be printed: line breaks, control and undecodable characters are escaped."""
+    """A printable file name: line breaks, control and undecodable characters are escaped."""
     try:
         text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a character, which no file name here can have
+    except UnicodeEncodeError:  # a lone surrogate that is not from a file name
         text = str(path)
     return visible(text)
 
 
 def clipped(text: str, limit: int) -> str:
-    """A text with its middle left out where it is long.
+    """A text, with its middle cut if it is long.
 
     Args:
         text: Any text.
-        limit: Most characters.
+        limit: Maximum length in characters.
     """
     half = (limit - 4) // 2
     return text if len(text) <= limit else f"{text[:half]} .. {text[-half:]}"
 
 
 def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> str:
-    """A value for a message: on one line, with its middle left out where it is long.
+    """A value for a message: on one line, with its middle cut if it is long.
 
     Args:
-        value: Anything; texts are shown with quotes, as Python writes them.
-        limit: Most characters.
+        value: Any object; strings are shown in quotes.
+        limit: Maximum length in characters.
     """
     if isinstance(value, list | tuple | set | dict) and len(value) > limit:
         return f"{type(value).__name__} of {len(value)} entries"

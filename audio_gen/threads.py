@@ -1,8 +1,8 @@
-"""Make torch's threads sleep while they wait, so that another program on one core does not delay all.
+"""Make torch's threads sleep while they wait, so that other programs can use the cores.
 
-torch splits its work into equal shares, one a core, and waits for the slowest. GNU's OpenMP, which its wheels bring for
-Linux, spins meanwhile for up to a millisecond and so takes time from the very thread that it waits for. It reads its
-environment once, when torch is imported; Intel's and LLVM's read KMP_BLOCKTIME at the same moment.
+torch splits its work into one share per core and waits for the slowest. GNU OpenMP, part of torch's Linux wheels, spins
+for up to a millisecond meanwhile and takes time from the slow thread.
+GNU OpenMP reads its environment once, when torch is imported; Intel's and LLVM's read KMP_BLOCKTIME then.
 """
 
 import os
@@ -13,6 +13,6 @@ CHOICES = (*WAITS, "GOMP_SPINCOUNT", "KMP_LIBRARY")
 
 
 def wait_asleep() -> None:
-    """Choose the passive wait in this process's environment, unless the user chose one or torch is there already."""
+    """Set the passive wait policy in this process, unless the user set one or torch is already imported."""
     if "torch" not in sys.modules and not any(name in os.environ for name in CHOICES):
         os.environ.update(WAITS)

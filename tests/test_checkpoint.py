@@ -55,7 +55,7 @@ def test_damaged_bundles_are_named(tmp_path: Path) -> None:
     save_bundle(tmp_path, CONFIG, {"model.w": torch.ones(300)})
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-4] + b"\0\0\0\1")
-    with pytest.raises(CheckpointError, match=r"not those that config\.json names"):
+    with pytest.raises(CheckpointError, match=r"not those of its config\.json"):
         load_bundle(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(weights[:100])
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):

@@ -1,1 +1,1 @@
-"""What this package leaves on disk: every file name and file format, once."""
+"""File names and file formats of everything that this package writes."""

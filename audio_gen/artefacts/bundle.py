@@ -1,4 +1,4 @@
-"""Bundles: what is needed to generate, as config.json + model.safetensors. Reading one can run no code."""
+"""Bundles: a trained model as config.json + model.safetensors. Reading one runs no code."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ from audio_gen.errors import CheckpointError
 from audio_gen.files import MalformedError, at_home, parse_json, read_json, write_atomic, write_json
 from audio_gen.text import clipped, one_line, shortened
 
-BUNDLE_FORMAT = 2  # parts, each with kind and arguments; format 1 names one model
+BUNDLE_FORMAT = 2  # a list of parts, each with kind and arguments; format 1 has one model
 PARTS = ("codec", "prior", "transform", "vocoder")
 INSIDE = "audio_gen"  # the key of the config in a weights file
-PATH_PREFIX = "path:"  # names what follows as a path, whatever it is called
+PATH_PREFIX = "path:"  # marks the rest as a path, even if it is the name of a shipped bundle
 MOST_CLASSES, LONGEST_CLASS, MOST_PREROLL, FARTHEST_PITCH = 1 << 16, 1000, 1 << 20, 256
-SHIPPED = Path(__file__).parents[1] / "vocoders"  # bundles that come with the package, by name
+SHIPPED = Path(__file__).parents[1] / "vocoders"  # the shipped bundles, by name
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is needed to generate: the model's kind and arguments, its weights, mel, classes and latent density."""
+    """A trained model: kind and arguments of its parts, weights, mel and classes."""
 
     path: Path
     config: dict[str, Any]
@@ -37,41 +37,41 @@ class Bundle:
     digest: str
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with `name.`, without that beginning."""
+        """The tensors with the prefix `name.`, without it."""
         return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
 
 
 def save_bundle(
     folder: Path, config: dict[str, Any], tensors: Mapping[str, Tensor], *, beside: Path | None = None
 ) -> str:
-    """Write a bundle; a reader finds the old one or the new one at any moment, and so does one after a kill.
+    """Write a bundle atomically, also if the process is killed: readers find the old one or the new one.
 
-    The weights come first, and hold the config too: where config.json is still that of other weights, theirs counts.
+    The weights file is written first and also holds the config, which counts if config.json is still the old one.
 
     Args:
-        folder: Where.
-        config: The model's kind, arguments, mel, ..
+        folder: Its folder.
+        config: Kind and arguments of the parts, mel, ..
         tensors: Weights.
-        beside: Another bundle in the same folder; large tensors that are equal there are read from it.
+        beside: A neighbouring bundle; large tensors that are equal in it are not written again.
 
     Returns:
         The bundle's digest, twelve hex digits of the SHA-256 of its weights.
     """
-    own = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
+    tensors_here = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
     config = {"format": BUNDLE_FORMAT, **config}
     if beside is not None:
-        own, shared = _apart(own, beside)
+        tensors_here, shared = _split_shared(tensors_here, beside)
         config |= {"shared": {"with": f"../{beside.name}", "tensors": shared}} if shared else {}
-    digest = _digest_of(safetensors_bytes(own, metadata={INSIDE: ""}))
+    digest = _digest_of(safetensors_bytes(tensors_here, metadata={INSIDE: ""}))
     config["digest"] = digest
-    data = safetensors_bytes(own, metadata={INSIDE: json.dumps(config, allow_nan=False)})
+    data = safetensors_bytes(tensors_here, metadata={INSIDE: json.dumps(config, allow_nan=False)})
     write_atomic(BundleFolder(folder).weights, lambda p: p.write_bytes(data))
     write_json(BundleFolder(folder).config, config)
     return digest
 
 
 def shipped(name: str | Path) -> Path | None:
-    """The folder of the bundle of that name, such as "small", that comes with the package; None where there is none."""
+    """The folder of the shipped bundle of that name, such as "small"; None if there is none."""
     text = str(name)
     if any(separator in text for separator in {os.sep, os.altsep or os.sep, "\0"}):
         return None
@@ -80,15 +80,15 @@ def shipped(name: str | Path) -> Path | None:
 
 
 def shipped_mel(folder: Path) -> dict[str, Any]:
-    """The mel of a bundle that comes with the package."""
+    """The mel of a shipped bundle."""
     return read_json(BundleFolder(folder).config)["mel"]
 
 
 def bundle_named(name: str | Path) -> Path:
-    """The folder that a user means: a shipped bundle's name goes before a folder of that name.
+    """The folder of a bundle by name or path; names of shipped bundles have priority.
 
     Args:
-        name: "small", or a path; what has a separator (`./small`) or begins with `path:` is always a path.
+        name: "small", or a path; a text with a separator (`./small`) or the prefix `path:` is always a path.
     """
     text = str(name)
     if text.startswith(PATH_PREFIX):
@@ -100,10 +100,10 @@ def load_bundle(path: Path) -> Bundle:
     """Read a bundle, or the bundle of a run.
 
     Args:
-        path: A bundle's folder, or a run's folder, which has the bundle of its best step under `bundle/`.
+        path: A bundle's folder, or a run's folder, whose best step is the bundle in `bundle/`.
 
     Raises:
-        CheckpointError: There is no bundle, or its files are damaged or do not belong together.
+        CheckpointError: There is no bundle, or its files are damaged or do not match.
     """
     if not path.exists():
         raise CheckpointError(
@@ -119,7 +119,7 @@ def load_bundle(path: Path) -> Bundle:
         inside = _config_inside(data)
         if not isinstance(inside, dict) or inside.get("digest") != digest:
             raise CheckpointError(
-                f"{one_line(folder)}: its weights ({digest}) are not those that config.json names "
+                f"{one_line(folder)}: its weights ({digest}) are not those of its config.json "
                 f"({shortened(config['digest'])}); export the bundle again from its run"
             )
         config = _checked(inside, BundleFolder(folder).weights)
@@ -140,7 +140,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _config_inside(data: bytes) -> Any:
-    """The config that a weights file holds; None where it cannot be read."""
+    """The config in a weights file; None if it cannot be read."""
     try:
         return parse_json(metadata(header(data)[0]).get(INSIDE) or "{}")
     except MalformedError:
@@ -148,7 +148,7 @@ def _config_inside(data: bytes) -> Any:
 
 
 def _checked(config: Any, file: Path) -> dict[str, Any]:
-    """A config that is a bundle's, whoever wrote it."""
+    """Validate the config of an untrusted bundle."""
     if isinstance(config, dict) and type(config.get("format")) is int and config["format"] > BUNDLE_FORMAT:
         raise CheckpointError(
             f"{one_line(file.parent)}: bundle format {config['format']}, this version reads up to {BUNDLE_FORMAT}; "
@@ -160,9 +160,9 @@ def _checked(config: Any, file: Path) -> dict[str, Any]:
 
 
 def _fault(config: Any) -> str | None:
-    """What is wrong with a bundle's config, or None."""
+    """The fault of a bundle's config, or None."""
     if not isinstance(config, dict):
-        return "it holds no table"
+        return "it is not a table"
     model = {"model", "args"} if config.get("format") == 1 else set()
     if missing := {"format", "mel", "digest", *model} - config.keys():
         return f"{', '.join(sorted(missing))}: missing"
@@ -190,7 +190,7 @@ def _fault(config: Any) -> str | None:
 
 
 def _are_names(value: Any, most: int) -> bool:
-    """Whether a value is a list of different texts."""
+    """Whether a value is a list of distinct names."""
     return (
         isinstance(value, list)
         and len(value) <= most
@@ -200,12 +200,12 @@ def _are_names(value: Any, most: int) -> bool:
 
 
 def _is_part(value: Any) -> bool:
-    """Whether a value says what a part of a model is."""
+    """Whether a value describes a part of a model."""
     return isinstance(value, dict) and isinstance(value.get("kind"), str) and isinstance(value.get("args"), dict)
 
 
 def _is_range(value: Any) -> bool:
-    """Whether a value is a lowest and a highest pitch."""
+    """Whether a value is a pair of a lowest and a highest value."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -214,8 +214,8 @@ def _is_range(value: Any) -> bool:
     )
 
 
-def _apart(tensors: dict[str, Tensor], beside: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors that must be written, and the names of those that the bundle `beside` has."""
+def _split_shared(tensors: dict[str, Tensor], beside: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors to write, and the names of those in the bundle `beside`."""
     theirs = _read_weights(beside)[1]
     shared = [
         key for key, value in tensors.items()
@@ -226,7 +226,7 @@ def _apart(tensors: dict[str, Tensor], beside: Path) -> tuple[dict[str, Tensor],
 
 
 def _read_weights(folder: Path) -> tuple[bytes, dict[str, Tensor]]:
-    """A weights file, read once."""
+    """Bytes and tensors of a weights file, read once."""
     try:
         _, tensors, data = read_tensors(BundleFolder(folder).weights)
     except (OSError, MalformedError) as e:
@@ -237,20 +237,20 @@ def _read_weights(folder: Path) -> tuple[bytes, dict[str, Tensor]]:
 
 
 def _read_shared(folder: Path, shared: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors that a bundle has in common with the one beside it."""
+    """The tensors that a bundle shares with a neighbouring one."""
     name = Path(shared["with"]).name
     place = folder.resolve().parent / name
     theirs = _read_weights(place)[1] if name.strip(".") and BundleFolder(place).weights.is_file() else {}
     if missing := [key for key in shared["tensors"] if key not in theirs]:
         raise CheckpointError(
-            f"{one_line(folder)}: shares {clipped(one_line(missing[0]), 120)} with {one_line(place)}, which has none; "
+            f"{one_line(folder)}: shares {clipped(one_line(missing[0]), 120)} with {one_line(place)}, which lacks it; "
             "copy both folders together"
         )
     return {key: theirs[key] for key in shared["tensors"]}
 
 
 def _digest_of(data: bytes) -> str:
-    """Twelve hex digits of the SHA-256 of weights; the config in their file, which names them, is left out."""
+    """Twelve hex digits of the SHA-256 of the weights, without the config in their file, which contains the digest."""
     found, begin = header(data)
     if INSIDE not in metadata(found):  # as in earlier versions
         return hashlib.sha256(data).hexdigest()[:12]
@@ -261,11 +261,11 @@ def _digest_of(data: bytes) -> str:
 
 
 def _why_none(path: Path) -> str:
-    """Why a folder has no bundle, and what to do."""
+    """The fix for a folder without a bundle."""
     run = QuickstartFolder(path).run
     if RunFolder(run).bundle.is_dir():
         return f"give {one_line(run)}"
     settings = RunFolder(path).settings
     if not settings.is_file():
-        return "give a folder made by `audio-gen train`"
+        return "give a folder from `audio-gen train`"
     return f"its training has not reached its first preview, which is due {first_preview_due(settings)}"

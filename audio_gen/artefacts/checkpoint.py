@@ -1,4 +1,4 @@
-"""Checkpoints: plain dicts of tensors, numbers, strings and containers of these, `step-*.pt` in a run's folder."""
+"""Checkpoints: plain dicts of tensors, numbers, strings and containers of these, as `step-*.pt` in a run's folder."""
 
 import io
 import zipfile
@@ -17,16 +17,16 @@ from audio_gen.text import one_line
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a dict of tensors, numbers, strings and containers of these, atomically."""
-    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own, a plain write does not
+    buffer = io.BytesIO()  # torch.save to a file would hide a full disk behind another error
     torch.save(state, buffer)
     write_atomic(path, lambda p: p.write_bytes(buffer.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, onto the CPU.
+    """Read a checkpoint onto the CPU.
 
     Raises:
-        CheckpointError: The file is missing, damaged, or holds more than plain data.
+        CheckpointError: The file is missing, damaged, or holds other than plain data.
     """
     try:
         state = load_plain(path)
@@ -34,7 +34,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile("of an older format")
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(
-            f"{one_line(path)}: not a whole checkpoint ({type(e).__name__}); delete it to resume from an older one"
+            f"{one_line(path)}: not a complete checkpoint ({type(e).__name__}); delete it to resume from an older one"
         ) from e
     if not isinstance(state, dict):
         raise CheckpointError(f"{one_line(path)}: is not a checkpoint; delete it to resume from an older one")
@@ -42,27 +42,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_there(run: Path, sentinel: str = "") -> None:
-    """Refuse to write into a run's folder that was deleted or renamed; writing would create it again.
+    """Raise if a run's folder was deleted or renamed; writing would create it again.
 
     Args:
         run: The run's folder.
-        sentinel: A file that is always in it: a write during the deletion may have created the folder again.
+        sentinel: A file that it always has: a write during the deletion may have created the folder again.
 
     Raises:
-        OutputError: It was.
+        OutputError: It was deleted or renamed.
     """
     if not (run / sentinel).exists():
         raise OutputError(
             f"{one_line(run)}: was deleted or renamed while it trained, so training ends; if it was renamed, train "
-            "with its new name to go on from its newest checkpoint"
+            "with its new name to resume from its newest checkpoint"
         )
 
 
 class CheckpointStore:
-    """The checkpoints of a run: the newest few, and after its end one of weights alone."""
+    """The newest checkpoints of a run; after its end only one without optimiser state."""
 
     def __init__(self, run: Path, keep: int) -> None:
-        """Keep the `keep` newest."""
+        """Keep the newest `keep` checkpoints."""
         self.run, self.keep = RunFolder(run), keep
 
     def paths(self) -> list[Path]:
@@ -70,10 +70,10 @@ class CheckpointStore:
         return self.run.checkpoint_files()
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write one, then drop those that are too old.
+        """Write a checkpoint, then delete the oldest ones.
 
         Raises:
-            OutputError: There is no room, not even in place of all older ones but the newest.
+            OutputError: There is no space, even after deleting all older ones but the newest.
         """
         path = self.run.checkpoint(step)
         check_there(self.run.path)
@@ -84,7 +84,7 @@ class CheckpointStore:
             if not spare:
                 raise
             for old in spare:
-                with suppress(OSError):  # a place that cannot be written at all keeps them
+                with suppress(OSError):  # a read-only folder keeps them
                     old.unlink(missing_ok=True)
             save_checkpoint(path, state)
         for old in self.paths()[: -self.keep]:
@@ -92,13 +92,13 @@ class CheckpointStore:
         return path
 
     def reduce(self, step: int, state: dict[str, Any]) -> int:
-        """Put a smaller state in place of that of a step, then drop all others; a kill between leaves more, not less.
+        """Replace the state of a step by a smaller one, then delete all others; a kill in between loses nothing.
 
         Returns:
             Bytes freed.
 
         Raises:
-            OutputError: There is no room for it.
+            OutputError: There is no space for it.
         """
         before, path = self.size(), self.run.checkpoint(step)
         save_checkpoint(path, state)
@@ -113,10 +113,10 @@ class CheckpointStore:
         return sum(path.stat().st_size for path in self.paths())
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest whole checkpoint, and a line for each damaged one that was skipped.
+        """The newest undamaged checkpoint, and a line for each skipped one.
 
         Raises:
-            CheckpointError: There are checkpoints, and none is whole.
+            CheckpointError: All checkpoints are damaged.
         """
         skipped: list[str] = []
         for path in reversed(self.paths()):
@@ -126,7 +126,7 @@ class CheckpointStore:
                 skipped.append(str(e))
         if skipped:
             raise CheckpointError(
-                f"{self.run.checkpoints}: none of its {len(skipped)} checkpoints is whole; "
+                f"{self.run.checkpoints}: all of its {len(skipped)} checkpoints are damaged; "
                 "train into another folder, or add --force"
             )
         return None, []

@@ -1,4 +1,4 @@
-"""Folders that this package writes: where each file lies in them. Read without torch."""
+"""Names of the files in each folder that this package writes. Imports no torch."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from audio_gen.files import MalformedError, read_json
 
-DATASET_REPORT_NAME, LOCK_NAME = "dataset_report.json", ".lock"  # in a cache, and in a run
+DATASET_REPORT_NAME, LOCK_NAME = "dataset_report.json", ".lock"  # in caches and in runs
 SOURCE_KEYS, CACHE_KEYS = {"source", "sounds"}, {"version", "sample_rate", "pcm"}
 
 
@@ -23,7 +23,7 @@ class BundleFolder:
 
     @property
     def config(self) -> Path:
-        """Kind and arguments of the model, mel, classes, ..; without it a folder is no bundle."""
+        """Kind and arguments of the model, mel, classes, ..; without it a folder is not a bundle."""
         return self.path / "config.json"
 
     @property
@@ -67,7 +67,7 @@ class RunFolder:
 
     @property
     def source(self) -> Path:
-        """Where the sounds are from, with a digest of them."""
+        """The source folder of the sounds, with a digest of them."""
         return self.path / "run.json"
 
     @property
@@ -77,7 +77,7 @@ class RunFolder:
 
     @property
     def dataset_report(self) -> Path:
-        """What became of each file of the source."""
+        """The dataset report: the use of each source file."""
         return self.path / DATASET_REPORT_NAME
 
     @property
@@ -112,7 +112,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The states that a run resumes from."""
+        """The checkpoints."""
         return self.path / "checkpoints"
 
     @property
@@ -122,15 +122,15 @@ class RunFolder:
 
     @property
     def last_bundle(self) -> Path:
-        """The bundle of the last step, where another one is the best."""
+        """The bundle of the last step, if that is not the best."""
         return self.path / "bundle-last"
 
     def checkpoint(self, step: int) -> Path:
-        """The state after `step` steps."""
+        """The checkpoint after `step` steps."""
         return self.checkpoints / f"step-{step:08d}.pt"
 
     def checkpoint_files(self) -> list[Path]:
-        """The states, oldest first."""
+        """The checkpoints, oldest first."""
         return sorted(self.checkpoints.glob("step-*.pt"))
 
     def preview(self, step: int) -> Path:
@@ -138,15 +138,15 @@ class RunFolder:
         return self.previews / f"step-{step:08d}"
 
     def milestone(self, minutes: float) -> Path:
-        """The bundle of the model after so many minutes."""
+        """The bundle of the model after some minutes."""
         return self.path / f"bundle-{minutes:g}min"
 
     def working_folders(self) -> list[Path]:
-        """The folders that training writes files into."""
+        """The folders that training writes to."""
         return [self.path, self.checkpoints, *self.path.glob("bundle*"), *self.previews.glob("*")]
 
     def dropped_bundles(self) -> list[Path]:
-        """What remains of bundles whose deletion was interrupted."""
+        """Remains of interrupted deletions of bundles."""
         return list(self.path.glob(".bundle*.old"))
 
     def sizes(self) -> dict[str, int]:
@@ -162,7 +162,7 @@ class RunFolder:
             for name in names:
                 try:
                     about = os.lstat(Path(folder, name))
-                except OSError:  # a run that trains replaces its files
+                except OSError:  # training replaces files
                     continue
                 if (about.st_dev, about.st_ino) not in seen:
                     seen.add((about.st_dev, about.st_ino))
@@ -170,7 +170,7 @@ class RunFolder:
         return found
 
     def best_and_last(self) -> dict[str, dict[str, Any]]:
-        """Steps, minutes and figure of the run's bundles by name: the best step, then the last if it is another."""
+        """Steps, minutes and figure of the run's bundles by name: best step, then last step if different."""
         found = {}
         for folder in (self.bundle, self.last_bundle):
             try:
@@ -190,12 +190,12 @@ class CacheFolder:
 
     @property
     def index(self) -> Path:
-        """What the cache holds; without it a folder is no cache."""
+        """The index; without it a folder is not a cache."""
         return self.path / "index.json"
 
     @property
     def dataset_report(self) -> Path:
-        """What became of each file of the source."""
+        """The dataset report: the use of each source file."""
         return self.path / DATASET_REPORT_NAME
 
     @property
@@ -210,7 +210,7 @@ class CacheFolder:
 
 @dataclass(frozen=True)
 class EvaluationFolder:
-    """What `audio-gen evaluate --out` writes."""
+    """The output of `audio-gen evaluate --out`."""
 
     path: Path
 
@@ -226,13 +226,13 @@ class EvaluationFolder:
 
     @property
     def samples(self) -> Path:
-        """The clips that were sampled for it."""
+        """The sampled clips."""
         return self.path / "samples"
 
 
 @dataclass(frozen=True)
 class QuickstartFolder:
-    """What `audio-gen quickstart --out` writes."""
+    """The output of `audio-gen quickstart --out`."""
 
     path: Path
 
@@ -243,7 +243,7 @@ class QuickstartFolder:
 
     @property
     def sounds(self) -> Path:
-        """A copy of the sounds of the demonstration."""
+        """A copy of the demonstration sounds."""
         return self.path / "sounds"
 
     @property
@@ -278,7 +278,7 @@ class QuickstartFolder:
 
 
 def bundle_folder(path: Path) -> Path:
-    """The folder of a bundle: `path` itself, or the bundle of the best step of the run there."""
+    """The folder of a bundle: `path` itself, or the bundle of the run's best step."""
     return path if BundleFolder(path).exists() else RunFolder(path).bundle
 
 
@@ -288,26 +288,26 @@ def is_run_or_bundle(path: Path) -> bool:
     return any(file.is_file() for file in (BundleFolder(run.bundle).config, BundleFolder(path).weights, run.metrics))
 
 
-def own_folder(folder: str | Path, names: Collection[str]) -> str | None:
-    """What this package wrote a folder as: "a training run", "a cache"; None for any other folder.
+def package_folder(folder: str | Path, names: Collection[str]) -> str | None:
+    """The kind of a folder that this package wrote: "a training run", "a cache"; None for other folders.
 
     Args:
-        folder: Where it is.
-        names: What it holds.
+        folder: The folder.
+        names: Names of its entries.
     """
     place = Path(folder)
     run, cache = RunFolder(place), CacheFolder(place)
     if run.source.name in names and json_keys(run.source) >= SOURCE_KEYS:
         return "a training run"
     if {run.settings.name, run.checkpoints.name} <= set(names) and _has_checkpoints(run):
-        return "a training run"  # of an early version, which has no source file
+        return "a training run"  # early versions wrote no source file
     if cache.index.name in names and json_keys(cache.index) >= CACHE_KEYS:
         return "a cache"
     return None
 
 
 def json_keys(path: Path, limit: int = 1 << 26) -> set[str]:
-    """The keys of a JSON object of at most `limit` bytes; none where the file is anything else."""
+    """The keys of a JSON object of at most `limit` bytes; empty for any other file."""
     try:
         values: Any = read_json(path, limit)
     except (OSError, MalformedError):
@@ -322,10 +322,10 @@ def _has_checkpoints(run: RunFolder) -> bool:
 
 
 def _training(values: Any) -> dict[str, Any]:
-    """What a bundle's config says of its training, without what is no figure."""
-    told = values if isinstance(values, dict) else {}
+    """The valid training figures in a bundle's config."""
+    given = values if isinstance(values, dict) else {}
     known: dict[str, type] = {"steps": int, "minutes": int | float, "figure": int | float | None}  # type: ignore[dict-item]
     return {
-        key: value for key, value in told.items()
+        key: value for key, value in given.items()
         if key in known and isinstance(value, known[key]) and not isinstance(value, bool)
     }  # fmt: skip

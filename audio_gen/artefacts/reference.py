@@ -1,4 +1,4 @@
-"""Reference files: a set of real clips for later comparisons, as embeddings and figures without audio."""
+"""Reference files: embeddings and figures of a set of real clips, without audio."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, parse_json
 from audio_gen.text import one_line
 
-# 2: with how clips begin and end
+# version 2 adds figures of the starts and ends of clips
 SUFFIX, FORMAT, EARLIER = ".safetensors", "audio_gen reference 2", {"audio_gen reference 1"}
-# The types that each list of a value for every clip may hold.
+# The allowed types in each list of one value per clip.
 LISTS: dict[str, tuple[type, ...]] = {
     "titles": (str,), "groups": (str,), "classes": (str, type(None)), "pitches": (int, float, type(None)),
     "hashes": (str, type(None)),
@@ -27,17 +27,17 @@ LISTS: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """Content of a reference file, N clips.
+    """Content of a reference file with N clips.
 
     Attributes:
-        name: Of the set.
+        name: Name of the set.
         embedding: Name and digest of the embedding.
         vectors: (N, D) float32.
-        lists: A value for every clip, by the keys of LISTS.
-        signals: (N,) of each figure.
-        left_out: Title and reason of each file that is not in the set.
-        clip_sec: Seconds that are used of every file; None for all.
-        mel: Fields of the mel of the run that the set was made with, if any.
+        lists: One value per clip for each key of LISTS.
+        signals: Values (N,) of each figure.
+        left_out: Title and reason of each skipped file.
+        clip_sec: Seconds used of each file; None for all.
+        mel: Fields of the mel of the run used for the set, if any.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Reference:
 
 
 def is_reference(path: Path) -> bool:
-    """Whether a path is meant to be a reference file."""
+    """Whether a path is a file with the suffix of reference files."""
     return path.is_file() and path.suffix == SUFFIX
 
 
 def write_reference(path: Path, reference: Reference) -> None:
-    """Write two bytes for each dimension of each clip, and what is known of the clips.
+    """Write a reference file, with vectors in float16.
 
     Raises:
         DataError: The name does not end in .safetensors.
@@ -79,22 +79,22 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
 
     Args:
         path: The file.
-        figures: Names of the figures of each clip that it must hold.
+        figures: Names of the required figures.
 
     Raises:
-        DataError: It is damaged, no reference file, or of an earlier format.
+        DataError: It is damaged, not a reference file, or of an earlier format.
     """
     name = one_line(path)
     try:
         meta, tensors, _ = read_tensors(path)
         if meta.get("format") in EARLIER:
             raise DataError(
-                f"{name}: an earlier version wrote it, and it lacks figures; write it again with "
+                f"{name}: it is from an earlier version and lacks figures; write it again with "
                 "audio-gen evaluate --save-reference"
             )
         if meta.get("format") != FORMAT:
             make = "`audio-gen evaluate FOLDER --save-reference FILE`"
-            raise DataError(f"{name}: is no reference file; make one with {make}")
+            raise DataError(f"{name}: is not a reference file; make one with {make}")
         about, mel, clip_sec = (parse_json(meta[key]) for key in ("clips", "mel", "clip_sec"))
         if not isinstance(mel, dict | None) or not (clip_sec is None or type(clip_sec) in (int, float)):
             raise MalformedError("mel or clip_sec")
@@ -119,8 +119,8 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
 
 
 def damaged(path: Path, error: Exception) -> DataError:
-    """The error for a reference file that cannot be used."""
+    """The error for a damaged reference file."""
     return DataError(
-        f"{one_line(path)}: is damaged or no reference file ({type(error).__name__}); write it again with "
+        f"{one_line(path)}: is damaged or not a reference file ({type(error).__name__}); write it again with "
         f"--save-reference"
     )

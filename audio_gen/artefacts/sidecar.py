@@ -1,4 +1,4 @@
-"""The JSON beside every WAV that is generated: how it was made, so that it can be made again and varied."""
+"""Sidecars: a JSON next to each generated WAV with its latent and conditions, to generate and vary it again."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,26 @@ from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, at_home, is_path, read_json, write_json
 from audio_gen.text import clipped, one_line
 
-if TYPE_CHECKING:  # commands that only look for sidecars start without torch
+if TYPE_CHECKING:  # commands that only find sidecars start without torch
     from torch import Tensor
 
-LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # of a sidecar, and of a JSON that may be one
+LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # limits for a sidecar, and for a JSON that may be one
 FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
-VOCODED = "vocoded"  # kind of the sidecars of `vocode`, which knows no latent
+VOCODED = "vocoded"  # kind of the sidecars of `vocode`, which have no latent
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a sidecar holds that is needed to go on from it.
+    """The fields of a sidecar that are needed to reuse its clip.
 
     Attributes:
         z: (N, D) float32.
         class_name: Class it was decoded with.
         pitch: MIDI pitch it was decoded with.
         digest: Hash of the bundle.
-        bundle_path: Where the bundle is, if neither it nor the clip was moved away from the other.
+        bundle_path: Path of the bundle, if neither bundle nor clip was moved alone.
         velocity: MIDI velocity it was decoded with.
     """
 
@@ -44,7 +44,7 @@ class Sidecar:
 
 
 def sidecar_path(wav: Path) -> Path:
-    """Where the sidecar of a WAV lies."""
+    """The path of a WAV's sidecar."""
     return wav.with_suffix(".json")
 
 
@@ -66,13 +66,13 @@ def of_clip(
     """Content of the sidecar of a generated clip.
 
     Args:
-        z: Its latent: a list of numbers, or one for each latent where it has several.
-        labels: Class and pitch that it was decoded with, and the velocity if the model has one.
+        z: Its latent as a list of numbers, or a list of several.
+        labels: Class and pitch that it was decoded with, and the velocity if the model has velocities.
         digest: Hash of the bundle.
-        bundle_path: Where the bundle is.
-        seed: Its seed, if it was drawn.
-        temperature: Its temperature, if it was drawn.
-        more: What else there is to say; stands before the bundle.
+        bundle_path: Path of the bundle.
+        seed: Its seed, if it was sampled.
+        temperature: Its temperature, if it was sampled.
+        more: Further fields, written before the bundle.
     """
     return {
         "seed": seed, "z": z, **labels, "temperature": temperature, **more,
@@ -84,7 +84,7 @@ def of_vocoded(*, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate
     """Content of the sidecar of a vocoded file.
 
     Args:
-        source: The file that was vocoded.
+        source: The source file.
         vocoder: The vocoder's name.
         mel: Fields of its mel.
         sample_rate: Of the WAV in Hz.
@@ -97,30 +97,30 @@ def of_vocoded(*, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate
 
 
 def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:
-    """Write the sidecar of a WAV, with the path of its bundle as others can use it."""
-    told = dict(about)
-    if isinstance(bundle := told.get("bundle_path"), str):
-        told["bundle_path"] = shareable(Path(bundle), wav.parent)
-    write_json(sidecar_path(wav), told)
+    """Write the sidecar of a WAV, with a shareable path of its bundle."""
+    content = dict(about)
+    if isinstance(bundle := content.get("bundle_path"), str):
+        content["bundle_path"] = shareable(Path(bundle), wav.parent)
+    write_json(sidecar_path(wav), content)
 
 
 def shareable(path: Path, folder: Path) -> str:
-    """A path for a file in `folder` that is given to others: relative to it, so that both can be moved together.
+    """A path to write into a file in `folder`: relative, so that both can be moved together.
 
-    Where that would lead through the root or past the home folder it begins with ~, or is absolute.
+    If that would pass through the root or above the home folder, it begins with ~ or is absolute.
     """
-    own, start, home = (os.path.realpath(place) for place in (path, folder, at_home("~")))
+    target, start, home = (os.path.realpath(place) for place in (path, folder, at_home("~")))
     try:
-        shared = os.path.commonpath([own, start])
+        shared = os.path.commonpath([target, start])
         if shared != os.path.dirname(shared) and shared not in map(str, Path(home).parents):
-            return Path(os.path.relpath(own, start)).as_posix()
-    except ValueError:  # on another drive
+            return Path(os.path.relpath(target, start)).as_posix()
+    except ValueError:  # another drive
         pass
-    return f"~/{Path(own).relative_to(home).as_posix()}" if Path(own).is_relative_to(home) else own
+    return f"~/{Path(target).relative_to(home).as_posix()}" if Path(target).is_relative_to(home) else target
 
 
 def read_sidecar(wav: Path) -> Sidecar | None:
-    """Read the sidecar of a clip; None when it has none.
+    """Read the sidecar of a clip; None if it has none.
 
     Raises:
         DataError: It is damaged.
@@ -147,20 +147,20 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         place = values["bundle_path"]
         if not isinstance(values["bundle"], str) or not is_path(place):
             raise MalformedError("bundle")
-        # Earlier versions wrote the whole path.
+        # Earlier versions wrote absolute paths.
         bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
         z = z if z.ndim == 2 else z[None]  # (D,) -> (1, D)
         return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path, velocity)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
-            f"{one_line(path)}: damaged, or no sidecar of a clip ({type(e).__name__}: "
+            f"{one_line(path)}: damaged, or not a sidecar of a clip ({type(e).__name__}: "
             f"{clipped(one_line(str(e)), 120)}); move it away and name the run with --run, then the WAV itself is "
             "encoded"
         ) from e
 
 
 def read_labels(wav: Path) -> dict[str, Any] | None:
-    """Class, pitch and gain_db in the JSON beside a WAV; None where it cannot be read."""
+    """Class, pitch and gain_db in the sidecar of a WAV; None if it cannot be read."""
     try:
         about = read_json(sidecar_path(wav))
     except (OSError, MalformedError):
@@ -176,6 +176,6 @@ def read_labels(wav: Path) -> dict[str, Any] | None:
 
 
 def has_sidecar(sound: Path) -> bool:
-    """Whether the JSON beside a sound is a sidecar; one that cannot be read says nothing."""
+    """Whether the JSON next to a sound is a readable sidecar."""
     keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
     return keys >= CLIP_KEYS or keys >= VOCODED_KEYS

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors and torch.save, read so that a file can run no code and cannot exhaust memory."""
+"""Tensors on disk (safetensors and torch.save), read without running code or exhausting memory."""
 
 import zipfile
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from audio_gen.files import MalformedError, parse_json, read_regular, write_atom
 from audio_gen.text import clipped, one_line
 
 LARGEST_WEIGHTS_BYTES = 1 << 32
-LARGE = 1 << 16  # numbers of a tensor; smaller ones keep full precision
+LARGE = 1 << 16  # elements; smaller tensors keep full precision
 
 
 def load_plain(path: Path) -> Any:
-    """Load what torch.save wrote onto the CPU: plain data alone, from a regular file with uncompressed parts.
+    """Load a torch.save file onto the CPU: only plain data, from a regular file with uncompressed parts.
 
     Raises:
-        Exception: Of any kind, where the file is damaged or something else.
+        Exception: Of any type, if the file is damaged or of another kind.
     """
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # a pipe would block
         raise FileNotFoundError(path)
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+        with zipfile.ZipFile(path) as archive:  # torch.load does not check the checksums
             if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
                 raise zipfile.BadZipFile("it is compressed, and may be any size")
             if (damaged := archive.testzip()) is not None:
@@ -36,15 +36,15 @@ def load_plain(path: Path) -> Any:
 
 
 def read_tensors(path: Path, limit: int = LARGEST_WEIGHTS_BYTES) -> tuple[dict[str, str], dict[str, Tensor], bytes]:
-    """The metadata, the tensors and all bytes of a safetensors file, read once: it may be replaced meanwhile.
+    """The metadata, tensors and bytes of a safetensors file, read once since it may be replaced meanwhile.
 
     Args:
         path: The file.
-        limit: Most bytes.
+        limit: Maximum size in bytes.
 
     Raises:
         OSError: The file is missing or cannot be opened.
-        MalformedError: It is no safetensors file, or too large.
+        MalformedError: It is not a safetensors file, or too large.
     """
     data = read_regular(path, limit)
     try:
@@ -57,27 +57,27 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     """Write a safetensors file atomically.
 
     Args:
-        path: Where.
+        path: The file.
         tensors: Contiguous, by name.
-        about: Its metadata.
+        about: The metadata.
 
     Raises:
         OutputError: It cannot be written.
     """
-    data = safetensors_bytes(dict(tensors), dict(about))  # its own writer hides a full disk behind another error
+    data = safetensors_bytes(dict(tensors), dict(about))  # save_file would hide a full disk behind another error
     write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and where its data begins.
+    """The header of a safetensors file, and the position of its data.
 
     Raises:
-        MalformedError: There is none.
+        MalformedError: It is invalid.
     """
     begin = 8 + int.from_bytes(data[:8], "little")
     found = parse_json(data[8:begin])
     if not isinstance(found, dict) or not isinstance(found.get("__metadata__") or {}, dict):
-        raise MalformedError("its header is none")
+        raise MalformedError("its header is invalid")
     return found, begin
 
 
@@ -87,12 +87,12 @@ def metadata(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Large tensors in fp16, half the size; the rest, and what fp16 cannot hold, unchanged."""
+    """Convert large tensors to fp16 to halve their size; small ones, and values beyond fp16, are unchanged."""
     return {key: _half(value) for key, value in tensors.items()}
 
 
 def restored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `halved` gave, in fp32 again."""
+    """The result of `halved` in fp32 again."""
     return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
 
 

@@ -1,8 +1,7 @@
 """Mix channels to mono: their mean, or one channel if they cancel.
 
-What is lost is the energy of the mean against the mean energy of the channels. It is 0 dB for equal channels, and
-10 log10(C) for C channels that have nothing to do with each other, as for a sound in one of them: 3 dB in stereo, which
-is how wide a recording may be. Channels that are against each other lose more.
+The loss is the mean energy of the channels over the energy of their mean. It is 0 dB for equal channels and 10 log10(C)
+for C uncorrelated channels or a sound in one of C channels: 3 dB in stereo. Channels in antiphase lose more.
 """
 
 import math
@@ -11,25 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 
 WINDOW_SEC = 0.05
-LONG, LONG_DB = 5, 4.5  # so many windows in a row must lose so much more than unrelated channels do ..
-SHORT, SHORT_DB = 2, 9.0  # .. or these: chance alone does that to the shortest windows of deep sounds ..
-WHOLE_DB = 3.0  # .. or the whole file this
-MATTERS_DB = {LONG: 40.0, SHORT: 20.0}  # below the loudest windows; what is quieter is no matter
-NOTED_DB = 0.2  # more than unrelated channels lose, over the whole file: told, and mixed all the same
-MOST_DB = 60.0  # a greater loss is told as this
+LONG, LONG_DB = 5, 4.5  # windows in a row, and their loss above that of uncorrelated channels ..
+SHORT, SHORT_DB = 2, 9.0  # .. or these; single windows of low sounds lose that much by chance ..
+WHOLE_DB = 3.0  # .. or the loss of the whole file
+MATTERS_DB = {LONG: 40.0, SHORT: 20.0}  # below the loudest windows; quieter windows are ignored
+NOTED_DB = 0.2  # loss of the whole file above that of uncorrelated channels: noted, and mixed
+MOST_DB = 60.0  # the largest loss that is reported
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How the channels of a file become one.
+    """How the channels of a file are mixed to mono.
 
     Attributes:
-        channel: The one to use; None for the mean of all.
-        loss_db: What the mean loses against the channels, where it loses most if another mix is used for that, else
-            over the whole file.
-        begin: Frame at which that begins.
-        end: Frame at which it ends; as long as the file if it goes on to the end.
-        excess: The loss of the whole file is more than that of unrelated channels.
+        channel: The only channel to use; None for the mean of all.
+        loss_db: The loss of the mean: in the cancelled part if one channel is used instead, otherwise over the whole
+            file.
+        begin: First frame of that part.
+        end: Frame after its last one.
+        excess: The whole file loses more than uncorrelated channels do.
     """
 
     channel: int | None = None
@@ -40,10 +39,10 @@ class Mix:
 
 
 class ChannelLevels:
-    """Energies of the channels and of their mean in short windows, gathered block by block."""
+    """Energies of the channels and of their mean in short windows, collected block by block."""
 
     def __init__(self, channels: int, sample_rate: int) -> None:
-        """Start with nothing."""
+        """Start without windows."""
         self._channels = channels
         self._window = max(1, round(WINDOW_SEC * sample_rate))
         self._energies: list[np.ndarray] = []  # (windows, C + 1) each, the mean last
@@ -63,7 +62,7 @@ class ChannelLevels:
         self._energies.append(energies)
 
     def silent(self) -> int:
-        """How many channels hold nothing while others do."""
+        """The number of silent channels, if others are not silent."""
         powers = self._powers()
         return int((powers == 0).sum()) if powers.any() else 0
 
@@ -80,15 +79,15 @@ class ChannelLevels:
         level = energies[:, :-1].mean(axis=1)
         if not level.any():
             return Mix()
-        unrelated = 10 * math.log10(self._channels)
+        uncorrelated = 10 * math.log10(self._channels)
         whole_db = float(_loss(level.sum(), energies[:, -1].sum()))
         lost = self._lost(energies[:, -1], level)
         if not lost.any():
-            return Mix(None, whole_db, excess=whole_db > unrelated + NOTED_DB)
+            return Mix(None, whole_db, excess=whole_db > uncorrelated + NOTED_DB)
         channel = self._best(energies[:, :-1], level)
-        kept = self._lost(energies[:, channel], level)
-        if kept.sum() >= lost.sum():
-            return Mix(None, whole_db, excess=whole_db > unrelated + NOTED_DB)
+        rest = self._lost(energies[:, channel], level)
+        if rest.sum() >= lost.sum():
+            return Mix(None, whole_db, excess=whole_db > uncorrelated + NOTED_DB)
         starts = self._starts()
         first, last = np.flatnonzero(lost)[[0, -1]]
         loss = float(_loss(level[lost].sum(), energies[lost, -1].sum()))
@@ -106,7 +105,7 @@ class ChannelLevels:
         return np.concatenate([[0], np.cumsum(lengths)])
 
     def _lost(self, mixed: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """The windows in which a mix loses far more than unrelated channels do, for longer than chance explains."""
+        """The windows in which a mix loses far more than uncorrelated channels do, for longer than by chance."""
         lost = np.zeros(len(level), bool)
         for count, excess_db in ((LONG, LONG_DB), (SHORT, SHORT_DB), (len(level), WHOLE_DB)):
             count = min(count, len(level))
@@ -114,10 +113,10 @@ class ChannelLevels:
             threshold = 10 ** (-(10 * math.log10(self._channels) + excess_db) / 10)
             matters = have > have.max() * 10 ** (-MATTERS_DB.get(count, MATTERS_DB[LONG]) / 10)
             lost |= np.convolve(matters & (keep < threshold * have), np.ones(count)) > 0
-        return lost & (mixed < level / self._channels)  # not the neighbours that brought no loss
+        return lost & (mixed < level / self._channels)  # without neighbours that lose little
 
     def _best(self, channels: np.ndarray, level: np.ndarray) -> int:
-        """The channel that loses in the fewest windows; of equal ones the loudest, of equally loud ones the first."""
+        """The channel that loses in the fewest windows; ties go to the loudest, then to the first."""
         counts = np.array([self._lost(c, level).sum() for c in channels.T])
         powers = np.where(counts == counts.min(), channels.sum(axis=0), 0)
         return int(np.flatnonzero(powers >= powers.max() * (1 - 1e-3))[0])

@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 from audio_gen.audio import flac_header, wav_header
 from audio_gen.audio.file_view import Part, patched
-from audio_gen.audio.foreign import what_it_is
+from audio_gen.audio.not_audio import what_it_is
 from audio_gen.audio.sound_end import End, Samples, duration, find_end
 from audio_gen.errors import AudioFileError
 from audio_gen.text import one_line, visible
 
-FORMATS = "WAV, W64, AIFF, CAF, AU, FLAC, Ogg (Vorbis or Opus) or MP3"  # what is opened; all else is refused by name
+FORMATS = "WAV, W64, AIFF, CAF, AU, FLAC, Ogg (Vorbis or Opus) or MP3"  # other formats are refused by name
 HEAD_BYTES = 1 << 12
-JUNK_BYTES = 1 << 16  # a header is looked for behind so much of something else
+JUNK_BYTES = 1 << 16  # how far a header behind other data is searched
 AIFF_TYPES = {b"sowt": "<i", b"fl32": ">f", b"FL32": ">f", b"fl64": ">f", b"FL64": ">f", b"raw ": "u"}
 AU_WIDTHS = {2: ">i1", 3: ">i2", 4: ">i3", 5: ">i4", 6: ">f4", 7: ">f8"}
 MARKS = re.compile(rb"RIFF|RIFX|RF64|BW64|FORM|fLaC\x00\x00\x00\x22|caff\x00\x01|\xff", re.S)
@@ -30,7 +30,7 @@ BITRATES = {  # (1: MPEG 1, 2: MPEG 2 and 2.5; layer): kbit/s
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 ID3V1_BYTES = 128
-RAW_CODECS = {1: 1, 27: 1}  # bytes of a sample of AU's mu-law and A-law
+RAW_CODECS = {1: 1, 27: 1}  # bytes per sample of AU's mu-law and A-law
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Container:
     """A file that can be opened.
 
     Attributes:
-        format: "WAV", "AIFF", ..; an empty text where libsndfile's own word is right.
-        parts: What libsndfile is to read in place of the file; None if it can read the file as it is.
-        note: What is wrong with the file, if anything.
-        sample_rate: In Hz, where the header was read.
+        format: "WAV", "AIFF", ..; empty if libsndfile's name is right.
+        parts: The bytes that libsndfile reads instead of the file; None if it can read the file itself.
+        note: A fault of the file, if any.
+        sample_rate: In Hz, if the header was read.
     """
 
     format: str = ""
@@ -51,18 +51,18 @@ class Container:
 
 
 def look(path: Path) -> Container:
-    """Tell what a file is.
+    """Identify a file.
 
     Args:
         path: Any file.
 
     Raises:
-        AudioFileError: It is no audio file of a kind that is opened; the message says what it is.
+        AudioFileError: It is not a supported audio file; the message says what it is.
         OSError: It cannot be opened.
     """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise AudioFileError(f"{one_line(path)}: is a folder, a pipe or a device, no file; name an audio file")
+        raise AudioFileError(f"{one_line(path)}: is a folder, a pipe or a device, not a file; name an audio file")
     with open(path, "rb") as f:
         head = f.read(HEAD_BYTES)
         start = _after_tags(f, head)
@@ -83,7 +83,7 @@ def look(path: Path) -> Container:
         except _RefusedError as e:
             raise AudioFileError(f"{one_line(path)}: {visible(str(e))}") from None
         except struct.error:
-            found = Container()  # ends within its header: libsndfile says so
+            found = Container()  # ends within its header: libsndfile reports it
     if not skipped:
         return found
     junk = f"{skipped} bytes of other data at its start skipped"
@@ -92,11 +92,11 @@ def look(path: Path) -> Container:
 
 
 class _RefusedError(Exception):
-    """The file is of a kind that is opened, with something inside that is not."""
+    """A supported container with unsupported content."""
 
 
 def _after_tags(f: BinaryIO, head: bytes) -> int:
-    """Where the file begins in truth: behind ID3v2 tags."""
+    """The position after ID3v2 tags."""
     start = 0
     while head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 128:
         length = (head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]
@@ -107,7 +107,7 @@ def _after_tags(f: BinaryIO, head: bytes) -> int:
 
 
 def _reader(head: bytes) -> Callable[[BinaryIO, int, int], Container] | None:
-    """What reads the header, by the first bytes; None if they are not of a kind that is opened."""
+    """The function that reads this header; None if the format is not supported."""
     if (head[:4] in wav_header.RIFFS and head[8:12] == b"WAVE") or (
         head[:4] == b"riff" and head[24:28] == b"wave" and head[28:40] == wav_header.W64_TAIL
     ):
@@ -118,7 +118,7 @@ def _reader(head: bytes) -> Callable[[BinaryIO, int, int], Container] | None:
 
 
 def _behind_junk(f: BinaryIO, start: int) -> tuple[int, Callable[[BinaryIO, int, int], Container] | None]:
-    """How many bytes lie before a header, and what reads it."""
+    """The number of bytes before a header, and the function that reads it."""
     f.seek(start)
     data = f.read(JUNK_BYTES)
     for found in MARKS.finditer(data):
@@ -131,17 +131,17 @@ def _behind_junk(f: BinaryIO, start: int) -> tuple[int, Callable[[BinaryIO, int,
 
 
 def _is_mpeg(data: bytes, at: int) -> bool:
-    """Whether two frames of MPEG audio (MP3) follow one another from `at`; one is enough at the beginning."""
+    """Whether two consecutive frames of MPEG audio (MP3) begin at `at`; one frame suffices for a whole file."""
     length = mpeg_frame_bytes(data[at : at + 4])
     after = data[at + length : at + length + 4]
     if at == 0 and length and len(after) < 4:
         return True  # a file of one frame
-    alike = len(after) == 4 and not (after[1] ^ data[at + 1]) & 0xFE and not (after[2] ^ data[at + 2]) & 0x0C
-    return bool(length and alike and mpeg_frame_bytes(after))
+    same = len(after) == 4 and not (after[1] ^ data[at + 1]) & 0xFE and not (after[2] ^ data[at + 2]) & 0x0C
+    return bool(length and same and mpeg_frame_bytes(after))
 
 
 def mpeg_frame_bytes(head: bytes) -> int:
-    """Bytes of a frame of MPEG audio with this header; 0 if it is none."""
+    """Bytes of an MPEG audio frame with this header; 0 if the header is invalid."""
     if len(head) < 4 or head[0] != 255 or head[1] < 0xE0:
         return 0
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -172,18 +172,18 @@ def _wav(f: BinaryIO, start: int, size: int) -> Container:
     if header.codec:
         raise _RefusedError(f"is a WAV that holds {header.codec}, which cannot be read; convert it to WAV or FLAC")
     end = wav_header.find_wav_end(f, header)
-    further = [] if end.mended else header.further
+    further = [] if end.repaired else header.further
     note = end.note
     f.seek(end.stop)
     another = f.read(4) in wav_header.RIFFS  # as `cat` makes it; libsndfile refuses all of it
     if another and not note:
-        note = "another WAV stands behind it in one file, and only the first is used; split the file to use both"
+        note = "another WAV follows it in the same file, and only the first is used; split the file to use both"
     if further:
-        note = f"holds {1 + len(further)} blocks of samples, one behind the other: all are used"
+        note = f"holds {1 + len(further)} blocks of samples, one after the other: all are used"
     name = {"RF64": "RF64", "BW64": "RF64", "W64": "W64"}.get(header.kind, "WAV")
-    # libsndfile takes whatever stands behind the samples of a W64 for samples, and knows no BW64.
+    # libsndfile reads all bytes after a W64's samples as samples, and does not support BW64.
     other = header.kind == "BW64" or (header.kind == "W64" and end.stop < size)
-    if not (end.mended or further or other or another):
+    if not (end.repaired or further or other or another):
         return Container("", None, note, header.sample_rate)
     parts = wav_header.rewritten(header, [(header.samples.start, end.stop), *further])
     return Container(name, parts, note, header.sample_rate)
@@ -210,7 +210,7 @@ def _aiff(f: BinaryIO, start: int, size: int) -> Container:
     else:
         return Container()
     if len(common) < 18:
-        return Container()  # what comes behind the samples is left to libsndfile
+        return Container()  # libsndfile handles a COMM chunk after the samples
     channels, frames, bits, exponent, mantissa = struct.unpack(">HIHHQ", common[:18])
     offset = struct.unpack(">I", f.read(4))[0]
     rate = mantissa * 2.0 ** (exponent - 16446) if 16383 <= exponent < 16383 + 31 else 0.0  # 80-bit float
@@ -221,12 +221,12 @@ def _aiff(f: BinaryIO, start: int, size: int) -> Container:
     if not known or not channels or not width:
         return Container(sample_rate=round(rate) or None)
     begin = position + 16 + offset
-    told = length - 8 - offset
-    promised = told if told > 0 else frames * channels * width
+    stated = length - 8 - offset
+    promised = stated if stated > 0 else frames * channels * width
     samples = Samples(begin, _open_size(promised, size - begin), size, channels * width, rate, dtype)
     end = find_end(f, samples, _iff_chunk)
     parts = None
-    if end.mended:
+    if end.repaired:
         count = min(end.stop - begin, 0xFFFFFFFF - 8 - offset)
         numbers = {common_at + 2: struct.pack(">I", count // samples.frame_bytes)}
         numbers[position + 4] = struct.pack(">I", count + 8 + offset)
@@ -235,7 +235,7 @@ def _aiff(f: BinaryIO, start: int, size: int) -> Container:
 
 
 def _open_size(promised: int, available: int) -> int | None:
-    """A promise, or None if it is one of those that programs write before they know the size."""
+    """A stated size, or None if it is a placeholder for an unknown size."""
     return None if promised >= wav_header.STREAMED - 64 and promised > available else promised
 
 
@@ -283,12 +283,12 @@ def _caf(f: BinaryIO, start: int, size: int) -> Container:
     number = struct.pack(">q", end.stop - position - 12)
     # libsndfile skips no tag before a CAF
     parts: list[Part] | None = [(start, size)] if start else None
-    parts = patched(start, end.stop, {position + 4: number}) if end.mended else parts
+    parts = patched(start, end.stop, {position + 4: number}) if end.repaired else parts
     return Container("", parts, end.note, round(rate) or None)
 
 
 def _alac_is_open(f: BinaryIO, position: int, length: int, size: int) -> bool:
-    """Whether a CAF ends with its samples, and has no table of packets before them."""
+    """Whether a CAF ends with its samples and has no packet table before them."""
     f.seek(0)
     return position + 12 + length >= size and b"pakt" not in f.read(min(position, 1 << 20))
 
@@ -303,11 +303,11 @@ def _au(f: BinaryIO, start: int, size: int) -> Container:
         return Container(sample_rate=rate)
     dtype = dtype and dtype.replace(">", order)
     samples = Samples(start + begin, _open_size(length, size - start - begin), size, width * channels, rate, dtype)
-    if length == 0xFFFFFFFF:  # allowed: a length that the writer did not know
+    if length == 0xFFFFFFFF:  # allowed: the length was unknown when the header was written
         return Container(sample_rate=rate)
     end: End = find_end(f, samples, lambda f, position, size: False)
     shown = min(end.stop - start - begin, 0xFFFFFFFE)
-    parts = patched(start, end.stop, {start + 8: struct.pack(order + "I", shown)}) if end.mended else None
+    parts = patched(start, end.stop, {start + 8: struct.pack(order + "I", shown)}) if end.repaired else None
     return Container("", parts, end.note, rate)
 
 
@@ -323,12 +323,12 @@ def _flac(f: BinaryIO, start: int, size: int) -> Container:
         parts: list[Part] | None = [(start, size - ID3V1_BYTES)] if _has_id3v1(f, size) else None
         return Container("", parts, None, stream.sample_rate)
     promised, there = duration(stream.samples / stream.sample_rate), duration(held / stream.sample_rate)
-    note = f"its header promises {promised}, the file holds {there}: all of it is used"
+    note = f"its header states {promised}, the file holds {there}: all of it is used"
     return Container("", patched(start, size, stream.open_length()), note, stream.sample_rate)
 
 
 def _has_id3v1(f: BinaryIO, size: int) -> bool:
-    """Whether a tag stands at the end, on which libsndfile loses its way."""
+    """Whether the file ends with an ID3v1 tag, which confuses libsndfile."""
     f.seek(max(0, size - ID3V1_BYTES))
     return f.read(3) == b"TAG"
 
@@ -347,7 +347,7 @@ def _ogg(f: BinaryIO, start: int, size: int) -> Container:
         if first.startswith(magic):
             raise _RefusedError(f"holds {what}, which cannot be read; convert it to WAV or FLAC")
     if (streams := _ogg_streams(f, start, size)) > 1:
-        several = f"holds {streams} streams, one behind the other"
+        several = f"holds {streams} streams, one after the other"
         if first.startswith(b"OpusHead"):
             raise _RefusedError(f"{several}, which cannot be read; save it again as WAV or FLAC")
         return Container(note=f"{several}: only the first is used; save it again as WAV or FLAC")
@@ -355,7 +355,7 @@ def _ogg(f: BinaryIO, start: int, size: int) -> Container:
 
 
 def _ogg_streams(f: BinaryIO, start: int, size: int) -> int:
-    """How many streams begin in an Ogg, by the heads of its pages; 1 where these do not follow one another."""
+    """The number of streams in an Ogg, from its page headers; 1 if the pages are not consecutive."""
     at, streams = start, 0
     while at + 27 <= start + size:
         f.seek(at)

@@ -8,10 +8,10 @@ from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 
 BANDS_BY_N_FFT = {256: 20, 512: 40, 1024: 80, 2048: 128, 4096: 160}
 CONVERGENCE_WEIGHT = 0.5
-PEAK, QUIET = 0.95, 1e-4  # a sound below the latter is silence
+PEAK, QUIET = 0.95, 1e-4  # below QUIET a sound is silence
 
 
-def mrmel(original: Tensor, made: Tensor, sample_rate: int) -> float:
+def mrmel(original: Tensor, generated: Tensor, sample_rate: int) -> float:
     """Return the multi-resolution mel distance of two sounds: 0 for equal ones, 0.2 to 0.5 for a good vocoder.
 
     The mean over five window lengths of (mean absolute difference of the log-mels, in nats) + 0.5 * (norm of the
@@ -19,30 +19,30 @@ def mrmel(original: Tensor, made: Tensor, sample_rate: int) -> float:
     Sounds of unequal length are cut to the shorter, and lengthened with silence to the longest window.
 
     Args:
-        original: Samples (T,) of the sound that was to be made.
-        made: Samples (T,) of the sound that was made.
+        original: Samples (T,) of the original.
+        generated: Samples (T,) of its resynthesis.
         sample_rate: Of both, in Hz.
 
     Source: spectral convergence and log magnitude as in Yamamoto 2020 (Parallel WaveGAN), on mel bands.
     """
-    assert original.dim() == made.dim() == 1
-    length = min(len(original), len(made))
+    assert original.dim() == generated.dim() == 1
+    length = min(len(original), len(generated))
     padding = max(0, max(BANDS_BY_N_FFT) - length)
-    pair = torch.stack([F.pad(wav[:length].float(), (0, padding)) for wav in (original, made)])
+    pair = torch.stack([F.pad(wav[:length].float(), (0, padding)) for wav in (original, generated)])
     scores = [_distance_at(pair, n_fft, n_mels, sample_rate) for n_fft, n_mels in BANDS_BY_N_FFT.items()]
     return sum(scores) / len(scores)
 
 
 def _distance_at(pair: Tensor, n_fft: int, n_mels: int, sample_rate: int) -> float:
     window = torch.hann_window(n_fft, device=pair.device)
-    original, made = torch.stft(pair, n_fft, n_fft // 4, window=window, return_complex=True).abs()
+    original, generated = torch.stft(pair, n_fft, n_fft // 4, window=window, return_complex=True).abs()
     filters = mel_filters(MelSpec(sample_rate, n_fft, n_fft // 4, n_mels)).to(pair.device)
-    log_original, log_made = (torch.log((filters @ x).clamp(min=MEL_FLOOR)) for x in (original, made))
-    convergence = (made - original).norm() / original.norm().clamp(min=1e-8)
-    return float((log_made - log_original).abs().mean() + CONVERGENCE_WEIGHT * convergence)
+    log_original, log_generated = (torch.log((filters @ x).clamp(min=MEL_FLOOR)) for x in (original, generated))
+    convergence = (generated - original).norm() / original.norm().clamp(min=1e-8)
+    return float((log_generated - log_original).abs().mean() + CONVERGENCE_WEIGHT * convergence)
 
 
 def at_peak(wav: Tensor) -> Tensor:
-    """wav (B, 1, T) scaled to a peak of 0.95, as clips are when vocoders are compared; silence stays as it is."""
+    """wav (B, 1, T) scaled to a peak of 0.95, for comparisons of vocoders; silence is unchanged."""
     peak = wav.abs().amax(dim=(1, 2), keepdim=True)
     return torch.where(peak > QUIET, wav * (PEAK / peak.clamp(min=QUIET)), wav)

@@ -1,4 +1,4 @@
-"""A file view with corrected bytes: pieces of the file, and replacements for wrong ones."""
+"""A view of a file with corrected bytes: pieces of the file, and replacements."""
 
 import io
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
-Part = bytes | tuple[int, int]  # bytes to show, or the first and the last but one position of a piece of the file
+Part = bytes | tuple[int, int]  # bytes to show, or start and stop of a piece of the file
 
 
 class FileView:
-    """Parts of a file as if they were a file; the file itself is left alone.
+    """Parts of a file as one read-only file object; the file is not changed.
 
-    It offers what soundfile asks of a file object: `seek`, `tell` and `read`.
+    It has the methods that soundfile needs: `seek`, `tell` and `read`.
     """
 
     def __init__(self, path: Path, parts: Sequence[Part]) -> None:
@@ -20,7 +20,7 @@ class FileView:
 
         Args:
             path: The file.
-            parts: What is shown, one behind the other; pieces beyond the end of the file are empty there.
+            parts: The content, in order; a piece stops at the end of the file.
         """
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         self._parts = list(parts)
@@ -28,13 +28,13 @@ class FileView:
         self._position = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, as a file does."""
+        """Move the position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ends[-1]}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def tell(self) -> int:
-        """Where the view stands."""
+        """The position."""
         return self._position
 
     def read(self, count: int = -1) -> bytes:
@@ -65,7 +65,7 @@ class FileView:
 
 
 def patched(start: int, stop: int, patches: dict[int, bytes]) -> list[Part]:
-    """The bytes start..stop of a file, with other ones at some positions."""
+    """The bytes start..stop of a file, with replacements at some positions."""
     parts: list[Part] = []
     position = start
     for at, data in sorted(patches.items()):

@@ -1,19 +1,19 @@
-"""The sample count in a FLAC header against the actual one; pipes leave it open, crashes leave it wrong."""
+"""Compare the sample count in a FLAC header with the actual one: pipes leave it empty, crashes leave it wrong."""
 
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-END_BYTES = 1 << 16  # the last frame begins within so many bytes of the end
+END_BYTES = 1 << 16  # the last frame begins within this distance of the end
 BLOCK_SIZES = {1: 192, **{i: 576 << (i - 2) for i in range(2, 6)}, **{i: 256 << (i - 8) for i in range(8, 16)}}
 
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """The facts of a FLAC's first block.
+    """The first block of a FLAC.
 
     Attributes:
-        position: Where in the file the eight bytes stand that hold rate, channels, bits and samples.
+        position: Position of the eight bytes that hold rate, channels, bits and samples.
         value: These bytes as a number.
         block: Samples of the longest block.
         fixed: All blocks but the last have this length.
@@ -31,16 +31,16 @@ class StreamInfo:
 
     @property
     def samples(self) -> int:
-        """Samples of each channel; 0 where this is left open."""
+        """Samples of each channel; 0 if unknown."""
         return self.value & ((1 << 36) - 1)
 
     def open_length(self) -> dict[int, bytes]:
-        """The bytes that leave the number of samples open, by their position."""
+        """Replacement bytes for an unknown number of samples, by position."""
         return {self.position: struct.pack(">Q", self.value >> 36 << 36)}
 
 
 def read_stream_info(f: BinaryIO, start: int) -> StreamInfo | None:
-    """Read the first block of a FLAC that begins at `start`; None if it is none."""
+    """Read the first block of a FLAC that begins at `start`; None if there is no FLAC."""
     f.seek(start)
     head = f.read(42)
     if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 127:
@@ -63,7 +63,7 @@ def last_sample(f: BinaryIO, info: StreamInfo, size: int) -> int:
 
 
 def _frame_end(head: bytes, info: StreamInfo) -> int:
-    """The number of samples up to the end of the frame with this header; 0 if it is none."""
+    """The number of samples up to the end of the frame with this header; 0 if it is invalid."""
     if len(head) < 16 or (head[1] & 1) == info.fixed or head[3] & 1 or (head[3] >> 4) > 10:
         return 0
     number, at = _coded_number(head, 4)
@@ -81,7 +81,7 @@ def _frame_end(head: bytes, info: StreamInfo) -> int:
 
 
 def _coded_number(head: bytes, at: int) -> tuple[int, int]:
-    """A number coded as UTF-8 does, and the position behind it; 0 for both if it is none."""
+    """A number in UTF-8 coding, and the position after it; 0 for both if invalid."""
     first = head[at]
     more = next((i for i in range(8) if not first >> (7 - i) & 1), 8)
     if more == 1 or more == 8:

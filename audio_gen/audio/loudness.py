@@ -8,22 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# No library's meter: pyloudnorm and torchaudio refuse clips shorter than a block of 0.4 s, which most drums are.
+# Not a library: pyloudnorm and torchaudio refuse clips shorter than a block of 0.4 s, as most drums are.
 GATE_SEC, GATE_STEP_SEC, ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU, LUFS_OFFSET = 0.4, 0.1, -70.0, -10.0, -0.691
 TABLE_RATE = 48_000  # of the filters in ITU-R BS.1770-4
 
 
 def loudness_lufs(wav: Tensor, sample_rate: int) -> float:
-    """Integrated loudness of one channel in LUFS; NaN where all of it lies below the gate of -70.
+    """Integrated loudness of one channel in LUFS; NaN if all of it is below the gate of -70.
 
-    A clip that is shorter than a gating block of 0.4 s is taken as one block of its own length.
+    A clip shorter than a gating block of 0.4 s is one block of its length.
 
     Source: ITU-R BS.1770-4.
     """
     from torchaudio.functional import lfilter
 
     numerator, denominator = (torch.tensor(side, dtype=torch.float64) for side in k_weighting(sample_rate))
-    # Clamping, the library's default, would cut what the shelf lifts above full scale.
+    # Clamping, the library's default, would clip the boosted highs.
     x = lfilter(wav.double(), denominator, numerator, clamp=False)
     block, step = round(GATE_SEC * sample_rate), round(GATE_STEP_SEC * sample_rate)
     energy = torch.cat([x.new_zeros(1), x.square().cumsum(0)])
@@ -39,7 +39,7 @@ def loudness_lufs(wav: Tensor, sample_rate: int) -> float:
 def k_weighting(sample_rate: int) -> tuple[list[float], list[float]]:
     """Numerator and denominator (5,) of K-weighting, a head's shelf times a high-pass, at any rate.
 
-    The standard tells them as numbers for 48 kHz only; these are the analogue filters that give just those numbers.
+    The standard lists coefficients for 48 kHz only; these are the analogue filters that give them.
 
     Source: ITU-R BS.1770-4, tables 1 and 2; De Man 2014, "Evaluation of implementations of the EBU R128 loudness
     measurement", for corner, gain and Q.
@@ -47,7 +47,7 @@ def k_weighting(sample_rate: int) -> tuple[list[float], list[float]]:
     gain = 10 ** (3.999843853973347 / 20)
     shelf = _digital(1681.974450955533, 0.7071752369554196, (gain, gain**0.4996667741545416, 1.0), sample_rate)
     corner_hz, q = 38.13547087602444, 0.5003270373238773
-    # The table's high-pass is (1, -2, 1) over its poles: a gain of a little more than 1, kept at other rates.
+    # The table's high-pass has the numerator (1, -2, 1), a gain slightly above 1; other rates use the same gain.
     above = 1 / _digital(corner_hz, q, (1.0, 0.0, 0.0), TABLE_RATE)[0][0]
     high_pass = _digital(corner_hz, q, (above, 0.0, 0.0), sample_rate)
     return tuple(np.convolve(a, b).tolist() for a, b in zip(shelf, high_pass, strict=True))  # type: ignore[return-value]

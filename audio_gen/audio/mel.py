@@ -1,4 +1,4 @@
-"""The one mel definition: a frozen, hashed spec and the front end that computes it, with the numerics of BigVGAN v2."""
+"""The mel definition: a frozen, hashed spec, and the front end that computes it with the numerics of BigVGAN v2."""
 
 import bisect
 import difflib
@@ -21,14 +21,14 @@ from audio_gen.text import shortened
 MEL_FLOOR = 1e-5
 LOG_FLOOR = math.log(MEL_FLOOR)
 MOST = {"sample_rate": 1 << 20, "n_fft": 1 << 17, "hop_length": 1 << 17, "n_mels": 4096}
-MOST_WEIGHTS = 1 << 24  # of the mel filters
+MOST_WEIGHTS = 1 << 24  # entries of the mel filter matrix
 
 
 @dataclass(frozen=True)
 class MelSpec:
-    """The parameters of a log-mel spectrogram. Two parts of a model fit together only if their specs are equal.
+    """The parameters of a log-mel spectrogram. Parts of a model fit together only if their specs are equal.
 
-    The window is a periodic Hann of `n_fft` samples, the filters are Slaney's; T samples make T / hop_length frames.
+    The window is a periodic Hann of `n_fft` samples, the filters are Slaney's; T samples give T / hop_length frames.
 
     Args:
         sample_rate: In Hz.
@@ -50,7 +50,7 @@ class MelSpec:
     f_max: float | None = None
 
     def __post_init__(self) -> None:
-        """Fill in `f_max`, bring numbers to one type (so that equal specs hash alike), and check."""
+        """Fill in `f_max`, convert numbers to one type (so that equal specs have equal hashes), and check."""
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels"):
             object.__setattr__(self, name, _positive_int(name, getattr(self, name)))
         object.__setattr__(self, "f_min", _frequency("f_min", self.f_min))
@@ -61,14 +61,14 @@ class MelSpec:
 
     @classmethod
     def preset(cls, name: str) -> "MelSpec":
-        """Return the preset called `name`; an unknown one is a ConfigError that names the nearest."""
+        """Return the preset `name`; an unknown one is a ConfigError that names the closest."""
         if name not in PRESETS:
             raise ConfigError(f"no mel preset is called {shortened(name)}; {_nearest(name, list(PRESETS))}")
         return PRESETS[name]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MelSpec":
-        """Build a spec from what `to_dict` gave; an unknown or missing key is a ConfigError."""
+        """Build a spec from the result of `to_dict`; an unknown or missing key is a ConfigError."""
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
@@ -76,7 +76,7 @@ class MelSpec:
         missing = [name for name in known[:4] if name not in values]
         if missing:
             raise ConfigError(
-                f"mel settings lack {', '.join(missing)}; add them or take a preset ({', '.join(PRESETS)})"
+                f"mel settings lack {', '.join(missing)}; add them or use a preset ({', '.join(PRESETS)})"
             )
         return cls(**values)
 
@@ -86,7 +86,7 @@ class MelSpec:
 
     @cached_property
     def digest(self) -> str:
-        """Twelve hex digits that are equal exactly when the specs are."""
+        """Twelve hex digits that identify the spec."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -107,24 +107,24 @@ class MelSpec:
 
     @property
     def pad(self) -> int:
-        """Samples that the front end reflects at either end."""
+        """Samples that the front end reflects at each end."""
         return padding(self.n_fft, self.hop_length)
 
     def frames(self, samples: int) -> int:
-        """Return how many whole frames `samples` hold."""
+        """Return the number of whole frames in `samples`."""
         return samples // self.hop_length
 
     def samples(self, frames: int) -> int:
-        """Return how many samples `frames` stand for."""
+        """Return the number of samples of `frames`."""
         return frames * self.hop_length
 
     def check_same(self, other: "MelSpec", mine: str, theirs: str) -> None:
-        """Refuse to join two parts that were made for different mels.
+        """Raise if two parts have different mels.
 
         Args:
             other: The spec of the other part.
-            mine: What this spec belongs to, as the user knows it ("the cache drums.cache").
-            theirs: What `other` belongs to.
+            mine: The user's name for the part with this spec ("the cache drums.cache").
+            theirs: The same for `other`.
 
         Raises:
             MelMismatchError: The specs differ; the message names both sides and each field that differs.
@@ -167,13 +167,13 @@ def _check_sizes(spec: MelSpec) -> None:
     if not 0 <= spec.f_min < spec.f_max <= spec.nyquist:
         raise ConfigError(
             f"f_min ({spec.f_min:g} Hz) must be at least 0 and below f_max ({spec.f_max:g} Hz), and f_max at most half"
-            f" the sample rate ({spec.nyquist:g} Hz); leave both out for the full range"
+            f" the sample rate ({spec.nyquist:g} Hz); omit both for the full range"
         )
 
 
 def _check_bands(spec: MelSpec) -> None:
-    """Refuse filters that are narrower than the spacing of the FFT bins: their bands would be empty in every sound."""
-    # Far too many bands need no matrix (and may not fit in memory): a bin lies in two bands at most.
+    """Raise if filters are narrower than the spacing of the FFT bins: their bands would be empty in every sound."""
+    # A bin is in at most two bands, so far too many bands need no matrix, which may not fit in memory.
     if spec.n_mels <= 2 * spec.n_bins and not _has_empty_band(spec, spec.n_mels):
         return
     candidates = range(1, min(spec.n_mels, spec.n_bins))
@@ -187,7 +187,7 @@ def _has_empty_band(spec: MelSpec, n_mels: int) -> bool:
 
 
 def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
-    """Triangles of unit area (M, F) on Slaney's scale; the numbers of torchaudio and librosa, which import slowly."""
+    """Triangles of unit area (M, F) on Slaney's scale, as in torchaudio and librosa, which import slowly."""
     assert spec.f_max is not None
     # A cached tensor made in inference mode could not be used in training later.
     with torch.inference_mode(False):
@@ -199,7 +199,7 @@ def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
         return filters.T.contiguous()  # (F, M) -> (M, F)
 
 
-# Slaney's scale: even up to 1 kHz, then 27 mel for each factor of 6.4.
+# Slaney's scale: linear up to 1 kHz, then 27 mel for each factor of 6.4.
 _HZ_PER_MEL, _LOG_FROM_HZ, _NATS_PER_MEL = 200 / 3, 1000.0, math.log(6.4) / 27
 _LOG_FROM_MEL = _LOG_FROM_HZ / _HZ_PER_MEL
 
@@ -222,22 +222,22 @@ DEFAULT_PRESET = DEFAULT_MEL
 
 @lru_cache(maxsize=16)
 def mel_filters(spec: MelSpec) -> Tensor:
-    """Return the mel filter bank (M, F) of a spec; it is shared, so do not write into it."""
+    """Return the mel filter bank (M, F) of a spec; it is cached, so do not write into it."""
     return _slaney_filters(spec, spec.n_mels)
 
 
 class MelFrontEnd(nn.Module):
     """Wave to log-mel, and the STFT and inverse STFT with the same framing.
 
-    Everything is computed in float32, also under autocast; see `STFT` for where frames lie.
+    Everything is computed in float32, also under autocast; see `STFT` for the frame positions.
 
-    Source: BigVGAN v2 (Lee 2022), whose public checkpoints expect exactly these numbers.
+    Source: BigVGAN v2 (Lee 2022), whose public checkpoints need exactly these numbers.
     """
 
     filters: Tensor
 
     def __init__(self, spec: MelSpec) -> None:
-        """Make the window and the filters of `spec`."""
+        """Compute the window and the filters of `spec`."""
         super().__init__()
         self.spec = spec
         self.framing = STFT(spec.n_fft, spec.hop_length)
@@ -257,5 +257,5 @@ class MelFrontEnd(nn.Module):
         return self.framing(wav)
 
     def istft(self, spectrum: Tensor, length: int | None = None) -> Tensor:
-        """Turn a complex STFT (B, F, L) into the wav (B, 1, length) whose STFT is nearest to it; see `STFT.inverse`."""
+        """Turn a complex STFT (B, F, L) into the wav (B, 1, length) whose STFT is closest to it; see `STFT.inverse`."""
         return self.framing.inverse(spectrum)[..., :length]

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-PEAK_DB = -40.0  # below the peak: where a hit begins; recordings have hiss and bleed below
+PEAK_DB = -40.0  # below the peak: a hit begins here; hiss and bleed are below
 QUIET_DB = -50.0
-SILENCE_DB = -60.0  # below the peak: where a swell begins, and where a sound ends
-STEEP_DB, STEEP_SEC = 20.0, 0.01  # a sound that rises by so much in so short a time has an onset
+SILENCE_DB = -60.0  # below the peak: a swell begins and a sound ends here
+STEEP_DB, STEEP_SEC = 20.0, 0.01  # a sound that rises this much in this time has an onset
 ENVELOPE_SEC = 0.001
-LEAD_SEC = 0.001  # that is kept before an onset
+LEAD_SEC = 0.001  # kept before an onset
 FADE_IN_SEC = 0.0005
-FIRST_PEAK = 0.5  # of the largest: what counts as the first peak of an attack
+FIRST_PEAK = 0.5  # of the largest: the level of the first peak of an attack
 
 Floats = NDArray[np.floating]
 
@@ -24,10 +24,10 @@ def envelope(wav: Floats, sample_rate: int) -> Floats:
 
 
 def onset(wav: Floats, sample_rate: int) -> int:
-    """Find the sample at which a sound begins.
+    """Find the first sample of a sound.
 
-    A hit begins where it first comes within 40 dB of its peak. A sound that swells has no such place: it begins where
-    it first comes within 60 dB. Silence begins at 0.
+    A hit begins at the first sample within 40 dB of its peak. A swell begins at the first sample within 60 dB. Silence
+    begins at 0.
 
     Args:
         wav: Samples (T,).
@@ -52,11 +52,11 @@ def silent_until(wav: Floats, sample_rate: int) -> int:
 
 
 def sound_end(wav: Floats, below_peak_db: float = -SILENCE_DB) -> int:
-    """The sample after which a sound stays so many dB below its peak, T at most; 0 for silence.
+    """The sample after which a sound stays below a level, at most T; 0 for silence.
 
     Args:
         wav: Samples (T,).
-        below_peak_db: 60 is where most listeners hear nothing more.
+        below_peak_db: The level below the peak; 60 is inaudible for most listeners.
     """
     level = np.abs(wav)
     loud = np.flatnonzero(level > level.max(initial=0) * amplitude(-below_peak_db))
@@ -66,8 +66,8 @@ def sound_end(wav: Floats, below_peak_db: float = -SILENCE_DB) -> int:
 def rise_sec(wav: Floats, sample_rate: int) -> float:
     """Time in which a sound rises from 10 to 90 % of its first peak; NaN for silence.
 
-    The first peak is that of the 1-ms envelope that first reaches half of the largest, so that a kick is timed by its
-    beater and not by its loudest swing.
+    The first peak is the first one of the 1-ms envelope with half of the largest level, so a kick is timed by its
+    beater, not by its loudest swing.
 
     Args:
         wav: Samples (T,).
@@ -86,16 +86,16 @@ def rise_sec(wav: Floats, sample_rate: int) -> float:
 
 
 def lead_samples(sample_rate: int) -> int:
-    """Samples that are kept before an onset."""
+    """The number of samples that are kept before an onset."""
     return round(LEAD_SEC * sample_rate)
 
 
 def fade_in(wav: Floats, sample_rate: int) -> None:
-    """Let wav (.., T) begin with 0 and rise over 0.5 ms, in place."""
+    """Fade wav (.., T) in over 0.5 ms, in place."""
     samples = min(wav.shape[-1], max(1, round(FADE_IN_SEC * sample_rate)))
     wav[..., :samples] *= (0.5 - 0.5 * np.cos(np.pi * np.arange(samples) / samples)).astype(wav.dtype)
 
 
 def amplitude(db: float) -> float:
-    """The factor of so many dB."""
+    """The amplitude factor of a level in dB."""
     return 10 ** (db / 20)

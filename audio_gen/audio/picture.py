@@ -16,9 +16,9 @@ from audio_gen.text import visible
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RANGE_NATS = 10.0  # 87 dB below the loudest point is black
+RANGE_NATS = 10.0  # levels 87 dB below the loudest are black
 CELL_INCHES, TITLE_CHARACTERS = (2.4, 1.9), 32
-MAX_COLUMNS = 1200  # frames shown of a sound; more than a picture has pixels for
+MAX_COLUMNS = 1200  # frames of a sound; a picture has fewer pixels
 
 
 def spectrogram_png(
@@ -28,18 +28,18 @@ def spectrogram_png(
     spec: MelSpec | None = None,
     per_row: int = 6,
 ) -> bytes:
-    """Draw log-mels side by side on one colour scale.
+    """Draw log-mels in a grid on one colour scale.
 
     Args:
         columns: At least one (title, log-mel (M, L)).
-        path: Where the picture is also written.
-        spec: What they were made with, for axes in Hz and seconds; without it they count bands and frames.
+        path: A file that the picture is also written to.
+        spec: Their mel definition, for axes in Hz and seconds; without it axes count bands and frames.
         per_row: Pictures in a row.
 
     Returns:
         A PNG.
     """
-    # The pyplot interface would keep figures alive and ask for a display.
+    # The pyplot interface would keep figures alive and need a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -77,14 +77,14 @@ def spectrogram_png(
 
 
 def _narrowed(mel: Tensor) -> Tensor:
-    """At most MAX_COLUMNS frames of mel (M, L); the loudest of those that fall together."""
+    """mel (M, L) max-pooled to at most MAX_COLUMNS frames."""
     if mel.shape[1] <= MAX_COLUMNS:
         return mel
     return torch.nn.functional.adaptive_max_pool1d(mel[None], MAX_COLUMNS)[0]
 
 
 def _plain(title: str) -> str:
-    """A title in which nothing is read as a formula, on one short line."""
+    """A title on one short line, with formula signs escaped."""
     line = visible(" ".join(title.split())).replace("$", r"\$")
     return line if len(line) <= TITLE_CHARACTERS else f"{line[: TITLE_CHARACTERS - 1]}…"
 
@@ -106,13 +106,13 @@ def _label(axis: "Axes", n_mels: int, spec: MelSpec | None, *, left: bool, botto
 
 
 def _bands(frequency_hz: np.ndarray, n_mels: int, spec: MelSpec) -> np.ndarray:
-    """Numbers of the bands (fractions allowed) whose centres lie at frequencies (N,)."""
+    """Fractional band numbers with centres at frequencies (N,)."""
     low, high = _slaney(np.array([spec.f_min, spec.f_max], dtype=float))
     return (_slaney(frequency_hz.astype(float)) - low) / (high - low) * (n_mels + 1) - 1
 
 
 def _slaney(frequency_hz: np.ndarray) -> np.ndarray:
-    """Slaney's mel scale, as librosa has it."""
+    """Slaney's mel scale, as in librosa."""
     logarithmic = 15 + 27 * np.log(np.maximum(frequency_hz, 1) / 1000) / np.log(6.4)
     return np.where(frequency_hz < 1000, frequency_hz * 3 / 200, logarithmic)
 

@@ -1,4 +1,4 @@
-"""Changing the sample rate with soxr (high quality)."""
+"""Change the sample rate with soxr (high quality)."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ QUALITY = "HQ"
 
 
 def resampled_length(samples: int, from_rate: int, to_rate: int) -> int:
-    """How many samples `samples` become: rounded to the nearest, at least 1 of what is not empty."""
+    """The number of samples after resampling: rounded, at least 1 if there is any."""
     length = (2 * samples * to_rate + from_rate) // (2 * from_rate)
     return max(length, 1) if samples else 0
 
@@ -24,10 +24,10 @@ def resample(wav: "Tensor", from_rate: int, to_rate: int) -> "Tensor":
     Args:
         wav: (C, T).
         from_rate: Its rate in Hz.
-        to_rate: The rate wanted, in Hz.
+        to_rate: The new rate in Hz.
 
     Returns:
-        wav (C, T * to_rate / from_rate, rounded) float32 on the CPU; `wav` itself when the rates are equal.
+        wav (C, T * to_rate / from_rate, rounded) float32 on the CPU; `wav` itself if the rates are equal.
     """
     if from_rate == to_rate:
         return wav
@@ -45,12 +45,12 @@ def as_wav(mono: np.ndarray) -> "Tensor":
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Change the sample rate of a sound that comes in blocks; joins cannot be heard nor measured.
+    """Change the sample rate of a sound given in blocks, without artefacts at the joins.
 
     Args:
         blocks: float32 arrays (T,).
         from_rate: Their rate in Hz.
-        to_rate: The rate wanted, in Hz.
+        to_rate: The new rate in Hz.
 
     Yields:
         float32 arrays (T,), `resampled_length` samples in all.
@@ -59,13 +59,13 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
         yield from blocks
         return
     stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=QUALITY)
-    taken = given = 0
+    received = returned = 0
     for block in blocks:
-        taken += len(block)
+        received += len(block)
         out = stream.resample_chunk(block)
-        given += len(out)
+        returned += len(out)
         yield out
-    rest = resampled_length(taken, from_rate, to_rate) - given
+    rest = resampled_length(received, from_rate, to_rate) - returned
     tail = stream.resample_chunk(np.zeros(0, np.float32), last=True)
     # soxr may round the last sample the other way
     yield np.pad(tail, (0, max(0, rest - len(tail))))[:rest] if rest >= 0 else tail[:0]

@@ -8,12 +8,12 @@ MAGNITUDE_EPSILON = 1e-9  # under the square root, so that silence has a gradien
 
 
 def padding(n_fft: int, hop_length: int) -> int:
-    """Samples that are reflected at either end."""
+    """Samples that are reflected at each end."""
     return (n_fft - hop_length) // 2
 
 
 def reach(n_fft: int, hop_length: int) -> int:
-    """Frames to either side of one whose windows overlap with its own."""
+    """Frames on each side of a frame whose windows overlap with it."""
     return -(-(n_fft - hop_length) // hop_length)
 
 
@@ -33,14 +33,14 @@ def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
 class STFT(nn.Module):
     """Wave to complex spectrum and back, under a periodic Hann window.
 
-    Frame l is centred on the middle of samples [l * hop_length, (l + 1) * hop_length). A length that is no multiple of
-    hop_length is padded with zeros up to the next one. Everything is computed in float32, also under autocast.
+    Frame l is centred on the middle of samples [l * hop_length, (l + 1) * hop_length). A length that is not a multiple
+    of hop_length is padded with zeros. Everything is computed in float32, also under autocast.
     """
 
     window: Tensor
 
     def __init__(self, n_fft: int, hop_length: int) -> None:
-        """Make the window; both lengths in samples."""
+        """Compute the window; both lengths in samples."""
         super().__init__()
         self.n_fft, self.hop_length, self.pad = n_fft, hop_length, padding(n_fft, hop_length)
         self.reach = reach(n_fft, hop_length)
@@ -61,7 +61,7 @@ class STFT(nn.Module):
     def inverse(self, spectrum: Tensor) -> Tensor:
         """Turn a complex STFT (B, F, L) into the wav (B, 1, L * hop_length) whose STFT is nearest to it.
 
-        Source: Griffin & Lim 1984, eq. 6 (weighted overlap-add), with the reflected ends counted in.
+        Source: Griffin & Lim 1984, eq. 6 (weighted overlap-add), including the reflected ends.
         """
         return self.overlapped(spectrum) / self.coverage(spectrum.shape[-1])
 
@@ -74,31 +74,31 @@ class STFT(nn.Module):
     def coverage(self, frames: int) -> Tensor:
         """Return the sum (1, 1, frames * hop_length) of the squared windows over each sample."""
         few = 4 * -(-self.n_fft // self.hop_length)
-        if frames > few:  # in the middle each hop is like the one before
+        if frames > few:  # in the middle all hops are equal
             ends, middle = self.coverage(few), few // 2 * self.hop_length
             repeated = ends[..., middle : middle + self.hop_length].repeat(1, 1, frames - few)
             return torch.cat([ends[..., :middle], repeated, ends[..., middle:]], dim=-1)
         return self._gathered(self.window.square().expand(1, frames, -1)).clamp(min=MAGNITUDE_EPSILON)
 
     def coverage_of(self, frame: int, frames: int) -> Tensor:
-        """Return the part (frames * hop_length,) of `coverage(frames)` that one frame has."""
+        """Return the contribution (frames * hop_length,) of one frame to `coverage(frames)`."""
         alone = self.window.new_zeros(1, frames, self.n_fft)
         alone[0, frame] = self.window.square()
         return self._gathered(alone)[0, 0]
 
     def _padded(self, wav: Tensor) -> Tensor:
-        """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at either end."""
+        """Pad with zeros to whole frames, then reflect (n_fft - hop_length) / 2 samples at each end."""
         pad, whole = self.pad, self.hop_length * -(-wav.shape[-1] // self.hop_length)
-        # A reflection needs more samples than it makes; a shorter wav is lengthened with silence for it.
+        # A reflection needs more samples than it adds; a shorter wav is extended with silence.
         wav = F.pad(wav, (0, max(whole, pad + 1) - wav.shape[-1]))
         return F.pad(wav, (pad, pad), mode="reflect")[..., : whole + 2 * pad]
 
     def _gathered(self, frames: Tensor) -> Tensor:
-        """Add up frames (B, L, n_fft) into (B, 1, L * hop_length), reflected samples onto those that they mirror."""
+        """Add up frames (B, L, n_fft) into (B, 1, L * hop_length), and fold the reflected samples back."""
         pad, samples = self.pad, self.hop_length * frames.shape[1]
         padded = overlap_add(frames, self.hop_length)
         wav, mirrored = padded[:, pad : pad + samples], min(pad, samples - 1)
         wav[:, 1 : 1 + mirrored] += padded[:, :pad].flip(1)[:, :mirrored]
-        if samples > pad:  # else the end was lengthened with silence, which mirrors nothing
+        if samples > pad:  # otherwise the reflected end is silence
             wav[:, samples - 1 - pad : samples - 1] += padded[:, pad + samples :].flip(1)
         return wav.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The headers of WAVs: RIFF, big-endian RIFX, RF64, BW64 and W64, and how libsndfile is to see a broken one."""
+"""WAV headers (RIFF, big-endian RIFX, RF64, BW64 and W64), and replacements for broken ones."""
 
 import struct
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import BinaryIO
 from audio_gen.audio.file_view import Part
 from audio_gen.audio.sound_end import WRAP, End, Samples, find_end
 
-STREAMED = 0x7FFF0000  # sizes above this, in a smaller file, are what programs write before they know the length
+STREAMED = 0x7FFF0000  # larger sizes in a smaller file are placeholders for an unknown length
 RIFFS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
-W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the GUIDs of all chunks but the first
+W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # end of the GUIDs of all chunks but the first
 CODECS = {0x00FF: "AAC", 0x0160: "WMA", 0x0161: "WMA", 0x0162: "WMA", 0x0163: "WMA", 0x1600: "AAC", 0x1610: "AAC"}
 CODECS |= {0x2000: "AC-3", 0x2001: "DTS", 0x0008: "DTS", 0x674F: "Ogg Vorbis", 0x566F: "Ogg Vorbis", 0x0270: "ATRAC"}
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 LARGEST_FMT = 1 << 12
-# Chunks that follow samples, also where they are cut off.
+# Chunks that may follow samples, even truncated.
 USUAL = frozenset(
     (b"LIST", b"fact", b"cue ", b"smpl", b"inst", b"bext", b"iXML", b"id3 ", b"ID3 ", b"PEAK", b"acid", b"cart")
 )
@@ -38,13 +38,13 @@ USUAL |= {
 
 @dataclass
 class WavHeader:
-    """The facts of a WAV's header, as written (they may be wrong).
+    """A WAV's header as written, which may be wrong.
 
     Attributes:
         kind: "RIFF", "RIFX", "RF64", "BW64" or "W64".
         fmt: The body of the format chunk.
-        samples: Where the samples are, and how many bytes of them the header promises.
-        further: Further data chunks, as the first position and the one after the last: rare, and against the rules.
+        samples: Position and stated size of the samples.
+        further: Start and stop of further data chunks, which are rare and invalid.
     """
 
     kind: str
@@ -59,16 +59,16 @@ class WavHeader:
 
     @property
     def codec(self) -> str | None:
-        """What the samples are compressed with, where that cannot be read."""
+        """Name of the codec if it is not supported."""
         return CODECS.get(_tag(self.kind, self.fmt))
 
 
 def read_wav_header(f: BinaryIO, start: int, size: int) -> WavHeader | None:
-    """Read the chunks of a WAV up to its samples, and look for further samples behind them.
+    """Read the chunks of a WAV up to its samples, and look for further samples after them.
 
     Args:
         f: The file.
-        start: Where its header begins.
+        start: Position of its header.
         size: Bytes of the whole file.
 
     Returns:
@@ -105,14 +105,14 @@ def _header(f: BinaryIO, kind: str, fmt: bytes, here: int, promised: int | None,
     frames_per_sec = rate if known or bits >= 8 else per_sec / max(1, frame_bytes)
     header = WavHeader(kind, fmt, Samples(here, promised, size, frame_bytes, frames_per_sec, dtype))
     if promised is not None and here + promised < size:
-        behind = _chunks(f, kind, _even(kind, here + promised), size)
-        header.further = [(at, min(at + length, size)) for name, at, length in behind if name == b"data"]
+        following = _chunks(f, kind, _even(kind, here + promised), size)
+        header.further = [(at, min(at + length, size)) for name, at, length in following if name == b"data"]
     return header
 
 
 def _promised(kind: str, length: int, long_size: int | None, available: int) -> int | None:
-    """The bytes of samples that a header promises; None where it was written before they were known."""
-    if kind in ("RF64", "BW64") and length == WRAP - 1:  # the true size is in the ds64 chunk
+    """The stated bytes of samples; None for a placeholder."""
+    if kind in ("RF64", "BW64") and length == WRAP - 1:  # the actual size is in the ds64 chunk
         return long_size or None
     return None if length >= STREAMED and length > available else length
 
@@ -122,7 +122,7 @@ def _order(kind: str) -> str:
 
 
 def _tag(kind: str, fmt: bytes) -> int:
-    """The number of the codec; an extensible format has it in its GUID."""
+    """The codec number; an extensible format has it in its GUID."""
     tag = int(struct.unpack_from(_order(kind) + "H", fmt)[0])
     return int(struct.unpack_from(_order(kind) + "H", fmt, 24)[0]) if tag == EXTENSIBLE and len(fmt) >= 26 else tag
 
@@ -132,7 +132,7 @@ def _even(kind: str, position: int) -> int:
 
 
 def _chunks(f: BinaryIO, kind: str, position: int, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, position and length of the body of each chunk, as long as what stands there can be a chunk."""
+    """Name, position and length of the body of each chunk, until the first invalid name."""
     head = 24 if kind == "W64" else 8
     while position + head <= size:
         f.seek(position)
@@ -154,12 +154,12 @@ def _next(kind: str, here: int, length: int) -> int:
 
 
 def is_name(name: bytes) -> bool:
-    """Whether four bytes can be the name of a chunk."""
+    """Whether four bytes are a valid chunk name."""
     return len(name) == 4 and all(32 <= c < 127 for c in name)
 
 
 def find_wav_end(f: BinaryIO, header: WavHeader) -> End:
-    """Where the samples of a WAV end; see `find_end`."""
+    """The end of the samples of a WAV; see `find_end`."""
     kind = header.kind
 
     def is_chunk(f: BinaryIO, position: int, size: int) -> bool:
@@ -170,18 +170,18 @@ def find_wav_end(f: BinaryIO, header: WavHeader) -> End:
 
 
 def rewritten(header: WavHeader, pieces: list[tuple[int, int]]) -> list[Part]:
-    """A WAV with a header that is right: what libsndfile is to read.
+    """The parts of a WAV with a correct header, for libsndfile.
 
     Args:
-        header: The header as it is.
-        pieces: Where the samples are in the file, as the first position and the one after the last.
+        header: The header as written.
+        pieces: Start and stop of the samples in the file.
     """
     size = sum(stop - start for start, stop in pieces)
     big = header.kind == "RIFX"
     order = ">" if big else "<"
     fmt = b"fmt " + struct.pack(order + "I", len(header.fmt)) + header.fmt + bytes(len(header.fmt) % 2)
     if big or 64 + len(fmt) + size < WRAP:
-        shown = min(size, WRAP - 1 - len(fmt) - 64)  # a RIFX has no larger kin
+        shown = min(size, WRAP - 1 - len(fmt) - 64)  # there is no 64-bit RIFX
         body = b"WAVE" + fmt + b"data" + struct.pack(order + "I", shown)
         return [(b"RIFX" if big else b"RIFF") + struct.pack(order + "I", len(body) + shown) + body, *pieces]
     frames = size // max(1, header.samples.frame_bytes)

@@ -21,7 +21,7 @@ def inspect_command(
 
     try:
         with stages(Console()) as progress:
-            report = inspect_folder(folder, progress=progress, workers=workers, made=generated)
+            report = inspect_folder(folder, progress=progress, workers=workers, generated=generated)
         if json_output:
             emit_json(overview_json(report))
         else:

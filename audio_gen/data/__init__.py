@@ -1,1 +1,1 @@
-"""From a folder of sounds to crops: index, cache, labels, dataset."""
+"""A folder of sounds as training data: index, cache, labels, dataset."""

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 GAIN_NATS = 0.7  # 6 dB
-TILT_NATS = 0.7  # 6 dB from the middle band to either end
+TILT_NATS = 0.7  # 6 dB from the middle band to the lowest and highest
 LOG_STRETCH = 0.25
 SHIFT_BANDS = 2.0
 CLIPS_AT_FULL_STRENGTH = 150
 
 
 def auto_strength(clips: int) -> float:
-    """How strongly to change the clips of a set: fully up to 150 clips, then less in proportion."""
+    """Augmentation strength for a number of clips: 1 up to 150 clips, then inversely proportional."""
     return min(1.0, CLIPS_AT_FULL_STRENGTH / clips)
 
 
@@ -19,20 +19,20 @@ def augment_mel(
     mel: Tensor, frames: Tensor, generator: torch.Generator, *, strength: float, floor: float, shift_bands: bool,
     onset: float = 0.0, change_speed: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Change the gain, spectral tilt and speed of each clip, and move its bands a little; silence stays silent.
+    """Change gain, spectral tilt and speed of each clip, and shift its bands slightly; silence stays silent.
 
     Args:
         mel: Log-mel in nats (B, M, L).
-        frames: Frames of each clip before its padding (B,).
+        frames: Frames of each clip without padding (B,).
         generator: Source of all randomness.
-        strength: 0 changes nothing, 1 draws from the full ranges above.
+        strength: 0 for no change, 1 for the full ranges.
         floor: Nats at and below which a value is silence.
-        shift_bands: Move bands up or down; leave it out where the pitch is a label.
-        change_speed: Change the speed as well.
-        onset: Frame, counted from the start, up to which the speed stays, so that every onset stays where it is.
+        shift_bands: Shift bands up or down; not for clips with a pitch label.
+        change_speed: Also change the speed.
+        onset: Frame up to which the speed is unchanged, so that onsets do not move.
 
     Returns:
-        The changed log-mel (B, M, L), and its frames before the padding (B,).
+        The changed log-mel (B, M, L), and its frames without padding (B,).
     """
     draws = strength * (2 * torch.rand(4, len(mel), 1, generator=generator, device=mel.device) - 1)
     gain, tilt, stretch, shift = draws  # (B, 1) each
@@ -50,7 +50,7 @@ def augment_mel(
 
 
 def read_linear(x: Tensor, position: Tensor) -> Tensor:
-    """Read x (B, N, K) along its last axis at real positions (B, J), between two values in proportion -> (B, N, J)."""
+    """Interpolate x (B, N, K) linearly along its last axis at positions (B, J) -> (B, N, J)."""
     position = position.clamp(0, x.shape[-1] - 1)
     low = position.long().clamp(max=max(x.shape[-1] - 2, 0))
     high = (low + 1).clamp(max=x.shape[-1] - 1)

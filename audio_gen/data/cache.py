@@ -1,4 +1,4 @@
-"""Building the cache: only what has changed is read again, and the old cache stays valid until the new one is whole."""
+"""Build the cache: only changed files are read again, and the old cache stays valid until the new one is complete."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ from audio_gen.text import one_line
 
 __all__ = ["Cache", "Clip", "build_cache"]
 
-CHANGED = "has changed while it was being read; run the command again"
+CHANGED = "changed while it was read; run the command again"
 TABLE_FILES = {*FILE_NAMES, FILES_NAME, BLOCKS_NAME, STAMP_NAME}
 
 
@@ -51,29 +51,29 @@ def build_cache(
     workers: int = 2,
     generated: bool = False,
 ) -> Cache:
-    """Make the cache of a folder, or bring it up to date.
+    """Create or update the cache of a folder.
 
     Args:
-        folder: The folder of sounds; it is only read.
-        out: Folder of the cache; builds into the same one wait for each other.
-        sample_rate: Rate in Hz at which all clips are stored.
-        data: Labels, trimming and split; the rest does not matter here.
-        progress: Called with ("inspect" or "store" or "pitch", files done, files in all).
+        folder: The folder of sounds, which is not changed.
+        out: Folder of the cache; concurrent builds into one folder wait for each other.
+        sample_rate: Rate of all stored clips in Hz.
+        data: Labels, trimming and split; other settings are ignored.
+        progress: Called with ("inspect", "store" or "pitch", files done, total).
         workers: Threads that decode and resample.
-        generated: Also use clips that this package generated.
+        generated: Include clips that this package generated.
 
     Returns:
         The cache, open for reading.
 
     Raises:
-        DataError: The folder is missing or holds nothing to learn from.
+        DataError: The folder is missing or has no usable sounds.
         OutputError: The disk is full, or `out` cannot be written.
     """
     folder, out, data = at_home(folder), at_home(out), data or DataSettings()
     check_patterns(data)
-    with _output_errors(out), _alone(out) as words:
-        old, known = _open_old(out, words)
-        report = inspect_folder(folder, progress=progress, workers=workers, known=known, made=generated)
+    with _output_errors(out), _locked(out) as notes:
+        old, known = _open_old(out, notes)
+        report = inspect_folder(folder, progress=progress, workers=workers, known=known, generated=generated)
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, data.trim_onset) else None
         sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
@@ -87,14 +87,12 @@ def build_cache(
             workers=workers,
             progress=progress,
         )
-        report = _leave_out_lost(report, stored)
+        report = _skip_lost(report, stored)
         report.require_usable()
         index, clips = _make_index(report, stored, sample_rate, data)
         if stored.damaged:
-            words.append(
-                f"the cache's samples were damaged: sounds that were read again from the folder: {stored.damaged}"
-            )
-        index["notes"] += words
+            notes.append(f"the cache's samples were damaged; sounds read again from the folder: {stored.damaged}")
+        index["notes"] += notes
         pitches: dict[str, float | None] = {}
         if data.pitch == "auto":
             cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips))
@@ -114,14 +112,14 @@ def _output_errors(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[list[str]]:
-    """Hold the cache's lock, where there are locks; yields a list of notes."""
+def _locked(out: Path) -> Iterator[list[str]]:
+    """Hold the cache's lock if the file system has locks; yields a list of notes."""
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(CacheFolder(out).lock, wait=True) as reason:
         yield [f"the cache's disk has no locks ({reason}): run one command at a time on it"] if reason else []
 
 
-def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, FileReport]]:
+def _open_old(out: Path, notes: list[str]) -> tuple[Cache | None, dict[str, FileReport]]:
     """The existing cache and earlier inspections; a damaged cache is rebuilt, with a note."""
     if not CacheFolder(out).exists():
         return None, {}
@@ -134,13 +132,15 @@ def _open_old(out: Path, words: list[str]) -> tuple[Cache | None, dict[str, File
     except (LookupError, TypeError, ValueError, AttributeError) as e:
         what = f"{one_line(out)}: its table of files is damaged ({type(e).__name__})"
     if not any(os.path.lexists(out / name) for name in (*PCM_NAMES, *TABLES)):
-        raise OutputError(f"{one_line(CacheFolder(out).index)}: is no cache's; choose another place, or delete it")
-    words.append(f"the cache was damaged and has been rebuilt: {what}")
+        raise OutputError(
+            f"{one_line(CacheFolder(out).index)}: is not the index of a cache; choose another place, or delete it"
+        )
+    notes.append(f"the cache was damaged and has been rebuilt: {what}")
     return None, {}
 
 
 def _known_files(old: Cache | None) -> dict[str, FileReport]:
-    """What earlier inspections found by the rules of today, by path."""
+    """Earlier inspections with the present rules, by path."""
     return {
         f["path"]: FileReport(
             f["path"], Path(), "use", [], f["size"], f["mtime_ns"], measurement_from(f["measurement"]),
@@ -151,8 +151,8 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
     }  # fmt: skip
 
 
-def _leave_out_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
-    """Leave out the files that could not be read a second time, or are not the ones that were measured."""
+def _skip_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
+    """Skip the files that changed since they were measured or cannot be read again."""
     lost = {f.measurement.content_hash: CHANGED for f in report.usable if f.measurement and not f.is_there()}
     lost |= stored.lost
     files = []
@@ -210,7 +210,7 @@ def _publish(
     out: Path, old: Cache | None, report: DatasetReport, index: dict[str, Any], clips: list[Clip],
     pitches: dict[str, float | None], stored: Stored,
 ) -> None:  # fmt: skip
-    """Make the new cache the one that readers see; the index goes last."""
+    """Publish the new cache; the index is written last."""
     name = next(n for n in TABLES if old is None or n != old.table_name)
     _clear(out / name)
     (out / name).mkdir()
@@ -225,20 +225,24 @@ def _publish(
         if f.measurement
     ]  # fmt: skip
     write_json(out / name / FILES_NAME, {"files": files, "auto_pitches": pitches}, indent=None)
-    told = report.to_json()
+    content = report.to_json()
     sides = [clip.split for clip in clips]
-    told["summary"] |= {"train_clips": sides.count("train"), "val_clips": sides.count("val"), "notes": index["notes"]}
-    write_json(CacheFolder(out).dataset_report, told)
+    content["summary"] |= {
+        "train_clips": sides.count("train"),
+        "val_clips": sides.count("val"),
+        "notes": index["notes"],
+    }
+    write_json(CacheFolder(out).dataset_report, content)
     publish(out, {**index, "table": name}, out / index["pcm"])
     remove_unused(out, index["pcm"])
     for other in TABLES:
         if other != name:
-            with suppress(OSError):  # in use on systems that hold open files; the next build deletes it
+            with suppress(OSError):  # some systems keep open files; the next build deletes it
                 _clear(out / other)
 
 
 def _clear(folder: Path) -> None:
-    """Delete the folder of a table, and nothing that a link leads to or that someone else put there.
+    """Delete the folder of a table, but not the target of a link or files of other programs.
 
     Raises:
         OSError: It cannot be deleted.
@@ -249,5 +253,5 @@ def _clear(folder: Path) -> None:
     elif folder.exists():
         for file in folder.iterdir():
             if file.name not in TABLE_FILES and not file.name.endswith((".tmp", ".tmp.json")):
-                raise OutputError(f"{one_line(file)}: is no file of a cache; choose another place, or move it away")
+                raise OutputError(f"{one_line(file)}: is not a file of a cache; choose another place, or move it away")
         shutil.rmtree(folder)

@@ -14,63 +14,63 @@ from audio_gen.files import read_regular
 from audio_gen.hints import command
 from audio_gen.text import one_line
 
-BLOCK = 1 << 15  # samples that have one checksum; a crop of 2 s reads a third more than it needs, once
-HEX_DIGITS = 16  # of the digest of a small file
+BLOCK = 1 << 15  # samples per checksum; a first read of a 2 s crop reads a third more
+HEX_DIGITS = 16  # of a digest
 
 
 class DamagedError(DataError):
-    """A file of a cache is not what was written."""
+    """A file of a cache is damaged."""
 
     def __init__(self, file: Path | str, what: str, fix: str = "") -> None:
-        """Name the file.
+        """Name file, fault and fix.
 
         Args:
             file: The file.
-            what: What is wrong, which follows the file's name.
-            fix: What to do about it; by default, make the cache again.
+            what: The fault, which follows the file's name.
+            fix: The fix; by default, rebuild the cache.
         """
         self.file, self.what = file, what
-        super().__init__(f"{one_line(file)}: {what}; {fix or f'make the cache again with {made_by(file)}'}")
+        super().__init__(f"{one_line(file)}: {what}; {fix or f'rebuild the cache with {rebuild_command(file)}'}")
 
 
-def made_by(file: Path | str) -> str:
-    """The command that makes the cache in which a file lies."""
+def rebuild_command(file: Path | str) -> str:
+    """The command that rebuilds the cache of a file."""
     folder = Path(file).parent
     return f"`{command('preprocess', 'FOLDER', '--out', folder.parent if folder.name.startswith('clips') else folder)}`"
 
 
 class Samples(Protocol):
-    """Where stored samples come from."""
+    """A source of stored samples."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of samples."""
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Some of them, int16 (count,)."""
+        """Samples (count,) as int16."""
 
 
 class Source(Samples, Protocol):
-    """Samples that may be damaged."""
+    """A source whose samples may be damaged."""
 
     def doubt(self, first: int, count: int) -> bool:
-        """Take note that these are wrong; returns whether reading them again may help."""
+        """Report wrong samples; returns whether reading them again may help."""
 
     def damage(self, first: int) -> DamagedError:
-        """What to say of the block that begins there."""
+        """The error for the block that begins there."""
 
 
 class Checked:
-    """Samples that are compared with their checksums when they are first read."""
+    """Samples that are compared with their checksums at the first read."""
 
     def __init__(self, source: Source, sums: np.ndarray | None) -> None:
-        """Check nothing yet.
+        """No block is checked yet.
 
         Args:
             source: The samples.
-            sums: CRC-32 of each block (K,); None for caches that have none.
+            sums: CRC-32 of each block (K,); None for old caches without checksums.
 
         Raises:
-            ValueError: There are more or fewer blocks.
+            ValueError: The number of checksums is wrong.
         """
         if sums is not None and len(sums) != -(-len(source) // BLOCK):
             raise ValueError("it has another number of blocks")
@@ -78,14 +78,14 @@ class Checked:
         self._whole = bytearray(0 if sums is None else len(sums))
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return len(self.source)
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Samples (count,).
 
         Raises:
-            DataError: They are damaged, or there are none at that place.
+            DataError: They are damaged or out of range.
         """
         if count <= 0:
             return np.zeros(0, "<i2")
@@ -107,7 +107,7 @@ class Checked:
         return samples[first - start : first - start + count]
 
     def is_whole(self, first: int, count: int) -> bool:
-        """Whether some samples can be read as they were written."""
+        """Whether some samples are undamaged."""
         try:
             self.read(first, count)
         except DataError:
@@ -127,13 +127,13 @@ def sums_of(samples: Samples, kept: np.ndarray | None = None, mapped: Callable[.
 
     Args:
         samples: All of them.
-        kept: Checksums of the first blocks, which are not read.
-        mapped: Like `map`, for example one that works in threads.
+        kept: Known checksums of the first blocks.
+        mapped: A function like `map`, for example with threads.
     """
     done = 0 if kept is None else len(kept)
     blocks = range(done * BLOCK, len(samples), BLOCK)
-    made = mapped(lambda first: zlib.crc32(samples.read(first, min(BLOCK, len(samples) - first)).data), blocks)
-    new = np.fromiter(made, "<u4", len(blocks))
+    sums = mapped(lambda first: zlib.crc32(samples.read(first, min(BLOCK, len(samples) - first)).data), blocks)
+    new = np.fromiter(sums, "<u4", len(blocks))
     return new if kept is None else np.concatenate([kept.astype("<u4"), new])
 
 
@@ -146,7 +146,7 @@ def digest_of_file(path: Path, limit: int) -> str:
 
     Raises:
         OSError: It cannot be read.
-        MalformedError: It is no regular file, or larger than the limit.
+        MalformedError: It is not a regular file, or larger than the limit.
     """
     return digest(read_regular(path, limit))
 
@@ -157,6 +157,6 @@ def digest(data: bytes) -> str:
 
 
 def digest_of_json(value: dict[str, Any], without: Sequence[str] = ()) -> str:
-    """A digest of what a JSON object says, however it is written."""
+    """A digest of a JSON object that does not depend on order and formatting."""
     rest = {key: value[key] for key in value if key not in without}
     return digest(json.dumps(rest, sort_keys=True).encode())

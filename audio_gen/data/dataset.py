@@ -1,4 +1,4 @@
-"""Batches of crops: which clip is in which batch follows from (seed, step, rank) alone."""
+"""Batches of crops, determined by (seed, step, rank) alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ from audio_gen.errors import ConfigError, DataError
 from audio_gen.hints import command
 
 ONSETS_KEPT = 1 << 16
-LONG_SEGMENTS = 4  # clips longer than this many segments are no single notes: cropped at random whatever `crop` says
+LONG_SEGMENTS = 4  # longer clips are not single notes and are cropped at random
 SHUFFLE, CROP = 0, 1  # streams of random numbers
 
 
@@ -26,11 +26,11 @@ class Batch:
     """Crops of several clips.
 
     Attributes:
-        wav: (B, 1, T) float32, zero after the end of short clips, and before the onset where there is a pre-roll.
-        length: (B,) int64, samples before the padding.
-        class_id: (B,) int64 index into the cache's classes, -1 where there is none.
-        pitch: (B,) float32 MIDI note number, NaN where there is none.
-        velocity: (B,) float32 MIDI velocity, NaN where there is none.
+        wav: (B, 1, T) float32, zero after the end of short clips, and before the onset if there is a pre-roll.
+        length: (B,) int64, samples without padding.
+        class_id: (B,) int64 index into the cache's classes, -1 if unknown.
+        pitch: (B,) float32 MIDI note number, NaN if unknown.
+        velocity: (B,) float32 MIDI velocity, NaN if unknown.
         index: (B,) int64 number of the clip in the cache.
     """
 
@@ -47,7 +47,7 @@ class Batch:
 
 
 class ClipDataset:
-    """One side of a cache as an endless sequence of batches; every clip comes once an epoch, however long it is."""
+    """One side of a cache as an endless sequence of batches; each clip appears once per epoch."""
 
     def __init__(
         self,
@@ -62,14 +62,14 @@ class ClipDataset:
         """Choose the clips.
 
         Args:
-            cache: Where they are.
+            cache: The cache.
             split: The side.
             segment_samples: Length of every crop.
-            seed: Decides the order and the crops.
-            crop: Where longer clips are cropped: at random, or at the start, which keeps the onset of notes and drums
-                (clips of more than four segments are cropped at random all the same).
+            seed: Seed of the order and the crops.
+            crop: Where longer clips are cropped: at random, or at the start, which keeps onsets. Clips of more than
+                four segments are always cropped at random.
             preroll: Samples of silence at the start of every crop. Clips cropped at their start then begin 1 ms before
-                their onset, so that all onsets lie at one place; 0 leaves them as they are.
+                their onset, which aligns all onsets; 0 for no alignment.
 
         Raises:
             ConfigError: The segment is empty.
@@ -80,10 +80,10 @@ class ClipDataset:
         self.cache, self.segment_samples, self.seed, self.crop = cache, segment_samples, seed, crop
         self._numbers = cache.numbers(split)
         if not len(self._numbers):
-            make = command("preprocess", "FOLDER", "--out", cache.path)
-            raise DataError(f"{cache.path}: has no clips; run `{make}` with a folder of sounds")
+            build = command("preprocess", "FOLDER", "--out", cache.path)
+            raise DataError(f"{cache.path}: has no clips; run `{build}` with a folder of sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
-        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach into the next epoch
+        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may span two epochs
         self.preroll = preroll
         self._beginning = lru_cache(maxsize=ONSETS_KEPT)(self._before_onset)
 
@@ -97,13 +97,13 @@ class ClipDataset:
         return self.cache.clips.only(self._numbers)
 
     def batch(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """The crops of one training step.
+        """The crops of a training step.
 
         Args:
             step: Number of the step, from 0.
             batch_size: Crops in this batch.
-            rank: Which of the processes asks.
-            world_size: Number of processes; together they get what one would with batch_size * world_size.
+            rank: Rank of this process.
+            world_size: Number of processes; together they get the batch of one process with batch_size * world_size.
         """
         first = (step * world_size + rank) * batch_size
         return self._collect([self._draw(n) for n in range(first, first + batch_size)])
@@ -125,13 +125,13 @@ class ClipDataset:
         return number, int(np.random.default_rng((self.seed, CROP, n)).integers(spare + 1))
 
     def _before_onset(self, number: int) -> int:
-        """The sample, 1 ms before its onset, at which a clip begins; it may be negative."""
+        """The sample 1 ms before the onset of a clip; it may be negative."""
         clip, rate = self.cache.clips[number], self.cache.sample_rate
         wav = self.cache.read(clip, 0, min(clip.samples, LONG_SEGMENTS * self.segment_samples))
         return onset(wav, rate) - lead_samples(rate)
 
     def _read(self, clip: Clip, begin: int) -> np.ndarray:
-        """One crop (T,) from a sample of the clip on, silent in the pre-roll, before and after the clip."""
+        """A crop (T,) from sample `begin` of the clip; the pre-roll and samples outside the clip are silent."""
         if not self.preroll:
             return self.cache.read(clip, begin, self.segment_samples)
         silent = max(self.preroll, -begin)

@@ -1,4 +1,4 @@
-"""One sound as int16 in the cache: decoded, repaired, resampled and scaled block by block."""
+"""Store a sound as int16 in the cache: decode, repair, resample and scale it block by block."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +9,25 @@ from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import Measurement, Pulse, blocks_between
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 from audio_gen.text import one_line
 
 FULL = 32767
-HEADROOM = 0.7  # of full scale; resampling overshoots, and quiet files keep all their bits
+HEADROOM = 0.7  # of full scale, for the overshoot of resampling; the scaling keeps the resolution of quiet files
 
 
 @dataclass(frozen=True)
 class Job:
-    """A sound to be stored.
+    """A sound to store.
 
     Attributes:
-        path: Where it comes from.
-        measurement: What is known about it.
-        start: First frame of the file that is kept.
-        stop: Frame after the last one kept.
+        path: Its file.
+        measurement: Its measurement.
+        start: First frame to store.
+        stop: Frame after the last one.
         sample_rate: Rate of the cache in Hz.
-        pcm: The file of all samples.
-        offset: Where in it this sound goes, in samples.
+        pcm: The PCM file of the cache.
+        offset: Position in that file, in samples.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Job:
 
 
 def make_job(path: Path, m: Measurement, *, sample_rate: int, trim_onset: bool, pcm: Path, offset: int) -> Job:
-    """Plan how a file is stored."""
+    """The job that stores a file."""
     start, stop = sound_extent(m, trim_onset)
     return Job(path, m, start, stop, sample_rate, pcm, offset)
 
@@ -58,15 +58,15 @@ def encode(job: Job, pulse: Pulse | None = None) -> float:
         pulse: As for `measure`.
 
     Returns:
-        Its scale: stored samples divided by it are the sound, with peaks beyond 1 scaled down to 1.
+        Its scale: stored samples divided by it are the sound, with peaks above 1 scaled down to 1.
 
     Raises:
-        AudioFileError: The file has changed since it was measured, or cannot be read any more.
+        AudioFileError: The file changed since it was measured, or cannot be read.
         OSError: The cache cannot be written.
     """
     step = HEADROOM * FULL / job.measurement.peak
     largest = _encode(job, step, pulse)
-    if largest > FULL:  # noise at full scale can overshoot by more than the headroom
+    if largest > FULL:  # full-scale noise can overshoot by more than the headroom
         step *= HEADROOM * FULL / largest
         _encode(job, step, pulse)
     return step * max(job.measurement.peak, 1.0)
@@ -76,7 +76,7 @@ def _encode(job: Job, step: float, pulse: Pulse | None) -> float:
     """Write the samples at `step` units per unit of amplitude; returns the largest before rounding."""
     largest, written = 0.0, 0
     blocks = blocks_between(job.path, job.measurement, job.start, job.stop, pulse)
-    with open(job.pcm, "r+b", opener=open_own) as f:
+    with open(job.pcm, "r+b", opener=open_no_link) as f:
         f.seek(2 * job.offset)
         for block in resample_blocks(blocks, job.measurement.sample_rate, job.sample_rate):
             if not len(block):
@@ -86,5 +86,5 @@ def _encode(job: Job, step: float, pulse: Pulse | None) -> float:
             f.write(np.rint(block).clip(-FULL, FULL).astype("<i2").tobytes())
             written += len(block)
     if written != job.samples:
-        raise AudioFileError(f"{one_line(job.path)}: has changed while it was being read; run the command again")
+        raise AudioFileError(f"{one_line(job.path)}: changed while it was read; run the command again")
     return largest

@@ -11,8 +11,8 @@ from audio_gen.audio.io import GENERATED
 MARK = GENERATED.encode()
 LARGEST_COMMENT = 1 << 10
 MOST_CHUNKS = 64
-HEAD_BYTES = 1 << 13  # comments of FLAC and Ogg stand near the start
-# A comment of FLAC, Vorbis or Opus with its length, so that a longer comment that quotes the mark is another.
+HEAD_BYTES = 1 << 13  # comments of FLAC and Ogg are near the start
+# A comment of FLAC, Vorbis or Opus with its length, so that a longer comment does not match.
 VORBIS_COMMENTS = re.compile(
     b"|".join(
         re.escape(struct.pack("<I", len(key) + 1 + len(MARK))) + b"(?i:" + key + b")=" + re.escape(MARK)
@@ -23,14 +23,14 @@ VORBIS_COMMENTS = re.compile(
 
 
 def generated_by(path: Path) -> str | None:
-    """How a file tells that this package generated it ("its comment", "the JSON beside it"); None if it does not."""
+    """The sign that this package generated a file ("its comment", "the JSON next to it"), or None."""
     if is_marked(path):
         return "its comment"
-    return "the JSON beside it" if has_sidecar(path) else None
+    return "the JSON next to it" if has_sidecar(path) else None
 
 
 def is_marked(path: Path) -> bool:
-    """Whether a WAV, AIFF, FLAC or Ogg has the comment that `write_wav` puts into every file."""
+    """Whether a WAV, AIFF, FLAC or Ogg has the comment that `write_wav` writes."""
     try:
         with open(path, "rb") as f:
             start = f.read(12)
@@ -42,7 +42,7 @@ def is_marked(path: Path) -> bool:
             if kind in (b"fLaC", b"OggS"):
                 return VORBIS_COMMENTS.search(start + f.read(HEAD_BYTES)) is not None
     except OSError:
-        pass  # the file is refused where it is read
+        pass  # reading the file reports the error
     return False
 
 

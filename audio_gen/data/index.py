@@ -1,4 +1,4 @@
-"""Read every file of a folder and decide whether it is used; no other module decides this."""
+"""Read every file of a folder and decide whether to use it."""
 
 import hashlib
 import time
@@ -13,16 +13,16 @@ from typing import TypeVar
 
 from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
-from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, judge
-from audio_gen.data.scan import Found, own_notes, scan_folder
+from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, decide
+from audio_gen.data.scan import Found, scan_folder, skipped_notes
 from audio_gen.errors import AudioFileError
 from audio_gen.files import at_home
 from audio_gen.text import one_line
 
 USE_GENERATED = "`--generated` of inspect and preprocess, or `--set data.generated=true` of train,"
-RECENT_NS = 2_000_000_000  # a file that changed so shortly ago can change again without another time
-Progress = Callable[[str, float, int], None]  # called with (what is being done, files done, files in all)
-TELL_SEC = 0.5  # while a file takes longer, the share of it that is done is told
+RECENT_NS = 2_000_000_000  # a file that changed this recently can change again with the same timestamp
+Progress = Callable[[str, float, int], None]  # called with (stage, files done, total)
+PROGRESS_SEC = 0.5  # for a longer file the share done is reported
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -33,28 +33,29 @@ def inspect_folder(
     progress: Progress | None = None,
     workers: int = 2,
     known: Mapping[str, FileReport] | None = None,
-    made: bool = False,
+    generated: bool = False,
 ) -> DatasetReport:
-    """Read every audio file below a folder to its end and decide what is done with it.
+    """Read all audio files below a folder and decide how each is used.
 
     Args:
-        folder: Any folder; it is only read.
-        progress: Called with ("inspect", files done, files in all) as the work goes on.
-        workers: Threads that decode (libsndfile and soxr run beside each other).
-        known: Earlier reports by path. A file that is certain to be unchanged is not read, and one whose bytes are
-            those of an earlier file, whatever its name, is not decoded. With None, nothing is noted for later.
-        made: Use clips that this package generated, too; else they are left out, so that no model learns from them.
+        folder: Any folder, which is not changed.
+        progress: Called with ("inspect", files done, total).
+        workers: Threads that decode.
+        known: Earlier reports by path. A file that is certainly unchanged is not read; a file with the bytes of an
+            earlier file is not decoded. None computes no hashes for later inspections.
+        generated: Include clips that this package generated; otherwise they are skipped, so that no model trains on
+            them.
 
     Returns:
-        One entry for each file that is named as audio.
+        One entry for each file with an audio suffix.
 
     Raises:
         DataError: The folder is missing.
-        NothingUsableError: It holds no file that is named as audio.
+        NothingUsableError: It holds no file with an audio suffix.
     """
     folder = at_home(folder)
     scan = scan_folder(folder)
-    notes = own_notes(scan.own)
+    notes = skipped_notes(scan.skipped)
     if not scan.found:
         held = f"{scan.ignored} other files, but " if scan.ignored else ""
         held = f"{notes[0]}; " + held if notes else held
@@ -64,7 +65,7 @@ def inspect_folder(
     earlier = None if known is None else _Earlier(known)
     files = list(
         long_in_threads(
-            lambda found, pulse: _inspect(found, earlier, made, pulse), scan.found, workers, "inspect", progress
+            lambda found, pulse: _inspect(found, earlier, generated, pulse), scan.found, workers, "inspect", progress
         )
     )
     return DatasetReport(folder, _note_copies(files), scan.ignored, notes)
@@ -73,7 +74,7 @@ def inspect_folder(
 def in_threads(
     work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, stage: str, progress: Progress | None = None
 ) -> Iterator[Result]:
-    """As `long_in_threads`, for work on short tasks, which is waited for when it is interrupted."""
+    """As `long_in_threads`, for short tasks without a pulse."""
     return long_in_threads(lambda task, _: work(task), tasks, workers, stage, progress)
 
 
@@ -86,17 +87,17 @@ def long_in_threads(
 ) -> Iterator[Result]:
     """Do `work` on all tasks in threads; results come in the order of the tasks.
 
-    The first error, and an interruption, ends it: what has not begun is dropped, what runs ends at its next pulse.
+    An error or interruption cancels waiting tasks and stops running ones at their next pulse.
 
     Args:
-        work: Called with a task and what it is to call now and then with the share of it that is done.
+        work: Called with a task and its pulse, a function to call with the share done.
         tasks: All tasks.
-        workers: How many threads.
-        stage: What `progress` is told is being done.
-        progress: Told after each task, and of the parts of tasks while one takes long.
+        workers: Number of threads.
+        stage: The first argument of `progress`.
+        progress: Called after each task, and with fractions during long ones.
     """
     tasks = list(tasks)
-    shares: dict[int, float] = {}  # of the tasks that run
+    shares: dict[int, float] = {}  # share done of each running task
     stopped = Event()
 
     def run(number: int, task: Task) -> Result:
@@ -112,7 +113,7 @@ def long_in_threads(
         futures = deque(pool.submit(run, i, task) for i, task in enumerate(tasks))
         for done in range(len(tasks)):
             future = futures.popleft()
-            while not _ends(future, TELL_SEC):
+            while not _ends(future, PROGRESS_SEC):
                 if progress:
                     part = sum(share for number, share in list(shares.items()) if number >= done)
                     progress(stage, round(done + part, 2), len(tasks))
@@ -127,36 +128,36 @@ def long_in_threads(
 
 
 def _ends(future: "Future[Result]", seconds: float) -> bool:
-    """Wait so long for a task, and say whether it has ended; half the cost of `concurrent.futures.wait`."""
+    """Wait for a task, and return whether it has ended; half the cost of `concurrent.futures.wait`."""
     with suppress(TimeoutError):
         future.exception(seconds)
     return future.done()
 
 
 class _StoppedError(Exception):
-    """Ends a task whose result nobody waits for any more."""
+    """Stops a task whose result is not needed any more."""
 
 
 class _Earlier:
-    """What earlier inspections found, by path and by content."""
+    """Earlier inspections by path and by content."""
 
     def __init__(self, known: Mapping[str, FileReport]) -> None:
         self.by_path = known
         self.by_bytes = {f.bytes_hash: f.measurement for f in known.values() if f.bytes_hash}
 
     def same(self, now: FileReport) -> FileReport | None:
-        """The earlier report of a file that is certain to be unchanged."""
-        then = self.by_path.get(now.path) if now.ctime_ns else None
-        return then if then and then.bytes_hash and then.measurement and then.stamp == now.stamp else None
+        """The earlier report of a file that is certainly unchanged."""
+        before = self.by_path.get(now.path) if now.ctime_ns else None
+        return before if before and before.bytes_hash and before.measurement and before.stamp == now.stamp else None
 
 
-def _inspect(found: Found, earlier: _Earlier | None, made: bool, pulse: Pulse) -> FileReport:
+def _inspect(found: Found, earlier: _Earlier | None, generated: bool, pulse: Pulse) -> FileReport:
     report = FileReport(found.name, found.path, "leave_out", [], 0, 0, None)
     if found.link_to is not None:
         return replace(report, action="use", reasons=[f"a link to {found.link_to}: used once"], link_to=found.link_to)
     if found.problem is not None:
         return replace(report, reasons=[found.problem])
-    if not made and (sign := generated_by(found.path)):
+    if not generated and (sign := generated_by(found.path)):
         return replace(report, reasons=[f"generated by audio_gen, as {sign} says; {USE_GENERATED} includes it"])
     try:
         report = _stamped(report)
@@ -172,12 +173,12 @@ def _inspect(found: Found, earlier: _Earlier | None, made: bool, pulse: Pulse) -
     except (AudioFileError, OSError) as e:
         return replace(report, reasons=[str(e).removeprefix(f"{one_line(found.path)}: ")])
     assert report.measurement is not None
-    action, reasons = judge(found.name, report.measurement)
+    action, reasons = decide(found.name, report.measurement)
     return replace(report, action=action, reasons=reasons)
 
 
 def _stamped(report: FileReport) -> FileReport:
-    """A report with the file's stamp, of before it is read."""
+    """A report with the file's stamp from before it is read."""
     about = report.file.stat()
     recent = time.time_ns() - about.st_ctime_ns < RECENT_NS
     return replace(
@@ -187,20 +188,22 @@ def _stamped(report: FileReport) -> FileReport:
 
 
 def _bytes_hash(path: Path) -> str:
-    """Of a regular file's bytes; nothing for any other, which `measure` refuses."""
+    """Hash of a regular file; empty for others, which `measure` refuses."""
     if not path.is_file():
         return ""
     with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()[:32]  # twice as fast as BLAKE2 where processors know it
+        return hashlib.file_digest(f, "sha256").hexdigest()[
+            :32
+        ]  # twice as fast as BLAKE2 on processors with SHA instructions
 
 
 def _note_copies(files: list[FileReport]) -> list[FileReport]:
     """Note files with the same sound; links to skipped files are skipped too."""
     first: dict[str, str] = {}
-    left_out = {f.path for f in files if f.action == "leave_out"}
+    skipped = {f.path for f in files if f.action == "leave_out"}
     noted = []
     for f in files:
-        if f.link_to in left_out:
+        if f.link_to in skipped:
             f = replace(f, action="leave_out", reasons=[f"a link to {f.link_to}, which is skipped"])
         elif f.measurement is not None and f.action != "leave_out":
             original = first.setdefault(f.measurement.content_hash, f.path)

@@ -1,4 +1,4 @@
-"""Rows of label files: CSV as spreadsheets and data sets write it, JSON Lines, and NSynth's JSON."""
+"""Read label files: CSV from spreadsheets and data sets, JSON Lines, and NSynth's JSON."""
 
 import codecs
 import csv
@@ -13,7 +13,7 @@ from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, parse_json, read_json, read_regular
 from audio_gen.text import one_line, shortened
 
-LABEL_FILES = (  # whatever the case
+LABEL_FILES = (  # in any case
     "metadata.csv", "labels.csv", "metadata.tsv", "labels.tsv", "metadata.jsonl", "labels.jsonl", "examples.json",
 )  # fmt: skip
 ROW_SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -34,20 +34,20 @@ BOMS = {
 
 
 class NoLabelsError(DataError):
-    """A file that may hold labels, as its name says, holds none."""
+    """A file with the name of a label file holds no labels."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a label file says of one file, as it is written there.
+    """The raw labels of one file.
 
     Attributes:
         where: The line or key, for messages.
-        key: What names the file.
-        class_name: Its class; "" where nothing is said.
-        pitch: As number or name of a note.
-        velocity: As number.
-        split: The side of the split that it is on, such as "test"; "" where nothing is said.
+        key: The name or path of the file.
+        class_name: Its class; "" if unknown.
+        pitch: A number or note name.
+        velocity: A number.
+        split: Its side of the split, such as "test"; "" if unknown.
     """
 
     where: str
@@ -63,14 +63,14 @@ def read_rows(file: Path) -> tuple[list[Row], list[str]]:
 
     Args:
         file: A JSON in NSynth's form, or a CSV with a header: separated by comma, semicolon, tab or bar, in UTF-8,
-            UTF-16 or Windows-1252. Its columns, whatever their case, are one of FILE_COLUMNS, and any of CLASS_COLUMNS,
-            PITCH_COLUMNS, VELOCITY_COLUMNS and SPLIT_COLUMNS. Or JSON Lines: an object a line with such keys.
+            UTF-16 or Windows-1252. Its columns, in any case, are one of FILE_COLUMNS, and any of CLASS_COLUMNS,
+            PITCH_COLUMNS, VELOCITY_COLUMNS and SPLIT_COLUMNS. Or JSON Lines: one object per line with such keys.
 
     Returns:
-        Its rows, and notes for the user without the file's name.
+        Its rows, and notes for the user without the file name.
 
     Raises:
-        NoLabelsError: It is of another kind.
+        NoLabelsError: It is not a label file.
         DataError: It cannot be read.
     """
     read = {".json": _read_nsynth, ".jsonl": _read_lines}.get(file.suffix.lower(), _read_csv)
@@ -94,7 +94,7 @@ def _read_nsynth(file: Path) -> tuple[list[Row], list[str]]:
         class_name = e.get("instrument_family_str")
         if class_name is not None and not isinstance(class_name, str):
             where = f"{one_line(file)}, {shortened(key)}"
-            raise DataError(f"{where}: instrument_family_str ({shortened(class_name)}) is no text; correct it")
+            raise DataError(f"{where}: instrument_family_str ({shortened(class_name)}) is not a text; correct it")
         rows.append(Row(shortened(key), key.strip(), (class_name or "").strip(), e.get("pitch"), e.get("velocity")))
     return rows, [] if rows else ["holds no entries"]
 
@@ -102,8 +102,8 @@ def _read_nsynth(file: Path) -> tuple[list[Row], list[str]]:
 def _read_csv(file: Path) -> tuple[list[Row], list[str]]:
     text, notes = _decoded(read_regular(file))
     skipped, separator = 0, None
-    if told := re.match(r"\s*\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", text):  # how Excel is told the separator
-        skipped, separator, text = told[0].count("\n") or 1, told[1], text[told.end() :]
+    if header := re.match(r"\s*\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", text):  # Excel's line with the separator
+        skipped, separator, text = header[0].count("\n") or 1, header[1], text[header.end() :]
     lines = list(io.StringIO(text, newline=""))
     full = [number for number, line in enumerate(lines) if line.strip(f"{SEPARATORS} \r\n\"'")]
     if not full:
@@ -134,7 +134,7 @@ def _read_lines(file: Path) -> tuple[list[Row], list[str]]:
         except MalformedError as e:
             raise MalformedError(f"line {number}: {e}") from None
         if not isinstance(value, dict):
-            raise MalformedError(f"line {number}: it is no object with names of fields")
+            raise MalformedError(f"line {number}: it is not an object with field names")
         objects += [(number, value)] if value else []
     if not objects:
         raise NoLabelsError(f"{one_line(file)}: is empty; name the files and their classes in it, or move it away")
@@ -145,12 +145,12 @@ def _read_lines(file: Path) -> tuple[list[Row], list[str]]:
 
 
 def _scalar(value: Any) -> str:
-    """A value of a field as a table has it; nothing for lists and objects."""
+    """A field as text; empty for lists and objects."""
     return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def _rows_of(file: Path, columns: Sequence[str], cells: Sequence[tuple[int, list[str]]]) -> tuple[list[Row], list[str]]:
-    """The rows of a table, and notes; `cells` are those of each line with its number."""
+    """The rows of a table, and notes; `cells` holds the number and the cells of each line."""
     notes = []
     named = [_column(cell) for cell in columns]
     at = next((named.index(c) for c in FILE_COLUMNS if c in named), None)
@@ -165,11 +165,11 @@ def _rows_of(file: Path, columns: Sequence[str], cells: Sequence[tuple[int, list
         _places(named, wanted, at) for wanted in (CLASS_COLUMNS, PITCH_COLUMNS, VELOCITY_COLUMNS, SPLIT_COLUMNS)
     )
     if not (classes or pitch or velocity):
-        what = f"has no column 'class', 'pitch' or 'velocity' but {has}; name one of them so"
+        what = f"has no column 'class', 'pitch' or 'velocity' but {has}; rename the right column"
         if not split:
             raise NoLabelsError(f"{one_line(file)}: {what}")
         notes.append(what)
-    # Names of classes go before their numbers, where there are columns of both.
+    # Prefer a column of class names to one of class numbers.
     classes.sort(key=lambda place: all(_cell(row, [place]).isdigit() for _, row in cells if _cell(row, [place])))
     fields = ([at], classes, pitch, velocity, split)
     rows = [Row(f"line {number}", *(_cell(row, places) for places in fields)) for number, row in cells]
@@ -182,9 +182,9 @@ def _rows_of(file: Path, columns: Sequence[str], cells: Sequence[tuple[int, list
 
 
 def _decoded(data: bytes) -> tuple[str, list[str]]:
-    """The text of a file in whatever encoding, with a note where that is a guess."""
+    """The text of a file in any encoding, with a note if the encoding is a guess."""
     encoding = next((name for bom, name in BOMS.items() if data.startswith(bom)), None)
-    if encoding is None and b"\0" in data[:1000]:  # UTF-16 of letters has a zero in each second byte
+    if encoding is None and b"\0" in data[:1000]:  # in UTF-16 every second byte of most letters is zero
         encoding = "utf-16-le" if data[1:1000:2].count(0) > data[:1000:2].count(0) else "utf-16-be"
     try:
         return data.decode(encoding or "utf-8"), []
@@ -199,12 +199,12 @@ def _decoded(data: bytes) -> tuple[str, list[str]]:
 
 
 def _column(cell: str) -> str:
-    """The name of a column without case, spaces, quotes and underscores."""
+    """A column name without case, spaces, quotes and underscores."""
     return re.sub(r"[\W_]+", "", cell.casefold())
 
 
 def _fitness(columns: Sequence[str]) -> tuple[bool, int]:
-    """How likely a line is a header: whether it has a column of files, and how many it has in all."""
+    """A score of a line as header: whether it has a file column, and its number of columns."""
     return any(_column(cell) in FILE_COLUMNS for cell in columns), len(columns)
 
 
@@ -213,7 +213,7 @@ def _places(named: Sequence[str], wanted: Sequence[str], but: int) -> list[int]:
 
 
 def _cell(row: Sequence[str], places: Sequence[int]) -> str:
-    """The first of some cells that is not empty."""
+    """The first non-empty cell."""
     return next((row[place] for place in places if place < len(row) and row[place]), "")
 
 
@@ -223,10 +223,10 @@ SHIFTS = {"#": 1, "♯": 1, "x": 2, "𝄪": 2, "b": -1, "♭": -1, "𝄫": -2}
 
 
 def midi_number(value: Any) -> float | None:
-    """A pitch as MIDI number; None if it is none.
+    """A pitch as MIDI number; None if it is invalid.
 
     Args:
-        value: A number, a text of one with a point or a comma, or a note: C4 is 60, A4 is 69, C#4 and Db4 are 61.
+        value: A number, also as text with a point or a comma, or a note name: C4 is 60, A4 is 69, C#4 and Db4 are 61.
     """
     text = str(value).strip().replace("−", "-")  # the minus sign of typographers
     if note := NOTE.fullmatch(text):

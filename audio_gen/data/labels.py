@@ -1,9 +1,9 @@
-"""Class, pitch and velocity of clips, from label files, folders or file names.
+"""Read class, pitch and velocity of clips from label files, folders or file names.
 
-For each field the first source that knows it wins:
-1. `metadata.csv` or `labels.csv` (or .tsv, .jsonl) at the top, in a folder that holds all others, or in a split's,
+The first source with a value wins, for each field separately:
+1. `metadata.csv` or `labels.csv` (or .tsv, .jsonl) at the top, in the only folder there, or in the folder of a split,
 2. NSynth's `examples.json` there,
-3. where there are none of these, another table there or in a folder beside the sounds, if most of it is of them,
+3. without these, another table there or in a neighbouring folder, if most of its rows match sounds,
 4. the class from the folders (see `audio_gen.data.layout`); pitch and velocity from the file name,
 5. the class from the file name (`violin-060-110.flac`; the pattern can be set).
 """
@@ -29,18 +29,18 @@ from audio_gen.text import one_line, shortened
 DEFAULT_PATTERN = r"(?P<class>.+)-(?P<pitch>\d{3})-(?P<velocity>\d{3})$"
 SOURCES = ("auto", "none", "folders", "names")
 SHOWN = 3
-MOST_FOLDERS = 20  # without sounds, in which tables are looked for
+MOST_FOLDERS = 20  # folders without sounds that are searched for tables
 
 
 @dataclass(frozen=True)
 class Label:
-    """What is known about a clip.
+    """The labels of a clip.
 
     Attributes:
         class_name: Its class.
         pitch: MIDI note number, 0 to 127, fractions allowed.
         velocity: MIDI velocity, 0 to 127.
-        split: The side of the split that a label file gives.
+        split: Its side of the split in a label file.
     """
 
     class_name: str | None = None
@@ -49,7 +49,7 @@ class Label:
     split: Split | None = None
 
     def or_else(self, other: "Label") -> "Label":
-        """This label, with what it does not know taken from another."""
+        """This label, with unknown fields from another."""
         return Label(
             other.class_name if self.class_name is None else self.class_name,
             other.pitch if self.pitch is None else self.pitch,
@@ -67,20 +67,19 @@ def read_labels(
     Args:
         folder: The folder.
         names: Paths of its files within it, with "/" between the parts.
-        source: "auto" for all sources in the order above, "folders", "names", "none", or the path of a CSV or of a JSON
-            file in NSynth's form.
-        pattern: Regular expression searched in a file's name without its suffix; its groups `class`, `pitch` and
-            `velocity` are used where it has them.
-        unusable: Other audio files of the folder, which rows of a label file may name, too.
-        layout: What the folders of the files mean, if that is known.
-        links: The file that each of the `unusable` stands for which is a link to one.
+        source: "auto" for all sources in the order above, "folders", "names", "none", or the path of a CSV or an NSynth
+            JSON file.
+        pattern: Regular expression searched in a file's name without its suffix; its groups may be `class`, `pitch` and
+            `velocity`.
+        unusable: Other audio files of the folder, which a label file may also name.
+        layout: The layout of the folder; None reads it from `names`.
+        links: Targets of the `unusable` files that are links.
 
     Returns:
         A label for each name, and notes for the user.
 
     Raises:
-        DataError: A label file cannot be read or holds an impossible value, or one that is named as `source` lacks its
-            columns.
+        DataError: A label file cannot be read or holds an invalid value, or the file `source` lacks its columns.
     """
     names = list(names)
     compiled, layout = compile_pattern(pattern), layout or read_layout(names)
@@ -93,14 +92,14 @@ def read_labels(
                 in_files.add(name)
             labels[name] = labels[name].or_else(label)
         notes += found.notes
-    asked = pattern != DEFAULT_PATTERN and source in ("auto", "names")
-    if asked and names and not any(compiled.search(_stem(name)) for name in names):
-        notes.append(f"pattern ({shortened(pattern)[1:-1]}) is in no file's name, such as {one_line(_stem(names[0]))}")
+    custom = pattern != DEFAULT_PATTERN and source in ("auto", "names")
+    if custom and names and not any(compiled.search(_stem(name)) for name in names):
+        notes.append(f"pattern ({shortened(pattern)[1:-1]}) matches no file name, such as {one_line(_stem(names[0]))}")
     return labels, [*notes, *_left_to_folders(labels, in_files), *_unite_classes(labels, layout)]
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a regular expression that a user gave.
+    """Compile a user's regular expression.
 
     Raises:
         ConfigError: It is not valid.
@@ -108,7 +107,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as e:
-        raise ConfigError(f"pattern ({pattern}) is no regular expression: {e}; try {DEFAULT_PATTERN}") from e
+        raise ConfigError(f"pattern ({pattern}) is not a regular expression: {e}; try {DEFAULT_PATTERN}") from e
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class _Others:
     links: Mapping[str, str]
 
     def resolved(self, match: FileMatch) -> FileMatch:
-        """A match with links replaced by what they lead to."""
+        """A match with links replaced by their targets."""
         names = tuple(dict.fromkeys(self.links.get(name, name) for name in match.names))
         return replace(match, names=names, ambiguous=match.ambiguous and len(names) > 1)
 
@@ -128,7 +127,7 @@ class _Others:
 class _Found:
     labels: dict[str, Label]
     notes: list[str] = field(default_factory=list)
-    class_notes: list[str] = field(default_factory=list)  # told where a class is taken from it
+    class_notes: list[str] = field(default_factory=list)  # shown if a class is used
     rows: int = 0
 
 
@@ -149,19 +148,19 @@ def _sources(
 
 
 def _from_other_tables(folder: Path, places: list[str], names: list[str], others: _Others) -> list[_Found]:
-    """Labels of tables with names of their own, such as `meta/esc50.csv`, most of whose rows label files here."""
+    """Labels of tables with other names, such as `meta/esc50.csv`, if most of their rows label files here."""
     holding = {name.rpartition("/")[0] for name in (*names, *others.names)}
     holding |= {"/".join(parts[:i]) for parts in [path.split("/") for path in holding] for i in range(len(parts))}
     found = []
     for place in places:
-        beside = [f"{place}/{name}".lstrip("/") for name in _listing(folder / place)]
-        inside = [other for other in beside if other not in holding and (folder / other).is_dir()]
-        for where in [place, *inside[:MOST_FOLDERS]]:
+        neighbours = [f"{place}/{name}".lstrip("/") for name in _listing(folder / place)]
+        without_sounds = [other for other in neighbours if other not in holding and (folder / other).is_dir()]
+        for where in [place, *without_sounds[:MOST_FOLDERS]]:
             for name in _listing(folder / where):
                 file = folder / where / name
                 if file.suffix.lower() not in ROW_SUFFIXES or name.startswith(".") or not file.is_file():
                     continue
-                with suppress(DataError):  # it is for something else
+                with suppress(DataError):  # a table for another purpose
                     table = _from_file(file, place, names, others)
                     known = [label for label in table.labels.values() if label.class_name or label.pitch is not None]
                     if known and 2 * len(known) >= table.rows:
@@ -177,12 +176,12 @@ def _label_files(folder: Path) -> list[str]:
 def _listing(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except OSError:  # a name with bytes that are no UTF-8, or a folder that is only read about
+    except OSError:  # a name with bytes that are not UTF-8, or a missing folder
         return []
 
 
 def _named_file(folder: Path, source: str) -> tuple[Path, str]:
-    """The label file that a user named, and the folder that it is in, below that of the sounds."""
+    """The label file that a user named, and its folder relative to that of the sounds."""
     file = at_home(source)
     if not file.exists() and (folder / file).exists():
         file = folder / file
@@ -204,7 +203,7 @@ def _from_names(names: list[str], pattern: re.Pattern[str]) -> dict[str, Label]:
         if match := pattern.search(_stem(name)):
             values = match.groupdict()
             label = _label(values.get("class"), values.get("pitch"), values.get("velocity"))
-            if isinstance(label, Label):  # impossible numbers mean that the name is of another kind
+            if isinstance(label, Label):  # invalid numbers: the name follows another pattern
                 labels[name] = label
     return labels
 
@@ -224,12 +223,12 @@ def _from_file(file: Path, place: str, names: list[str], others: _Others, *, nam
     matches = {key: others.resolved(match) for key, match in matches.items()}
     labels, more = _joined(parsed, matches, frozenset(names))
     if labels and not notes and not any(label != Label() for label in labels.values()):
-        more.append(f"gives no class, pitch or velocity to any of the {len(labels)} files that it names")
+        more.append(f"gives no class, pitch or velocity to any of the {len(labels)} files in it")
     return _Found(labels, [f"{title}: {note}" for note in [*notes, *more]], rows=len(rows))
 
 
 def _left_to_folders(labels: Mapping[str, Label], in_files: set[str]) -> list[str]:
-    """A note of the classes of folders and names beside those of label files: often two spellings of one class."""
+    """A note if only some classes are from label files: often one class has two spellings."""
     left = [name for name, label in labels.items() if label.class_name is not None and name not in in_files]
     if not in_files or not left:
         return []
@@ -242,8 +241,8 @@ def _left_to_folders(labels: Mapping[str, Label], in_files: set[str]) -> list[st
 
 def _matches(place: str, keys: list[str], names: list[str]) -> dict[str, FileMatch]:
     before = f"{place}/" if place else ""
-    if inside := [name.removeprefix(before) for name in names if name.startswith(before)]:
-        found = FileNames(inside).match(keys)
+    if below := [name.removeprefix(before) for name in names if name.startswith(before)]:
+        found = FileNames(below).match(keys)
         if not place or any(match.names for match in found.values()):
             return {k: replace(m, names=tuple(before + name for name in m.names)) for k, m in found.items()}
     return FileNames(names).match(keys)
@@ -259,7 +258,7 @@ def _parsed(file: Path, row: Row, side: Split | None) -> Label:
 def _joined(
     rows: list[tuple[Row, Label]], matches: Mapping[str, FileMatch], usable: frozenset[str]
 ) -> tuple[dict[str, Label], list[str]]:
-    """The labels that rows give to files, and what is wrong with the rows."""
+    """The labels of files from rows, and notes about faulty rows."""
     by_file: dict[str, list[tuple[Row, Label]]] = {}
     nearest: dict[str, tuple[int, bool, int]] = {}
     for row, label in rows:
@@ -268,16 +267,18 @@ def _joined(
             by_file.setdefault(name, []).append((row, label))
             nearest[name] = min(nearest.get(name, match.rank), match.rank)
     labels, conflicts, taken = {}, list[str](), set[str]()
-    for name, all_of_it in by_file.items():
-        # A row that names another file nearly so is of that other file, which is not here.
-        own = [(row, label) for row, label in all_of_it if matches[row.key].rank == nearest[name]]
-        taken |= {row.key for row, _ in own} if name in usable else set()
-        told = [label for _, label in own]
-        agreed = _agreed(told)
+    for name, entries in by_file.items():
+        # A row that matches this file less closely is for another file, which is missing.
+        closest = [(row, label) for row, label in entries if matches[row.key].rank == nearest[name]]
+        taken |= {row.key for row, _ in closest} if name in usable else set()
+        stated = [label for _, label in closest]
+        agreed = _agreed(stated)
         if agreed is None:
-            conflicts.append(f"{one_line(name)} ({' or '.join(dict.fromkeys(_shown(label) for label in told))})")
+            conflicts.append(f"{one_line(name)} ({' or '.join(dict.fromkeys(_shown(label) for label in stated))})")
             agreed = (
-                told[-1].or_else(_agreed(told[:1]) or Label()) if len({row.key for row, _ in own}) == 1 else Label()
+                stated[-1].or_else(_agreed(stated[:1]) or Label())
+                if len({row.key for row, _ in closest}) == 1
+                else Label()
             )
         if name in usable:
             labels[name] = agreed
@@ -285,18 +286,18 @@ def _joined(
     unknown = [row.key for row, _ in rows if row.key not in taken and row.key not in ambiguous]
     notes = []
     if unknown:
-        notes.append(f"{len(unknown)} of {len(rows)} rows name no usable file here, such as {one_line(unknown[0])}")
+        notes.append(f"{len(unknown)} of {len(rows)} rows match no usable file, such as {one_line(unknown[0])}")
     if ambiguous:
         key, names = next(iter(ambiguous.items()))
         which = f"{one_line(key)} ({_some(names)})"
-        notes.append(f"{_keys(len(ambiguous))} several files and labels none, such as {which}; write more of the path")
+        notes.append(f"{_keys(len(ambiguous))} several files and labels none, such as {which}; give a longer path")
     if conflicts:
         notes.append(f"rows contradict each other for {_files(len(conflicts))}: {_some(conflicts)}; correct them")
     return labels, notes
 
 
 def _agreed(labels: list[Label]) -> Label | None:
-    """What labels say together; None where they contradict each other."""
+    """The union of labels; None if they contradict each other."""
     together = Label()
     for label in labels:
         joint, other = together.or_else(label), label.or_else(together)
@@ -329,24 +330,26 @@ def _files(count: int) -> str:
 
 
 def _unite_classes(labels: dict[str, Label], layout: Layout) -> list[str]:
-    """Make one class of those whose names differ in case or composition alone; folders side by side stay two."""
+    """Merge classes whose names differ only in case or composition; sibling folders stay separate."""
     counts = Counter(label.class_name for label in labels.values() if label.class_name is not None)
     spellings: dict[str, list[str]] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
         spellings.setdefault(folded(name), []).append(name)
-    beside = set[str]() if layout.splits else {composed(name) for name in layout.classes.values()}
+    neighbours = set[str]() if layout.splits else {composed(name) for name in layout.classes.values()}
     becomes, notes = dict[str, str](), list[str]()
     for several in spellings.values():
-        alike = {composed(name) for name in several}
-        apart = len(alike & beside) > 1
-        becomes |= {name: composed(name if apart else several[0]) for name in several}
-        if apart:
+        variants = {composed(name) for name in several}
+        separate = len(variants & neighbours) > 1
+        becomes |= {name: composed(name if separate else several[0]) for name in several}
+        if separate:
             notes.append(
-                f"the classes {_some(sorted(alike))} differ only in upper and lower case; they stay separate classes"
+                f"the classes {_some(sorted(variants))} differ only in upper and lower case; they stay separate classes"
             )
-        if len(several) > (len(alike) if apart else 1):
+        if len(several) > (len(variants) if separate else 1):
             spelled = (
-                _some(sorted(set(map(shortened, several)))) if len(alike) > 1 else "with and without combining accents"
+                _some(sorted(set(map(shortened, several))))
+                if len(variants) > 1
+                else "with and without combining accents"
             )
             notes.append(
                 f"class {one_line(composed(several[0]))} is spelled in {len(several)} ways ({spelled}): one class"
@@ -362,7 +365,7 @@ def _stem(name: str) -> str:
 
 
 def _label(class_name: str | None, pitch: Any, velocity: Any) -> Label | str:
-    """A label from raw fields, or what is wrong with them."""
+    """A label from raw fields, or a description of the fault."""
     numbers: dict[str, float | None] = {}
     for key, value in (("pitch", pitch), ("velocity", velocity)):
         if value is None or (isinstance(value, str) and not value.strip()):
@@ -371,9 +374,11 @@ def _label(class_name: str | None, pitch: Any, velocity: Any) -> Label | str:
         number = midi_number(value)
         shown = shortened(value).strip("'\"")
         if number is None:
-            return f"{key} ({shown}) is no number" + (" and no note such as C#4" if key == "pitch" else "")
+            return f"{key} ({shown}) is not a number" + (" or a note such as C#4" if key == "pitch" else "")
         if not (math.isfinite(number) and 0 <= number <= 127):
             return f"{key} ({shown}) is outside 0 to 127"
         numbers[key] = number
-    heard = numbers["velocity"]
-    return Label((class_name or "").strip() or None, numbers["pitch"], None if heard is None else round(heard))
+    known_velocity = numbers["velocity"]
+    return Label(
+        (class_name or "").strip() or None, numbers["pitch"], None if known_velocity is None else round(known_velocity)
+    )

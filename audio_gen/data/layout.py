@@ -9,7 +9,7 @@ from audio_gen.data.split import Split
 from audio_gen.text import one_line
 
 TRAIN = frozenset({"train", "training"})
-KEPT_BACK = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout"})
+HELD_OUT = frozenset({"test", "testing", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout"})
 NUMBERS = frozenset({"8", "16", "24", "32", "44", "1", "48", "96", "192"})  # of bits and kHz
 FORMAT = re.compile(r"waves?|wavs?|aiff?s?|flac|mp3s?|ogg|opus|(?:8|16|24|32)?bits?|(?:44|48|88|96|176|192)?k(?:hz)?")
 NO_SOUNDS = "__MACOSX"
@@ -18,14 +18,14 @@ SHOWN_FOLDERS = 5
 
 @dataclass(frozen=True)
 class Layout:
-    """What the folders mean.
+    """The meaning of the folders.
 
     Attributes:
-        classes: The folder that is the class of each file which has one, as it is spelled.
-        splits: The side that each file is on, where the folders say so.
-        places: Folders that hold the others and may hold label files; "" is the top.
-        split_notes: What there is to say of the splits.
-        class_notes: What there is to say of the classes, where they are used.
+        classes: The class of each file that has one, spelled as its folder.
+        splits: The side of each file, if the folders are splits.
+        places: Folders above the classes, which may hold label files; "" is the top.
+        split_notes: Notes on the splits.
+        class_notes: Notes on the classes, shown if they are used.
     """
 
     classes: dict[str, str]
@@ -36,10 +36,11 @@ class Layout:
 
 
 def read_layout(names: Iterable[str]) -> Layout:
-    """Find the level of folders that tells sounds apart.
+    """Find the level of folders that are the classes.
 
-    A folder that holds all others is passed through. Folders that are all named as splits are splits, and the classes
-    are below them. Else the first level with two folders or more is the classes; splits may also be below each class.
+    A single folder that holds everything is entered. If all folders of a level have names of splits, they are splits,
+    and the classes are below them. Otherwise the first level with two or more folders is the classes; splits may also
+    be below each class.
 
     Args:
         names: Paths within the folder, with "/" between the parts.
@@ -47,7 +48,7 @@ def read_layout(names: Iterable[str]) -> Layout:
     parts = {name: name.split("/") for name in names}
     active = {name: path for name, path in parts.items() if NO_SOUNDS not in path[:-1]}
     splits: dict[str, Split] = {}
-    places, passed, split_notes, class_notes, depth = [""], list[str](), list[str](), list[str](), 0
+    places, entered, split_notes, class_notes, depth = [""], list[str](), list[str](), list[str](), 0
     while True:
         active = {name: path for name, path in active.items() if len(path) > depth + 1}
         tops = {path[depth] for path in active.values()}
@@ -59,14 +60,14 @@ def read_layout(names: Iterable[str]) -> Layout:
                 split_notes.append(_split_note(sides))
             splits |= here
         elif len(spellings) == 1:
-            passed += tops if len(tops) == 1 else []
+            entered += tops if len(tops) == 1 else []
         elif not (tops and _are_formats(tops, list(active.values()), depth)):
             break
         depth += 1
         places += sorted({"/".join(path[:depth]) for path in active.values()})
     classes = {name: path[depth] for name, path in active.items()}
-    if classes and passed:
-        class_notes.append(f"classes are the folders in {one_line('/'.join(passed))}, which holds all others")
+    if classes and entered:
+        class_notes.append(f"classes are the folders in {one_line('/'.join(entered))}, which holds all others")
     if classes and not splits:
         splits, split_notes = _splits_below(active, depth)
         class_notes += [] if splits else [*_not_all_splits(tops), *_same_below(active, depth)]
@@ -74,26 +75,26 @@ def read_layout(names: Iterable[str]) -> Layout:
 
 
 def split_folders(folders: Iterable[str]) -> dict[str, Split]:
-    """The side that each folder stands for; nothing where one of them is no split, or all stand for the same.
+    """The side of each folder; empty if one of them is not a split, or all are the same side.
 
-    The names may have more words, which are the same in all but for numbers: `nsynth-train`, `1_train`, `2_test`.
+    The names may have more words, equal in all except for numbers: `nsynth-train`, `1_train`, `2_test`.
     """
     words = {folder: [w for w in re.split(r"[\W_]+", folded(folder)) if w] for folder in folders}
-    found = {folder: [w for w in some if w in TRAIN | KEPT_BACK] for folder, some in words.items()}
-    rest = {tuple(w for w in some if w not in TRAIN | KEPT_BACK and not w.isdigit()) for some in words.values()}
+    found = {folder: [w for w in some if w in TRAIN | HELD_OUT] for folder, some in words.items()}
+    rest = {tuple(w for w in some if w not in TRAIN | HELD_OUT and not w.isdigit()) for some in words.values()}
     if len(rest) != 1 or any(len(some) != 1 for some in found.values()):
         return {}
     named = {folder: some[0] for folder, some in found.items()}
-    train = TRAIN if TRAIN & set(named.values()) else {"dev"}  # with "eval" alone, "dev" is what is trained on
+    train = TRAIN if TRAIN & set(named.values()) else {"dev"}  # with only "eval", "dev" is the training side
     sides: dict[str, Split] = {folder: "train" if word in train else "val" for folder, word in named.items()}
     return sides if len(set(named.values())) > 1 else {}
 
 
 def _split_note(sides: Mapping[str, Split]) -> str:
-    kept = [top for top, side in sorted(sides.items()) if side == "val"]
+    held_out = [top for top, side in sorted(sides.items()) if side == "val"]
     return (
-        f"the folders {_listed(sides)} are taken for splits, not classes: {_listed(kept)} "
-        f"{'is' if len(kept) == 1 else 'are'} for validation"
+        f"the folders {_listed(sides)} are used as splits, not classes: {_listed(held_out)} "
+        f"{'is' if len(held_out) == 1 else 'are'} for validation"
     )
 
 
@@ -107,15 +108,15 @@ def _splits_below(active: Mapping[str, list[str]], depth: int) -> tuple[dict[str
 
 
 def _not_all_splits(tops: set[str]) -> list[str]:
-    named = {top for top in tops if folded(top) in TRAIN | KEPT_BACK}
+    named = {top for top in tops if folded(top) in TRAIN | HELD_OUT}
     others = _listed(tops - named)
     if len(named) < 2 or not others:
         return []
-    return [f"the folders {_listed(named)} are taken for classes, not splits, since {others} is beside them"]
+    return [f"the folders {_listed(named)} are used as classes, not splits, since {others} is next to them"]
 
 
 def _same_below(active: Mapping[str, list[str]], depth: int) -> list[str]:
-    """A note where each class has the same folders, as packs side by side have; they may be what is meant."""
+    """A note if each class has the same subfolders, as in several packs; these may be the actual classes."""
     below: dict[str, set[str]] = {}
     for path in active.values():
         below.setdefault(path[depth], set()).add(path[depth + 1] if len(path) > depth + 2 else "")
@@ -131,7 +132,7 @@ def _same_below(active: Mapping[str, list[str]], depth: int) -> list[str]:
 
 
 def _are_formats(tops: set[str], paths: list[list[str]], depth: int) -> bool:
-    """Whether folders hold the same in several formats: WAV/kick, MP3/kick."""
+    """Whether folders are formats of the same sounds: WAV/kick, MP3/kick."""
     words = [[w for w in re.split(r"[\W_]+", folded(top)) if w not in NUMBERS] for top in tops]
     return all(some and all(FORMAT.fullmatch(w) for w in some) for some in words) and all(
         len(path) > depth + 2 for path in paths

@@ -13,14 +13,14 @@ from audio_gen.audio.io import BLOCK_FRAMES, UNKNOWN_LENGTH, AudioInfo, downmix,
 from audio_gen.audio.sound_end import duration
 from audio_gen.files import MalformedError
 
-CODER_FRAMES = 4096  # that MP3 coders may add and decoders may leave out
-STRETCH = 256  # frames; the resolution at which onsets and ends are found (6 ms at 44.1 kHz)
-DC_STRETCHES = 8  # means over 46 ms at 44.1 kHz: several periods of all but the lowest bass
+CODER_FRAMES = 4096  # padding of MP3 encoders that decoders may remove
+STRETCH = 256  # frames; the resolution of onsets and ends (6 ms at 44.1 kHz)
+DC_STRETCHES = 8  # 46 ms at 44.1 kHz: several periods of all but the lowest bass
 DC_MIN = 0.003
 SILENCE_BELOW_PEAK = 1e-3  # -60 dB
 FULL_SCALE = 0.9999
-RULES = 3  # raised whenever the same file would be measured otherwise; older measurements are made again
-CLIP_RUN = 3  # this many samples in a row at full scale are a clip, fewer can be a true peak
+RULES = 3  # raised when measurements change; older ones are repeated
+CLIP_RUN = 3  # samples in a row at full scale that count as clipping; fewer can be a true peak
 
 
 Pulse = Callable[[float], None]
@@ -28,29 +28,29 @@ Pulse = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Measurement:
-    """The facts about one file's mono mix, before any repair.
+    """The measurement of a file's mono mix, before any repair.
 
     Attributes:
         sample_rate: In Hz.
         channels: Number of channels.
-        frames: Samples per channel that could be decoded.
+        frames: Decoded samples per channel.
         format: Container, as libsndfile names it.
         subtype: Encoding, as libsndfile names it.
         peak: Largest deviation from `dc`.
-        dc: Offset that runs through the whole file, 0 if there is none.
-        start: Frame at which the sound begins (first above -60 dB of the peak).
-        stop: Frame after which only silence follows.
-        clip_runs: Places where the sound stays at full scale.
+        dc: Constant offset of the whole file, or 0.
+        start: First frame of sound (above -60 dB of the peak).
+        stop: Frame after the last one of sound.
+        clip_runs: Number of clipped places.
         non_finite: Samples that were NaN or infinite.
-        channel: The one channel to use because the mean of all is cancelled; None for the mean.
-        silent_channels: Channels that hold nothing while others do.
-        content_hash: Of the rate and the decoded mono samples; equal for equal sounds in any lossless container.
-        header_note: What is wrong with the file, if anything.
-        loss_db: What the mean of the channels loses; see `Mix`, as for the next three.
-        loss_begin: Frame at which it begins.
-        loss_end: Frame at which it ends.
-        loss_excess: The mean is used although it loses more than that of unrelated channels.
-        rules: Which version of this module measured it.
+        channel: The channel to use if channels cancel each other; None for their mean.
+        silent_channels: Number of silent channels, if others are not silent.
+        content_hash: Hash of the rate and the mono samples; the same in any lossless container.
+        header_note: A fault of the file, if any.
+        loss_db: Loss of the mean of the channels; for this and the next three see `Mix`.
+        loss_begin: Its first frame.
+        loss_end: Frame after its last one.
+        loss_excess: The mean is used although it loses more than that of uncorrelated channels.
+        rules: Version of the rules that it was measured by.
     """
 
     sample_rate: int
@@ -72,7 +72,7 @@ class Measurement:
     loss_begin: int = 0
     loss_end: int = 0
     loss_excess: bool = False
-    rules: int = 1  # what a cache of before has no number for
+    rules: int = 1  # old caches have no number
 
     @property
     def duration_sec(self) -> float:
@@ -87,13 +87,13 @@ KINDS: dict[str, Any] = {
 
 
 def measurement_from(values: dict[str, Any]) -> Measurement:
-    """A measurement from a file, whoever wrote it.
+    """A measurement from an untrusted file.
 
     Args:
-        values: What `asdict` gave.
+        values: The result of `asdict`.
 
     Raises:
-        MalformedError: It is none that a file can have.
+        MalformedError: A value is invalid.
         TypeError: It has other fields.
     """
     found = Measurement(**values)
@@ -112,7 +112,7 @@ def measure(path: Path, pulse: Pulse | None = None) -> Measurement:
 
     Args:
         path: An audio file; hours of sound are fine.
-        pulse: Called again and again with the share of the file that is read; what it raises ends the work.
+        pulse: Called repeatedly with the share of the file that is read; an exception in it stops the work.
 
     Raises:
         AudioFileError: It cannot be decoded to its end.
@@ -199,20 +199,20 @@ def _clip_runs(block: np.ndarray) -> int:
 
 
 def _note(about: AudioInfo, frames: int) -> str | None:
-    """What is wrong with a file of which so much was decoded."""
+    """A note on the fault of a file with `frames` decoded frames."""
     promised = about.frames if about.frames < UNKNOWN_LENGTH else 0
     if about.note or not about.format.startswith("MP") or frames + CODER_FRAMES >= promised:
         return about.note if frames else None
-    there, all_of_it = duration(frames / about.sample_rate), duration(promised / about.sample_rate)
+    present, all_of_it = duration(frames / about.sample_rate), duration(promised / about.sample_rate)
     return (
-        f"its header promises {all_of_it}, the file holds {there}: truncated; the part that exists is used"
+        f"its header states {all_of_it}, the file holds {present}: truncated; the part that exists is used"
         if frames
         else None
     )
 
 
 def _extent(envelope: _Envelope, frames: int) -> tuple[float, float, int, int]:
-    """Peak, DC offset and the first and last frame of sound."""
+    """Peak, DC offset, and start and stop of the sound."""
     if not frames:
         return 0.0, 0.0, 0, 0
     lows, highs, means = (_joined(part) for part in (envelope.lows, envelope.highs, envelope.means))
@@ -236,7 +236,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _steady_offset(means: np.ndarray, low: float, high: float) -> float:
-    """The DC offset, where most stretches agree on one: a drum's one-sided swing is no offset."""
+    """The DC offset if most stretches agree on one: a drum's asymmetric swing is not an offset."""
     if low == high:
         return low
     groups = len(means) // DC_STRETCHES
@@ -255,13 +255,13 @@ def blocks_between(
 
     Args:
         path: The file.
-        m: What is known of it.
+        m: Its measurement.
         start: First frame.
         stop: Frame after the last one.
         pulse: As for `measure`.
 
     Yields:
-        float32 arrays (T,), stop - start samples in all if the file is still as it was measured.
+        float32 arrays (T,), stop - start samples in total if the file is unchanged.
     """
     position = 0
     for block in read_blocks(path, BLOCK_FRAMES):

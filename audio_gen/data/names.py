@@ -10,32 +10,33 @@ from urllib.parse import unquote
 
 from audio_gen.data.scan import AUDIO_SUFFIXES
 
-FULL, ENDING, DIVERGED = range(3)  # how much of the two paths is equal: all, one of them, only their ends
-DEEPEST = 16  # folders of an ending that are compared
+FULL, ENDING, DIVERGED = range(3)  # equal parts of two paths: all, all of one of them, only their ends
+DEEPEST = 16  # folders that are compared
 ROOTED = re.compile(r"^(?:[/\\~]|\.\.[/\\]|[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
-ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")  # a byte of a file name that is no UTF-8, as the scan writes it
-MEANING = "#&%*@"  # punctuation that tells names apart: C and C#
+ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")  # a byte of a file name that is not UTF-8, as escaped by the scan
+MEANING = "#&%*@"  # punctuation that distinguishes names: C and C#
 LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
 
 
 def composed(text: str) -> str:
-    """A name as Unicode composes it (NFC); macOS stores letters and their accents apart."""
+    """A name in NFC; macOS stores letters and accents separately."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def folded(text: str) -> str:
-    """A name without case, composed."""
+    """A name without case, in NFC."""
     return text.lower() if text.isascii() else composed(composed(text).casefold())
 
 
 def meant(name: str, known: Sequence[str]) -> list[str]:
-    """The known names that `name` can mean: one where it is clear, several where it is ambiguous.
+    """The known names that match `name`; several if it is ambiguous.
 
-    The first of these decides where it fits any: the same name, composition, case, separators, plural, accents.
+    Names are compared exactly, then without composition, case, separators, plural and accents; the first comparison
+    with a match decides.
 
     Args:
-        name: What somebody wrote.
-        known: What there is.
+        name: A name from the user.
+        known: The existing names.
     """
     for spelling in (str, composed, folded, _joined, _singular, _unaccented):
         wanted = spelling(name)
@@ -62,12 +63,12 @@ def _unaccented(name: str) -> str:
 
 @dataclass(frozen=True)
 class FileMatch:
-    """The files that a key can mean.
+    """The files that match a key.
 
     Attributes:
-        names: One file; files in one folder that differ in their suffix alone; or, if it is ambiguous, several.
-        ambiguous: Whether the key can mean different files.
-        rank: Smaller is nearer: how much of the paths is equal, whether the case differs, whether the suffix does.
+        names: One file; files in one folder that differ only in their suffix; or several if the key is ambiguous.
+        ambiguous: The key matches different files.
+        rank: Smaller is closer: equal parts of the paths, whether the case differs, how the suffix differs.
     """
 
     names: tuple[str, ...] = ()
@@ -76,7 +77,7 @@ class FileMatch:
 
 
 class FileNames:
-    """The files of a folder, to be found by the keys of a label file; quick for 100,000 of either."""
+    """An index of the files of a folder for the keys of a label file; fast for 100,000 of each."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """Index the names.
@@ -94,10 +95,10 @@ class FileNames:
         self._nearest = cache(self._find_nearest)
 
     def match(self, keys: Iterable[str]) -> dict[str, FileMatch]:
-        """The files that each key means.
+        """The files that match each key.
 
-        A key is a path, a part of one from its end, or either with other folders in front. Where rows lead to a folder
-        by one way, none leads there by a longer one: `snare/1.wav` is not `kick/1.wav` where `kick/2.wav` is found.
+        A key is a path, the end of a path, or either with other folders in front. If some keys match a folder by its
+        path, other keys do not match it by fewer parts: `snare/1.wav` is not `kick/1.wav` if `kick/2.wav` matches.
 
         Args:
             keys: All keys of one label file.
@@ -121,7 +122,7 @@ class FileNames:
         return self._nearest(tuple(parts[-length:]), length == len(parts))
 
     def _common(self, parts: list[str], last: str) -> int:
-        """How many parts at its end a key, whose last part is written as `last`, has in common with any file."""
+        """The number of parts at the end of a key, with its last as `last`, that equal those of any file."""
         length = 0
         for ending in _endings(parts, last):
             if ending not in self._endings:
@@ -130,7 +131,7 @@ class FileNames:
         return length
 
     def _find_nearest(self, parts: tuple[str, ...], whole: bool) -> FileMatch:
-        """Of the files with an ending, those that are nearest to it; `whole` where the key is no longer than that."""
+        """The files with this ending that are closest to it; `whole` if the ending is the whole key."""
         ranks: dict[tuple[int, bool, int], list[int]] = {}
         for form in _forms(parts):
             *_, ending = _endings(parts, form)
@@ -154,7 +155,7 @@ class FileNames:
         return place, (*folders, as_written) != parts, suffix
 
     def _way(self, key: str, match: FileMatch) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The folders before what a key and its file have in common, of either."""
+        """The folders of a key and of its file before their common end."""
         theirs, ours = _parts(key), _parts(_decoded(match.names[0]))
         common = 1
         while common < min(len(theirs), len(ours)) and folded(theirs[-common - 1]) == folded(ours[-common - 1]):
@@ -164,7 +165,7 @@ class FileNames:
     def _plausible(
         self, key: str, match: FileMatch, ways: set[tuple[tuple[str, ...], tuple[str, ...]]], share: float
     ) -> bool:
-        """Whether a file whose path has other folders than the key is the one that is meant."""
+        """Whether a match with different folders is plausible."""
         theirs, ours = self._way(key, match)
         if len(theirs) > DEEPEST or len(ours) > DEEPEST:
             return False
@@ -191,12 +192,12 @@ def _parts(path: str) -> list[str]:
 
 
 def _forms(parts: Sequence[str]) -> list[str]:
-    """How the last part of a path may be written: as it is and without the suffix, both without case."""
+    """The last part of a path with and without suffix, without case."""
     return list(dict.fromkeys((folded(parts[-1]), folded(_bare(parts[-1]))))) if parts else []
 
 
 def _endings(parts: Sequence[str], last: str) -> Iterable[str]:
-    """The endings of a path, the shortest first, without case; `last` is how its last part is written."""
+    """The endings of a path, the shortest first, without case; `last` replaces its last part."""
     ending = last
     yield ending
     for part in parts[-2 : -DEEPEST - 1 : -1]:
@@ -205,6 +206,6 @@ def _endings(parts: Sequence[str], last: str) -> Iterable[str]:
 
 
 def _bare(name: str) -> str:
-    """A file name without the suffix, where that is one of audio."""
+    """A file name without its suffix if that is an audio suffix."""
     suffix = PurePosixPath(name).suffix
     return name[: -len(suffix)] if suffix.lower() in AUDIO_SUFFIXES else name

@@ -1,4 +1,4 @@
-"""What `inspect` and `preprocess` show: equal notes as one line, classes as a table, whether the sounds suffice."""
+"""The output of `inspect` and `preprocess`: notes by kind, a table of classes, and whether the sounds suffice."""
 
 import math
 import re
@@ -17,9 +17,9 @@ from audio_gen.errors import AudioGenError
 from audio_gen.hints import command
 from audio_gen.text import distinct_sounds, one_line, visible
 
-ACTIONS = {"leave_out": "left out", "repair": "repaired", "use": "used"}
-NAMED = 3  # files that are named in a line
-FEW, ENOUGH, MANY = 20, 100, 500  # clips to learn from
+ACTIONS = {"leave_out": "skipped", "repair": "repaired", "use": "used"}
+NAMED = 3  # file names in a line
+FEW, ENOUGH, MANY = 20, 100, 500  # training clips
 FEW_OF_CLASS = 10
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 OF_FILE = re.compile(r"^(same sound as|a link to) .*?(?=: |, which )")  # a name within a note
@@ -27,11 +27,11 @@ MOST_CLASSES = 40
 
 
 def note_lines(files: Sequence[FileReport], name: Mapping[str, str]) -> list[str]:
-    """A line for each kind of note: what was done, with how many files, why, and the first of them.
+    """A line for each kind of note: action, number of files, reasons, and the first files.
 
     Args:
         files: All files.
-        name: Each path as it can be printed.
+        name: A printable form of each path.
     """
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for f in files:
@@ -40,7 +40,7 @@ def note_lines(files: Sequence[FileReport], name: Mapping[str, str]) -> list[str
             groups.setdefault((f.action, NUMBER.sub("#", reason)), []).append((reason, name[f.path]))
     order = list(ACTIONS)
     ranked = sorted(groups.items(), key=lambda group: (order.index(group[0][0]), -len(group[1]), group[0][1]))
-    lines: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # what is said of the same files is one line
+    lines: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # notes on the same files share a line
     for (action, _), notes in ranked:
         lines.setdefault((action, tuple(file for _, file in notes)), []).append(one_of([r for r, _ in notes]))
     rows = []
@@ -52,7 +52,7 @@ def note_lines(files: Sequence[FileReport], name: Mapping[str, str]) -> list[str
 
 
 def one_of(reasons: Sequence[str]) -> str:
-    """Notes that differ in their numbers alone as one, with ranges: clipped in 3 to 12 places."""
+    """Merge notes that differ only in their numbers, with ranges: clipped in 3 to 12 places."""
     columns = list(zip(*(NUMBER.findall(reason) for reason in reasons), strict=True))
     ranges = iter(_range(column) for column in columns)
     return NUMBER.sub(lambda found: next(ranges), reasons[0])
@@ -64,7 +64,7 @@ def _range(numbers: Sequence[str]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
-    """Rows of text with their columns below each other; those in `right` end, rather than begin, together."""
+    """Rows of text with aligned columns; those in `right` are right-aligned."""
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -75,7 +75,7 @@ def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
 
 
 def class_lines(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
-    """A table of the files to learn from, by class: clips, seconds, lengths and peaks."""
+    """A table of the usable files by class: clips, seconds, lengths and peaks."""
     by_class: dict[str, list[FileReport]] = {}
     for f in report.usable:
         by_class.setdefault(labels[f.path].class_name or "(no class)", []).append(f)
@@ -104,22 +104,22 @@ def _lengths(files: Sequence[FileReport]) -> tuple[str, str, str]:
 
 def dbfs(peak: float) -> float:
     """A peak of 0 to 1 in dB below full scale; -120 for silence."""
-    return max(round(20 * math.log10(peak), 1), -120.0) + 0.0 if peak > 0 else -120.0  # + 0.0: no -0.0
+    return max(round(20 * math.log10(peak), 1), -120.0) + 0.0 if peak > 0 else -120.0  # + 0.0 turns -0.0 into 0.0
 
 
 def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]:
-    """Whether there are enough sounds, and what to expect, in plain language."""
+    """Whether there are enough sounds, and what to expect."""
     hashes = {f.measurement.content_hash for f in report.usable if f.measurement}
     clips, which = len(hashes), distinct_sounds(len(hashes))
     if clips < FEW:
         expected = "is too few: expect copies of it" if clips == 1 else "are too few: expect copies of them"
-        told = f"{which} {expected}; {ENOUGH} or more give new sounds"
+        text = f"{which} {expected}; {ENOUGH} or more give new sounds"
     elif clips < ENOUGH:
-        told = f"{which} are few: expect variations close to them; {ENOUGH} or more give more variety"
+        text = f"{which} are few: expect variations close to them; {ENOUGH} or more give more variety"
     elif clips < MANY:
-        told = f"{which} are enough for new ones of the same kinds; {MANY} or more give more variety"
+        text = f"{which} are enough for new ones of the same kinds; {MANY} or more give more variety"
     else:
-        told = f"{which} are plenty"
+        text = f"{which} are plenty"
     counts: dict[str, int] = {}
     for f in report.usable:
         if (class_name := labels[f.path].class_name) is not None:
@@ -128,14 +128,14 @@ def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]
         (name for name, count in counts.items() if count < FEW_OF_CLASS), key=lambda name: (counts[name], name)
     )
     if not few or len(counts) < 2:
-        return [told]
+        return [text]
     shown = ", ".join(f"{name} ({counts[name]})" for name in few[:8]) + (", .." if len(few) > 8 else "")
     which = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
-    return [told, f"{which} fewer than {FEW_OF_CLASS} clips, so expect little variety there: {shown}"]
+    return [text, f"{which} fewer than {FEW_OF_CLASS} clips, so expect little variety there: {shown}"]
 
 
 def overview(report: DatasetReport) -> list[str]:
-    """All that `inspect` shows: what became of files, the sum of them, classes, notes, and whether they suffice."""
+    """The output of `inspect`: notes on files, totals, classes, notes on labels, and whether the sounds suffice."""
     lines = note_lines(report.files, {f.path: one_line(f.path) for f in report.files}) + summary_lines(report)
     labels, notes = _planned(report)
     if report.usable:
@@ -148,13 +148,13 @@ def overview(report: DatasetReport) -> list[str]:
 
 def overview_json(report: DatasetReport) -> dict[str, Any]:
     """The report of a folder with the notes on its labels, for JSON."""
-    told = report.to_json()
-    told["summary"] |= {"notes": _planned(report)[1]}
-    return told
+    content = report.to_json()
+    content["summary"] |= {"notes": _planned(report)[1]}
+    return content
 
 
 def _planned(report: DatasetReport) -> tuple[Mapping[str, Label], Sequence[str]]:
-    """The labels of the usable files, and notes; without labels where a label file is wrong."""
+    """The labels of the usable files, and notes; no labels if a label file is wrong."""
     try:
         plan = plan_clips(report, DataSettings())
     except AudioGenError as e:
@@ -163,7 +163,7 @@ def _planned(report: DatasetReport) -> tuple[Mapping[str, Label], Sequence[str]]
 
 
 def summary_lines(report: DatasetReport) -> list[str]:
-    """How many files of which kinds, and how long, in two lines."""
+    """Numbers of files, and durations, in two lines."""
     s = report.summary()
     rates = ", ".join(f"{int(rate) / 1000:g} kHz ({count})" for rate, count in s["sample_rates"].items())
     return [
@@ -175,7 +175,7 @@ def summary_lines(report: DatasetReport) -> list[str]:
 
 
 def cache_overview(cache: Cache, folder: Path) -> list[str]:
-    """What `preprocess` shows: what a cache of a folder holds, notes, and where to read why files were left out."""
+    """The output of `preprocess`: the content of the cache, notes, and where the reasons for skipped files are."""
     summary = cache.report["summary"]
     lines = [
         f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
@@ -188,6 +188,6 @@ def cache_overview(cache: Cache, folder: Path) -> list[str]:
 
 
 def cache_json(cache: Cache) -> dict[str, Any]:
-    """What a cache holds, for JSON."""
+    """The content of a cache, for JSON."""
     about = {"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes}
     return {**about, **cache.report["summary"]}

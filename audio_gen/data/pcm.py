@@ -16,7 +16,7 @@ from audio_gen.data.measure import Measurement, Pulse
 from audio_gen.data.shards import OneFile
 from audio_gen.data.store import PCM_NAMES, Cache, Clip
 from audio_gen.errors import AudioFileError
-from audio_gen.files import open_own
+from audio_gen.files import open_no_link
 from audio_gen.text import one_line
 
 Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash
@@ -24,7 +24,7 @@ Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sound lies: first sample, length, and what its samples are to be divided by."""
+    """The place of a sound: first sample, length, and the divisor of its samples."""
 
     offset: int
     samples: int
@@ -33,15 +33,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Stored:
-    """The outcome of `store_sounds`.
+    """The result of `store_sounds`.
 
     Attributes:
-        name: Name of the file of samples.
+        name: Name of the PCM file.
         end: Its length in samples.
-        places: Where each sound lies, by content hash.
-        lost: Why a sound could not be stored, by content hash.
+        places: The place of each sound, by content hash.
+        lost: Reasons for sounds that could not be stored, by content hash.
         sums: Checksums of its blocks.
-        damaged: How many sounds of the old cache were damaged, and were stored again.
+        damaged: Number of damaged sounds of the old cache that were stored again.
     """
 
     name: str
@@ -63,22 +63,22 @@ def store_sounds(
     workers: int,
     progress: Progress | None,
 ) -> Stored:
-    """Bring all sounds into one file of samples; an old cache stays readable until its index is replaced.
+    """Store all sounds in one PCM file; an old cache stays readable until its index is replaced.
 
     Args:
         out: Folder of the cache.
-        old: The cache that is there.
-        sounds: What the new cache holds.
-        keep: Whether samples of the old cache can be used.
+        old: The existing cache.
+        sounds: The sounds of the new cache.
+        keep: Reuse samples of the old cache.
         sample_rate: In Hz.
         trim_onset: Cut the silence before every sound.
         workers: Threads that decode and resample.
-        progress: Called with ("store", files done, files in all).
+        progress: Called with ("store", files done, total).
     """
     kept = {c.content_hash: c for c in (old.clips if old and keep else ()) if c.content_hash in sounds}
     whole = kept if old is None else _whole_of(old, kept, workers)
     damaged = len(kept) - len(whole)
-    name, places, end = _place_kept(out, old, whole, _samples_of(sounds, whole), afresh=damaged > 0)
+    name, places, end = _place_kept(out, old, whole, _samples_of(sounds, whole), rewrite=damaged > 0)
     sums = _sums_kept(old, name)
     jobs: dict[str, Job] = {}
     for key, (path, m) in sounds.items():
@@ -99,15 +99,15 @@ def store_sounds(
 
 
 def remove_unused(out: Path, name: str) -> None:
-    """Delete the file of samples that no index names any more."""
+    """Delete the PCM file that no index names any more."""
     for other in PCM_NAMES:
         if other != name:
-            with suppress(OSError):  # in use on systems that hold open files; the next build deletes it
+            with suppress(OSError):  # some systems keep open files; the next build deletes it
                 (out / other).unlink(missing_ok=True)
 
 
 def _whole_of(old: Cache, kept: Mapping[str, Clip], workers: int) -> Mapping[str, Clip]:
-    """The sounds that can be kept; all are read if the file was written to since its checksums were made."""
+    """The undamaged sounds; all are read if the file changed after its checksums."""
     if not old.has_sums or old.samples_untouched():
         return kept
     clips = list(kept.values())
@@ -116,17 +116,17 @@ def _whole_of(old: Cache, kept: Mapping[str, Clip], workers: int) -> Mapping[str
 
 
 def _place_kept(
-    out: Path, old: Cache | None, kept: Mapping[str, Clip], new_samples: int, *, afresh: bool
+    out: Path, old: Cache | None, kept: Mapping[str, Clip], new_samples: int, *, rewrite: bool
 ) -> tuple[str, dict[str, Place], int]:
-    """Decide between appending to the old file and a fresh one; returns its name, the places kept, and its end."""
+    """Choose between appending to the old file and a new one; returns its name, the kept places, and its end."""
     alive = sum(clip.samples for clip in kept.values())
     mostly_alive = old is not None and kept and old.pcm_samples - alive <= alive + new_samples
-    if old is not None and mostly_alive and not afresh and _is_own(out / old.pcm_name):
+    if old is not None and mostly_alive and not rewrite and _is_unshared(out / old.pcm_name):
         return old.pcm_name, {key: Place(c.offset, c.samples, c.scale) for key, c in kept.items()}, old.pcm_samples
     name = next(n for n in PCM_NAMES if old is None or n != old.pcm_name)
     places, end = {}, 0
-    (out / name).unlink(missing_ok=True)  # never written over: someone may still read it
-    with open(out / name, "wb", opener=open_own) as f:
+    (out / name).unlink(missing_ok=True)  # never overwritten: another process may read it
+    with open(out / name, "wb", opener=open_no_link) as f:
         for key, clip in kept.items():
             assert old is not None
             f.write(old.stored(clip).tobytes())
@@ -135,34 +135,34 @@ def _place_kept(
     return name, places, end
 
 
-def _is_own(path: Path) -> bool:
-    """Whether a file has no other name: a link to it, or a copy that shares its content, would change with it."""
+def _is_unshared(path: Path) -> bool:
+    """Whether a regular file has no other name (hard link), which would change with it."""
     about = path.lstat()
     return stat.S_ISREG(about.st_mode) and about.st_nlink < 2
 
 
 def _sums_kept(old: Cache | None, name: str) -> np.ndarray | None:
-    """The checksums of the blocks that stay as they are."""
+    """The checksums of the unchanged blocks."""
     if old is None or name != old.pcm_name or old.stored_samples.sums is None:
         return None
     return old.stored_samples.sums[: old.pcm_samples // BLOCK]
 
 
 def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
-    """Roughly how much is new: frames at the files' own rates."""
+    """Roughly the number of new samples: frames at the files' rates."""
     return sum(m.frames for key, (_, m) in sounds.items() if key not in kept)
 
 
 def _set_size(path: Path, size: int) -> None:
-    """Drop the rest of a killed build and reserve space, so that a full disk fails early."""
-    with open(path, "ab", opener=open_own) as f:
+    """Truncate the rest of a killed build, and reserve space, so that a full disk fails early."""
+    with open(path, "ab", opener=open_no_link) as f:
         f.truncate(size)
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(f.fileno(), 0, size)
 
 
 def _encode(job: Job, pulse: Pulse) -> float | str:
-    """The scale, or why the sound is lost."""
+    """The scale, or the reason why the sound is lost."""
     try:
         return encode(job, pulse)
     except AudioFileError as e:

@@ -7,9 +7,9 @@ import numpy as np
 from audio_gen.data.index import Progress, in_threads
 from audio_gen.data.store import Cache, Clip
 
-HEARD_SEC = 1.0
+ANALYSED_SEC = 1.0
 MIN_SEC = 0.1  # one frame of pYIN; less gives chance results
-F_MIN, F_MAX = 30.0, 4186.0  # Hz; the lowest note found is C1, the highest C8
+F_MIN, F_MAX = 30.0, 4186.0  # Hz; the lowest detectable note is C1, the highest C8
 RATE = 22050  # enough for the highest fundamental, and half the work
 VOICED_SHARE = 0.5
 STEADY_SEMITONES = 0.5
@@ -19,21 +19,23 @@ EDGE_SEMITONES = 2
 def estimate_pitches(
     cache: Cache, clips: Sequence[Clip], workers: int = 2, progress: Progress | None = None
 ) -> dict[str, float | None]:
-    """Pitch of each clip by its content hash; None for drums, noise and whatever has no steady pitch.
+    """Pitch of each clip by its content hash; None for drums, noise and other sounds without a steady pitch.
 
     Args:
         cache: The cache that holds the clips.
-        clips: The clips to listen to.
+        clips: The clips.
         workers: Threads.
-        progress: Called with ("pitch", clips done, clips in all).
+        progress: Called with ("pitch", clips done, total).
     """
 
-    def hear(clip: Clip) -> float | None:
+    def estimate(clip: Clip) -> float | None:
         return estimate_midi(
-            cache.read(clip, 0, min(clip.samples, int(HEARD_SEC * cache.sample_rate))), cache.sample_rate
+            cache.read(clip, 0, min(clip.samples, int(ANALYSED_SEC * cache.sample_rate))), cache.sample_rate
         )
 
-    return dict(zip([c.content_hash for c in clips], in_threads(hear, clips, workers, "pitch", progress), strict=True))
+    return dict(
+        zip([c.content_hash for c in clips], in_threads(estimate, clips, workers, "pitch", progress), strict=True)
+    )
 
 
 def estimate_midi(wav: np.ndarray, sample_rate: int) -> float | None:
@@ -44,7 +46,7 @@ def estimate_midi(wav: np.ndarray, sample_rate: int) -> float | None:
         sample_rate: In Hz.
 
     Returns:
-        MIDI note number with two decimals; None when less than half of the sound is voiced or its pitch moves.
+        MIDI note number with two decimals; None if less than half of the sound is voiced or its pitch moves.
         Source: pYIN, Mauch and Dixon 2014.
     """
     if len(wav) < MIN_SEC * sample_rate:
@@ -61,6 +63,6 @@ def estimate_midi(wav: np.ndarray, sample_rate: int) -> float | None:
     midi = librosa.hz_to_midi(f0_hz[voiced & sounding])
     middle = float(np.median(midi))
     if middle < librosa.hz_to_midi(F_MIN) + EDGE_SEMITONES:
-        return None  # where pYIN puts noise
+        return None  # pYIN places noise here
     steady = float((np.abs(midi - middle) < STEADY_SEMITONES).mean())
     return round(middle, 2) if steady > VOICED_SHARE else None

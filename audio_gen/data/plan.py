@@ -16,7 +16,7 @@ SHOWN_PAIRS = 3
 
 
 def kept_options(data: DataSettings) -> dict[str, Any]:
-    """What a cache says of the settings that it was built with."""
+    """The settings of a cache that are stored in its index."""
     return {
         "labels": data.labels, "pattern": data.pattern or DEFAULT_PATTERN, "pitch": data.pitch,
         "trim_onset": data.trim_onset, "val_fraction": data.val_fraction, "group_pattern": data.group_pattern,
@@ -24,10 +24,10 @@ def kept_options(data: DataSettings) -> dict[str, Any]:
 
 
 def check_patterns(data: DataSettings) -> None:
-    """Refuse regular expressions that cannot be used.
+    """Raise if a regular expression is unusable.
 
     Raises:
-        ConfigError: One is not valid, or captures nothing.
+        ConfigError: One is invalid, or captures nothing.
     """
     compile_pattern(data.pattern or DEFAULT_PATTERN)
     if data.group_pattern is not None and not compile_pattern(data.group_pattern).groups:
@@ -36,12 +36,12 @@ def check_patterns(data: DataSettings) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of the usable files.
+    """Labels and split of the usable files.
 
     Attributes:
         labels: Class, pitch and velocity of each, by path.
         sides: The side of the split of each, by path.
-        notes: What the user should know; `inspect`, `preprocess`, `train` and the reports all show these.
+        notes: Notes for the user, shown by `inspect`, `preprocess`, `train` and the reports.
     """
 
     labels: dict[str, Label]
@@ -53,12 +53,12 @@ def plan_clips(report: DatasetReport, data: DataSettings, sample_rate: int = 441
     """Label and split the usable files of a folder.
 
     Args:
-        report: What is in the folder.
-        data: Where labels come from, and how many clips are kept back.
+        report: The report of the folder.
+        data: Source of the labels, and share of validation.
         sample_rate: Of the mel, in Hz.
 
     Raises:
-        DataError: A label file cannot be read or holds an impossible value.
+        DataError: A label file cannot be read or holds an invalid value.
     """
     used = report.usable
     paths = [f.path for f in used]
@@ -86,7 +86,7 @@ def _content(f: FileReport) -> str:
 
 
 def _note_conflicts(used: list[FileReport], labels: dict[str, Label]) -> list[str]:
-    """A note of copies of a sound that have different classes or pitches, if there are any."""
+    """A note if copies of a sound have different classes or pitches."""
     first: dict[str, str] = {}
     pairs = []
     for f in used:
@@ -98,5 +98,5 @@ def _note_conflicts(used: list[FileReport], labels: dict[str, Label]) -> list[st
     more = f" and {len(pairs) - SHOWN_PAIRS} more" if pairs[SHOWN_PAIRS:] else ""
     return [
         f"copies of a sound have different classes or pitches ({', '.join(pairs[:SHOWN_PAIRS])}{more}): each label is "
-        "learned; delete the copies whose label is wrong"
+        "used; delete the copies whose label is wrong"
     ]

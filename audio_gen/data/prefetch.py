@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 class Prefetcher(Generic[Item]):
     """Calls `make(step)` for step, step + 1, .. in a thread and yields the results in order.
 
-    An error in `make` is raised where the item is asked for. Use it in a `with` block, or call `close`.
+    An error in `make` is raised by `get`. Use it in a `with` block, or call `close`.
     """
 
     def __init__(self, make: Callable[[int], Item], start_step: int = 0, depth: int = 2) -> None:
-        """Start at once.
+        """Start the thread.
 
         Args:
-            make: Makes the item of a step.
+            make: Returns the item of a step.
             start_step: The first step.
-            depth: How many items wait at most.
+            depth: Maximum number of waiting items.
         """
         self._make, self._step = make, start_step
         self._waiting: queue.Queue[Item | BaseException] = queue.Queue(depth)
@@ -29,7 +29,7 @@ class Prefetcher(Generic[Item]):
         self._thread.start()
 
     def __iter__(self) -> Iterator[Item]:
-        """Items without end."""
+        """Yield items endlessly."""
         while True:
             yield self.get()
 
@@ -37,7 +37,7 @@ class Prefetcher(Generic[Item]):
         """The next item.
 
         Raises:
-            Exception: Whatever `make` raised.
+            Exception: The error of `make`.
             RuntimeError: The prefetcher is closed.
         """
         if self._closed.is_set():
@@ -49,12 +49,12 @@ class Prefetcher(Generic[Item]):
         return item
 
     def close(self) -> None:
-        """Stop the thread; waits for the item that is being made."""
+        """Stop the thread after its current item."""
         self._closed.set()
         self._thread.join()
 
     def __enter__(self) -> "Prefetcher[Item]":
-        """Use it in a `with` block."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,7 +67,7 @@ class Prefetcher(Generic[Item]):
             item: Item | BaseException
             try:
                 item = self._make(step)
-            except BaseException as e:  # handed to the consumer, whatever it is
+            except BaseException as e:  # raised in the consumer
                 item = e
             self._put(item)
             if isinstance(item, BaseException):

@@ -1,4 +1,4 @@
-"""The dataset report: what is done with each file, and why."""
+"""The dataset report: the action for each file, and the reasons."""
 
 import math
 from collections import Counter
@@ -14,15 +14,15 @@ from audio_gen.text import one_line
 
 
 class NothingUsableError(DataError):
-    """A folder is there and was read, and nothing in it can be learned from."""
+    """A folder was read and has no usable sounds."""
 
 
 Action = Literal["use", "repair", "leave_out"]
-MIN_SEC = 0.01  # shorter sounds hold less than one period of a low note; a 50 ms click is used
+MIN_SEC = 0.01  # shorter sounds have less than one period of a low note; a 50 ms click is used
 SILENT_PEAK = 1e-4  # -80 dBFS: dither and converter noise stay below
 QUIET_PEAK = 0.01
 LONG_SEC = 30.0
-LEAD_SILENCE_SEC, TAIL_SILENCE_SEC = 0.5, 1.0  # silence longer than this is cut ..
+LEAD_SILENCE_SEC, TAIL_SILENCE_SEC = 0.5, 1.0  # longer silence is cut ..
 KEPT_LEAD_SEC, KEPT_TAIL_SEC = 0.05, 0.25  # .. to this
 
 
@@ -33,15 +33,15 @@ class FileReport:
     Attributes:
         path: Its name within the folder.
         file: Where it is.
-        action: "use" as it is, "repair" and use, or "leave_out".
-        reasons: Why, and whatever else the user should know.
+        action: "use", "repair" (and use), or "leave_out".
+        reasons: Reasons and notes for the user.
         size: In bytes (0 if it was not opened).
-        mtime_ns: When it was last changed, as it says itself.
-        measurement: What its sound is like; None if it could not be read.
-        link_to: The file here that this is a link to, if so.
-        inode: Its number in the file system; 0 where there is none.
-        ctime_ns: When it was last changed or renamed, as the system says; 0 if that is too recent to be relied on.
-        bytes_hash: Of all its bytes; empty if nobody asked.
+        mtime_ns: Its modification time.
+        measurement: Measurement of its sound; None if it cannot be read.
+        link_to: The file of the folder that this is a link to, or None.
+        inode: Its inode number; 0 if there is none.
+        ctime_ns: Its status change time; 0 if that is too recent to be reliable.
+        bytes_hash: Hash of its bytes; empty if not computed.
     """
 
     path: str
@@ -58,11 +58,11 @@ class FileReport:
 
     @property
     def stamp(self) -> tuple[int, int, int, int]:
-        """A file with the same stamp has the same content; one with another may have, which its bytes tell."""
+        """Files with equal stamps are unchanged; with different stamps their bytes decide."""
         return self.size, self.mtime_ns, self.inode, self.ctime_ns
 
     def is_there(self) -> bool:
-        """Whether the file is still the one that was looked at, as far as size, time and inode tell."""
+        """Whether size, time and inode of the file are unchanged."""
         try:
             about = self.file.stat()
         except OSError:
@@ -93,8 +93,8 @@ class DatasetReport:
     Attributes:
         folder: The folder.
         files: One entry for each file named as audio, sorted by name.
-        ignored: How many other files there are.
-        notes: What is said of the folder as a whole, such as the runs in it that are left out.
+        ignored: Number of other files.
+        notes: Notes on the whole folder, such as skipped runs in it.
     """
 
     folder: Path
@@ -104,12 +104,12 @@ class DatasetReport:
 
     @property
     def usable(self) -> list[FileReport]:
-        """The files to learn from; links to other files of the folder are not repeated."""
+        """The usable files, without links to other files of the folder."""
         return [f for f in self.files if f.action != "leave_out" and f.link_to is None]
 
     @property
     def left_out(self) -> list[FileReport]:
-        """The files that are not used."""
+        """The skipped files."""
         return [f for f in self.files if f.action == "leave_out"]
 
     def summary(self) -> dict[str, Any]:
@@ -132,13 +132,13 @@ class DatasetReport:
         }
 
     def require_usable(self, listed: bool = False) -> None:
-        """Refuse a folder with nothing to learn from.
+        """Raise if a folder has no usable sounds.
 
         Args:
-            listed: The user sees the list of reasons; else the message says where it is.
+            listed: The user sees the list of reasons; otherwise the message names the command for it.
 
         Raises:
-            NothingUsableError: Every file is left out; the commonest reason is named.
+            NothingUsableError: All files are skipped; the message has the commonest reason.
         """
         if not self.usable:
             raise NothingUsableError(
@@ -148,7 +148,7 @@ class DatasetReport:
             )
 
     def commonest_reason(self) -> str | None:
-        """Why most of the left-out files are left out."""
+        """The commonest reason of skipped files."""
         reasons = Counter(f.reasons[0] for f in self.left_out)
         return reasons.most_common(1)[0][0] if reasons else None
 
@@ -161,28 +161,28 @@ def _counts(values: Any) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items())}
 
 
-def judge(name: str, m: Measurement) -> tuple[Action, list[str]]:
-    """Decide what is done with a file.
+def decide(name: str, m: Measurement) -> tuple[Action, list[str]]:
+    """Decide how a file is used.
 
     Args:
         name: Its path within the folder.
-        m: What its sound is like.
+        m: Measurement of its sound.
 
     Returns:
-        The action and the reasons in words; the reasons are empty when there is nothing to say.
+        The action, and its reasons and notes.
     """
-    if nothing := _nothing_to_learn(m):
+    if nothing := _unusable(m):
         return "leave_out", [nothing]
     repairs = _repairs(m)
     return ("repair" if repairs else "use"), repairs + _notes(name, m)
 
 
 def sound_extent(m: Measurement, trim_onset: bool = False) -> tuple[int, int]:
-    """Frames start..stop that are kept: long silences at either end are cut.
+    """Frames start..stop to keep: long silence at both ends is cut.
 
     Args:
-        m: What the file is like.
-        trim_onset: Cut every lead silence, so that the sound starts at once.
+        m: Measurement of the file.
+        trim_onset: Cut all silence at the start.
     """
     lead, tail = m.start / m.sample_rate, (m.frames - m.stop) / m.sample_rate
     start, stop = 0, m.frames
@@ -195,7 +195,7 @@ def sound_extent(m: Measurement, trim_onset: bool = False) -> tuple[int, int]:
     return start, stop
 
 
-def _nothing_to_learn(m: Measurement) -> str | None:
+def _unusable(m: Measurement) -> str | None:
     if not m.frames:
         return "holds no samples"
     if m.duration_sec < MIN_SEC:
@@ -217,7 +217,7 @@ def _repairs(m: Measurement) -> list[str]:
     if m.channel is not None:
         repairs.append(f"its channels cancel each other by {_loss(m)}: only {_channel_name(m)} is used")
     if m.peak > 1:
-        repairs.append(f"beyond full scale (peak {m.peak:.3g}): scaled down to 1")
+        repairs.append(f"above full scale (peak {m.peak:.3g}): scaled down to 1")
     start, stop = sound_extent(m)
     if start:
         repairs.append(f"{start / m.sample_rate:.1f} s of silence at its start cut")
@@ -231,10 +231,12 @@ def _notes(name: str, m: Measurement) -> list[str]:
     if named := _other_format(name, m.format):
         notes.append(named)
     if m.silent_channels:
-        notes.append(f"{m.silent_channels} of {m.channels} channels silent: the mono mix is quieter for it")
+        notes.append(f"{m.silent_channels} of {m.channels} channels silent, which makes the mono mix quieter")
     elif m.channels > 1 and m.channel is None:
         mixed = "stereo mixed to mono" if m.channels == 2 else f"{m.channels} channels mixed to mono"
-        notes.append(f"{mixed}: it loses {m.loss_db:.1f} dB, its channels cancel in part" if m.loss_excess else mixed)
+        notes.append(
+            f"{mixed}: it loses {m.loss_db:.1f} dB, since its channels partly cancel" if m.loss_excess else mixed
+        )
     if m.clip_runs:
         notes.append(f"clipped in {m.clip_runs} places")
     if m.peak < QUIET_PEAK:
@@ -246,7 +248,7 @@ def _notes(name: str, m: Measurement) -> list[str]:
 
 
 def _loss(m: Measurement) -> str:
-    """How much the channels of a file cancel, and where."""
+    """The amount and the place of the cancellation of a file's channels."""
     amount = "60 dB or more" if m.loss_db >= MOST_DB else f"{m.loss_db:.0f} dB"
     begin, end = m.loss_begin / m.sample_rate, m.loss_end / m.sample_rate
     if m.loss_end < m.frames:

@@ -1,4 +1,4 @@
-"""Finding the audio files of a folder: hidden ones, links and loops included, each file once."""
+"""Find the audio files of a folder, each once, including hidden ones and links."""
 
 import os
 from collections import Counter, deque
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audio_gen.artefacts.folders import own_folder
+from audio_gen.artefacts.folders import package_folder
 from audio_gen.errors import DataError
 from audio_gen.text import one_line
 
@@ -36,19 +36,19 @@ UNREADABLE = [
     "webm",
     "ac3",
     "mp2",
-]  # named in the report, not passed over
+]  # listed in the report as unusable
 AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in READABLE + UNREADABLE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is named as audio.
+    """A file with an audio suffix.
 
     Attributes:
         path: Where it is.
         name: Its path within the folder with "/" between the parts, printable.
-        problem: Why it is not looked at, if so.
-        link_to: The `name` of the file here that this is a link to, if so.
+        problem: Why it is not read, or None.
+        link_to: The `name` of the file of the folder that this is a link to, or None.
     """
 
     path: Path
@@ -58,13 +58,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class OwnFolder:
-    """A folder within the folder that is a run or a cache of this package, and is left out as a whole.
+class SkippedFolder:
+    """A subfolder that is a run or a cache of this package, and is skipped.
 
     Attributes:
         name: Its path within the folder.
-        kind: What it is, such as "a training run".
-        sounds: Files in it that are named as audio.
+        kind: Its kind, such as "a training run".
+        sounds: Number of its files with an audio suffix.
     """
 
     name: str
@@ -77,39 +77,38 @@ class OwnFolder:
         return f"{one_line(self.name)}/: {self.kind} of audio_gen, skipped{held}"
 
 
-def own_notes(own: Sequence[OwnFolder]) -> list[str]:
-    """One line on all runs and caches within a folder; none where there are none."""
-    if len(own) < 2:
-        return [str(one) for one in own]
-    kinds = Counter(one.kind.removeprefix("a ") for one in own)
-    told = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(kinds.items()))
-    named = ", ".join(f"{one_line(one.name)}/" for one in own[:NAMED]) + (", .." if len(own) > NAMED else "")
-    sounds = sum(one.sounds for one in own)
+def skipped_notes(skipped: Sequence[SkippedFolder]) -> list[str]:
+    """One line on all skipped runs and caches of a folder; empty if there are none."""
+    if len(skipped) < 2:
+        return [str(one) for one in skipped]
+    kinds = Counter(one.kind.removeprefix("a ") for one in skipped)
+    counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(kinds.items()))
+    named = ", ".join(f"{one_line(one.name)}/" for one in skipped[:NAMED]) + (", .." if len(skipped) > NAMED else "")
+    sounds = sum(one.sounds for one in skipped)
     held = f" ({sounds} sound{'s' * (sounds != 1)})" if sounds else ""
-    return [f"{told} of audio_gen, skipped{held}: {named}"]
+    return [f"{counts} of audio_gen, skipped{held}: {named}"]
 
 
 @dataclass
 class Scan:
-    """What a folder holds: the files named as audio, how many other files there are, and folders of our own."""
+    """The content of a folder: files with an audio suffix, the number of other files, and skipped folders."""
 
     found: list[Found] = field(default_factory=list)
     ignored: int = 0
-    own: list[OwnFolder] = field(default_factory=list)
+    skipped: list[SkippedFolder] = field(default_factory=list)
 
 
 def scan_folder(folder: Path) -> Scan:
     """List the audio files below a folder, sorted by name.
 
-    Linked folders are followed once; links back to the folder itself or to what is here anyway are not. Hidden files,
-    and files in hidden folders, are listed with a problem. Runs and caches of this package are not entered; what is
-    in the folder itself is listed even if it is one.
+    Linked folders are followed once; links to the folder itself, to a parent or to a subfolder are not. Hidden files
+    and files in hidden folders are listed with a problem. Runs and caches of this package below the folder are skipped.
 
     Args:
         folder: The folder.
 
     Raises:
-        DataError: It does not exist, is no folder, or cannot be opened.
+        DataError: It does not exist, is not a folder, or cannot be opened.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -118,23 +117,23 @@ def scan_folder(folder: Path) -> Scan:
         raise DataError(f"{one_line(folder)}: cannot be opened; change its permissions or name another folder")
     scan = _Walk(folder).scan
     scan.found.sort(key=lambda f: f.name)
-    scan.own.sort(key=lambda f: f.name)
+    scan.skipped.sort(key=lambda f: f.name)
     return scan
 
 
 def printable_name(relative: Path | str) -> str:
-    """A path with "/" between its parts; bytes that are no UTF-8 are escaped, everything else is kept."""
+    """A path with "/" between its parts; bytes that are not UTF-8 are escaped."""
     return os.fsencode(relative).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 
 def _count(folder: Path) -> int:
-    """How many files named as audio are below a folder; links to folders are not followed."""
+    """The number of files with an audio suffix below a folder; links to folders are not followed."""
     names = (name for _, _, files in os.walk(folder) for name in files)
     return sum(os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES for name in names)
 
 
 class _Walk:
-    """One pass over a folder: first all that is truly there, then what links lead to."""
+    """One pass over a folder: first its files, then the targets of links."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.scan = root, Scan()
@@ -160,9 +159,9 @@ class _Walk:
             except OSError as e:
                 self._add(here, problem=f"this folder cannot be opened ({e.strerror})")
                 continue
-            kind = None if here == self.root else own_folder(here, {entry.name for entry in entries})
+            kind = None if here == self.root else package_folder(here, {entry.name for entry in entries})
             if kind is not None:
-                self.scan.own.append(OwnFolder(printable_name(here.relative_to(self.root)), kind, _count(here)))
+                self.scan.skipped.append(SkippedFolder(printable_name(here.relative_to(self.root)), kind, _count(here)))
                 continue
             for entry in entries:
                 path = here / entry.name
@@ -177,7 +176,7 @@ class _Walk:
 
     def _file(self, path: Path, real: str) -> None:
         if path.suffix == ".icloud" and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES:
-            self._add(path, problem="kept in iCloud and not on this disk; download it there")
+            self._add(path, problem="stored in iCloud and not on this disk; download it")
             return
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             self.scan.ignored += 1
@@ -190,7 +189,7 @@ class _Walk:
         if os.path.isfile(real):
             self._file(path, real)
         elif os.path.isdir(real):
-            inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent would never end
+            inside_out = os.path.commonpath([real, self.real_root]) == real  # a link to a parent is a loop
             if inside_out or real in self.seen_folders:
                 self.scan.ignored += 1
             else:
@@ -205,7 +204,7 @@ class _Walk:
         if any(part.startswith(".") for part in folders):
             return "in a hidden folder; rename the folder to use it"
         if name.startswith("._"):
-            return "macOS metadata (AppleDouble), no audio"
+            return "macOS metadata (AppleDouble), not audio"
         return "a hidden file; rename it to use it" if name.startswith(".") else None
 
     def _add(self, path: Path, problem: str | None = None, link_to: str | None = None) -> None:

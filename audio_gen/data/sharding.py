@@ -1,4 +1,4 @@
-"""Copying a cache's samples into shards, for machines that share no disk."""
+"""Copy a cache's samples into shards, for machines without a shared disk."""
 
 import shutil
 from pathlib import Path
@@ -15,32 +15,32 @@ SHARD_MB = 256.0
 
 
 def shard_cache(source: Path, out: Path, place: str, shard_mb: float = SHARD_MB) -> int:
-    """Write a cache whose samples lie in shards; `out` gets the index and the table of clips.
+    """Write a cache with its samples in shards; `out` gets the index and the table of clips.
 
     Args:
         source: A cache with its samples in one file.
         out: Folder of the new cache.
-        place: Where the shards go: a path inside `out`, an absolute path, or a URL that fsspec knows. Only a path
-            inside `out` and s3, gs and https are read without AUDIO_GEN_SHARD_PLACE.
+        place: Destination of the shards: a path inside `out`, an absolute path, or a URL of fsspec. Without
+            AUDIO_GEN_SHARD_PLACE only paths inside `out` and s3, gs and https URLs are read.
         shard_mb: Size of a shard in MiB.
 
     Returns:
         The number of shards.
 
     Raises:
-        DataError: `source` is no cache, or damaged.
-        OutputError: `out` holds a cache already, or a place cannot be written.
+        DataError: `source` is not a cache, or damaged.
+        OutputError: `out` already holds a cache, or a destination cannot be written.
     """
     source, out = at_home(source), at_home(out)
     if CacheFolder(out).exists():
-        raise OutputError(f"{one_line(out)}: holds a cache already; choose another place for --out")
+        raise OutputError(f"{one_line(out)}: already holds a cache; choose another place for --out")
     cache, samples = Cache.open(source), max(1, round(shard_mb * 2**20 / BYTES))
-    where = place if "://" in place else str(out / place)  # an absolute path stays one
+    where = place if "://" in place else str(out / place)  # an absolute path replaces `out`
     try:
         count = write_shards(cache.stored_samples, where, samples)
         shutil.copytree(cache.path / cache.table_name, out / cache.table_name, dirs_exist_ok=True)
         shutil.copyfile(CacheFolder(cache.path).dataset_report, CacheFolder(out).dataset_report)
-    except (OSError, ValueError, ImportError) as e:  # fsspec's message names the package that is missing
+    except (OSError, ValueError, ImportError) as e:  # fsspec's message names a missing package
         raise OutputError(f"{one_line(where)}: shards cannot be written ({shortened(str(e))})") from e
     publish(out, {**read_json(CacheFolder(cache.path).index), "shards": {"place": place, "samples": samples}})
     return count
@@ -50,8 +50,8 @@ def write_shards(samples: Samples, place: str, shard_samples: int) -> int:
     """Copy samples into shards.
 
     Args:
-        samples: Of a cache.
-        place: A folder, which is made, or a URL.
+        samples: The samples of a cache.
+        place: A folder, which is created, or a URL.
         shard_samples: Samples in each shard.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The samples of a cache: one file, or shards of equal length on a disk or at any URL that fsspec knows."""
+"""The samples of a cache: one file, or shards of equal length on a disk or at a URL of fsspec."""
 
 import errno
 import hashlib
@@ -19,29 +19,29 @@ from audio_gen.errors import DataError
 from audio_gen.files import at_home, user_cache, write_atomic
 from audio_gen.text import one_line, shortened
 
-OPEN_SHARDS = 64  # kept open at once
-BLOCK = 2**19  # samples of a remote shard that are fetched and kept at a time
-STORE = "AUDIO_GEN_SHARDS"  # names the folder of fetched blocks
-PLACE = "AUDIO_GEN_SHARD_PLACE"  # names the folder or URL of the shards, before what the index says
+OPEN_SHARDS = 64  # open at the same time
+BLOCK = 2**19  # samples per fetched and stored block of a remote shard
+STORE = "AUDIO_GEN_SHARDS"  # variable with the folder of fetched blocks
+PLACE = "AUDIO_GEN_SHARD_PLACE"  # variable with the folder or URL of the shards, overrides the index
 BYTES = 2  # of a sample
 WRITE_AGAIN = "write the shards of this cache again"
-# No "::", which chains file systems, no query, and no character that any of them fills in.
+# Without "::", which chains file systems, queries, and characters with a special meaning.
 URL = re.compile(r"(s3|gs|https)://[\w.-]+(:\d{1,5})?(/[^:?*#${}\[\]<>|\\\"'`]*)?")
 _SEEKING = threading.Lock()
 
 
 class OneFile:
-    """A file of samples. It is read and not mapped: a map of a file that another program cuts kills the process."""
+    """A PCM file, read without mapping: if another program truncates a mapped file, the process is killed."""
 
     def __init__(self, path: Path, count: int) -> None:
         """Open it.
 
         Args:
             path: The file.
-            count: Samples that are looked at; there may be more.
+            count: Samples to use; there may be more.
 
         Raises:
-            DataError: They are not all there.
+            DataError: The file has fewer.
         """
         self._path, self._count = path, count
         self._file = _OpenFile(path)
@@ -57,44 +57,44 @@ class OneFile:
         """Samples (count,).
 
         Raises:
-            DataError: The file has been cut, or cannot be read any more.
+            DataError: The file was truncated, or cannot be read.
         """
         try:
             data = self._file.read(BYTES * first, BYTES * count)
         except OSError as e:
             raise DamagedError(self._path, f"cannot be read ({e.strerror or e})") from e
         if len(data) < BYTES * count:
-            raise DamagedError(self._path, f"was cut while it was in use: it ends at byte {BYTES * first + len(data)}")
+            raise DamagedError(self._path, f"was truncated while in use: it ends at byte {BYTES * first + len(data)}")
         return np.frombuffer(data, "<i2")
 
     def doubt(self, first: int, count: int) -> bool:
-        """Change the file's time, so that the next build checks all of it."""
+        """Change the file's time, so that the next build checks the whole file."""
         with suppress(OSError):
             os.utime(self._path)
         return False
 
     def damage(self, first: int) -> DamagedError:
-        """What to say of a block."""
+        """The error for a damaged block."""
         return DamagedError(
             self._path, f"is damaged in the {BYTES * checksums.BLOCK >> 10} KiB from byte {BYTES * first} on"
         )
 
 
 class Shards:
-    """Shards that are opened when they are read; what is fetched from afar is kept in blocks on this machine.
+    """Shards that are opened when they are read; remote ones are stored in blocks on this machine.
 
-    Blocks are files of their own and not fsspec's block cache, which maps one sparse file a shard: a full disk ends the
-    process with SIGBUS, and its index is written when a file is closed, so that a kill loses its blocks.
+    Each block is a file. fsspec's block cache maps one sparse file per shard instead: a full disk ends the process with
+    SIGBUS, and a kill loses its blocks, since its index is written on close.
     """
 
     def __init__(self, place: str, count: int, shard_samples: int, sounds: str = "") -> None:
-        """Look for nothing yet.
+        """No shard is opened yet.
 
         Args:
-            place: The folder or URL in which they lie.
-            count: Samples in all.
+            place: Their folder or URL.
+            count: Total number of samples.
             shard_samples: Samples in each but the last.
-            sounds: A digest of what they hold, so that blocks kept of other sounds at the same place are not taken.
+            sounds: A digest of their content, so that stored blocks of other content at this place are not used.
         """
         self.place, self._count, self._each = place, count, shard_samples
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
@@ -106,7 +106,7 @@ class Shards:
         return self._count
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Samples (count,), which may lie in several shards.
+        """Samples (count,), from one or several shards.
 
         Raises:
             DataError: A shard is missing or too short, or cannot be reached.
@@ -117,7 +117,7 @@ class Shards:
             here = min(count, self._each - start)
             try:
                 part = self._fetched(number, start, here) if "://" in self.place else self._local(number, start, here)
-            except (OSError, ValueError, ImportError) as e:  # fsspec's message names the package that is missing
+            except (OSError, ValueError, ImportError) as e:  # fsspec's message names a missing package
                 raise DamagedError(self._name(number), f"cannot be read ({shortened(str(e))})", WRITE_AGAIN) from e
             if len(part) < here:
                 raise DamagedError(self._name(number), "is too short", WRITE_AGAIN)
@@ -126,7 +126,7 @@ class Shards:
         return np.concatenate(parts) if parts else np.zeros(0, "<i2")
 
     def doubt(self, first: int, count: int) -> bool:
-        """Forget the blocks that were fetched, since they may have been damaged here."""
+        """Delete the fetched blocks, which may be damaged on this machine."""
         if "://" not in self.place:
             return False
         for number in range(first // self._each, (first + count - 1) // self._each + 1):
@@ -137,7 +137,7 @@ class Shards:
         return True
 
     def damage(self, first: int) -> DamagedError:
-        """What to say of a block."""
+        """The error for a damaged block."""
         number, start = divmod(first, self._each)
         return DamagedError(self._name(number), f"is damaged at or after byte {BYTES * start}", WRITE_AGAIN)
 
@@ -162,7 +162,7 @@ class Shards:
         return self._store / f"{number:06d}" / f"{block:06d}"
 
     def _block(self, number: int, block: int) -> bytes:
-        """A block of a shard; each lies in a file of its own, which several processes may fetch and use."""
+        """A block of a shard, in a file that several processes may fetch and use."""
         kept = self._kept(number, block)
         first, last = block * BLOCK, min((block + 1) * BLOCK, self._each, self._count - number * self._each)
         size = BYTES * (last - first)
@@ -180,19 +180,19 @@ class Shards:
 
 
 class _OpenFile:
-    """A file that is open for reading as long as this object lives."""
+    """A file that stays open for reading as long as this object exists."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"))
         self.number = os.open(path, flags)
         weakref.finalize(self, os.close, self.number)
         if not stat.S_ISREG(os.fstat(self.number).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
     def read(self, first: int, count: int) -> bytes:
-        """The bytes from there on, fewer at the end of the file; threads and forks may read at the same time."""
+        """`count` bytes from `first`, fewer at the end of the file; threads and forks may read at the same time."""
         data = self._at(first, count)
-        while 0 < len(data) < count:  # the system gives at most 2 GB at a time
+        while 0 < len(data) < count:  # a system call returns at most 2 GB
             more = self._at(first + len(data), count - len(data))
             if not more:
                 break
@@ -208,20 +208,20 @@ class _OpenFile:
 
 
 def allowed_place(place: object, cache: Path) -> str:
-    """Where the shards of a cache are looked for, whoever wrote its index.
+    """The place of the shards of a cache with an untrusted index.
 
     Args:
-        place: What the index says.
+        place: The place in the index.
         cache: The folder of the cache.
 
     Returns:
-        The path or URL; what AUDIO_GEN_SHARD_PLACE says comes before the index, and may be anything that fsspec knows.
+        The path or URL; AUDIO_GEN_SHARD_PLACE overrides the index, and may be any URL of fsspec.
 
     Raises:
         DataError: It is neither a path inside the cache nor a plain URL of s3, gs or https.
     """
-    if own := os.environ.get(PLACE):
-        return own if "://" in own else os.path.expanduser(own)
+    if override := os.environ.get(PLACE):
+        return override if "://" in override else os.path.expanduser(override)
     if isinstance(place, str) and place.isprintable() and ".." not in re.split(r"[/\\]", place):
         if URL.fullmatch(place):
             return place
@@ -229,8 +229,8 @@ def allowed_place(place: object, cache: Path) -> str:
         if inside and place and ":" not in place:
             return str(cache.absolute() / place)
     raise DataError(
-        f"{one_line(cache)}: its shards lie at {shortened(place)}, which is no path inside it and no plain URL of s3, "
-        f"gs or https; if you trust that place, set {PLACE} to it"
+        f"{one_line(cache)}: its shards are at {shortened(place)}, which is neither a path inside it nor a plain URL "
+        f"of s3, gs or https; if you trust that place, set {PLACE} to it"
     )
 
 

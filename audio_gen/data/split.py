@@ -8,7 +8,7 @@ from typing import Literal
 from audio_gen.text import distinct_sounds
 
 Split = Literal["train", "val"]
-Key = tuple[int, str]  # (0, captured text) or (1, content hash); a captured text names the group before a hash does
+Key = tuple[int, str]  # (0, captured text) or (1, content hash); a captured text has priority
 MIN_CLIPS = 5
 SALT = b"audio_gen split 1"
 
@@ -19,19 +19,18 @@ def assign_splits(
 ) -> tuple[list[Split], str | None]:  # fmt: skip
     """Split clips into training and validation.
 
-    Clips with the same sound, or with the same text captured by `group_pattern`, are on the same side.
+    Clips with the same sound, or with the same text captured by `group_pattern`, are on one side.
 
     Args:
         paths: Paths of the clips within their folder.
         content_hashes: Hash of each one's sound.
-        val_fraction: Share of the groups that is kept back, 0 to 1.
-        group_pattern: Regular expression searched in the path; the groups that it captures name the group.
-        folders: The sides of clips that lie in the folder of a split; they are kept where they leave enough to train on
-            and `val_fraction` is not 0.
-        given_by: What says on which side clips are, in notes.
+        val_fraction: Share of the groups for validation, 0 to 1.
+        group_pattern: Regular expression searched in the path; its captured text is the group.
+        folders: Given sides of clips; they are kept if they leave enough to train on and `val_fraction` is not 0.
+        given_by: The source of these sides, for notes.
 
     Returns:
-        The side of each clip, and a note where nothing could be kept back, or where the folders have splits.
+        The side of each clip, and a note if nothing is held out or sides are given.
     """
     keys = _group_keys(paths, content_hashes, group_pattern)
     given = None
@@ -40,7 +39,7 @@ def assign_splits(
         if sides:
             return sides, given
     elif folders:
-        given = f"val_fraction is 0: the sounds that the {given_by} keep for validation are trained on, too"
+        given = f"val_fraction is 0: the validation sounds of the {given_by} are also trained on"
     sides, note = _by_content(keys, content_hashes, val_fraction)
     return sides, "; ".join(text for text in (given, note) if text) or None
 
@@ -48,23 +47,23 @@ def assign_splits(
 def _of_folders(
     given: list[Split], keys: Sequence[Key], content_hashes: Sequence[str], given_by: str
 ) -> tuple[list[Split], str]:
-    """The sides as the folders have them, or none, and what to say of it; a group in both is for validation."""
-    kept_back = {key for key, side in zip(keys, given, strict=True) if side == "val"}
-    sides: list[Split] = ["val" if key in kept_back else "train" for key in keys]
+    """The given sides, or none, and a note; a group on both sides is for validation."""
+    held_out = {key for key, side in zip(keys, given, strict=True) if side == "val"}
+    sides: list[Split] = ["val" if key in held_out else "train" for key in keys]
     moved = sum(side != before for side, before in zip(sides, given, strict=True))
     sounds = len({content for content, side in zip(content_hashes, sides, strict=True) if side == "train"})
-    if not kept_back:
+    if not held_out:
         return [], f"the {given_by} contain no usable sound for validation, so all sounds are split again"
     if sounds < MIN_CLIPS:
         return [], (
             f"the splits of the {given_by} leave {distinct_sounds(sounds)} to train on, fewer than {MIN_CLIPS}, "
-            + (f"since {moved} files for training have a sound or group that is for validation, too: " if moved else "")
-            + "so all are split anew"
+            + (f"since {moved} files for training have a sound or group that is also for validation: " if moved else "")
+            + "so all are split again"
         )
     counts = f"{sides.count('train')} files to train on, {sides.count('val')} to validate on"
     note = f"the splits of the {given_by} are kept: {counts}"
     files = "1 file for training is" if moved == 1 else f"{moved} files for training are"
-    more = f"; {files} not trained on, since the same sound or group is for validation, too"
+    more = f"; {files} not trained on, since the same sound or group is also for validation"
     return sides, note + (more if moved else "")
 
 
@@ -77,18 +76,18 @@ def _by_content(
         which = "the only sound is" if distinct == 1 else f"all {distinct} sounds are"
         why = f"{which} used for training and for validation: there are too few to hold any out"
         return ["train"] * len(keys), why if val_fraction else None
-    kept_back = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
-    kept_back.discard(ranked[-1])  # never everything
-    return ["val" if key in kept_back else "train" for key in keys], None
+    held_out = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
+    held_out.discard(ranked[-1])  # never everything
+    return ["val" if key in held_out else "train" for key in keys], None
 
 
 def _position(key: Key) -> float:
-    """A number in 0..1 that depends on the key alone."""
+    """A number in 0..1 that depends only on the key."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8, key=SALT).digest()) / 2**64
 
 
 def _group_keys(paths: Sequence[str], content_hashes: Sequence[str], group_pattern: str | None) -> list[Key]:
-    """One key a clip; groups that share a sound are joined."""
+    """One key per clip; groups that share a sound are joined."""
     pattern = re.compile(group_pattern) if group_pattern else None
     parents: dict[Key, Key] = {}
 

@@ -23,14 +23,14 @@ from audio_gen.text import one_line, shortened
 __all__ = ["Cache", "Clip"]
 
 FILES_NAME = "files.json"
-# All names of what is written anew, in turn; nothing else that an index names is opened.
+# Alternating names for updates; an index may name no others.
 PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
-BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and when they were made
-DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table whose digests are in the index
+BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and the state of the PCM file then
+DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table with digests in the index
 VERSION = 3
 OLD_VERSION = 2  # has no checksums
 HIGHEST_RATE = 1 << 24
-LARGEST_LIST = 1 << 28  # bytes of a JSON that tells of each file
+LARGEST_LIST = 1 << 28  # bytes of a JSON with an entry for each file
 NO_LIMIT = 1 << 62
 
 
@@ -43,8 +43,8 @@ class Cache:
         Args:
             path: Folder of the cache.
             index: Content of its index.
-            samples: All of them.
-            clips: What lies where.
+            samples: All samples.
+            clips: The table of clips.
         """
         self.path, self._index, self.stored_samples, self.clips = path, index, samples, clips
         self.sample_rate: int = index["sample_rate"]
@@ -58,10 +58,10 @@ class Cache:
         """Open a cache for reading.
 
         Args:
-            path: Folder that `build_cache` made.
+            path: Folder of the cache.
 
         Raises:
-            DataError: There is none, or it is damaged.
+            DataError: It is not a cache, or it is damaged.
         """
         path = at_home(path)
         index = load_index(path)
@@ -83,12 +83,12 @@ class Cache:
 
         Args:
             path: Folder of the cache.
-            index: Its index, which has been checked.
-            clips: What lies where.
+            index: Its checked index.
+            clips: The table of clips.
             sums: Checksums of the blocks of samples.
 
         Raises:
-            DataError: The samples are not all there, or lie at a place that is not allowed.
+            DataError: Samples are missing, or their place is not allowed.
         """
         count, shards = index["pcm_samples"], index.get("shards")
         if shards is None:
@@ -101,26 +101,26 @@ class Cache:
 
     @property
     def pitch_range(self) -> tuple[float, float] | None:
-        """Lowest and highest MIDI note; None when no clip has a pitch."""
+        """Lowest and highest MIDI note; None if no clip has a pitch."""
         pitches = self.clips.column("pitch")
         known = pitches[~np.isnan(pitches)]
         return (float(known.min()), float(known.max())) if len(known) else None
 
     @property
     def velocity_range(self) -> tuple[float, float] | None:
-        """Lowest and highest MIDI velocity; None when no clip has one."""
+        """Lowest and highest MIDI velocity; None if no clip has one."""
         velocities = self.clips.column("velocity")
         known = velocities[velocities >= 0]
         return (float(known.min()), float(known.max())) if len(known) else None
 
     @property
     def sounds(self) -> str:
-        """A digest of the sounds in it, whatever their order."""
+        """A digest of its sounds in any order."""
         return str(self._index["sounds"])
 
     @cached_property
     def known(self) -> dict[str, Any]:
-        """What only the next build wants: what was found out about each of the `files`, and the `auto_pitches`."""
+        """Data for the next build: the inspections of `files`, and the `auto_pitches`."""
         folder = self.path / self.table_name
         try:
             data = read_regular(folder / FILES_NAME, LARGEST_LIST)
@@ -129,14 +129,14 @@ class Cache:
             known = parse_json(data)
             pitches = known["auto_pitches"].values()
             if not isinstance(known["files"], list) or not all(isinstance(one, int | float | None) for one in pitches):
-                raise MalformedError("it holds other things than it should")
+                raise MalformedError("its content is invalid")
             return known
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise _damaged(folder / FILES_NAME, self.path, e) from e
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What became of each file of the folder: {"files": [..], "summary": {..}}."""
+        """The dataset report: {"files": [..], "summary": {..}}."""
         try:
             report = read_json(CacheFolder(self.path).dataset_report, LARGEST_LIST)
             _check_report(report)
@@ -146,34 +146,34 @@ class Cache:
 
     @property
     def has_sums(self) -> bool:
-        """Whether its samples have checksums; those of earlier versions have none."""
+        """Whether its samples have checksums; caches of earlier versions have none."""
         return self.stored_samples.sums is not None
 
     def samples_untouched(self) -> bool:
-        """Whether the file of samples has not been written to since its checksums were made."""
+        """Whether the PCM file is unchanged since its checksums were computed."""
         with suppress(OSError, MalformedError):
             stamp = read_json(self.path / self.table_name / STAMP_NAME)
             return stamp == stamp_of((self.path / self.pcm_name).stat())
         return False
 
     def same_sound(self, sample_rate: int, trim_onset: bool) -> bool:
-        """Whether its samples are what a build with these settings would store, in a file that can be added to."""
-        as_wanted = self.sample_rate == sample_rate and self._index["options"]["trim_onset"] == trim_onset
-        return as_wanted and self._index.get("shards") is None
+        """Whether a build with these settings can reuse its samples and append to its file."""
+        same = self.sample_rate == sample_rate and self._index["options"]["trim_onset"] == trim_onset
+        return same and self._index.get("shards") is None
 
     @property
     def pcm_samples(self) -> int:
-        """Length of the file of samples, with what is no longer used."""
+        """Length of the PCM file, including unused samples."""
         return len(self.stored_samples)
 
     def stored(self, clip: Clip) -> np.ndarray:
-        """The int16 samples of a clip as they are stored."""
+        """The stored int16 samples of a clip."""
         return self.stored_samples.read(clip.offset, clip.samples)
 
     def numbers(self, split: Split) -> np.ndarray:
-        """The numbers of the clips of one side (K,); with too few clips to keep any back, both sides are all clips.
+        """The numbers of the clips of one side (K,); with too few clips for a split, both sides are all clips.
 
-        Copies of a sound with the same class and pitch are one clip, the first of them.
+        Of copies of a sound with the same class and pitch only the first is included.
         """
         rows = self.clips.on_side(split)
         rows = rows if len(rows) else np.arange(len(self.clips), dtype=np.int32)
@@ -192,20 +192,20 @@ class Cache:
             count: Number of samples; None reads to the clip's end.
 
         Returns:
-            (count,) float32 at the amplitude of the source, zero beyond the end of the clip.
+            (count,) float32 at the amplitude of the source, zero after the end of the clip.
         """
         count = clip.samples - start if count is None else count
         out = np.zeros(count, np.float32)
-        there = max(0, min(count, clip.samples - start))
-        stored = self.stored_samples.read(clip.offset + start, there)
-        np.multiply(stored, np.float32(1 / clip.scale), out=out[:there])
+        present = max(0, min(count, clip.samples - start))
+        stored = self.stored_samples.read(clip.offset + start, present)
+        np.multiply(stored, np.float32(1 / clip.scale), out=out[:present])
         return out
 
 
 def first_of_each(clips: ClipTable, columns: Sequence[str]) -> np.ndarray:
-    """Places (K,), ascending, of the first clip with each combination of numbers; equal sounds have one `offset`."""
+    """Rows (K,), ascending, of the first clip with each combination of values; equal sounds share an `offset`."""
     offsets = clips.column("offset")
-    order = offsets.argsort(kind="stable")  # quick, since sounds are stored in order
+    order = offsets.argsort(kind="stable")  # fast, since sounds are stored in order
     equal = offsets[order][1:] == offsets[order][:-1]
     once = np.ones(len(offsets), dtype=bool)
     shared = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
@@ -217,14 +217,14 @@ def first_of_each(clips: ClipTable, columns: Sequence[str]) -> np.ndarray:
 
 
 def load_index(path: Path) -> dict[str, Any]:
-    """Read the index of a cache; all that it says is of the type that it should be.
+    """Read and check the index of a cache.
 
     Raises:
         DataError: It is missing, damaged, or of another version.
     """
     file = CacheFolder(path).index
     if not file.is_file():
-        raise DataError(f"{one_line(path)}: is no cache ({file.name} is missing); make one with {_make(path)}")
+        raise DataError(f"{one_line(path)}: is not a cache ({file.name} is missing); make one with {_make(path)}")
     try:
         index = read_json(file)
         version = index["version"]
@@ -240,11 +240,11 @@ def load_index(path: Path) -> dict[str, Any]:
 
 
 def _check_index(index: dict[str, Any]) -> None:
-    """Names of files are from short lists, and nothing else is joined to a path.
+    """Check all fields; file names must be from fixed lists.
 
     Raises:
         KeyError: A field is missing.
-        ValueError: A field is not what it should be.
+        ValueError: A field is invalid.
     """
     version, shards = index["version"], index.get("shards")
     right = {
@@ -262,18 +262,18 @@ def _check_index(index: dict[str, Any]) -> None:
         right["digests"] = isinstance(index["digests"], dict)
         right["digest"] = index["digest"] == digest_of_json(index, without=("digest",))
     else:
-        right["version"] &= "digest" not in index  # one flipped bit makes an older version of this one
+        right["version"] &= "digest" not in index  # a flipped bit can turn this version into an older one
     if wrong := [key for key, fits in right.items() if not fits]:
         raise MalformedError(f"{', '.join(wrong)}: not what was written")
 
 
 def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> None:
-    """Write the index of a cache whose other files are in place, with digests of them.
+    """Write the index of a cache, with digests of its other files, which must exist.
 
     Args:
         path: Folder of the cache.
-        index: What it says.
-        samples: The file of samples, if it is one, whose checksums are right.
+        index: Its content.
+        samples: The PCM file, if there is one; its checksums must be right.
     """
     folder = path / index["table"]
     if samples is not None:
@@ -284,7 +284,7 @@ def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> N
 
 
 def stamp_of(about: os.stat_result) -> list[int]:
-    """What changes when a file is written to."""
+    """Values that change when a file is written."""
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
 
 
@@ -300,7 +300,7 @@ def _compare_digests(folder: Path, digests: dict[str, Any], except_of: str) -> N
 
 
 def digest_of(content_hashes: Iterable[str]) -> str:
-    """What sounds there are, in twelve hex digits."""
+    """A digest of a set of sounds, twelve hex digits."""
     return hashlib.sha256("".join(sorted(content_hashes)).encode()).hexdigest()[:12]
 
 
@@ -312,30 +312,30 @@ def _damaged(file: Path, cache: Path, error: Exception) -> DataError:
 
 
 def _fix(cache: Path) -> str:
-    return f"make it again with {_make(cache)}"
+    return f"rebuild it with {_make(cache)}"
 
 
 def _make(path: Path) -> str:
-    """The command that makes a cache of that path."""
+    """The command that builds the cache at a path."""
     return f"`{command('preprocess', 'FOLDER', '--out', path)}`"
 
 
 def _check_report(report: Any) -> None:
-    """Refuse a report without what is shown of it: it has no checksum, and may be a stranger's.
+    """Check the shown fields of a report, which has no checksum and is untrusted.
 
     Raises:
-        MalformedError: It holds other things.
-        KeyError: It lacks something.
-        TypeError: It is no table.
+        MalformedError: A field is invalid.
+        KeyError: A field is missing.
+        TypeError: It is not a table.
     """
     summary, notes = report["summary"], report["summary"].get("notes", [])
     counts = [summary[key] for key in ("files", "use", "repair", "leave_out", "clips", "duration_sec")]
     counts += [summary.get(key, 0) for key in ("train_clips", "val_clips")]
     if not all(type(count) in (int, float) and count >= 0 for count in counts):
-        raise MalformedError("its counts are none")
+        raise MalformedError("its counts are invalid")
     for file in report["files"]:
         texts = [file["path"], *file["reasons"]]
         if file["action"] not in ("use", "repair", "leave_out") or not all(isinstance(one, str) for one in texts):
-            raise MalformedError("its list of files is none")
+            raise MalformedError("its list of files is invalid")
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-        raise MalformedError("its notes are none")
+        raise MalformedError("its notes are invalid")

@@ -16,37 +16,37 @@ from audio_gen.data.split import Split
 from audio_gen.errors import OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 
-# No pandas or Arrow: readers map the columns of ten million clips from disk, and every block has a checksum.
+# Not pandas or Arrow: readers map the columns of ten million clips from disk, and every block has a checksum.
 SIDES: tuple[Split, ...] = ("train", "val")
 TEXTS_NAME = "texts.json"
-NOTHING = -1  # of a class or a velocity
-# Numbers of each clip; `name_end` and `hash_end` say where its file's name and its hash end in the bytes of all.
+UNKNOWN = -1  # class or velocity
+# Numbers of each clip; `name_end` and `hash_end` are the ends of its file name and hash in the joined bytes.
 NUMBERS = {
     "offset": "<i8", "samples": "<i8", "scale": "<f8", "class_id": "<i4", "pitch": "<f8", "velocity": "<i2",
     "side": "|u1", "reasons_id": "<i4", "name_end": "<i8", "hash_end": "<i8",
 }  # fmt: skip
 BYTES = {"names": "name_end", "hashes": "hash_end"}
-SUMS_NAME = "rows.npy"  # checksums of blocks of rows, a column for each of NUMBERS and BYTES
-ROWS = 1 << 12  # that have a checksum in each column
-IN_MEMORY = 1 << 26  # bytes of a table that is read, and not mapped; a map of a file that is cut kills the process
+SUMS_NAME = "rows.npy"  # checksums of blocks of rows, one column per column of NUMBERS and BYTES
+ROWS = 1 << 12  # rows per checksum of a column
+IN_MEMORY = 1 << 26  # smaller tables are read, not mapped; truncating a mapped file kills the process
 FILE_NAMES = (*(f"{name}.npy" for name in (*NUMBERS, *BYTES)), SUMS_NAME, TEXTS_NAME)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One sound of the cache.
+    """A clip of the cache.
 
     Attributes:
         path: Its file's name within the folder.
-        offset: Where its samples begin.
-        samples: Its length at the rate of the cache.
+        offset: Its first sample in the PCM file.
+        samples: Its length in samples.
         scale: Stored samples are divided by this.
-        class_name: Its class, if it has one.
+        class_name: Its class, if known.
         pitch: MIDI note number, if known.
         velocity: MIDI velocity, if known.
-        split: The side that it is on.
+        split: Its side.
         content_hash: Equal for equal sounds.
-        reasons: What was noted or repaired.
+        reasons: Notes and repairs.
     """
 
     path: str
@@ -62,7 +62,7 @@ class Clip:
 
 
 class ClipTable(Sequence[Clip]):
-    """Clips by number, or some of them; a clip is put together when it is asked for."""
+    """A sequence of clips, or a selection; a `Clip` is built on access."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class ClipTable(Sequence[Clip]):
         Args:
             columns: By the names in NUMBERS (N,) and BYTES.
             texts: `classes`, which `class_id` counts, and `reasons`, a list of lists.
-            rows: The numbers of the clips in it; None for all.
-            check: What is looked at before a block of rows is first used; None where all is known to be right.
+            rows: The numbers of the selected clips; None for all.
+            check: Validates a block of rows before its first use; None if all are valid.
         """
         self._columns, self._texts, self._rows, self._check = columns, texts, rows, check
 
@@ -96,9 +96,9 @@ class ClipTable(Sequence[Clip]):
             "offset": [clip.offset for clip in clips],
             "samples": [clip.samples for clip in clips],
             "scale": [clip.scale for clip in clips],
-            "class_id": [NOTHING if clip.class_name is None else class_ids[clip.class_name] for clip in clips],
+            "class_id": [UNKNOWN if clip.class_name is None else class_ids[clip.class_name] for clip in clips],
             "pitch": [np.nan if clip.pitch is None else clip.pitch for clip in clips],
-            "velocity": [NOTHING if clip.velocity is None else clip.velocity for clip in clips],
+            "velocity": [UNKNOWN if clip.velocity is None else clip.velocity for clip in clips],
             "side": [SIDES.index(clip.split) for clip in clips],
             "reasons_id": [reasons_ids[clip.reasons] for clip in clips],
             "name_end": np.cumsum([len(name) for name in names]),
@@ -110,12 +110,12 @@ class ClipTable(Sequence[Clip]):
 
     @classmethod
     def open(cls, folder: Path, samples: int, *, summed: bool) -> "ClipTable":
-        """The table that `write` left: a small one is read and checked, a large one mapped and checked as it is used.
+        """Open a written table: a small one is read and checked, a large one mapped and checked as it is used.
 
         Args:
             folder: Its folder.
-            samples: How many there are of all clips.
-            summed: Whether it has checksums; those of an earlier version have none.
+            samples: Total number of samples.
+            summed: Whether it has checksums; tables of earlier versions have none.
 
         Raises:
             OSError: A part is missing.
@@ -146,7 +146,7 @@ class ClipTable(Sequence[Clip]):
         return cls(columns, texts)
 
     def check(self) -> None:
-        """Check what has not been looked at yet.
+        """Check all rows that are not checked yet.
 
         Raises:
             DataError: It is damaged.
@@ -177,7 +177,7 @@ class ClipTable(Sequence[Clip]):
         return list(self._texts["classes"])
 
     def column(self, name: str) -> np.ndarray:
-        """One number of each clip (N,), by its name in NUMBERS."""
+        """A column of numbers (N,), by its name in NUMBERS."""
         values = self._columns[name]
         if self._check is not None:
             self._check.column(name)
@@ -200,7 +200,7 @@ class ClipTable(Sequence[Clip]):
     @overload
     def __getitem__(self, number: slice) -> list[Clip]: ...
     def __getitem__(self, number: int | slice) -> Clip | list[Clip]:
-        """A clip, or some."""
+        """A clip or a list of clips."""
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         i, columns = self._number(number), self._columns
@@ -212,22 +212,22 @@ class ClipTable(Sequence[Clip]):
             offset=columns["offset"][i].item(),
             samples=columns["samples"][i].item(),
             scale=columns["scale"][i].item(),
-            class_name=None if class_id == NOTHING else self._texts["classes"][class_id],
+            class_name=None if class_id == UNKNOWN else self._texts["classes"][class_id],
             pitch=None if pitch != pitch else pitch,
-            velocity=None if velocity == NOTHING else velocity,
+            velocity=None if velocity == UNKNOWN else velocity,
             split=SIDES[columns["side"][i]],
             content_hash=self._text(i, "hashes", "hash_end"),
             reasons=tuple(self._texts["reasons"][columns["reasons_id"][i]]),
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether another sequence holds the same clips."""
+        """Whether another sequence has the same clips."""
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(Clip.__eq__, self, other))
 
     __hash__ = None  # type: ignore[assignment]
 
     def _number(self, number: int) -> int:
-        """The row of a clip's number, which may be counted from the end."""
+        """The row of a clip number, which may be negative."""
         if not -len(self) <= number < len(self):
             raise IndexError(number)
         number = number % len(self)
@@ -253,7 +253,7 @@ class _Check:
         count = len(columns["offset"])
         self._folder, self._columns, self._samples = folder, columns, samples
         self._sums = None if sums is None else sums.reshape(-1, len(columns))
-        self._ids = {"class_id": (NOTHING, texts["classes"]), "reasons_id": (0, texts["reasons"]), "side": (0, SIDES)}
+        self._ids = {"class_id": (UNKNOWN, texts["classes"]), "reasons_id": (0, texts["reasons"]), "side": (0, SIDES)}
         self.whole = bytearray(-(-count // ROWS))
         self._whole_columns: set[str] = set()
 
@@ -273,11 +273,11 @@ class _Check:
         if not fits.all():
             raise DamagedError(self._file("offset"), "lists clips past the end of the samples")
         if not (np.isfinite(scale) & (scale > 0)).all():
-            raise DamagedError(self._file("scale"), "has numbers that no clip is scaled by")
+            raise DamagedError(self._file("scale"), "has invalid scales")
         for name, (least, values) in self._ids.items():
             ids = self._columns[name][rows]
             if (ids < least).any() or (ids >= len(values)).any():
-                raise DamagedError(self._file(name), f"has numbers of what {TEXTS_NAME} does not hold")
+                raise DamagedError(self._file(name), f"has numbers that are not in {TEXTS_NAME}")
         for name in BYTES.values():
             ends = self._columns[name][max(rows.start - 1, 0) : rows.stop]
             if (ends < 0).any() or (np.diff(ends) < 0).any():
@@ -318,9 +318,9 @@ def _sums_of(columns: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
-    """An array on disk (N,) of a kind that is known, and never what another header asks for."""
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-        raise MalformedError(f"{path.name} is no file")
+    """Read an array (N,) of a known type; its header is untrusted."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block
+        raise MalformedError(f"{path.name} is not a file")
     with open(path, "rb") as file:
         try:
             shape, _, dtype = read_npy_header(file)
@@ -328,11 +328,11 @@ def read_column(path: Path, kind: str, mapped: bool = False) -> np.ndarray:
             raise MalformedError(f"{path.name} has no header ({e})") from None
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype != np.dtype(kind) or len(shape) != 1 or size - start != shape[0] * np.dtype(kind).itemsize:
-            raise MalformedError(f"{path.name} holds other numbers than it should")
-        if not mapped or not shape[0]:  # nothing cannot be mapped
+            raise MalformedError(f"{path.name} has another type or size than expected")
+        if not mapped or not shape[0]:  # empty files cannot be mapped
             array = np.fromfile(file, kind, shape[0])
             if len(array) < shape[0]:
-                raise MalformedError(f"{path.name} was cut while it was read")
+                raise MalformedError(f"{path.name} was truncated while it was read")
             return array
         # A plain view: numpy.memmap's own indexing is ten times slower.
         return np.memmap(file, kind, "r", start, shape).view(np.ndarray)

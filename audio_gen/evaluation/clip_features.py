@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import view
 from audio_gen.audio.resample import resample
+from audio_gen.audio.similarity import view
 from audio_gen.data.index import in_threads
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.clips import SoundClip
@@ -24,18 +24,23 @@ SILENT = "silent (softer than -70 LUFS)"  # its embedding would dominate all dis
 class ClipFeatures:
     """Features of N clips.
 
-    Attributes:
-        name: Name of the set in messages.
-        embedding: Name and digest of the embedding; only sets with equal ones are compared.
-        vectors: (N, D).
-        titles: Name of each clip in reports.
-        groups: The file of each clip.
-        classes: The class of each, or None.
-        pitches: The MIDI pitch of each, or None.
-        hashes: Content hash of each file, or None.
-        signal: (N,) of each of `signal.FIELDS`.
-        left_out: Skipped clips, each with the reason.
-        views: (N, M, L) float16 by `likeness.view`, if requested; a reference file has none.
+        Attributes:
+            name: Name of the set in messages.
+            embedding: Name and digest of the embedding; only sets with equal ones are compared.
+            vectors: (N, D).
+            titles: Name of each clip in reports.
+            groups: The file of each clip.
+            classes: The class of each, or None.
+            pitches: The MIDI pitch of each, or None.
+            hashes: Content hash of each file, or None.
+            signal: (N,) of each of `signal.FIELDS`.
+    <<<<<<< HEAD:audio_gen/evaluation/described.py
+            left_out: Clips that could not be described, each with the reason.
+            views: (N, M, L) float16 by `similarity.view`, if they were asked for; a reference file has none.
+    =======
+            left_out: Skipped clips, each with the reason.
+            views: (N, M, L) float16 by `similarity.view`, if requested; a reference file has none.
+    >>>>>>> fcc196a4fb880a91c0179a32456dd9b6e1440453:audio_gen/evaluation/clip_features.py
     """
 
     name: str

@@ -77,7 +77,7 @@ def find_clips(
         cache = Cache.open(place)
         parts = [part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)]
         return ClipSet(parts, [], cache.notes)
-    report = inspect_folder(place, progress=progress, made=generated)
+    report = inspect_folder(place, progress=progress, generated=generated)
     usable = {f.path for f in report.usable}
     found, notes = read_labels(
         place, sorted(usable), source=labels, unusable=[f.path for f in report.files if f.path not in usable],

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import nearest, shortened
 from audio_gen.audio.onset import onset
+from audio_gen.audio.similarity import nearest, shortened
 from audio_gen.evaluation.clip_features import ClipFeatures
 from audio_gen.evaluation.pairs import median_distance
 from audio_gen.generation.originals import COMPARED, find_copies, real_share
@@ -71,7 +71,7 @@ def duplicates(views: Tensor, classes: Sequence[str | None] | None = None) -> di
     """Count duplicates: samples within 1 dB of another one of their class.
 
     Args:
-        views: Views (N, M, L), by `likeness.view`.
+        views: Views (N, M, L), by `similarity.view`.
         classes: The class of each; None puts all into one.
 
     Returns:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.data.index import in_threads
-from audio_gen.data.pitch import EDGE_SEMITONES, F_MAX, F_MIN, HEARD_SEC, MIN_SEC, RATE, VOICED_SHARE
+from audio_gen.data.pitch import ANALYSED_SEC, EDGE_SEMITONES, F_MAX, F_MIN, MIN_SEC, RATE, VOICED_SHARE
 from audio_gen.errors import ConfigError
 
 LIMITS_HZ = {"pyin": (22.0, RATE / 4), "crepe": (32.8, 1975.0)}  # range of each method
@@ -129,7 +129,7 @@ def _figures(measured: Sequence[_Measured]) -> dict[str, float | int | str | Non
 
 def _measured(wav: Tensor, sample_rate: int, pitch: float | None, method: str) -> _Measured | None:
     """Measure one clip; None if that is impossible."""
-    wav = wav[: int(HEARD_SEC * sample_rate)]
+    wav = wav[: int(ANALYSED_SEC * sample_rate)]
     if len(wav) < MIN_SEC * sample_rate or not bool(torch.isfinite(wav).all()) or float(wav.abs().max()) < SILENT_PEAK:
         return None
     if pitch is None:

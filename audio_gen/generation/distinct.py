@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import between_mels
+from audio_gen.audio.similarity import between_mels
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import MAX_SEED, Pipeline

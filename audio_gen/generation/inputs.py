@@ -12,7 +12,7 @@ from audio_gen.artefacts.sidecar import Sidecar, read_sidecar, sidecar_path
 from audio_gen.audio.resample import resample_blocks
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between, measure
-from audio_gen.data.pitch import HEARD_SEC, estimate_midi
+from audio_gen.data.pitch import ANALYSED_SEC, estimate_midi
 from audio_gen.data.report import sound_extent
 from audio_gen.errors import AudioFileError, DataError
 from audio_gen.generation.inversion import STEPS, Inversion
@@ -181,5 +181,5 @@ def pitch_of(vocabulary: Vocabulary, named: float | None, wav: Tensor, sample_ra
     if vocabulary.pitch_range is None:
         return vocabulary.known_pitch([])
     if named is None and bool(wav.any()):
-        named = estimate_midi(wav[0, : int(HEARD_SEC * sample_rate)].numpy(), sample_rate)
+        named = estimate_midi(wav[0, : int(ANALYSED_SEC * sample_rate)].numpy(), sample_rate)
     return vocabulary.known_pitch([named])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
-from audio_gen.audio.likeness import nearest, view
+from audio_gen.audio.similarity import nearest, view
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
@@ -42,7 +42,7 @@ class Match:
         verdict: "copy": the same sound, except for level, shift and vocoder artefacts. "close": a musician may take the
             two for hits of one drum. "new": neither.
         file: The training sound.
-        distance_db: Between the two, see `likeness.distances`.
+        distance_db: Between the two, see `similarity.distances`.
         embedding_distance: Between the two, in median distances of training sounds; None if not computed.
     """
 
@@ -68,7 +68,7 @@ def find_copies(
     the embedding. It is close within 4.5 dB.
 
     Args:
-        generated: Views (N, M, L) of the samples, by `likeness.view`.
+        generated: Views (N, M, L) of the samples, by `similarity.view`.
         train: Views (K, M, L) of the training sounds, K at least 1.
         files: Their K names.
         embedding_distance: Distance of a generated row to a training row in median distances, such as

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import load_bundle
-from audio_gen.audio.clips import side_by_side
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import fade_in, lead_samples, onset
+from audio_gen.audio.parallel import side_by_side
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import at_home

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from audio_gen.audio.clips import on_cores, one_thread
+from audio_gen.audio.parallel import on_cores, one_thread
 from audio_gen.generation.inversion import STEPS, Inversion, invert
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline

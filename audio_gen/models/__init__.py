@@ -1,1 +1,1 @@
-"""Networks: plain modules with flat keyword arguments and no I/O. `contract` says what the parts of a model are."""
+"""Networks: plain modules with flat keyword arguments and no I/O. `contract` defines the parts of a model."""

@@ -1,16 +1,16 @@
-"""Principal components of log-mels: the linear path that networks start from."""
+"""Principal components of log-mels, the linear path that networks start from."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-# Not scikit-learn's PCA: with far more numbers a row than rows, its solvers decompose (N, F) or (F, F), where the N x N
+# Not scikit-learn's PCA: with F far above N, its solvers decompose (N, F) or (F, F), although the N x N
 # products of the rows suffice.
 MIN_SCALE = 1e-3
-MIN_SHARE = 1e-6  # of the largest eigenvalue; what is smaller is rounding, or the difference between two copies
-MIN_DEVIATION = 1e-6  # of a number, in the units of the rows: rounding where all rows are equal
-FARTHEST = 8.0  # no row lies farther out along a component: one that few rows differ in has less variance than 1
+MIN_SHARE = 1e-6  # of the largest eigenvalue; smaller ones are rounding, or differences between copies
+MIN_DEVIATION = 1e-6  # in units of the rows: rounding if all rows are equal
+FARTHEST = 8.0  # limit of a row along a component, so rare components have a variance below 1
 CHUNK = 4096  # columns in float64 at a time
 
 
@@ -20,8 +20,8 @@ class Basis:
 
     Attributes:
         mean: (F,).
-        scale: Deviation of all numbers from their mean, a scalar.
-        analysis: (R, F): (row - mean) / scale -> components of unit variance, or less.
+        scale: Standard deviation of all numbers from `mean`, a scalar.
+        analysis: (R, F): (row - mean) / scale -> components of at most unit variance.
         synthesis: (F, R): its inverse on the span of the components.
     """
 
@@ -33,13 +33,13 @@ class Basis:
 
 @torch.no_grad()
 def principal_components(rows: Tensor, rank: int) -> Basis:
-    """The first principal components of rows.
+    """Compute the first principal components of rows.
 
-    Components below MIN_SHARE of the largest eigenvalue are dropped: whitening would blow up rounding errors.
+    Components below MIN_SHARE of the largest eigenvalue are dropped: whitening would amplify rounding errors.
 
     Args:
         rows: (N, F), N >= 1.
-        rank: Components at most; there are fewer where the rows span fewer.
+        rank: Maximum number of components.
     """
     mean = rows.mean(0)
     flat = rows - mean

@@ -1,18 +1,18 @@
-"""Layers that several networks share, and what networks see of conditions."""
+"""Layers that several networks share, and network inputs of conditions."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PATCH = 4  # bands and frames of a mel image that convolutions see as one pixel
-PITCH_OFFSET, PITCH_UNIT = 60.0, 24.0  # MIDI; what networks see of a pitch is about -2 to 2
-VELOCITY_OFFSET, VELOCITY_UNIT = 64.0, 32.0  # MIDI; the same for a velocity
-SCALAR_INPUTS = 2  # numbers that networks see of a pitch, and of a velocity
-GROUPS = 8  # of channels that are normalised together
+PATCH = 4  # bands and frames of a mel image per pixel of the convolutions
+PITCH_OFFSET, PITCH_UNIT = 60.0, 24.0  # MIDI; scales pitches to about -2 to 2
+VELOCITY_OFFSET, VELOCITY_UNIT = 64.0, 32.0  # MIDI; scales velocities to about -2 to 2
+SCALAR_INPUTS = 2  # network inputs per pitch or velocity
+GROUPS = 8  # of channels in group normalisation
 
 
 def pitch_inputs(pitch: Tensor) -> Tensor:
-    """MIDI pitches (B,) as network inputs (B, 2): scaled, 0 where unknown; and 1 where known."""
+    """MIDI pitches (B,) as network inputs (B, 2): scaled, 0 if unknown; and 1 if known."""
     return _scalar_inputs(pitch, PITCH_OFFSET, PITCH_UNIT)
 
 
@@ -48,7 +48,7 @@ def patched(project: nn.Module, features: Tensor, height: int) -> Tensor:
 
 
 class AdaptiveNorm2d(nn.Module):
-    """Group normalisation whose scale and shift follow a condition (AdaLN, Peebles and Xie 2023), or are learned."""
+    """Group normalisation with scale and shift from a condition (AdaLN, Peebles and Xie 2023), or as parameters."""
 
     def __init__(self, *, channels: int, condition_dim: int = 0, groups: int = GROUPS) -> None:
         """With `condition_dim` 0 scale and shift are plain parameters."""
@@ -60,7 +60,7 @@ class AdaptiveNorm2d(nn.Module):
             nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Normalise x (B, C, H, W), given condition (B, K) where the layer has one."""
+        """Normalise x (B, C, H, W), given condition (B, K) if the layer has one."""
         x = self.norm(x)
         if self.project is None:
             return x
@@ -69,7 +69,7 @@ class AdaptiveNorm2d(nn.Module):
 
 
 class ResBlock2d(nn.Module):
-    """Two 3x3 convolutions around a skip; the second starts at zero, so that a new block does nothing."""
+    """Two 3x3 convolutions with a skip; the second starts at zero, so a new block is the identity."""
 
     def __init__(self, *, channels: int, condition_dim: int = 0) -> None:
         """A block for x (B, channels, H, W)."""
@@ -87,7 +87,7 @@ class ResBlock2d(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Two 3x3 convolutions around a skip, no normalisation; the second starts at zero. Source: Huang 2024 (R3GAN)."""
+    """Two 3x3 convolutions with a skip, no normalisation; the second starts at zero. Source: Huang 2024 (R3GAN)."""
 
     def __init__(self, *, channels: int) -> None:
         """A block for x (B, channels, H, W)."""
@@ -104,7 +104,7 @@ class PlainBlock(nn.Module):
 
 
 class ModulatedBlock(nn.Module):
-    """Two 3x3 convolutions around a skip, no normalisation; w scales and shifts what goes in; the second begins at 0.
+    """Two 3x3 convolutions with a skip, no normalisation; w scales and shifts the input; the second starts at zero.
 
     Source: Huang 2024 (R3GAN) for residual blocks without normalisation; AdaLN from Peebles and Xie 2023.
     """

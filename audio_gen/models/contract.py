@@ -1,6 +1,6 @@
-"""What a model is: the conditions and latents of a batch, and what codecs, priors and transforms do with them.
+"""The contract of a model: conditions and latents of a batch, and the protocols of codecs, priors and transforms.
 
-Generation, training and export know a model through this module alone.
+Generation, training and export use models only through it.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Tensor
 
 UNKNOWN_CLASS, UNKNOWN = -1, math.nan
 CLASS, PITCH, VELOCITY = "class", "pitch", "velocity"
-SCALARS = (PITCH, VELOCITY)  # conditions that have a middle; classes have none
+SCALARS = (PITCH, VELOCITY)  # conditions that can be interpolated; classes cannot
 
 
 def unknown_of(name: str) -> float:
@@ -30,12 +30,12 @@ def dtype_of(name: str) -> torch.dtype:
 class Conditions:
     """Named values of a batch.
 
-    "class" (B,) holds class numbers, -1 where a clip's is unknown. "pitch" (B,) holds MIDI notes and "velocity" (B,)
-    MIDI velocities from 0 to 127, both NaN where unknown. A name that is absent is unknown for every clip.
+    "class" (B,) holds class numbers, -1 if unknown. "pitch" (B,) holds MIDI notes and "velocity" (B,) MIDI
+    velocities from 0 to 127, both NaN if unknown. A name that is absent is unknown for every clip.
 
     Attributes:
-        count: Clips, B.
-        values: A tensor (B,) for each name.
+        count: Number of clips, B.
+        values: A tensor (B,) by name.
     """
 
     count: int
@@ -56,17 +56,17 @@ class Conditions:
         )
 
     def __len__(self) -> int:
-        """Clips, B."""
+        """The number of clips, B."""
         return self.count
 
     def __getitem__(self, key: "int | slice | Tensor") -> "Conditions":
-        """Some of the clips, by an integer (a batch of one), a slice or a tensor of rows."""
+        """A selection of clips, by an integer (a batch of one), a slice or a tensor of rows."""
         rows = slice(key, key + 1 or None) if isinstance(key, int) else key
         count = len(torch.arange(self.count)[rows.cpu() if isinstance(rows, Tensor) else rows])
         return Conditions(count, {name: value[rows] for name, value in self.values.items()})
 
     def get(self, name: str, device: torch.device | None = None) -> Tensor:
-        """One condition (B,) on a device (by default where the others are); unknown for every clip if it is absent."""
+        """One condition (B,) on a device (default: that of the others); unknown for every clip if it is absent."""
         if name in self.values:
             value = self.values[name]
             return value if device is None else value.to(device)
@@ -117,10 +117,9 @@ class LatentShape:
     """The latents z (B, N, D) of a codec.
 
     Attributes:
-        dim: Numbers of a latent, D.
-        stride: Mel frames of a latent; None for one latent of the whole clip, N = 1.
-        style_layers: Layers of the decoder, K, that each take a latent of their own. Such a decoder takes z with N = 1,
-            which all layers share, or N = K.
+        dim: Size of a latent, D.
+        stride: Mel frames per latent; None for one latent of the whole clip, N = 1.
+        style_layers: Layers of the decoder, K, that each take a latent: z has N = 1, shared by all layers, or N = K.
     """
 
     dim: int
@@ -128,17 +127,17 @@ class LatentShape:
     style_layers: int = 1
 
     def per_layer(self, z: Tensor) -> Tensor:
-        """z (B, 1 or K, D) with a latent for each style layer (B, K, D)."""
+        """z (B, 1 or K, D) as one latent per style layer (B, K, D)."""
         return z.expand(-1, self.style_layers, -1)
 
     def counts(self) -> tuple[int, ...]:
-        """Numbers of latents, N, that a decoder of whole clips takes."""
+        """The valid numbers of latents, N, of a decoder of whole clips."""
         return (1,) if self.style_layers == 1 else (1, self.style_layers)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What an encoder says of a clip's latents: a Gaussian, or a point.
+    """The distribution of a clip's latents from an encoder: a Gaussian, or a point.
 
     Attributes:
         mean: (B, N, D).
@@ -149,7 +148,7 @@ class Posterior:
     logvar: Tensor | None = None
 
     def sample(self, noise: Tensor) -> Tensor:
-        """A draw z (B, N, D), given noise from N(0, I) of its shape."""
+        """A sample z (B, N, D), given noise from N(0, I) of its shape."""
         return self.mean if self.logvar is None else self.mean + noise * (self.logvar / 2).exp()
 
 
@@ -166,38 +165,38 @@ class Codec(Protocol):
 
     @property
     def mel_floor(self) -> float:
-        """Nats below which a log-mel is silence; no decoded mel lies below."""
+        """The level of silence in nats, which clamps decoded mels."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of the conditions that it takes; it ignores others."""
+        """Names of the conditions that it uses; it ignores others."""
 
     @property
     def has_encoder(self) -> bool:
-        """Whether `encode` is trained. If not, it gives a first guess, from which a search goes on."""
+        """Whether `encode` is trained. If not, it gives a first estimate for a search."""
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """The latents of log-mel (B, M, L) in nats."""
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """z (B, N, D) -> log-mel (B, M, L) in nats, between `mel_floor` and what the training clips had."""
+        """z (B, N, D) -> log-mel (B, M, L) in nats, clamped to `mel_floor` and to the levels of the training clips."""
 
     def decode_raw(self, z: Tensor, conditions: Conditions) -> Tensor:
         """As `decode`, but not clamped, so that losses and searches have a gradient everywhere."""
 
 
 class Prior(Protocol):
-    """What latents are drawn from.
+    """The distribution of latents.
 
-    Every clip has a generator of its own, on the CPU, so that a seed gives the same clip whatever else is in the batch.
+    Each clip has its random generator, on the CPU, so that its result does not depend on the batch.
     """
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of the conditions that it takes and fills in; it ignores others."""
+        """Names of the conditions that it uses and fills in; it ignores others."""
 
     def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
-        """Conditions like those of training clips, with the known ones of `asked` as they are; on the CPU."""
+        """Conditions like those of training clips, with the known values of `asked` unchanged; on the CPU."""
 
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
@@ -206,10 +205,10 @@ class Prior(Protocol):
         """Draw latents.
 
         Args:
-            conditions: Of B clips, on the CPU.
-            generators: B sources of all randomness.
-            length: Latents of a clip, N; 1 for a codec of whole clips.
-            temperature: 0 gives the most typical clips, 1 the model's whole variety.
+            conditions: Conditions of B clips, on the CPU.
+            generators: B random generators.
+            length: Latents per clip, N; 1 for a codec of whole clips.
+            temperature: 0 for the most typical clips, 1 for the full variety of the model.
 
         Returns:
             z (B, N, D) on the CPU.
@@ -217,7 +216,7 @@ class Prior(Protocol):
 
 
 class Transform(Protocol):
-    """Turns sounds of one domain into sounds of another."""
+    """Transform sounds of one domain into another."""
 
     @property
     def domains(self) -> tuple[str, ...]:

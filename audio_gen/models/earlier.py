@@ -1,4 +1,4 @@
-"""What checkpoints and bundles of earlier versions call weights, kinds and arguments."""
+"""Convert names of weights, kinds and arguments in checkpoints and bundles of earlier versions."""
 
 from collections.abc import Mapping, MutableMapping
 from functools import partial
@@ -13,16 +13,15 @@ EXAMPLES = {name: f"examples.{name}" for name in ("classes", "pitches")}
 MAPPING_ARGS = ("noise_dim", "latent_dim", "anchors", "n_classes", "mapping_width", "condition_dim", "own_directions",
                 "velocity")  # fmt: skip
 CODEC_ARGS_TOO = ("latent_dim", "n_classes", "condition_dim", "velocity")
-MAPPING_DEFAULTS = {"noise_dim": 128, "latent_dim": 128}
 
 
 def rename(state: MutableMapping[str, Any], table: Mapping[str, str], prefix: str = "") -> None:
-    """Give the entries of a state dict their present names, in place.
+    """Rename the entries of a state dict to their present names, in place.
 
     Args:
         state: Tensors by name.
-        table: New names by old ones; an old name that ends in a dot stands for all that begin with it.
-        prefix: Only entries below it are looked at.
+        table: New names by old ones; an old name that ends in a dot is a prefix.
+        prefix: Only entries with this prefix are renamed.
     """
     for key in [key for key in state if key.startswith(prefix)]:
         name = key[len(prefix) :]
@@ -33,7 +32,7 @@ def rename(state: MutableMapping[str, Any], table: Mapping[str, str], prefix: st
 
 
 def rename_on_load(module: nn.Module, table: Mapping[str, str]) -> None:
-    """Let `module.load_state_dict` take weights with the names of earlier versions too."""
+    """Let `module.load_state_dict` also accept the names of earlier versions."""
     module.register_load_state_dict_pre_hook(partial(_hook, table))
 
 
@@ -44,9 +43,9 @@ def _hook(table: Mapping[str, str], module: nn.Module, state: dict[str, Any], pr
 def parts_of_format_1(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> dict[str, tuple[str, dict[str, Any], dict[str, Tensor]]]:
-    """Kind, arguments and state dict of each part of a bundle of format 1, which may be a stranger's.
+    """Kind, arguments and state dict of each part of an untrusted bundle of format 1.
 
-    Such a bundle names one model. The network of a GAN held its mapping, the prior of a VAE was its "density".
+    Such a bundle has one model. The network of a GAN contained its mapping, the prior of a VAE was its "density".
     """
     kind, args, weights = config["model"], config["args"], _below("model.", tensors)
     if kind == "vae":
@@ -60,21 +59,21 @@ def parts_of_format_1(
     if kind == "gan":
         mapping = {key: weights.pop(key) for key in [key for key in weights if key.startswith("mapping.")]}
         rename(weights, GAN_KEYS)
-        codec, own = split_gan_args(args)
+        codec, mapping_args = split_gan_args(args)
         drawn = _below("prior.", tensors)
-        prior = {**own, "clips": _size(drawn, "classes", 0)}
+        prior = {**mapping_args, "clips": _size(drawn, "classes", 0)}
         rename(drawn, EXAMPLES)
         return {"codec": (kind, codec, weights), "prior": ("mapped", prior, {**mapping, **drawn})}
     return {"vocoder" if kind == "vocoder" else "codec": (kind, args, weights)}
 
 
 def split_gan_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of a GAN's codec and of its mapping network, from those of both."""
+    """Split joint arguments into those of a GAN's codec and of its mapping network."""
     codec = {key: value for key, value in args.items() if key not in MAPPING_ARGS or key in CODEC_ARGS_TOO}
     mapping = {key: args[key] for key in MAPPING_ARGS if key in args}
     if "mapping_width" in mapping:
         mapping["width"] = mapping.pop("mapping_width")
-    return codec, {**MAPPING_DEFAULTS, **mapping}
+    return codec, mapping
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,6 +81,6 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:
-    """The size of a tensor along an axis; 0 where there is no such tensor or axis, so that it does not fit later."""
+    """The size of a tensor along an axis; 0 if there is no such tensor or axis, which fails later checks."""
     value = tensors.get(name)
     return value.shape[axis] if value is not None and value.ndim > axis else 0

@@ -1,4 +1,4 @@
-"""A GAN's generator as it is trained: mapping network and codec in one module."""
+"""A GAN's generator for training: mapping network and codec in one module."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from audio_gen.models.priors.mapped import Mapping
 
 
 class Generator(nn.Module):
-    """Noise -> w -> log-mel; a bundle holds the mapping network as a part of its prior."""
+    """Noise -> w -> log-mel. In a bundle the mapping network is part of the prior."""
 
     def __init__(self, *, codec: dict[str, Any], mapping: dict[str, Any]) -> None:
         """With the arguments of `GANCodec` and `Mapping`."""
@@ -25,7 +25,7 @@ class Generator(nn.Module):
 
 
 def _codec_apart(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Take weights from before the codec was a part of its own."""
+    """Load weights of versions without a separate codec."""
     for key in [key for key in state if key.startswith(prefix)]:
         name = key[len(prefix) :]
         if not name.startswith(("codec.", "mapping.")):

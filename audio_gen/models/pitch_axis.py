@@ -1,4 +1,4 @@
-"""Pitch as a frequency axis: log-mel spectrograms laid out by harmonic number instead of by frequency."""
+"""The harmonic axis: log-mel spectrograms by harmonic number instead of frequency."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 A4_HZ, A4_MIDI = 440.0, 69.0
 LOWEST_HARMONIC = 0.25
 FEATURES = 4  # channels of HarmonicAxis.features
-FIT_RIDGE = 0.3  # holds rows that no band sees where interpolation put them
+FIT_RIDGE = 0.3  # keeps rows that no band reads at their interpolated values
 
 
 def midi_to_hz(pitch: Tensor) -> Tensor:
@@ -30,16 +30,16 @@ def mel_to_hz(mel: Tensor) -> Tensor:
 
 
 def interpolation_matrix(position: Tensor, size: int) -> Tensor:
-    """Weights (..., size) that read a grid of `size` points at real positions (...), linearly, clamped at the ends."""
+    """Weights (..., size) of linear interpolation in a grid of `size` points at positions (...), clamped."""
     grid = torch.arange(size, device=position.device, dtype=position.dtype)
     return (1 - (position.clamp(0, size - 1)[..., None] - grid).abs()).clamp(min=0)
 
 
 class HarmonicAxis(nn.Module):
-    """Moves log-mel spectrograms between the mel axis and an axis of log harmonic number f / f0.
+    """Conversion of log-mel spectrograms between the mel axis and an axis of log harmonic number f / f0.
 
-    On that axis a partial stays in its row whatever the pitch, so that what a network or a linear basis learns of a
-    timbre at one pitch holds at every other, and the pitch of what is decoded is the pitch that was asked for.
+    On that axis a partial has the same row at every pitch. So a timbre learned at one pitch applies to all others, and
+    a decoded sound has the requested pitch.
     """
 
     log_centre: Tensor
@@ -63,7 +63,7 @@ class HarmonicAxis(nn.Module):
         self.pitch_low, self.pitch_high = pitch_low, pitch_high
 
     def known(self, pitch: Tensor) -> Tensor:
-        """Pitch (B,) with the middle of the range where it is not known (NaN)."""
+        """Pitch (B,) with NaN replaced by the middle of the range."""
         return torch.nan_to_num(pitch, nan=(self.pitch_low + self.pitch_high) / 2)
 
     def to_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class HarmonicAxis(nn.Module):
         return interpolation_matrix(position, self.n_mels) @ mel
 
     def fit_rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
-        """As `to_rows`, moved so that `to_mel` gives the mel back: interpolating twice would blur it."""
+        """As `to_rows`, corrected so that `to_mel` restores the mel: interpolating twice would blur it."""
         with torch.autocast(mel.device.type, enabled=False):
             mel, reading = mel.float(), self._reading(pitch)  # (B, M, rows)
             rows = self.to_rows(mel, pitch)
@@ -86,7 +86,7 @@ class HarmonicAxis(nn.Module):
         return self._reading(pitch) @ rows
 
     def _reading(self, pitch: Tensor) -> Tensor:
-        """How bands at pitch (B,) are read from rows (B, M, rows)."""
+        """Weights (B, M, rows) that read bands at pitch (B,) from rows."""
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)
         return interpolation_matrix((log_harmonic - self.log_low) / self.log_step, self.rows)
 
@@ -96,10 +96,10 @@ class HarmonicAxis(nn.Module):
         return interpolation_matrix((harmonic - source.log_low) / source.log_step, source.rows).float()
 
     def features(self, pitch: Tensor) -> Tensor:
-        """What each band is to the pitch (B,): (B, 4, M), cos and sin of 2 pi f/f0, log2 f/f0, 1 for a known pitch."""
+        """Features (B, 4, M) of bands at pitch (B,): cos and sin of 2 pi f/f0, log2 f/f0, 1 for a known pitch."""
         log_harmonic = self.log_centre - midi_to_hz(self.known(pitch)).log()[:, None]  # (B, M)
         turns = 2 * math.pi * log_harmonic.exp()
-        # Partials closer than two bands cannot be told apart: let their wave fade there instead of aliasing.
+        # Partials closer than two bands cannot be separated: fade the waves there to avoid aliasing.
         width_hz = mel_to_hz(hz_to_mel(self.log_centre.exp()) + self.mel_step) - self.log_centre.exp()
         resolved = torch.sigmoid(4 - 4 * width_hz / midi_to_hz(self.known(pitch))[:, None])
         waves = torch.stack([turns.cos() * resolved, turns.sin() * resolved, log_harmonic / math.log(2) / 4], dim=1)

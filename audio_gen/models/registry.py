@@ -1,6 +1,6 @@
-"""The kinds of codec, prior and transform that there are, and how the parts of a bundle are built.
+"""The kinds of codec, prior and transform, and the construction of a bundle's parts.
 
-A bundle may be a stranger's: arguments and sizes are checked before memory or time is spent.
+Bundles are untrusted: arguments and sizes are checked before memory or time is used.
 """
 
 import math
@@ -27,11 +27,11 @@ KINDS: dict[str, dict[str, type[nn.Module]]] = {
     "prior": {"neighbours": NeighbourPrior, "mapped": MappedPrior},
     "transform": {},
 }
-VOCODER = "vocoder"  # the part of a bundle that holds a vocoder's network; its kinds are those of `vocoding`
+VOCODER = "vocoder"  # the part of a bundle with a vocoder network; `vocoding` has its kinds
 CLASS_NUMBERS, MAY_BE_NAN = ("classes", "class_id"), ("pitches", "velocities", "velocity")
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand}
-SMALL = 1 << 16  # numbers of a tensor that is made in any case
-SLACK = 1 << 25  # numbers that no file holds, such as mel filters
+SMALL = 1 << 16  # elements of a tensor that is always allocated
+SLACK = 1 << 25  # elements that are not in files, such as mel filters
 LEAST_BOUND, MOST_STAGES = 1024, 16
 LARGEST_FLOAT = 1e6
 NOT_SIZES = ("sample_rate", "hop_length")
@@ -39,16 +39,16 @@ LONGEST_REASON = 300  # characters
 
 
 class UnfitError(ValueError):
-    """Arguments or weights are not those of the model; the message says which."""
+    """Arguments or weights do not fit the model; the message names them."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a model, as a bundle holds it.
+    """A part of a model in a bundle.
 
     Attributes:
-        kind: Its name in the table of the kinds of this part.
-        args: Arguments of its class.
+        kind: Its name in the table of kinds.
+        args: Constructor arguments.
         tensors: Its state dict.
     """
 
@@ -58,14 +58,14 @@ class Part:
 
 
 def packed(parts: Mapping[str, Part]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and tensors of a bundle with these parts, by "codec", "prior", ..; `parts_of` gives them back."""
+    """Config and tensors of a bundle with these parts ("codec", "prior", ..); `parts_of` is the inverse."""
     config = {name: {"kind": part.kind, "args": part.args} for name, part in parts.items()}
     tensors = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.tensors.items()}
     return config, tensors
 
 
 def parts_of(bundle: Bundle) -> dict[str, Part]:
-    """The parts of a bundle of any format, not yet checked, with the present names of kinds, arguments and tensors."""
+    """The unchecked parts of a bundle of any format, with the present names of kinds, arguments and tensors."""
     if bundle.config["format"] == 1:
         found = parts_of_format_1(bundle.config, bundle.tensors)
         return {name: Part(*values) for name, values in found.items()}
@@ -74,13 +74,13 @@ def parts_of(bundle: Bundle) -> dict[str, Part]:
 
 
 def kind_of(bundle: Bundle) -> str:
-    """What a bundle holds, in a word: the kind of its codec, else of its transform or vocoder."""
+    """The kind of a bundle's codec, otherwise of its transform or vocoder."""
     parts = parts_of(bundle)
     return next(parts[name].kind for name in ("codec", "transform", VOCODER, "prior") if name in parts)
 
 
 def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
-    """A bundle's weights by the names that they have in training: of one network, or of a `Generator`."""
+    """A bundle's weights with the names in training: of one network, or of a `Generator`."""
     parts = parts_of(bundle)
     if "codec" not in parts:
         return dict(parts[VOCODER].tensors)
@@ -90,11 +90,11 @@ def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
 
 
 def build_parts(bundle: Bundle, name: str = "the bundle") -> dict[str, nn.Module]:
-    """Codec, prior and transform of a bundle, those that it has, in eval mode on the CPU.
+    """Build codec, prior and transform of a bundle, if it has them, in eval mode on the CPU.
 
     Args:
-        bundle: Maybe a stranger's.
-        name: What messages call it.
+        bundle: The bundle, which is untrusted.
+        name: Its name in messages.
 
     Raises:
         CheckpointError: A kind is unknown, arguments or weights do not fit it, or parts do not fit each other.
@@ -112,7 +112,7 @@ def bundle_mel(bundle: Bundle) -> MelSpec:
     """The mel of a bundle.
 
     Raises:
-        CheckpointError: What it says of it is no mel.
+        CheckpointError: Its config has an invalid mel.
     """
     try:
         return MelSpec.from_dict(bundle.config["mel"])
@@ -123,13 +123,13 @@ def bundle_mel(bundle: Bundle) -> MelSpec:
 
 
 def build_part(bundle: Bundle, which: str, kinds: Mapping[str, type[nn.Module]], name: str) -> nn.Module:
-    """One part of a bundle, in eval mode on the CPU.
+    """Build one part of a bundle, in eval mode on the CPU.
 
     Args:
-        bundle: Maybe a stranger's.
+        bundle: The bundle, which is untrusted.
         which: "codec", "prior", "transform" or "vocoder".
         kinds: Classes of networks by the names of their kinds.
-        name: What messages call the bundle.
+        name: Name of the bundle in messages.
 
     Raises:
         CheckpointError: The kind is unknown, or arguments or weights do not fit it.
@@ -150,7 +150,7 @@ def build_part(bundle: Bundle, which: str, kinds: Mapping[str, type[nn.Module]],
         with torch.random.fork_rng(devices=[]):
             model = network(**part.args)
         model.load_state_dict(part.tensors)
-    except Exception as e:  # whatever a stranger's arguments lead to in a constructor
+    except Exception as e:  # untrusted arguments can raise anything in a constructor
         reason = clipped(one_line((str(e).strip() or type(e).__name__).splitlines()[-1].strip()), LONGEST_REASON)
         title = which if which == part.kind else f"{part.kind} {which}"
         raise CheckpointError(
@@ -161,14 +161,14 @@ def build_part(bundle: Bundle, which: str, kinds: Mapping[str, type[nn.Module]],
 
 
 def _check_mel(mel: Mapping[str, Any], args: Mapping[str, Any]) -> None:
-    """Refuse a part of another mel than its bundle says."""
+    """Raise if the mel of a part differs from that of its bundle."""
     for key, value in MelSpec.from_dict(mel).to_dict().items():
         if key in args and args[key] != value:
             raise UnfitError(f"{key} is {shortened(args[key])} in args and {value} in mel")
 
 
 def _check_values(tensors: Mapping[str, Tensor], classes: int) -> None:
-    """Refuse weights that are no numbers, and numbers of classes that there are not."""
+    """Raise if weights are not finite or class numbers are out of range."""
     for name, value in tensors.items():
         last = name.rpartition(".")[2]
         if last in CLASS_NUMBERS and (
@@ -184,10 +184,10 @@ def _damaged(name: str, fault: str) -> CheckpointError:
 
 
 def check_arguments(network: type[nn.Module], args: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Compare a model's arguments with what it takes, and with the largest sizes in its weights.
+    """Check a model's arguments against its signature, and against the largest sizes in its weights.
 
     Args:
-        network: The model's class; its annotations say what it takes.
+        network: The model's class with annotated arguments.
         args: Its arguments, from a file.
         tensors: Its weights.
 
@@ -195,7 +195,7 @@ def check_arguments(network: type[nn.Module], args: Any, tensors: Mapping[str, T
         UnfitError: One is of the wrong type, or larger than any weight could be.
     """
     if not isinstance(args, dict):
-        raise UnfitError("args is no table")
+        raise UnfitError("args is not a table")
     hints = get_type_hints(network.__init__)
     largest = max((size for value in tensors.values() for size in value.shape), default=0)
     for name, value in args.items():
@@ -207,7 +207,7 @@ def check_arguments(network: type[nn.Module], args: Any, tensors: Mapping[str, T
 
 
 def _is_of(kind: Any, value: Any, most: float) -> bool:
-    """Whether a value from a JSON is one of an argument's type, and no larger than `most`."""
+    """Whether a JSON value has an argument's type and is at most `most`."""
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
     if kind is int:
@@ -223,27 +223,27 @@ def _is_of(kind: Any, value: Any, most: float) -> bool:
 
 
 def check_size(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor]) -> None:
-    """Make a model without its large tensors, and compare its shapes with weights.
+    """Build a model without its large tensors, and compare its shapes with weights.
 
     Args:
-        make: Makes the model; it draws no number from the generator of all.
+        make: Builds the model.
         tensors: The weights.
 
     Raises:
-        UnfitError: It is much larger than the weights, or a tensor has another shape.
+        UnfitError: It is much larger than the weights, or a shape differs.
     """
     with torch.random.fork_rng(devices=[]), _Weightless():
         model = make()
     for name, value in model.state_dict().items():
         if name in tensors and tensors[name].shape != value.shape:
-            raise UnfitError(f"{name} is {tuple(tensors[name].shape)} there, its arguments make {tuple(value.shape)}")
+            raise UnfitError(f"{name} is {tuple(tensors[name].shape)} there, its arguments give {tuple(value.shape)}")
     size = sum(value.numel() for value in [*model.parameters(), *model.buffers()])
     if size > 2 * sum(value.numel() for value in tensors.values()) + SLACK:
-        raise UnfitError(f"its arguments make a model of {size:.3g} numbers")
+        raise UnfitError(f"its arguments give a model of {size:.3g} numbers")
 
 
 class _Weightless(TorchFunctionMode):
-    """Makes large tensors without memory, on the meta device; small ones, which constructors compute with, as ever."""
+    """Allocate large tensors on the meta device; small ones, which constructors compute with, are real."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -1,4 +1,4 @@
-"""Mel bands and FFT bins: amplitudes from a log-mel, and the factors that fit amplitudes to one."""
+"""Mel bands and FFT bins: amplitudes from a log-mel, and factors that fit amplitudes to a mel."""
 
 import math
 from functools import lru_cache
@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec, mel_filters
+from audio_gen.audio.parallel import joined
 from audio_gen.audio.stft import STFT
 
 LOW_HZ = 2700.0  # approximate end of the low part: 2.6 kHz at 44.1 and 22.05 kHz
@@ -35,20 +35,20 @@ def pinv_filters(spec: MelSpec) -> Tensor:
 
 @torch.no_grad()
 def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8, bins: int | None = None) -> Tensor:
-    """Find non-negative amplitudes whose mel is nearest to a log-mel.
+    """Find non-negative amplitudes whose mel is closest to a log-mel.
 
     Args:
         mel: Natural-log mel (B, M, L); bands at LOG_FLOOR count as silent.
         spec: Mel definition.
         iterations: Multiplicative updates; 0 gives the clamped pseudo-inverse.
-        bins: How many of the lowest bins to return; None for all. Needs 0 iterations.
+        bins: Number of the lowest bins to return; None for all. Needs 0 iterations.
 
     Returns:
         Amplitudes (B, F, L).
 
     Source: Lee & Seung 2001, eq. 4, started from the pseudo-inverse.
     """
-    # Clip by clip: a matrix product rounds differently in a batch of another size.
+    # Clip by clip: the rounding of a matrix product depends on the batch size.
     with torch.autocast(mel.device.type, enabled=False):
         return joined([_nnls_clip(clip, spec, iterations, bins) for clip in mel.float().split(1)])
 
@@ -56,27 +56,27 @@ def nnls_amplitude(mel: Tensor, spec: MelSpec, iterations: int = 8, bins: int | 
 def _nnls_clip(mel: Tensor, spec: MelSpec, iterations: int, bins: int | None) -> Tensor:
     assert bins is None or not iterations
     target = linear_mel(mel).mT.contiguous()  # (B, M, L) -> (B, L, M)
-    # An amplitude of exactly 0 would stay there.
+    # Updates cannot change an amplitude of exactly 0.
     amplitude = (target @ pinv_filters(spec)[:bins].to(mel.device).mT).clamp_(min=TINY)
     if not iterations:
         return amplitude.mT
     bands = bands_of(spec, mel.device)
     spread = bands.spread(target)
     for _ in range(iterations):
-        made = bands.spread(bands.mel(amplitude)).add_(TINY)
-        amplitude.mul_(torch.div(spread, made, out=made))
+        present = bands.spread(bands.mel(amplitude)).add_(TINY)
+        amplitude.mul_(torch.div(spread, present, out=present))
     return amplitude.mT  # (B, L, F) -> (B, F, L)
 
 
 class Bands:
-    """Mel filters (M, F) as a few dense blocks: a bin lies in at most two bands, and the rest of the matrix is zero.
+    """Mel filters (M, F) as a few dense blocks: a bin is in at most two bands, and the rest of the matrix is zero.
 
     Args:
         filters: (M, F), the bands sorted by frequency.
     """
 
     def __init__(self, filters: Tensor) -> None:
-        """Cut many bins into octaves, the lowest eighth in one; few bins make one block, which is as fast."""
+        """Split many bins into octaves, with the lowest eighth in one block; few bins are one block."""
         self.count, self.size = filters.shape
         cuts = (8, 4, 2) if self.size > MANY_BINS else ()
         edges = [0, *(self.size // cut for cut in cuts), self.size]
@@ -99,7 +99,7 @@ class Bands:
 
 
 class LowPart:
-    """The lowest bins of a spectrum, as the whole spectrum of a decimated wave.
+    """The lowest bins of a spectrum, which are the whole spectrum of a decimated wave.
 
     Args:
         spec: Mel definition of the whole spectrum.
@@ -108,7 +108,7 @@ class LowPart:
     """
 
     def __init__(self, spec: MelSpec, decimation: int, device: torch.device) -> None:
-        """Find the bands that lie inside, and the bins that lie in these bands alone."""
+        """Find the bands inside, and the bins that are only in these bands."""
         self.decimation = decimation
         self.stft = STFT(spec.n_fft // decimation, spec.hop_length // decimation).to(device)
         filters, self.size = mel_filters(spec).to(device), self.stft.n_fft // 2 + 1
@@ -127,11 +127,11 @@ class LowPart:
             Factors of bins (B, L, F), interpolated between those of bands; factors of bands (B, L, M); the present mel
             amplitudes (B, L, M).
         """
-        made = self.bands.mel(amplitude).add_(SILENT_AMPLITUDE)
-        ratio = (target / made).clamp_(max=MAX_RATIO)
+        present = self.bands.mel(amplitude).add_(SILENT_AMPLITUDE)
+        ratio = (target / present).clamp_(max=MAX_RATIO)
         fit = self.bands.spread(ratio).mul_(self.share)
         fit[..., self.kept :] = 1
-        return fit, ratio, made
+        return fit, ratio, present
 
 
 def low_decimation(spec: MelSpec) -> int:
@@ -141,7 +141,7 @@ def low_decimation(spec: MelSpec) -> int:
 
 @lru_cache(maxsize=32)
 def low_part(spec: MelSpec, decimation: int, device: torch.device) -> LowPart | None:
-    """The part of a spec at a decimation; None if frames do not divide by it, or too few bands lie inside."""
+    """The part of a spec at a decimation; None if frames are not divisible by it, or too few bands are inside."""
     n_fft, hop_length = (size // decimation for size in (spec.n_fft, spec.hop_length))
     if spec.n_fft % decimation or spec.hop_length % decimation or (n_fft - hop_length) % 2 or n_fft % 2:
         return None

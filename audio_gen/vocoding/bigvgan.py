@@ -1,4 +1,4 @@
-"""BigVGAN v2 (Lee 2022), whose mel is this project's by definition."""
+"""BigVGAN v2 (Lee 2022), which defines this project's mel."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.artefacts.tensors import load_plain
-from audio_gen.audio.clips import joined
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.parallel import joined
 from audio_gen.errors import CheckpointError, ConfigError, MelMismatchError
 from audio_gen.files import MalformedError, at_home, read_json
 from audio_gen.models.registry import check_size
@@ -26,7 +26,7 @@ BIGVGAN = "bigvgan"
 BIGVGAN_CONFIG, BIGVGAN_WEIGHTS = "config.json", "bigvgan_generator.pt"
 MEL_KEYS = ("sampling_rate", "n_fft", "hop_size", "num_mels", "fmin", "fmax", "win_size")
 INSTALL_BIGVGAN = 'pip install "audio-gen[peers]"'
-# Samples that an anti-aliased activation reaches to either side: 3 where it goes up, 3 where it comes down, 1 to round.
+# Reach of an anti-aliased activation in samples: 3 in upsampling, 3 in downsampling, 1 for rounding.
 ACTIVATION_REACH = 7
 
 
@@ -34,7 +34,7 @@ class BigVGANVocoder:
     """A BigVGAN v2 generator."""
 
     def __init__(self, network: nn.Module, spec: MelSpec, name: str, context_frames: int) -> None:
-        """Wrap `network`; no sample depends on a frame more than `context_frames` away."""
+        """Wrap `network`; no sample depends on frames more than `context_frames` away."""
         self.network, self.spec, self.name = network, spec, name
         self.streaming = Streaming(context_frames, lambda: self._decode_part)
 
@@ -48,7 +48,7 @@ class BigVGANVocoder:
         return self.network(mel[None])[0]
 
     def _speak(self, mel: Tensor) -> Tensor:
-        # A clip is the same in every batch, and large enough a task for all cores.
+        # One by one: a clip does not depend on its batch, and one clip occupies all cores.
         return self.network(mel) if mel.device.type != "cpu" else joined([self.network(clip) for clip in mel.split(1)])
 
 
@@ -62,7 +62,7 @@ def load_bigvgan(choice: str, spec: MelSpec | None, device: torch.device | str =
 
     Raises:
         ConfigError: The package is missing, or the path does not exist.
-        CheckpointError: The path holds no BigVGAN, or a damaged one.
+        CheckpointError: There is no BigVGAN, or it is damaged.
         MelMismatchError: It was trained on another mel.
     """
     name = choice.partition(":")[2]
@@ -73,17 +73,17 @@ def load_bigvgan(choice: str, spec: MelSpec | None, device: torch.device | str =
     label = f"{BIGVGAN}:{one_line(path)}"
     config = _config(folder / BIGVGAN_CONFIG)
     context = _checked_context(config, label)
-    own = _spec(config, label)
+    mel_spec = _spec(config, label)
     if spec is not None:
-        spec.check_same(own, "the model", f"the vocoder {label}")
+        spec.check_same(mel_spec, "the model", f"the vocoder {label}")
     network = _network(config, weights, label).eval().to(device)
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    return BigVGANVocoder(network, own, f"{label} ({digest})", context)
+    return BigVGANVocoder(network, mel_spec, f"{label} ({digest})", context)
 
 
 def context_of(config: Mapping[str, Any]) -> int:
-    """Return how many frames away from a sample BigVGAN may look, from the sizes of its kernels.
+    """Return the frames of context on each side of a sample, from BigVGAN's kernel sizes.
 
     Args:
         config: Its config.json.
@@ -99,7 +99,7 @@ def context_of(config: Mapping[str, Any]) -> int:
 
 
 def _block_reach(kernel: int, dilations: list[int], kind: str) -> int:
-    """Samples that a residual block reaches; kind "1" has a second, undilated convolution in each step."""
+    """The reach of a residual block in samples; kind "1" has a second, undilated convolution per step."""
     half, second = kernel // 2, kind == "1"
     return sum(half * dilation + ACTIVATION_REACH + second * (half + ACTIVATION_REACH) for dilation in dilations)
 
@@ -122,14 +122,14 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _checked_context(config: dict[str, Any], label: str) -> int:
-    """Frames of context, of a config whose layers make hop_size samples of a frame."""
+    """Frames of context; raises if the layers do not give hop_size samples per frame."""
     try:
         context, samples = context_of(config), math.prod(config["upsample_rates"])
     except (TypeError, ValueError, ArithmeticError):
         context, samples = 0, 0
     if not context or samples != config["hop_size"]:
         raise CheckpointError(
-            f"{label}: upsample_rates {shortened(config['upsample_rates'])} do not make a hop of "
+            f"{label}: upsample_rates {shortened(config['upsample_rates'])} do not give a hop of "
             f"{shortened(config['hop_size'])} samples; take the {BIGVGAN_CONFIG} that came with the weights"
         )
     return context
@@ -155,7 +155,7 @@ def _network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
     except ImportError as e:
         raise ConfigError(f"vocoder {label} needs the package bigvgan ({e}); {INSTALL_BIGVGAN}") from e
     tensors = _tensors(weights)
-    # It prints while loading, and its weight norm is deprecated.
+    # Loading prints, and its weight norm is deprecated.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -166,11 +166,11 @@ def _network(config: dict[str, Any], weights: Path, label: str) -> nn.Module:
                 network.remove_weight_norm()
             network.load_state_dict(tensors)
             if normed:
-                network.remove_weight_norm()  # it would be computed again in every call
-        except Exception as e:  # whatever a wrong setting leads to in its constructor
+                network.remove_weight_norm()  # otherwise computed in every call
+        except Exception as e:  # wrong settings can raise anything in its constructor
             reason = clipped(one_line(str(e).strip().partition("\n")[0]), 200)
             raise CheckpointError(
-                f"{label}: its config.json and its weights do not make a BigVGAN ({reason}); take both from one release"
+                f"{label}: its config.json and its weights do not fit a BigVGAN ({reason}); take both from one release"
             ) from e
     return network
 
@@ -183,5 +183,5 @@ def _tensors(weights: Path) -> dict[str, Tensor]:
             f"{one_line(weights)}: missing, damaged or more than plain tensors ({type(e).__name__}); download it again"
         ) from e
     if not isinstance(state, dict) or not isinstance(state.get("generator"), dict):
-        raise CheckpointError(f"{one_line(weights)}: holds no generator; give BigVGAN's {BIGVGAN_WEIGHTS}")
+        raise CheckpointError(f"{one_line(weights)}: has no generator; give BigVGAN's {BIGVGAN_WEIGHTS}")
     return state["generator"]

@@ -1,11 +1,11 @@
 """Fast Griffin-Lim that refits its amplitudes to a log-mel in every iteration.
 
-It starts with the low part of the spectrum alone, where an iteration is cheap: the lowest 1 / D of the bins are the
-spectrum of the wave decimated by D, under the same window decimated by D. There the mel bands are narrow, so they
-determine most of how a sound develops from frame to frame. A few iterations of the whole spectrum do the rest.
+It starts with only the low part of the spectrum, where an iteration is cheap: the lowest 1 / D of the bins are the
+spectrum of the wave decimated by D, under the window decimated by D. There the mel bands are narrow and determine most
+of the development of a sound over time. A few iterations of the whole spectrum follow.
 
-Two back ends compute the same. `reference` is torch: any device, and differentiable through the iterations of the whole
-spectrum. `numba` is compiled loops: CPU only, several times as fast, without gradients.
+Two back ends are equivalent. `reference` uses torch on any device and is differentiable through the iterations of the
+whole spectrum. `numba` uses compiled loops: CPU only, several times as fast, no gradients.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from audio_gen.audio.clips import each_clip, joined
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.parallel import each_clip, joined
 from audio_gen.errors import ConfigError
 from audio_gen.vocoding.bands import (
     MAX_RATIO,
@@ -61,9 +61,9 @@ def refine(
 
     Args:
         spectrum: Complex STFT (B, F, L) to start from; `numba` may overwrite it.
-        mel: Log-mel (B, M, L) that the wave should have.
+        mel: Target log-mel (B, M, L).
         spec: Mel definition of both.
-        stages: How many iterations at which decimation. A decimation that does not suit the spec is skipped.
+        stages: Pairs of decimation and iterations. A decimation that does not fit the spec is skipped.
         momentum: For iterations of the whole spectrum; 0 is plain Griffin-Lim. The low part uses MOMENTUM.
         opening: Onset of all sounds, if known.
         backend: `reference` or `numba`.
@@ -73,7 +73,7 @@ def refine(
         The wave (B, 1, L * hop_length).
 
     Raises:
-        ConfigError: The back end is `numba`, and the spectrum is on another device than the CPU.
+        ConfigError: The back end is `numba`, and the spectrum is not on the CPU.
 
     Source: Perraudin 2013, algorithm 2, with amplitudes scaled to fit the mel.
     """
@@ -103,8 +103,8 @@ class GriffinLimVocoder:
 
     Args:
         spec: Mel definition of its input.
-        iterations: Of the whole spectrum; `stages_of` adds those of the low part.
-        seed: Of the initial phase.
+        iterations: Iterations of the whole spectrum; `stages_of` adds those of the low part.
+        seed: Seed of the initial phase.
         backend: None for the faster one on the mel's device.
     """
 
@@ -126,7 +126,7 @@ class GriffinLimVocoder:
         return between_silence(speak, mel.float(), self.spec, onset)
 
     def _inverted(self, mel: Tensor, opening: Opening | None) -> Tensor:
-        amplitude = nnls_amplitude(mel, self.spec, iterations=0)  # refitting would undo more of them
+        amplitude = nnls_amplitude(mel, self.spec, iterations=0)  # iterations of it would be undone by refitting
         start, stages = initial_phasors(amplitude, self.spec, self.seed), stages_of(self.iterations, self.spec)
         backend = self.backend or fastest_backend(mel.device)
         return refine(amplitude * start, mel, self.spec, stages, opening=opening, backend=backend)
@@ -136,7 +136,7 @@ def iterated(
     part: LowPart, x: Tensor, target: Tensor, iterations: int, momentum: float, opening: Opening | None,
     backend: Backend,
 ) -> Tensor:  # fmt: skip
-    """Refine the part of a spectrum (B, L, F) that `part` decides on, to mel amplitudes (B, L, M): (B, L, kept)."""
+    """Refine the bins (B, L, kept) of `part` in a spectrum (B, L, F), to mel amplitudes (B, L, M)."""
     low, target = x[..., : part.size], target[..., : part.count]
     opening = opening and opening.decimated(part.decimation)
     if compiled := _compiled(part, x, backend):
@@ -163,7 +163,7 @@ def _compiled(part: LowPart, x: Tensor, backend: Backend) -> "NumbaPart | None":
     if backend == "reference":
         return None
     assert not x.requires_grad, "numba has no gradients"
-    # Sounds shorter than what is reflected at their ends follow other rules.
+    # Sounds shorter than the reflected padding follow other rules.
     return _numba_part(part) if x.shape[1] * part.stft.hop_length > part.stft.pad else None
 
 
@@ -195,31 +195,31 @@ def _ahead(part: LowPart, consistent: Tensor, previous: Tensor | None, target: T
 
 
 def power(spectrum: Tensor) -> Tensor:
-    """Squared magnitude of a complex spectrum of any shape, kept off zero for the gradient of its root."""
+    """Squared magnitude of a complex spectrum of any shape, above zero for the gradient of its root."""
     return torch.addcmul(spectrum.real * spectrum.real, spectrum.imag, spectrum.imag) + SILENT_POWER
 
 
 def scaled(spectrum: Tensor, factor: Tensor) -> Tensor:
-    """A complex spectrum times real factors; the product of the two kinds would make the factors complex first."""
+    """A complex spectrum times real factors, without converting the factors to complex."""
     return torch.view_as_complex(torch.view_as_real(spectrum) * factor[..., None])
 
 
 class _Fitted(torch.autograd.Function):
-    """A spectrum with its amplitudes refitted, and the gradient of that, in a fraction of autograd's memory traffic."""
+    """A spectrum with refitted amplitudes; the explicit gradient needs a fraction of autograd's memory traffic."""
 
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor, target: Tensor, part: LowPart) -> Tensor:
         amplitude = power(spectrum).sqrt_()
-        fit, ratio, made = part.fit(amplitude, target)
-        ctx.save_for_backward(spectrum, amplitude, fit, ratio, made)
+        fit, ratio, present = part.fit(amplitude, target)
+        ctx.save_for_backward(spectrum, amplitude, fit, ratio, present)
         ctx.part = part
         return scaled(spectrum, fit)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        spectrum, amplitude, fit, ratio, made = ctx.saved_tensors
+        spectrum, amplitude, fit, ratio, present = ctx.saved_tensors
         gradient = gradients[0].resolve_conj()
-        of_amplitude = _through_fit(_along(gradient, spectrum), ratio, made, ctx.part)
+        of_amplitude = _through_fit(_along(gradient, spectrum), ratio, present, ctx.part)
         return scaled(gradient, fit) - scaled(spectrum, of_amplitude / amplitude), None, None
 
 
@@ -229,18 +229,18 @@ class _Turned(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor, ahead: Tensor, target: Tensor, part: LowPart) -> Tensor:
         amplitude, inverse = power(spectrum).sqrt_(), power(ahead).rsqrt_()
-        fit, ratio, made = part.fit(amplitude, target)
-        ctx.save_for_backward(spectrum, ahead, amplitude, inverse, fit, ratio, made)
+        fit, ratio, present = part.fit(amplitude, target)
+        ctx.save_for_backward(spectrum, ahead, amplitude, inverse, fit, ratio, present)
         ctx.part = part
         return scaled(ahead, fit * amplitude * inverse)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        spectrum, ahead, amplitude, inverse, fit, ratio, made = ctx.saved_tensors
+        spectrum, ahead, amplitude, inverse, fit, ratio, present = ctx.saved_tensors
         gradient = gradients[0].resolve_conj()
         along = _along(gradient, ahead) * inverse  # of the length of the result
-        of_amplitude = along * fit - _through_fit(along * amplitude, ratio, made, ctx.part)
-        # What turns the phase: the gradient without its part along the phasor.
+        of_amplitude = along * fit - _through_fit(along * amplitude, ratio, present, ctx.part)
+        # The gradient of the phase: without its part along the phasor.
         turned = gradient - scaled(ahead, along * inverse)
         return scaled(spectrum, of_amplitude / amplitude), scaled(turned, fit * amplitude * inverse), None, None
 
@@ -250,8 +250,8 @@ def _along(gradient: Tensor, spectrum: Tensor) -> Tensor:
     return torch.addcmul(gradient.real * spectrum.real, gradient.imag, spectrum.imag)
 
 
-def _through_fit(of_fit: Tensor, ratio: Tensor, made: Tensor, part: LowPart) -> Tensor:
+def _through_fit(of_fit: Tensor, ratio: Tensor, present: Tensor, part: LowPart) -> Tensor:
     """Minus the gradient of amplitudes through `LowPart.fit`, from that of its factors; both (B, L, F)."""
     of_fit = of_fit * part.share
     of_fit[..., part.kept :] = 0
-    return part.bands.spread(part.bands.mel(of_fit) * torch.where(ratio < MAX_RATIO, ratio / made, 0.0))
+    return part.bands.spread(part.bands.mel(of_fit) * torch.where(ratio < MAX_RATIO, ratio / present, 0.0))

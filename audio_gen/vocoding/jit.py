@@ -1,7 +1,7 @@
-"""Compile loops with numba, and keep the machine code in the user's cache folder, never in the package.
+"""Compile loops with numba, and store the machine code in the user's cache folder.
 
-numba loads pickles and machine code unchecked. So a folder that others can write to is not used, and a file whose
-digest is wrong is compiled again.
+numba loads pickles and machine code unchecked. So a folder that other users can write to is not used, and functions
+with a wrong file digest are compiled again.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from audio_gen.files import user_cache
 
 
 def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> Any:
-    """The compiled function, loaded from disk if possible; it is not kept if nothing can be written."""
+    """Compile a function, or load it from the cache; without a writable folder it is not stored."""
     options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     config: Any = numba.config
     chosen = config.CACHE_DIR  # the user's NUMBA_CACHE_DIR
@@ -31,11 +31,11 @@ def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> 
         config.CACHE_DIR = folder
         kept = numba.njit(cache=True, **options)(function)
         old = kept._cache._cache_file
-        if not Path(old._cache_path).is_relative_to(folder):  # numba found another place
+        if not Path(old._cache_path).is_relative_to(folder):  # numba chose another folder
             return numba.njit(**options)(function)
         kept._cache._cache_file = _CheckedFile(old)
         return kept
-    except (RuntimeError, AttributeError, OSError):  # no place for it, or a numba that keeps it otherwise
+    except (RuntimeError, AttributeError, OSError):  # not writable, or numba's cache has changed
         return numba.njit(**options)(function)
     finally:
         config.CACHE_DIR = chosen
@@ -43,7 +43,7 @@ def compiled(function: Callable[..., Any], fastmath: bool | set[str] = True) -> 
 
 @lru_cache(maxsize=1)
 def private_folder() -> str | None:
-    """The folder of machine code, created if needed; None if that fails, or if others may write to it."""
+    """The folder of machine code, created if needed; None if that fails or other users can write to it."""
     folder = user_cache("numba")
     try:
         if not folder.is_absolute():
@@ -62,13 +62,13 @@ def private_folder() -> str | None:
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """numba's files of one function, each with its digest in a file beside it."""
+    """numba's cache files of one function, each with a digest file."""
 
     def __init__(self, of: Any) -> None:
         self.__dict__.update(vars(of))
 
     def save(self, key: Any, data: Any) -> None:
-        with suppress(OSError):  # a full disk: it is compiled again the next time
+        with suppress(OSError):  # on a full disk it is compiled again next time
             super().save(key, data)
 
     def _load_index(self) -> Any:

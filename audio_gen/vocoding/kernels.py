@@ -1,6 +1,6 @@
-"""Loops compiled by numba: frames to a wave and back, and a spectrum turned and fitted to a mel.
+"""Loops compiled by numba: frames to a wave and back, and the refit of a spectrum to a mel.
 
-The first call compiles them; `jit` keeps the machine code on disk.
+The first call compiles them; `jit` stores the machine code on disk.
 """
 
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from audio_gen.vocoding.bands import MAX_RATIO, SILENT_AMPLITUDE, SILENT_POWER
 from audio_gen.vocoding.jit import compiled
 
-UNROLLED, WIDTH = 4, 16  # bins of a narrow and of a wide band that are added at a time
+UNROLLED, WIDTH = 4, 16  # bins of a narrow and of a wide band per step
 NARROW = 8  # bins of the widest narrow band
 
 Floats = NDArray[np.float32]
@@ -64,8 +64,8 @@ def again(frames: Floats, window: Floats, hop: int, padded: Floats, pad: int, ga
 
 @compiled
 def _ahead(now: Floats, past: Floats, momentum: float, amplitude: Floats, turn: Floats, ahead: Floats) -> None:
-    """A frame's amplitudes (F), what it is going to (2 F), and the factors that give that these amplitudes (F)."""
-    back, silent = np.float32(momentum), np.float32(SILENT_POWER)  # doubles would halve the speed
+    """A frame's amplitudes (F), its extrapolation (2 F), and factors (F) that give it these amplitudes."""
+    back, silent = np.float32(momentum), np.float32(SILENT_POWER)  # float64 would halve the speed
     on = np.float32(1) + back
     for f in range(amplitude.shape[0]):
         real, imag = now[2 * f], now[2 * f + 1]
@@ -80,7 +80,7 @@ def _ahead(now: Floats, past: Floats, momentum: float, amplitude: Floats, turn: 
 
 @compiled
 def _wide(amplitude: Floats, weights: Floats) -> np.float32:
-    """The weighted sum of many amplitudes, in any order."""
+    """The weighted sum of many amplitudes."""
     total = np.float32(SILENT_AMPLITUDE)
     for f in range(amplitude.shape[0]):
         total += amplitude[f] * weights[f]
@@ -88,7 +88,7 @@ def _wide(amplitude: Floats, weights: Floats) -> np.float32:
 
 
 def _bands(amplitude: Floats, starts: Ints, sizes: Ints, weights: Floats, mel: Floats) -> None:
-    """The mel (M) of a frame's amplitudes."""
+    """The mel amplitudes (M) of a frame's amplitudes."""
     for band in range(starts.shape[0]):
         start, size = starts[band], sizes[band]
         if size > NARROW:
@@ -103,7 +103,7 @@ def _bands(amplitude: Floats, starts: Ints, sizes: Ints, weights: Floats, mel: F
         mel[band] = even + odd
 
 
-# Sums of so few are slower as vectors, which reordering would allow.
+# Without reordering: vectorised sums of so few terms are slower.
 _bands = compiled(_bands, {"contract"})
 
 
@@ -111,7 +111,7 @@ _bands = compiled(_bands, {"contract"})
 def _fit(
     ratio: Floats, lower: Ints, upper: Ints, falling: Floats, rising: Floats, kept: int, turn: Floats, ahead: Floats
 ) -> None:
-    """Scale a frame by its factors, and by those of its bands, interpolated between them."""
+    """Scale a frame by its factors and by interpolated factors of its bands."""
     for f in range(kept):
         turn[f] *= ratio[lower[f]] * falling[f] + ratio[upper[f]] * rising[f]
     for f in range(turn.shape[0]):
@@ -124,7 +124,7 @@ def turn_and_fit(
     now: Floats, past: Floats, momentum: float, wanted: Floats, starts: Ints, sizes: Ints, weights: Floats,
     lower: Ints, upper: Ints, falling: Floats, rising: Floats, kept: int, ahead: Floats,
 ) -> None:  # fmt: skip
-    """One refit of frames (L, 2 F) with those before them, to mel amplitudes (L, M)."""
+    """One iteration with momentum: refit frames (L, 2 F) to mel amplitudes (L, M)."""
     size, count, most = now.shape[1] // 2, wanted.shape[1], np.float32(MAX_RATIO)
     amplitude = np.zeros(size + weights.shape[1], np.float32)
     turn, ratio = np.empty(size, np.float32), np.empty(count, np.float32)
@@ -137,22 +137,22 @@ def turn_and_fit(
 
 
 @compiled
-def corrected(made: Floats, amplitude: Floats, first: int, spectrum: Floats) -> None:
+def corrected(output: Floats, amplitude: Floats, first: int, spectrum: Floats) -> None:
     """Apply the output of a vocoder network to frames.
 
     Args:
-        made: Gains, weights of the start, and real and imaginary parts, side by side (L, 4 (F - first)).
+        output: Gains, weights of the start, and real and imaginary parts, concatenated (L, 4 (F - first)).
         amplitude: (L, F).
         first: First bin of the network.
-        spectrum: Phasors (L, 2 F), real and imaginary parts in turn, which become the spectrum.
+        spectrum: Phasors (L, 2 F), alternating real and imaginary parts; overwritten by the spectrum.
     """
     above, one, silent = amplitude.shape[1] - first, np.float32(1), np.float32(SILENT_POWER)
     for i in range(amplitude.shape[0]):
         for f in range(first):
             spectrum[i, 2 * f] *= amplitude[i, f]
             spectrum[i, 2 * f + 1] *= amplitude[i, f]
-        gain, weight = made[i, :above], made[i, above : 2 * above]
-        reals, imags = made[i, 2 * above : 3 * above], made[i, 3 * above :]
+        gain, weight = output[i, :above], output[i, above : 2 * above]
+        reals, imags = output[i, 2 * above : 3 * above], output[i, 3 * above :]
         level, out = amplitude[i, first:], spectrum[i, 2 * first :]
         for f in range(above):
             real = reals[f] + (one + weight[f]) * out[2 * f]

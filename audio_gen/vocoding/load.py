@@ -18,7 +18,7 @@ from audio_gen.vocoding.renderer import NetworkVocoder
 from audio_gen.vocoding.vocoder import Vocoder
 
 CLASSICAL, NETWORK = "griffinlim", "small"
-NETWORKS = {"vocoder": VocoderNetwork}  # by the kind that a bundle names
+NETWORKS = {"vocoder": VocoderNetwork}  # by the kind in a bundle
 MAX_ITERATIONS = 10_000
 NETWORK_ITERATIONS = 8
 
@@ -29,14 +29,13 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     Args:
         choice: "griffinlim", a shipped network ("small"), or the path of a vocoder's run or bundle, each optionally
             with ":N" for N iterations ("small:0" uses those of training); or "bigvgan:PATH". None is
-            `default_vocoder`. These names win over folders of the same name; write "./small" or "path:small" for such
-            a folder.
+            `default_vocoder`. These names have priority over folders; write "./small" or "path:small" for a folder.
         spec: Mel definition of its input; None for the network's own, or the default preset.
         device: Device of a network.
 
     Raises:
         ConfigError: The choice is unknown, or the package that it needs is missing.
-        CheckpointError: The path holds no vocoder.
+        CheckpointError: The path is not a vocoder.
         MelMismatchError: The network was trained on another mel.
     """
     if choice is None:
@@ -52,18 +51,18 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
         raise ConfigError(_unknown(choice))
     known = name if shipped(name) else one_line(path)
     bundle = load_bundle(path)
-    if (held := kind_of(bundle)) not in NETWORKS:
+    if (kind := kind_of(bundle)) not in NETWORKS:
         raise CheckpointError(
-            f"vocoder {known}: holds a {clipped(one_line(held), 60)}; give a run made with --model vocoder"
+            f"vocoder {known}: is a {clipped(one_line(kind), 60)}; give a run made with --model vocoder"
         )
-    own, label = bundle_mel(bundle), f"{known} ({bundle.digest})"
+    network_spec, label = bundle_mel(bundle), f"{known} ({bundle.digest})"
     network = build_part(bundle, VOCODER, NETWORKS, f"vocoder {known}").to(device)
     assert isinstance(network, VocoderNetwork)
     iterations = NETWORK_ITERATIONS if count is None else count or None
-    if spec is not None and rate_factor(spec, own):
+    if spec is not None and rate_factor(spec, network_spec):
         return LowerRateVocoder(network, spec, label, iterations)
     if spec is not None:
-        spec.check_same(own, "the model", f"the vocoder {known}")
+        spec.check_same(network_spec, "the model", f"the vocoder {known}")
     return NetworkVocoder(network, label, iterations)
 
 
@@ -76,7 +75,7 @@ def _parsed(choice: str) -> tuple[str, int | None]:
     least = 1 if name == CLASSICAL else 0
     if not (count.isascii() and count.isdecimal() and len(count) < 9 and least <= int(count) <= MAX_ITERATIONS):
         if not is_name and not bundle_named(name).exists():
-            return choice, None  # a path that is not there, which may have colons
+            return choice, None  # a missing path, which may have colons
         raise ConfigError(
             f"vocoder ({shortened(choice)}) must have {least} to {MAX_ITERATIONS} iterations after the colon; try "
             f"{name}:8"
@@ -85,15 +84,15 @@ def _parsed(choice: str) -> tuple[str, int | None]:
 
 
 def default_vocoder(spec: MelSpec | None) -> str:
-    """The vocoder where none is named: the shipped network if it takes mels of `spec`, else griffinlim."""
+    """The default vocoder: the shipped network if it accepts mels of `spec`, otherwise griffinlim."""
     return NETWORK if spec is None or speaks(NETWORK, spec) else CLASSICAL
 
 
 def speaks(name: str, spec: MelSpec) -> MelSpec | None:
     """The mel of the shipped vocoder of that name if it accepts mels of `spec`, otherwise None."""
     folder = shipped(name)
-    own = MelSpec.from_dict(shipped_mel(folder)) if folder else None
-    return own if own and (own == spec or rate_factor(spec, own)) else None
+    network_spec = MelSpec.from_dict(shipped_mel(folder)) if folder else None
+    return network_spec if network_spec and (network_spec == spec or rate_factor(spec, network_spec)) else None
 
 
 def _unknown(choice: str) -> str:

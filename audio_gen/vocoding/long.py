@@ -21,7 +21,7 @@ def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES
         vocoder: The vocoder.
         mel: (M, L).
         block_frames: Frames in a block.
-        onset: The sample before which there is silence, if known.
+        onset: The onset as a sample, if known.
 
     Returns:
         wav (1, L * hop_length) on the CPU.
@@ -36,7 +36,7 @@ def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES
 def vocode_blocks(
     vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None
 ) -> Iterator[Tensor]:
-    """Yield what `vocode_long` returns, piece by piece (1, T): neither mel nor sound need fit into memory."""
+    """Yield the result of `vocode_long` in pieces (1, T): neither mel nor sound need fit into memory."""
     samples, held = vocoder.spec.samples(block_frames), None
     for start in range(0, mel.shape[-1], block_frames):
         end = start + block_frames + OVERLAP_FRAMES
@@ -54,18 +54,18 @@ def _joined(old: Tensor, block: Tensor) -> Tensor:
     """Fade from `old` (1, T) into a block (1, N) that begins at the same time, at constant power."""
     new = block[:, : old.shape[-1]]
     # Blocks may disagree in phase: the better polarity is used, and the remaining cancellation compensated.
-    alike = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
-    sign = -1.0 if alike < 0 else 1.0
+    correlation = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
+    sign = -1.0 if correlation < 0 else 1.0
     fade = torch.linspace(0, 1, new.shape[-1])
-    power = fade**2 + (1 - fade) ** 2 + 2 * abs(alike) * fade * (1 - fade)
+    power = fade**2 + (1 - fade) ** 2 + 2 * abs(correlation) * fade * (1 - fade)
     mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
     return torch.cat([mixed, sign * block[:, old.shape[-1] :]], dim=1)
 
 
 def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:
-    """Send a sound through its mel and a vocoder, at its own time and length: wav (1, T) -> (1, T)."""
+    """Vocode the mel of a sound, with unchanged timing and length: wav (1, T) -> (1, T)."""
     spec, device = vocoder.spec, wav.device
     lead = spec.samples(silent_frames(spec))
     mel = MelFrontEnd(spec).to(device)(F.pad(wav, (lead, lead))[None])[0]
-    made = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy(), spec.sample_rate))
-    return made[:, lead : lead + wav.shape[-1]]
+    generated = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy(), spec.sample_rate))
+    return generated[:, lead : lead + wav.shape[-1]]

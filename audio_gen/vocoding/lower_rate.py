@@ -1,8 +1,8 @@
 """A vocoder network on mels of a lower sample rate, with the same weights.
 
 Frames of 2048 samples at 44.1 kHz and of 1024 at 22.05 kHz cover the same time, and the spectrum at the lower rate is
-the lower half of the one at the higher rate. So the amplitudes of the given mel make a mel for the network, silent in
-its upper half; the lower half of the network's spectrum is refined to fit the given mel.
+the lower half of the one at the higher rate. So the amplitudes of the given mel give a mel for the network, silent in
+its upper half. The lower half of the network's spectrum is refined to fit the given mel.
 """
 
 from functools import partial
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio_gen.audio.clips import each_clip
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
+from audio_gen.audio.parallel import each_clip
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import Backend, fastest_backend, refine
 from audio_gen.vocoding.network import VocoderNetwork
@@ -20,10 +20,10 @@ from audio_gen.vocoding.renderer import Renderer
 from audio_gen.vocoding.silence import Opening, between_silence
 
 
-def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
-    """How many times lower the rate of `spec` is than that of `own`; None if frames do not cover the same time."""
-    factor = own.sample_rate // spec.sample_rate
-    theirs = (own.sample_rate, own.n_fft, own.hop_length)
+def rate_factor(spec: MelSpec, network_spec: MelSpec) -> int | None:
+    """The factor of the rate of `network_spec` over that of `spec`; None if frames do not cover the same time."""
+    factor = network_spec.sample_rate // spec.sample_rate
+    theirs = (network_spec.sample_rate, network_spec.n_fft, network_spec.hop_length)
     return (
         factor
         if factor > 1 and theirs == tuple(factor * x for x in (spec.sample_rate, spec.n_fft, spec.hop_length))
@@ -32,7 +32,7 @@ def rate_factor(spec: MelSpec, own: MelSpec) -> int | None:
 
 
 class LowerRateVocoder:
-    """A network for mels of a lower sample rate than its own.
+    """A network for mels of a lower sample rate than in its training.
 
     Args:
         network: The network.
@@ -63,13 +63,15 @@ class LowerRateVocoder:
         return between_silence(speak, mel, self.spec, onset)
 
     def _wav(self, mel: Tensor, opening: Opening | None) -> Tensor:
-        spectrum = self.renderer.spectrum(self._own_mel(mel))[:, : self.spec.n_bins] / self._factor
+        spectrum = self.renderer.spectrum(self._network_mel(mel))[:, : self.spec.n_bins] / self._factor
         stages, momentum = self.renderer.stages(self.iterations, self.spec)
         backend = self._backend or fastest_backend(mel.device)
         return refine(spectrum, mel, self.spec, stages, momentum, opening, backend=backend)
 
-    def _own_mel(self, mel: Tensor) -> Tensor:
-        """The log-mel (B, M', L) by the network's definition, of a sound with the given log-mel (B, M, L)."""
-        own = self.network.spec
-        amplitude = F.pad(self._factor * nnls_amplitude(mel, self.spec), (0, 0, 0, own.n_bins - self.spec.n_bins))
-        return torch.log((mel_filters(own).to(mel.device) @ amplitude).clamp(min=MEL_FLOOR))
+    def _network_mel(self, mel: Tensor) -> Tensor:
+        """The log-mel (B, M', L) for the network, of a sound with the given log-mel (B, M, L)."""
+        network_spec = self.network.spec
+        amplitude = F.pad(
+            self._factor * nnls_amplitude(mel, self.spec), (0, 0, 0, network_spec.n_bins - self.spec.n_bins)
+        )
+        return torch.log((mel_filters(network_spec).to(mel.device) @ amplitude).clamp(min=MEL_FLOOR))

@@ -1,7 +1,7 @@
 """Iterations of `griffinlim` by compiled loops: CPU only, no gradients, one pass over memory between two FFTs.
 
-A few loops replace some thirty tensor operations an iteration. A long sound goes through in parts, which stay in the
-processor's cache and share its cores.
+A few loops replace about thirty tensor operations per iteration. A long sound is split into parts that fit the
+processor's cache and run on several cores.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.clips import cores, on_cores, one_thread
+from audio_gen.audio.parallel import cores, on_cores, one_thread
 from audio_gen.audio.stft import STFT
 from audio_gen.vocoding.kernels import NARROW, UNROLLED, WIDTH, Floats, Ints, again, overlap, reflect, turn_and_fit
 from audio_gen.vocoding.silence import FIRST_WEIGHT, Opening
 
-BLOCK_SAMPLES = 1 << 18  # of the frames of a part
-MOST_TURNS = 8  # of iterations that a part goes through by itself
-LEAST_FRAMES = 144  # of a part of a sound that would go in one but for the cores
+BLOCK_SAMPLES = 1 << 18  # in the frames of a part
+MOST_TURNS = 8  # iterations of a part between exchanges with its neighbours
+LEAST_FRAMES = 144  # in a part of a sound that is split only for several cores
 
-_Known = tuple[Tensor, Tensor | None]  # a spectrum (L, F), and that before it, from which momentum comes
-_Spectrum = tuple[Tensor, Floats]  # (L, F), and as real and imaginary parts in turn (L, 2 F), in the same memory
+_Known = tuple[Tensor, Tensor | None]  # a spectrum (L, F), and the previous one for the momentum
+_Spectrum = tuple[Tensor, Floats]  # (L, F), and a view as alternating real and imaginary parts (L, 2 F)
 
 
 class NumbaPart:
@@ -43,7 +43,7 @@ class NumbaPart:
         self._block = max(1, BLOCK_SAMPLES // stft.n_fft)
         # Iterations between exchanges with neighbouring parts.
         self._round = max(1, min(MOST_TURNS, self._block // (16 * stft.reach)))
-        # A bin lies in two bands at most, which are neighbours unless others between them hold no bin.
+        # A bin is in at most two bands, which are neighbours unless bands between them have no bin.
         bins = range(filters.shape[1])
         bands = [(*np.flatnonzero(filters[:, f]), 0, 0) for f in bins]
         lower, upper = (np.array([rows[i] for rows in bands], np.int32) for i in range(2))
@@ -58,8 +58,8 @@ class NumbaPart:
     ) -> Tensor:
         """As `griffinlim.iterated`: spectrum (L, F) and mel amplitudes (L, M) -> spectrum (L, F).
 
-        A long sound is split into parts. For a round of iterations each extends so far into its neighbours that the
-        errors at its ends do not reach its own frames. So these are the same as without parts.
+        A long sound is split into parts. For a round of iterations each part extends so far into its neighbours that
+        errors at its ends do not reach its own frames, so the result is the same as without parts.
         """
         count, turns, wanted = len(spectrum), min(iterations, self._round), target.contiguous().numpy()
         owns = self._owns(count, turns)
@@ -68,11 +68,11 @@ class NumbaPart:
         parts = [_Part(own, turns * self._stft.reach, count) for own in owns]
         rooms = self._rooms(parts)
         known: _Known = (spectrum, None)
-        spare: _Known | None = None  # what was known before, as room for what is found
+        spare: _Known | None = None  # the previous buffers, reused for new results
         for done in range(0, iterations, turns):
-            times, goes_on = min(turns, iterations - done), momentum and done + turns < iterations
-            room = spare or (torch.empty_like(spectrum), torch.empty_like(spectrum) if goes_on else None)
-            found = room[0], room[1] if goes_on else None
+            times, continues = min(turns, iterations - done), momentum and done + turns < iterations
+            room = spare or (torch.empty_like(spectrum), torch.empty_like(spectrum) if continues else None)
+            found = room[0], room[1] if continues else None
 
             def go(part: _Part, known: _Known = known, found: _Known = found, times: int = times) -> None:
                 with _taken(rooms) as room:
@@ -107,14 +107,14 @@ class NumbaPart:
         return out
 
     def _new_gain(self, count: int, opening: Opening | None) -> tuple[Floats, slice]:
-        """Factors (T,) of `count` overlapped frames, and the slice of the frame with more weight."""
+        """Factors (T,) of `count` overlapped frames, and the slice of the emphasised frame."""
         if opening is None:
             return self._stft.coverage(count)[0, 0].reciprocal().numpy(), slice(0)
         gain, first = opening.gain(self._stft, count, self._decimation)
         return gain.numpy(), slice(0) if first is None else slice(first, first + 1)
 
     def _seen_from(self, part: "_Part", opening: Opening | None) -> Opening | None:
-        """The opening relative to the samples of a part; None if it lies before all of them."""
+        """The opening relative to the samples of a part; None if it is before all of them."""
         if opening is None:
             return None
         own = opening.later(part.all.start * self._stft.hop_length)
@@ -153,7 +153,7 @@ class NumbaPart:
             again(frames, self._window, hop, padded, pad, gain)
             torch.fft.rfft(room_frames, out=now[0])
             back = momentum if i or known[1] is not None else 0.0
-            # What no momentum comes from is not touched.
+            # Without momentum the previous spectrum is not read.
             turn_and_fit(now[1], (before if back else now)[1], back, wanted, *self._bands, ahead[1])
             before, now = now, before
         for one, mine in zip(found, (ahead, before), strict=True):
@@ -185,13 +185,13 @@ class _Room:
         return spectrum, torch.view_as_real(spectrum).flatten(1).numpy()
 
     def wave(self, count: int) -> Floats:
-        """The wave of so many frames, with its padding."""
+        """The wave of `count` frames, with its padding."""
         return self._wave[: count * self._stft.hop_length + 2 * self._stft.pad]
 
 
 @contextmanager
 def _taken(rooms: list[_Room]) -> Iterator[_Room]:
-    """Buffers that no other thread uses meanwhile."""
+    """Take buffers that no other thread uses."""
     room = rooms.pop()
     try:
         yield room

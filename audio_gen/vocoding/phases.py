@@ -1,4 +1,4 @@
-"""Phases to start from: those of one noise with even spectra, and of partials where mel bands are narrow."""
+"""Initial phases: those of a noise with flat spectra, and of partials where mel bands are narrow."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ PARTIALS_BELOW_HZ = 1000.0  # up to here Slaney's bands are narrow enough to sep
 def initial_phasors(
     amplitude: Tensor, spec: MelSpec, seed: int = 0, first: int = 0, cycles: Tensor | None = None
 ) -> Tensor:
-    """Return unit phasors (B, F, L) to start from: those of one noise, and of partials where bands are narrow.
+    """Return initial unit phasors (B, F, L): those of a noise, and of partials where bands are narrow.
 
     The noise is one wave, so its phases are consistent between frames, unlike independent random ones. Without the
     partials, a bass note may end in one of many poor local optima, depending on the seed.
@@ -26,8 +26,8 @@ def initial_phasors(
         amplitude: (B, F, L).
         spec: Mel definition of the amplitudes.
         seed: Chooses the start in the noise.
-        first: Frame of the clip at which the amplitudes begin.
-        cycles: Result of `advanced_cycles`, if these are part of a longer sound.
+        first: First frame of the amplitudes within the clip.
+        cycles: Result of `advanced_cycles`, if the amplitudes are part of a longer sound.
     """
     noise = _noise_phasors(spec, seed, amplitude.device)
     frames = torch.arange(first, first + amplitude.shape[-1], device=amplitude.device) % len(noise)
@@ -35,14 +35,14 @@ def initial_phasors(
     cycles = advanced_cycles(amplitude, spec) if cycles is None else cycles
     # Half a turn more from bin to bin puts a partial's phase at the centre of the window, not at its start.
     half_turns = torch.arange(cycles.shape[1], device=amplitude.device) / 2
-    # Whole turns are dropped in double precision: they would cost a sound of minutes its accuracy.
+    # Whole turns are removed in float64: they would reduce the accuracy of long sounds.
     angle = (2 * torch.pi * ((cycles.mT + half_turns) % 1)).to(amplitude.dtype)
     phasors[..., : cycles.shape[1]] = torch.polar(torch.ones_like(angle), angle)
     return phasors.mT
 
 
 def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
-    """Return how many turns (B, K, L) partials have advanced up to each frame, for bins with narrow bands.
+    """Return the turns (B, K, L) of partials up to each frame, for bins with narrow bands.
 
     Each bin turns at the frequency of the nearest peak in the amplitudes (B, F, L).
     Source: Beauregard 2015, single-pass spectrogram inversion.
@@ -54,18 +54,18 @@ def advanced_cycles(amplitude: Tensor, spec: MelSpec) -> Tensor:
 
 
 def partial_bins(spec: MelSpec) -> int:
-    """How many of the lowest bins start from phases of partials."""
+    """The number of lowest bins with phases of partials."""
     return min(int(PARTIALS_BELOW_HZ * spec.n_fft / spec.sample_rate), spec.n_bins)
 
 
 class PhaseStart:
-    """The `initial_phasors` of a whole clip, given for one part of it after another.
+    """The `initial_phasors` of a whole clip, for its parts in order.
 
     The phase of a partial is the sum of its frequency over all earlier frames.
     """
 
     def __init__(self, spec: MelSpec) -> None:
-        """Begin a clip."""
+        """Start a clip."""
         self._spec, self._first = spec, 0
         self._before: Tensor | float = 0.0  # turns up to the first frame of the latest part, (1, K, 1)
         self._cycles = torch.empty(1, 0, 0)  # turns up to each of its frames
@@ -84,7 +84,7 @@ class PhaseStart:
 
 @lru_cache(maxsize=8)
 def _noise_phasors(spec: MelSpec, seed: int, device: torch.device) -> Tensor:
-    """Unit phasors (L, F) of periodic noise with even spectra."""
+    """Unit phasors (L, F) of periodic noise with flat spectra."""
     with torch.inference_mode(False), torch.no_grad():
         noise = torch.from_numpy(np.load(EXCITATION).astype(np.float32))
         noise = noise[: spec.samples(spec.frames(len(noise)))]
@@ -96,12 +96,12 @@ def _noise_phasors(spec: MelSpec, seed: int, device: torch.device) -> Tensor:
 
 
 def _nearest_peak(level: Tensor, bins: Tensor) -> Tensor:
-    """Return the frequency, in bins, of the peak of the log amplitudes (B, L, K) that is nearest to each bin."""
+    """Return the frequency, in bins, of the peak of the log amplitudes (B, L, K) nearest to each bin."""
     if len(bins) < 3:
         return bins.expand_as(level)
     below, here, above = level[..., :-2], level[..., 1:-1], level[..., 2:]
     is_peak = torch.nn.functional.pad((here > below) & (here >= above), (1, 1))
-    # The top of the parabola through three points; it lies within half a bin of a peak.
+    # The top of the parabola through three points; it is within half a bin of a peak.
     shift = 0.5 * (below - above) / (below - 2 * here + above).clamp(max=-TINY)
     frequency = bins + torch.nn.functional.pad(shift.clamp(-0.5, 0.5), (1, 1))
     left = torch.where(is_peak, bins, -torch.inf).cummax(dim=-1).values

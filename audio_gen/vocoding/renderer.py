@@ -1,4 +1,4 @@
-"""Sound from a vocoder network: its corrections applied to a first spectrum, then iterations that fit it to the mel."""
+"""Render sound with a vocoder network: correct a first spectrum, then fit it to the mel by iterations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from audio_gen.audio.clips import cores, each_clip, on_cores
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.parallel import cores, each_clip, on_cores
 from audio_gen.audio.stft import reach
 from audio_gen.vocoding.bands import SILENT_POWER, low_decimation, low_part, nnls_amplitude
 from audio_gen.vocoding.griffinlim import MOMENTUM, Backend, Stages, fastest_backend, refine, scaled, stages_of
@@ -24,10 +24,10 @@ InitialPhases = Callable[[Tensor], Tensor]  # amplitudes (B, F, L) -> unit phaso
 
 
 class Renderer:
-    """Turns the output of a network into a wave.
+    """Turn the output of a network into a wave.
 
     Amplitudes from the filters' pseudo-inverse and phases of a noise make the first spectrum. The network corrects it.
-    Each iteration then makes it the spectrum of a wave and refits it to the mel.
+    Each iteration then projects it to the spectrum of a wave and refits it to the mel.
 
     Args:
         network: The network; its weights may change between calls.
@@ -56,9 +56,10 @@ class Renderer:
         """Log-mel (B, M, L) -> wav (B, 1, L * hop_length).
 
         Args:
-            mel: A clip, or a part of one.
-            start: Gives the phasors that a part starts with; None for whole clips.
-            iterations: How many, with momentum (see `stages_of`); None for those of training, without momentum.
+            mel: Clips or parts of clips.
+            start: Returns the initial phasors of a part; None for whole clips.
+            iterations: Number of iterations with momentum (see `stages_of`); None for those of training, without
+                momentum.
             opening: Onset of all sounds, if known.
         """
         backend = self._backend(mel)
@@ -76,7 +77,7 @@ class Renderer:
         """Log-mel (B, M, L) -> complex STFT (B, F, L) before iterations; `start` as in `__call__`."""
         amplitude = nnls_amplitude(mel, self.spec, iterations=0)
         phasors = initial_phasors(amplitude, self.spec) if start is None else start(amplitude)
-        # Bins lie side by side in memory, as the FFT has them: (B, F, L) -> (B, L, F).
+        # Bins are contiguous for the FFT: (B, F, L) -> (B, L, F).
         amplitude, phasors = amplitude.mT.contiguous(), phasors.mT.contiguous()
         if self._backend(mel) == "numba":
             return self._compiled(mel, amplitude, phasors).mT
@@ -90,10 +91,10 @@ class Renderer:
 
     @property
     def context_frames(self) -> int:
-        """How many frames on either side a frame's sound depends on, with the iterations of training."""
+        """The frames of context on each side of a frame, with the iterations of training."""
         spec, network = self.spec, self.network
-        around = -(-spec.pad // spec.hop_length)  # frames whose windows reach into a frame's samples
-        # An iteration takes a frame to samples and back: to all frames whose windows overlap with its own.
+        around = -(-spec.pad // spec.hop_length)  # frames whose windows overlap a frame's samples
+        # An iteration spreads a frame to all frames whose windows overlap with it.
         iteration = reach(spec.n_fft, spec.hop_length)
         low = network.low_projections if low_part(spec, low_decimation(spec), torch.device("cpu")) else 0
         return max(network.backbone.reach, around) + (low + network.projections) * iteration + around
@@ -115,21 +116,21 @@ class Renderer:
 
     @torch.no_grad()
     def _compiled(self, mel: Tensor, amplitude: Tensor, phasors: Tensor) -> Tensor:
-        """As `_corrected`, without gradients; the spectrum takes the memory of the phasors."""
+        """As `_corrected`, without gradients; the spectrum overwrites the phasors."""
         from audio_gen.vocoding.kernels import corrected  # importing numba takes half a second
 
         h = self.network.backbone(mel)
         h, amplitude, spectrum = (x.flatten(0, 1) for x in (h, amplitude, torch.view_as_real(phasors).flatten(2)))
-        # Some frames at a time, which stay in the processor's cache.
+        # A few frames at a time, which fit the processor's cache.
         for features, level, part in zip(*(x.split(HEAD_FRAMES) for x in (h, amplitude, spectrum)), strict=True):
-            made = self.network.head(features).float()
-            # Gains in place of their logarithms; numba alone has no fast exponential.
-            made[:, : made.shape[1] // 4].clamp_(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp_()
-            corrected(made.numpy(), level.numpy(), self.network.first_bin, part.numpy())
+            output = self.network.head(features).float()
+            # Exponentiate here, since numba has no fast exponential.
+            output[:, : output.shape[1] // 4].clamp_(-MAX_LOG_GAIN, MAX_LOG_GAIN).exp_()
+            corrected(output.numpy(), level.numpy(), self.network.first_bin, part.numpy())
         return phasors
 
     def _in_parts(self, mel: Tensor, parts: int, opening: Opening | None) -> Tensor:
-        """Clips on several cores: each takes a part, and all the frames around it that it depends on."""
+        """Render parts of clips on several cores, each with its context frames."""
         count, hop, context = mel.shape[-1], self.spec.hop_length, self.context_frames
         lowest = nnls_amplitude(mel, self.spec, iterations=0, bins=partial_bins(self.spec))
         cycles = advanced_cycles(lowest, self.spec)
@@ -138,8 +139,8 @@ class Renderer:
         def go(first: int, last: int) -> None:
             begin, end = max(0, first - context), min(count, last + context)
             start = partial(initial_phasors, spec=self.spec, first=begin, cycles=cycles[..., begin:end])
-            made = self(mel[..., begin:end], start, opening=opening and opening.later(begin * hop))
-            wav[..., first * hop : last * hop] = made[..., (first - begin) * hop : (last - begin) * hop]
+            output = self(mel[..., begin:end], start, opening=opening and opening.later(begin * hop))
+            wav[..., first * hop : last * hop] = output[..., (first - begin) * hop : (last - begin) * hop]
 
         edges = [count * i // parts for i in range(parts + 1)]
         on_cores(lambda own: go(*own), list(pairwise(edges)))
@@ -147,12 +148,12 @@ class Renderer:
 
 
 class NetworkVocoder:
-    """A trained vocoder network, for mels that it was trained on.
+    """A trained vocoder network, for mels of its spec.
 
     Args:
         network: The network.
         name: Name in sidecars and reports.
-        iterations: Of Griffin-Lim (see `stages_of`); None for those of training, which is what `stream` gives.
+        iterations: Griffin-Lim iterations (see `stages_of`); None for those of training, as in `stream`.
         backend: See `Renderer`.
     """
 
@@ -165,11 +166,11 @@ class NetworkVocoder:
 
     @property
     def streaming(self) -> Streaming:
-        """With the iterations of training."""
+        """Streaming with the iterations of training."""
         return Streaming(self.renderer.context_frames, self._part_decoder)
 
     def _part_decoder(self) -> Decoder:
-        """Render the parts of a clip from the phases that the whole clip would give each."""
+        """A decoder of parts with the phases of the whole clip."""
         start = PhaseStart(self.spec)
 
         @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Where a sound is silent: before its onset, beyond both ends of its mel, and at the floor of a model's mel."""
+"""Silence of a sound: before its onset, outside its mel, and at the floor of a model's mel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from torch.nn import functional as F
 from audio_gen.audio.mel import LOG_FLOOR, MelSpec
 from audio_gen.audio.stft import STFT, padding
 
-LEAD_SEC, RISE_SEC = 0.0005, 0.001  # the gate opens so long before an onset, and takes so long
-FIRST_WEIGHT = 30.0  # of the first frame with sound, whose sound lies where its window is low
-FIRST_SAMPLES = 32  # that it must hold, at least
+LEAD_SEC, RISE_SEC = 0.0005, 0.001  # the gate opens this long before an onset, over this time
+FIRST_WEIGHT = 30.0  # weight of the first frame with sound, which is at the low end of its window
+FIRST_SAMPLES = 32  # least samples of sound in that frame
 
 
 @dataclass(frozen=True)
 class Opening:
     """The onset of a sound, as a constraint on the iterations of a vocoder.
 
-    Only the first frame whose window reaches the onset describes the first milliseconds. So the wave is silent before
-    the onset, and this frame weighs more.
+    Only the first frame with the onset in its window describes the first milliseconds. So the wave is silenced before
+    the onset, and this frame has more weight.
 
     Attributes:
-        onset: In samples of the wave; it may lie outside.
+        onset: In samples of the wave; may be outside of it.
         sample_rate: In Hz.
     """
 
@@ -44,16 +44,16 @@ class Opening:
         return 0.5 - 0.5 * torch.cos(torch.pi * (opened / RISE_SEC).clamp(0, 1)).float()
 
     def first_frame(self, stft: STFT, decimation: int = 1) -> int:
-        """Index of the first frame that holds enough of the sound; it may lie outside."""
-        end = stft.n_fft - stft.pad - FIRST_SAMPLES // decimation  # of frame 0, less what must be in it
+        """Index of the first frame with enough of the sound; may be out of range."""
+        end = stft.n_fft - stft.pad - FIRST_SAMPLES // decimation  # end of frame 0, less FIRST_SAMPLES
         return -int((end - self.onset) // stft.hop_length)
 
     def gain(self, stft: STFT, frames: int, decimation: int = 1) -> tuple[Tensor, int | None]:
         """Normalisation of overlapped frames, gate included.
 
         Returns:
-            Factors (T,) of the overlapped wave, in which the first frame with sound counts FIRST_WEIGHT times; and the
-            index of that frame, None if it lies outside.
+            Factors (T,) of the overlapped wave, in which the first frame with sound has the weight FIRST_WEIGHT; and
+            the index of that frame, None if out of range.
         """
         coverage, first = stft.coverage(frames)[0, 0], self.first_frame(stft, decimation)
         inside = 0 <= first < frames
@@ -63,14 +63,14 @@ class Opening:
 
 
 def silent_frames(spec: MelSpec) -> int:
-    """Frames of silence at either end that keep reflected ends out of a sound."""
+    """Frames of silence at each end that keep the reflected padding out of a sound."""
     return -(-padding(spec.n_fft, spec.hop_length) // spec.hop_length)
 
 
 def between_silence(
     vocode: Callable[[Tensor, Opening | None], Tensor], mel: Tensor, spec: MelSpec, onset: float | None
 ) -> Tensor:
-    """Vocode a mel with silence added at both ends, then cut it off.
+    """Vocode a mel with silence added at both ends, and remove these ends.
 
     Args:
         vocode: Log-mel (B, M, L) and its opening -> wav (B, 1, L * hop_length).
@@ -88,8 +88,8 @@ def between_silence(
 def subtract_floor(mel: Tensor, floor: float) -> Tensor:
     """Subtract the amplitude of a model's mel floor from a log-mel.
 
-    A model that clamps mels at a floor cannot tell silence from a level just above it. If only the floor itself were
-    silent, an error of a hundredth of a nat would switch a faint hiss on. Far above the floor nothing changes.
+    A model that clamps mels at a floor cannot tell silence from a level just above it. Without the subtraction an error
+    of 0.01 nats above the floor would add a faint hiss. Levels far above the floor do not change.
 
     Args:
         mel: Natural-log mel of any shape.
@@ -100,5 +100,5 @@ def subtract_floor(mel: Tensor, floor: float) -> Tensor:
 
     Source: Boll 1979 (spectral subtraction).
     """
-    left = -torch.expm1(floor - mel.clamp(min=floor))  # of the amplitude, 0 at the floor
+    left = -torch.expm1(floor - mel.clamp(min=floor))  # remaining share of the amplitude, 0 at the floor
     return torch.where(left > 0, mel + left.clamp(min=1e-30).log(), LOG_FLOOR).clamp(min=LOG_FLOOR)

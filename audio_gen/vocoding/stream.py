@@ -15,9 +15,9 @@ from audio_gen.vocoding.vocoder import Vocoder, check_mel
 def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int | None = None) -> Iterator[Tensor]:
     """Turn chunks of log-mel into chunks of sound, each as soon as its look-ahead has arrived.
 
-    The chunks are those of the whole sound: within rounding with the default look-ahead, nearly with a shorter one. A
-    network renders with its iterations of training, as `small:0` does; more iterations would need more look-ahead. Each
-    decoding renders `context_frames` on either side again, so chunks should not be much shorter than that.
+    The output equals that of the whole sound: up to rounding with the default look-ahead, approximately with a shorter
+    one. A network uses its iterations of training, as `small:0` does; more iterations would need more look-ahead. Each
+    decoding also renders `context_frames` on each side, so chunks should not be much shorter.
 
     Args:
         vocoder: A trained network, or BigVGAN.
@@ -26,7 +26,7 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
             vocoder of 6 blocks, or 894 ms at 44.1 kHz.
 
     Yields:
-        For every chunk wav (1, l * hop_length) on the CPU.
+        wav (1, l * hop_length) on the CPU for every chunk.
 
     Raises:
         ConfigError: The vocoder needs the whole clip, or the look-ahead is negative.
@@ -40,10 +40,10 @@ def stream(vocoder: Vocoder, mel_chunks: Iterable[Tensor], lookahead_frames: int
 
 
 def context_frames(vocoder: Vocoder) -> int:
-    """Return how many frames to either side of its own the sound of a frame depends on.
+    """Return the frames of context on each side of a frame's sound.
 
     Raises:
-        ConfigError: On all of them.
+        ConfigError: The vocoder needs the whole clip.
     """
     if (streaming := vocoder.streaming) is not None:
         return streaming.context_frames
@@ -52,7 +52,7 @@ def context_frames(vocoder: Vocoder) -> int:
 
 def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, lookahead: int) -> Iterator[Tensor]:
     window, waiting, spec = _Window(vocoder, context), deque[int](), vocoder.spec
-    silence = torch.full((spec.n_mels, silent_frames(spec)), LOG_FLOOR)  # beyond both ends, as around a whole clip
+    silence = torch.full((spec.n_mels, silent_frames(spec)), LOG_FLOOR)  # added at both ends, as for a whole clip
     window.append(silence)
     window.done = window.known
     for number, chunk in enumerate(mel_chunks):
@@ -66,7 +66,7 @@ def _streamed(vocoder: Vocoder, mel_chunks: Iterable[Tensor], context: int, look
 
 
 def _released(window: "_Window", waiting: deque[int], lookahead: int) -> Iterator[Tensor]:
-    """Decode, in one go, the waiting chunks that have their look-ahead."""
+    """Decode all waiting chunks whose look-ahead has arrived."""
     until, lengths = window.done, []
     while waiting and until + waiting[0] + lookahead <= window.known:
         lengths.append(waiting.popleft())
@@ -86,14 +86,14 @@ class _Window:
 
     @property
     def known(self) -> int:
-        """Frames that have come so far."""
+        """Frames received so far."""
         return self._first + self._mel.shape[1]
 
     def append(self, chunk: Tensor) -> None:
         self._mel = torch.cat([self._mel.to(chunk), chunk], dim=1)
 
     def wav(self, until: int) -> Tensor:
-        """Decode the frames from `done` to `until`, and forget those that no later one needs."""
+        """Decode the frames from `done` to `until`, and drop those that are not needed later."""
         if until == self.done:
             return torch.empty(1, 0)
         first = max(0, self.done - self._context)

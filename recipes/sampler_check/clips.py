@@ -19,8 +19,8 @@ import numpy as np
 import soundfile
 import torch
 
-from audio_gen.audio.likeness import view
 from audio_gen.audio.onset import onset, sound_end
+from audio_gen.audio.similarity import view
 from audio_gen.evaluation.copies import duplicates
 
 CLICK = 0.005

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio_gen.audio.io import read_wav
-from audio_gen.audio.likeness import distances, view
 from audio_gen.audio.resample import resample
+from audio_gen.audio.similarity import distances, view
 from audio_gen.evaluation.copies import EmbeddingDistance, levelled
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.generation.originals import COPY_DB, SAME_DB, Match, find_copies

@@ -7,7 +7,7 @@ import pytest
 
 from audio_gen.audio.io import read_wav
 from audio_gen.data.measure import blocks_between, measure
-from audio_gen.data.report import judge
+from audio_gen.data.report import decide
 from tests import sounds
 
 X = sounds.sine(220, sec=1.0, amplitude=0.4)
@@ -41,7 +41,7 @@ def test_the_channel_that_keeps_the_sound_is_used(tmp_path: Path, name: str) -> 
     x, channel, reason = CANCELS[name]
     path = sounds.write(tmp_path / "a.wav", x, subtype="FLOAT")
     m = measure(path)
-    action, reasons = judge("a.wav", m)
+    action, reasons = decide("a.wav", m)
     assert action == "repair" and reason in reasons[0], reasons
     assert m.channel == channel
     assert np.array_equal(read_wav(path)[0][0].numpy(), x[:, channel])
@@ -70,4 +70,4 @@ def test_what_does_not_cancel_is_mixed(tmp_path: Path, name: str) -> None:
     assert told is None or m.loss_excess == told, m.loss_db
     assert np.allclose(read_wav(path)[0][0].numpy(), x.mean(axis=1), atol=1e-6)
     if told:
-        assert "cancel in part" in judge("a.wav", m)[1][0]
+        assert "partly cancel" in decide("a.wav", m)[1][0]

@@ -71,7 +71,7 @@ def flac(samples: int) -> bytes:
 
 
 N = len(LITTLE)
-NEVER, PROMISE = "never finished: read to the end", "the file holds 1.00 s: all of it is used"
+NEVER, PROMISE = "has no length: read to the end", "the file holds 1.00 s: all of it is used"
 WHOLE: dict[str, tuple[bytes, str | None]] = {
     "bw64.wav": (rf64(b"BW64", N), None),
     "crashed rf64.wav": (rf64(b"RF64", 0), NEVER),
@@ -83,7 +83,7 @@ WHOLE: dict[str, tuple[bytes, str | None]] = {
     "two pieces.wav": (riff(FMT, data(LITTLE[: N // 2]), data(LITTLE[N // 2 :])), "2 blocks of samples"),
     "id3 in front.wav": (ID3 + riff(FMT, data(LITTLE)), None),
     "id3 in front, quarter.wav": (ID3 + riff(FMT, data(LITTLE, N // 4)), PROMISE),
-    "junk in front.wav": (b"hello" * 20 + riff(FMT, data(LITTLE)), "100 bytes of something else"),
+    "junk in front.wav": (b"hello" * 20 + riff(FMT, data(LITTLE)), "100 bytes of other data"),
     "list behind.wav": (riff(FMT, data(LITTLE), LIST), None),
     "list cut off behind.wav": (riff(FMT, data(LITTLE), LIST)[:-500], None),
     "id3v1 behind.wav": (riff(FMT, data(LITTLE)) + b"TAG" + bytes(125), None),
@@ -109,7 +109,7 @@ WHOLE: dict[str, tuple[bytes, str | None]] = {
     "quarter.flac": (flac(RATE // 4), PROMISE),
     "id3 in front, open.flac": (ID3 + flac(0), "leaves the length open"),
     "tags around.flac": (ID3 + by_libsndfile(format="FLAC") + b"TAG" + bytes(125), None),
-    "two in one.wav": (2 * riff(FMT, data(LITTLE)), "another WAV stands behind it"),
+    "two in one.wav": (2 * riff(FMT, data(LITTLE)), "another WAV follows it"),
     "alac.caf": (by_libsndfile(format="CAF", subtype="ALAC_16"), None),
 }
 
@@ -132,8 +132,8 @@ def ogg_of(first: bytes) -> bytes:
 REFUSED: dict[str, tuple[bytes, str]] = {
     "flac.ogg": (ogg_of(b"\x7fFLAC\1\0" + bytes(42)), "FLAC in an Ogg container"),
     "speex.ogg": (ogg_of(b"Speex   1.2"), "Speex"),
-    "aac.caf": (caf(-1).replace(b"lpcm", b"aac "), "AAC was never finished"),
-    "open alac.caf": (caf(-1).replace(b"lpcm", b"alac"), "table of packets is missing"),
+    "aac.caf": (caf(-1).replace(b"lpcm", b"aac "), "AAC is incomplete"),
+    "open alac.caf": (caf(-1).replace(b"lpcm", b"alac"), "packet table is missing"),
     "aac.wav": (riff(FMT.replace(b"\1\0\1\0", b"\xff\0\1\0", 1), data(LITTLE)), "holds AAC"),
     "lfs.wav": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
     "annex.wav": (b"/annex/objects/SHA256E-s12--ab.wav\n", "git annex get"),
@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "pack.wav": (b"PK\3\4" + bytes(100), "unpack it"),
     "clip.wav": (bytes(4) + b"ftypM4A " + bytes(100), "MP4 or M4A"),
     "voice.wav": (b"Creative Voice File\x1a" + bytes(100), "VOC"),
-    "instrument.aif": (b"FORM\0\0\0\x448SVXVHDR" + bytes(60), "no AIFF"),
+    "instrument.aif": (b"FORM\0\0\0\x448SVXVHDR" + bytes(60), "not an AIFF"),
     "film.wav": (b"RIFF\0\1\0\0AVI LIST" + bytes(100), "a video"),
     "zeros.wav": (bytes(70000), "nothing but zeros"),
     "noise.wav": (np.random.default_rng(2).bytes(5000), "is none of WAV"),
@@ -188,7 +188,7 @@ def test_a_size_that_wrapped_at_4_gib_is_seen(tmp_path: Path) -> None:
     os.truncate(tmp_path / "a.wav", 44 + (1 << 32) + N)  # sparse
     about = info(tmp_path / "a.wav")
     assert about.frames == ((1 << 32) + N) // 2
-    assert about.note == "its header promises 1.00 s, the file holds 27 h 3 min: all of it is used"
+    assert about.note == "its header states 1.00 s, the file holds 27 h 3 min: all of it is used"
 
 
 @pytest.mark.parametrize("spoil", ["flip", "cut"])

@@ -49,9 +49,9 @@ SETS: list[tuple[Callable[[Path], None], list[str]]] = [
     (
         split_set,
         [
-            "taken for splits", "splits of the folders are kept", "not trained on",
+            "used as splits", "splits of the folders are kept", "not trained on",
             "metadata.csv: has no column 'file'",
-            "labels.csv: is not in UTF-8", "name no usable file", "several files", "nothing lies above",
+            "labels.csv: is not in UTF-8", "match no usable file", "several files", "nothing above",
             "contradict", "rows name no file",
             "examples.json: is not in NSynth's form", "spelled in 2 ways", "copies of a sound",
         ],
@@ -94,4 +94,4 @@ def test_inspect_tells_a_wrong_label_file_in_json_too(run: Run, tmp_path: Path) 
     write(tmp_path / "set" / "a.wav", pluck())
     (tmp_path / "set" / "labels.csv").write_text("file,pitch\na.wav,high\n")
     (note,) = json.loads(run("inspect", "set", "--json")[0])["summary"]["notes"]
-    assert "labels.csv, line 2: pitch (high) is no number" in note
+    assert "labels.csv, line 2: pitch (high) is not a number" in note

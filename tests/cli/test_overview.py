@@ -25,9 +25,9 @@ def test_equal_notes_are_one_line_and_classes_are_counted(run: Run, tmp_path: Pa
     out, _ = run("inspect", "set")
     lines = out.splitlines()
     assert [line for line in lines if "stereo mixed to mono" in line] == [
-        "used      14 files:  stereo mixed to mono  bell/1.wav, bell/11.wav, bell/13.wav, .."
+        "used     14 files:  stereo mixed to mono  bell/1.wav, bell/11.wav, bell/13.wav, .."
     ]
-    assert lines[0].startswith("left out  1 file: ") and "drum/silent.wav" in lines[0]
+    assert lines[0].startswith("skipped  1 file: ") and "drum/silent.wav" in lines[0]
     (header,) = [i for i, line in enumerate(lines) if line.split()[:2] == ["class", "clips"]]
     assert [line.split()[:3] for line in lines[header + 1 : header + 4]] == [
         ["bell", "7", "0.7"], ["drum", "7", "0.7"], ["all", "14", "1.4"],

@@ -254,7 +254,7 @@ def cut_samples(cache: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (shutil.rmtree, "is no cache"),
+        (shutil.rmtree, "is not a cache"),
         (damage_index, "index.json: is damaged"),
         (damage_fields, "index.json: is damaged"),
         (change_version, "version 99"),
@@ -299,7 +299,7 @@ def test_a_cache_of_the_first_version_is_refused_by_name_and_made_anew(tmp_path:
     index = json.loads((tmp_path / "cache" / "index.json").read_text())
     kept = {key: value for key, value in index.items() if key not in ("table", "sounds", "digest", "digests")}
     (tmp_path / "cache" / "index.json").write_text(json.dumps({**kept, "version": 1, "clips": []}))
-    with pytest.raises(DataError, match=r"is of version 1, not 3; make it again with `audio-gen preprocess FOLDER"):
+    with pytest.raises(DataError, match=r"is of version 1, not 3; rebuild it with `audio-gen preprocess FOLDER"):
         Cache.open(tmp_path / "cache")
     assert build_cache(tmp_path / "in", tmp_path / "cache", sample_rate=RATE).clips == new.clips
 

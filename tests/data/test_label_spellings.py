@@ -169,7 +169,7 @@ SAYS_NOTHING = [
     ("file,class\n", "labels.csv: holds no rows"),
     ("file,class\na.wav,\n", "gives no class, pitch or velocity"),
     ("file,class\n,kick\n", "1 of 1 rows name no file"),
-    ("file,class\nb.wav,kick\n", "1 of 1 rows name no usable file here, such as b.wav"),
+    ("file,class\nb.wav,kick\n", "1 of 1 rows match no usable file, such as b.wav"),
 ]
 
 
@@ -183,7 +183,7 @@ def test_every_source_that_yields_nothing_is_told(tmp_path: Path, text: str, not
 
 def test_a_pattern_that_fits_no_name_is_told(tmp_path: Path) -> None:
     _, notes = read_labels(tmp_path, ["a.wav"], pattern=r"(?P<class>\w+)_\d+")
-    assert len(notes) == 1 and "is in no file's name, such as a" in notes[0]
+    assert len(notes) == 1 and "matches no file name, such as a" in notes[0]
 
 
 def test_classes_by_name_go_before_their_numbers(tmp_path: Path) -> None:
@@ -195,6 +195,4 @@ def test_classes_by_name_go_before_their_numbers(tmp_path: Path) -> None:
 def test_rows_of_files_that_cannot_be_used_label_no_others(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,class\n/p/x/1.wav,kick\n/p/y/1.wav,snare\n")
     found, notes = read_labels(tmp_path, ["x/1.wav"], unusable=["y/1.wav"])
-    assert (
-        found == {"x/1.wav": Label("kick")} and "1 of 2 rows name no usable file here, such as /p/y/1.wav" in notes[0]
-    )
+    assert found == {"x/1.wav": Label("kick")} and "1 of 2 rows match no usable file, such as /p/y/1.wav" in notes[0]

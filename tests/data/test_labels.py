@@ -33,7 +33,7 @@ def test_everything_from_names(tmp_path: Path) -> None:
 
 def test_a_pattern_of_ones_own(tmp_path: Path) -> None:
     assert labels(tmp_path, "kick_C_36.wav", pattern=r"(?P<class>[a-z]+)_\w_(?P<pitch>\d+)") == [Label("kick", 36.0)]
-    with pytest.raises(ConfigError, match="no regular expression"):
+    with pytest.raises(ConfigError, match="not a regular expression"):
         read_labels(tmp_path, [], pattern="(")
 
 
@@ -68,7 +68,7 @@ def test_sources_can_be_chosen(tmp_path: Path) -> None:
 
 BAD_FILES = [
     ("metadata.csv", "name,class\na.wav,x\n", "no column 'file'"),
-    ("metadata.csv", "file,pitch\na.wav,high\n", "line 2: pitch .high. is no number"),
+    ("metadata.csv", "file,pitch\na.wav,high\n", "line 2: pitch .high. is not a number"),
     ("labels.csv", "file,pitch\na.wav,1\na.wav,128\n", "line 3: pitch .128. is outside"),
     ("examples.json", "[1]", "NSynth"),
     ("examples.json", "{", "cannot be read"),

@@ -14,7 +14,7 @@ from audio_gen.data.cache import build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.rates import DEFAULT_SAMPLE_RATE, note_of_rates, rate_notes, suited_mel
 from audio_gen.errors import MelMismatchError
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.training.tasks.source import mel_of_rate
 from audio_gen.training.tasks.vae import VAEConfig
 from tests import sounds
@@ -31,7 +31,7 @@ def test_the_mel_that_is_named_is_valid_and_covers_the_sounds(rate: int) -> None
 def test_what_is_told() -> None:
     assert PRESETS[DEFAULT_PRESET].sample_rate == DEFAULT_SAMPLE_RATE
     (note,) = note_of_rates([8000] * 8, 44100)
-    assert "all 8 sounds are stored at 8 kHz: nothing lies above 4 kHz, and the mel goes up to 22.05 kHz" in note
+    assert "all 8 sounds are stored at 8 kHz: nothing above 4 kHz, and the mel goes up to 22.05 kHz" in note
     words = shlex.split(re.findall("`(.*)`", note)[0])
     assert words[-1] == f"mel={suited_mel(8000)}"
     assert "3 of 4 sounds are stored at 16 kHz or less" in note_of_rates([8000, 16000, 8000, 44100], 44100)[0]

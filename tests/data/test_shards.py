@@ -108,7 +108,7 @@ def test_the_command_shards_a_cache_once(tmp_path: Path, run_cli: Callable) -> N
     assert done.returncode == 0 and "1 shards at parts" in done.stdout
     assert Cache.open(tmp_path / "sharded").clips == whole.clips
     again = run_cli(*command)
-    assert again.returncode == 2 and "holds a cache already" in again.stderr
+    assert again.returncode == 2 and "already holds a cache" in again.stderr
     with pytest.raises(OutputError, match="shards cannot be written"):
         shard_cache(tmp_path / "cache", tmp_path / "other", "nowhere://x")
 

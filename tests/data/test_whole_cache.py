@@ -101,7 +101,7 @@ def test_damage_that_a_reader_finds_is_mended_by_the_next_build(built: tuple[Pat
     assert Cache.open(out).samples_untouched()
     damaged = Cache.open(out)
     with pytest.raises(
-        DataError, match=r"pcm.int16: is damaged in the 64 KiB from byte \d+ on; make .*audio-gen prepr"
+        DataError, match=r"pcm.int16: is damaged in the 64 KiB from byte \d+ on; rebuild .*audio-gen prepr"
     ):
         damaged.read(clip)
     again = build_cache(folder, out, sample_rate=RATE)
@@ -130,7 +130,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_named(built: tuple[Path, Path], 
         if file.is_file():
             os.truncate(file, 20)
     clips = list(cache.clips)
-    with pytest.raises(DataError, match=r"pcm\.int16: was cut while it was in use"):
+    with pytest.raises(DataError, match=r"pcm\.int16: was truncated while in use"):
         cache.read(clips[-1])
     assert clips == list(Cache.open(built[1]).clips)
 
@@ -230,12 +230,12 @@ def test_a_build_writes_through_no_link_to_a_folder_and_no_lock(built: tuple[Pat
 def test_what_someone_else_put_there_is_left_alone(built: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "mine.wav").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"mine\.wav: is no file of a cache"):
+    with pytest.raises(OutputError, match=r"mine\.wav: is not a file of a cache"):
         build_cache(built[0], tmp_path, sample_rate=RATE)
     assert (tmp_path / "clips" / "mine.wav").read_bytes() == b"mine"
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.json").write_text('{"pages": []}')
-    with pytest.raises(OutputError, match=r"index\.json: is no cache's"):
+    with pytest.raises(OutputError, match=r"index\.json: is not the index of a cache"):
         build_cache(built[0], tmp_path / "site", sample_rate=RATE)
     assert (tmp_path / "site" / "index.json").read_text() == '{"pages": []}'
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import view
+from audio_gen.audio.similarity import view
 from audio_gen.evaluation.copies import EmbeddingDistance, duplicates, levelled
 from audio_gen.generation.originals import find_copies, real_share
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import view
+from audio_gen.audio.similarity import view
 from audio_gen.evaluation import signal
 from audio_gen.evaluation.copies import duplicates
 from audio_gen.evaluation.playability import playability

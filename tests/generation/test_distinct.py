@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.audio.likeness import between_mels
+from audio_gen.audio.similarity import between_mels
 from audio_gen.errors import ConfigError
 from audio_gen.generation.distinct import CLEAR_DB, distinct_rows, draw_distinct
 from audio_gen.generation.latents import Latents

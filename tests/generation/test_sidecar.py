@@ -73,7 +73,7 @@ def test_unknown_conditions_are_null(plain: Pipeline) -> None:
 )  # fmt: skip
 def test_damaged_sidecars_are_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a\.json: damaged, or no sidecar .*--run") as caught:
+    with pytest.raises(DataError, match=r"a\.json: damaged, or not a sidecar .*--run") as caught:
         read_sidecar(tmp_path / "a.wav")
     assert "\n" not in str(caught.value)
 

@@ -14,7 +14,7 @@ import pytest
 from audio_gen.audio.io import read_wav
 from audio_gen.cli.streams import prepare_streams
 from audio_gen.data.measure import measure
-from audio_gen.data.report import judge
+from audio_gen.data.report import decide
 from audio_gen.errors import AudioFileError
 from tests.hostile.mutate import CONTAINERS, mutated, sound, suffix
 
@@ -40,7 +40,7 @@ def _try_one(path: Path) -> bool:
     """Whether a file is read; what is refused must be refused in one line that names it."""
     try:
         measurement = measure(path)
-        judge(path.name, measurement)
+        decide(path.name, measurement)
         if measurement.frames:
             wav, _ = read_wav(path)
             assert bool(wav.isfinite().all()) and wav.shape[-1] > 0

@@ -120,10 +120,10 @@ def test_bigvgan_streams(bigvgan: Path) -> None:
         ({"fmax": 8000}, MelMismatchError, "the model and the vocoder bigvgan:.* f_max 11025.0 against 8000.0"),
         ({"num_mels": 80}, MelMismatchError, "n_mels 40 against 80"),
         ({"win_size": 400}, MelMismatchError, r"its window \(400 samples\) is not its n_fft \(512\)"),
-        ({"upsample_rates": [8, 8, 8]}, CheckpointError, "do not make a hop of 256 samples"),
-        ({"upsample_rates": "8"}, CheckpointError, "do not make a hop of 256 samples"),
-        ({"upsample_initial_channel": 64}, CheckpointError, "do not make a BigVGAN"),
-        ({"activation": "gelu"}, CheckpointError, "do not make a BigVGAN"),
+        ({"upsample_rates": [8, 8, 8]}, CheckpointError, "do not give a hop of 256 samples"),
+        ({"upsample_rates": "8"}, CheckpointError, "do not give a hop of 256 samples"),
+        ({"upsample_initial_channel": 64}, CheckpointError, "do not fit a BigVGAN"),
+        ({"activation": "gelu"}, CheckpointError, "do not fit a BigVGAN"),
     ],
 )
 def test_configs_that_do_not_fit(own_copy: Path, changes: dict, kind: type[AudioGenError], told: str) -> None:
@@ -143,7 +143,7 @@ def test_damaged_bigvgan(own_copy: Path) -> None:
     with pytest.raises(CheckpointError, match="more than plain tensors"):
         load_vocoder(choice, SPEC)
     torch.save({"model": {}}, weights)
-    with pytest.raises(CheckpointError, match="holds no generator"):
+    with pytest.raises(CheckpointError, match="has no generator"):
         load_vocoder(choice, SPEC)
     weights.unlink()
     with pytest.raises(CheckpointError, match="missing"):
@@ -187,7 +187,7 @@ def damaged(value: float) -> torch.Tensor:
         (damaged(math.nan), DataError, r"noise.npy: holds nan in band 5 of frame 12 \(0.14 s"),
         (damaged(-math.inf), DataError, "holds -inf in band 5 of frame 12"),
         (log_mel(30)[0].exp(), DataError, "as amplitudes do and logarithms do not"),
-        (torch.zeros(40, 30), DataError, "lies between 0 and 0, as amplitudes do"),
+        (torch.zeros(40, 30), DataError, "is between 0 and 0, like amplitudes"),
         (8.686 * log_mel(30)[0], DataError, "if it is in dB, divide it by 8.686"),
         (damaged(80), DataError, "which no natural-log mel of a sound does"),
         (log_mel(30)[0].T, MelMismatchError, "has the shape 30x40, and the vocoder takes 40 bands"),

@@ -10,6 +10,7 @@ from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models.registry import Part, packed
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import OVERLAP_FRAMES, vocode_long
@@ -21,7 +22,7 @@ from tests.generation.models import SPEC
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    args = {**SPEC.to_dict(), "dim": 8, "blocks": 1}
+    args = {**SPEC.to_dict(), **VocoderNet(dim=8, blocks=1).model_dump()}
     config, tensors = packed({"vocoder": Part("vocoder", args, VocoderNetwork(**args).state_dict())})
     save_bundle(tmp_path / "vocoder", {**config, "mel": SPEC.to_dict()}, tensors)
     return tmp_path / "vocoder"
@@ -66,7 +67,7 @@ def test_a_network_from_its_bundle(network: Path, bundle: Path) -> None:
     assert load_vocoder(str(network), None).spec == SPEC
     with pytest.raises(MelMismatchError, match="n_mels 128 against 40"):
         load_vocoder(str(network), MelSpec.preset("44khz_128band_512x"))
-    with pytest.raises(CheckpointError, match="holds a vae; give a run made with --model vocoder"):
+    with pytest.raises(CheckpointError, match="is a vae; give a run made with --model vocoder"):
         load_vocoder(str(bundle), SPEC)
 
 
@@ -129,7 +130,7 @@ def test_a_shipped_name_goes_before_a_folder_of_that_name(
     assert load_vocoder(choice, None).name.startswith("small (")
     assert isinstance(load_vocoder("griffinlim:8", SPEC), GriffinLimVocoder)
     for path in ("./small", "path:small", f"{tmp_path}/small", "small/"):
-        with pytest.raises(CheckpointError, match="holds a vae"):
+        with pytest.raises(CheckpointError, match="is a vae"):
             load_vocoder(path, None)
     with pytest.raises(ConfigError, match="give bigvgan: and its folder"):
         load_vocoder("bigvgan", None)

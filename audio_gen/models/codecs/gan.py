@@ -1,4 +1,4 @@
-"""The GAN's generator, less its mapping network: w, and noise for grain, to log-mel."""
+"""The GAN's generator without its mapping network: w and noise to log-mel."""
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +20,16 @@ from audio_gen.models.pitch_axis import FEATURES
 
 NOISE_SEED = 7
 NOISE_CHANNELS = PATCH * PATCH  # white noise at full resolution, a patch in a pixel
-REFINEMENT = 0.3  # of the deviation of log-mels: what networks add in units of, so that their steps are small
+REFINEMENT = 0.3  # of the deviation of log-mels: unit of the networks' output, which keeps steps small
 
 
 class GANCodec(nn.Module):
-    """A linear path set to the data's principal components, and convolutions that refine it.
+    """A linear path of the data's principal components, refined by convolutions.
 
     w is in units of the principal components' deviations. The linear path makes the first samples blends of
-    neighbouring clips, from where the adversarial losses start. Noise at full resolution gives the grain of noisy
-    sounds; decoding uses one fixed draw of it, so that equal w give equal mels. The linear path is the first style
-    layer, each stage of the convolutions is another.
+    neighbouring clips, from where adversarial training starts. Noise at full resolution gives the grain of noisy
+    sounds; decoding uses one fixed draw, so that equal w give equal mels. The linear path is the first style layer, and
+    each stage of the convolutions is another.
     Source: Huang 2024 (R3GAN); Karras 2019 (styles, noise).
     """
 
@@ -38,14 +38,14 @@ class GANCodec(nn.Module):
     has_encoder = False
 
     def __init__(
-        self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int = 128,
-        channels: tuple[int, ...] = (32, 64, 96, 128), blocks: int = 1, n_classes: int = 0,
+        self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int,
+        channels: tuple[int, ...], blocks: int, mel_floor: float, n_classes: int = 0,
         pitch_low: float | None = None, pitch_high: float | None = None, velocity: bool = False,
-        mel_floor: float = -9.0, condition_dim: int = 32,
+        condition_dim: int = 32,
     ) -> None:  # fmt: skip
         """A codec of log-mel (B, n_mels, frames).
 
-        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it takes velocities too.
+        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
         """
         super().__init__()
         self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
@@ -69,16 +69,16 @@ class GANCodec(nn.Module):
         rename_on_load(self, GAN_KEYS)
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
-        """A first guess of w (B, 1, D) for log-mel (B, M, L): its principal components."""
+        """A first estimate of w (B, 1, D) for log-mel (B, M, L): its principal components."""
         rows = self.trunk.rows(mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions))
         return Posterior((rows @ self.analysis.T)[:, None])
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """w (B, 1, D), or (B, K, D) with one for each style layer, -> log-mel (B, M, L) in nats."""
+        """w (B, 1, D), or (B, K, D) with one per style layer -> log-mel (B, M, L) in nats."""
         return self.trunk.limited(self.decode_raw(z, conditions))
 
     def decode_raw(self, z: Tensor, conditions: Conditions, noise: Tensor | None = None) -> Tensor:
-        """As `decode`, but not clamped, so that losses have a gradient everywhere; `noise` as `draw_noise` gives it."""
+        """As `decode`, but not clamped, so that losses have a gradient everywhere; `noise` is from `draw_noise`."""
         conditions = conditions.subset(self.conditions)
         w, pitch = self.latent.per_layer(z), self.trunk.pitch(conditions)
         mel = self.trunk.mel(w[:, 0], pitch)
@@ -92,7 +92,7 @@ class GANCodec(nn.Module):
         return mel + REFINEMENT * self.trunk.scale * refined
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor:
-        """Noise for so many mels (B, 16, H, W)."""
+        """Noise for `count` mels (B, 16, H, W)."""
         return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
 
     @torch.no_grad()
@@ -104,22 +104,22 @@ class GANCodec(nn.Module):
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:
-        """Take components (D,) bool out of the linear path; w is 0 there from now on."""
+        """Remove components (D,) bool from the linear path; w is 0 there from now on."""
         self.analysis[which] = 0
         self.trunk.drop_components(which)
 
 
 class Synthesis(nn.Module):
-    """From coarse to fine; one w for each stage, noise at the finest, and an output that starts at zero.
+    """Convolutions from coarse to fine: one w per stage, noise at the finest, and an output that starts at zero.
 
-    Noise goes into the finest features, and, scaled by these, straight to the output: a texture of patches that all
-    look alike is else the easiest way to be as rough as noisy sounds are.
+    Noise enters the finest features and, scaled by these, the output. Without it the network would imitate noisy sounds
+    by a texture of equal patches.
     """
 
     def __init__(
         self, *, n_mels: int, frames: int, channels: tuple[int, ...], blocks: int, w_dim: int, features: int
     ) -> None:
-        """From one w (B, w_dim) for each of `len(channels)` stages to (B, n_mels, frames)."""
+        """From one w (B, w_dim) per stage of `channels` to (B, n_mels, frames)."""
         super().__init__()
         self.sizes, self.n_mels, self.frames = stage_sizes(n_mels, frames, len(channels)), n_mels, frames
         height, width = self.sizes[-1]
@@ -159,7 +159,7 @@ class Synthesis(nn.Module):
 
 
 def _without_grain(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Take over weights from before there was a grain: none is what it began with."""
+    """Load weights of versions without grain: zero, its initial value."""
     assert isinstance(module, Synthesis)
     for name, value in module.grain.state_dict().items():
         state.setdefault(f"{prefix}grain.{name}", torch.zeros_like(value))

@@ -1,4 +1,4 @@
-"""The linear path that codecs of whole clips start from: principal components of log-mels, and their limits."""
+"""The linear path of codecs of whole clips: principal components of log-mels, with limits."""
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ CEILING_MARGIN = 0.5
 
 
 class Trunk(nn.Module):
-    """z <-> log-mel by principal components, on the harmonic axis where the model knows pitches (`HarmonicAxis`).
+    """z <-> log-mel by principal components, on the `HarmonicAxis` if the model has pitches.
 
-    z is in units of the components' deviations over the training clips. The codec that holds a trunk also holds the
-    analysis, the way from log-mels to z, since some train it and some do not.
+    z is in units of the components' deviations over the training clips. The analysis from log-mels to z is part of the
+    codec, since only some train it.
     """
 
     mean: Tensor
@@ -28,8 +28,8 @@ class Trunk(nn.Module):
     ) -> None:  # fmt: skip
         """For log-mel (B, n_mels, frames).
 
-        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats. With `exact_rows` the mel that is read back
-        from the harmonic axis is the one that was laid out on it.
+        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats. With `exact_rows` the conversion to the
+        harmonic axis and back is exact.
         """
         super().__init__()
         self.latent_dim, self.mel_floor, self.exact_rows = latent_dim, mel_floor, exact_rows
@@ -46,7 +46,7 @@ class Trunk(nn.Module):
         self.linear = nn.Linear(latent_dim, self.size)
 
     def pitch(self, conditions: Conditions) -> Tensor:
-        """Pitches (B,) as the networks see them: NaN for a model without."""
+        """Pitches (B,) for the networks: NaN for a model without pitch."""
         return conditions.subset((PITCH,) if self.axis else ()).get(PITCH, self.mean.device)
 
     def rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
@@ -59,17 +59,17 @@ class Trunk(nn.Module):
         return self.axis.to_mel(rows, pitch) if self.axis else rows
 
     def features(self, pitch: Tensor) -> Tensor | None:
-        """What each band is to the pitch (B,), (B, F, M); None for a model without pitch."""
+        """Features (B, F, M) of bands relative to the pitch (B,); None for a model without pitch."""
         return self.axis.features(pitch) if self.axis else None
 
     def limited(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, M, L) nowhere below `mel_floor`, and hardly above what its band had in training."""
+        """Log-mel (B, M, L) clamped to `mel_floor` and to the ceiling of each band in training."""
         return torch.minimum(mel, self.ceiling).clamp(min=self.mel_floor)
 
     @torch.no_grad()
     def fit(self, mel: Tensor, pitch: Tensor) -> Basis:
         """Set normalisation, ceiling and linear path to the principal components of mel (N, M, L) at pitch (N,)."""
-        # With pitches a partial may come where no clip had one, so all bands share one ceiling.
+        # With pitches a partial may be in any band, so all bands share one ceiling.
         highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
         self.ceiling.copy_(highest + CEILING_MARGIN)
         laid_out = self._laid_out(mel.clamp(min=self.mel_floor), pitch)
@@ -83,7 +83,7 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:
-        """Take components (D,) bool out of the way from z to the mel."""
+        """Remove components (D,) bool from the mapping of z to the mel."""
         self.linear.weight[:, which] = 0
 
     def _laid_out(self, mel: Tensor, pitch: Tensor) -> Tensor:

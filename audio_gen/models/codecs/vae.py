@@ -21,10 +21,10 @@ from audio_gen.models.pitch_axis import FEATURES
 
 
 class VAE(nn.Module):
-    """A linear autoencoder, set to the data's principal components, with convolutional networks that refine it.
+    """A linear autoencoder of the data's principal components, refined by convolutional networks.
 
-    The linear path makes the first step of training as good as PCA, which small folders and short budgets live on; the
-    networks beside it start at zero.
+    The linear path makes training start as good as PCA, which suits small folders and short budgets; the networks start
+    at zero.
     Source: Kingma and Welling 2014; AdaLN conditioning from Peebles and Xie 2023.
     """
 
@@ -37,19 +37,19 @@ class VAE(nn.Module):
         frames: int,
         f_min: float,
         f_max: float,
-        latent_dim: int = 128,
-        channels: tuple[int, ...] = (32, 64, 96, 128),
-        blocks: int = 1,
+        latent_dim: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        mel_floor: float,
         n_classes: int = 0,
         pitch_low: float | None = None,
         pitch_high: float | None = None,
         velocity: bool = False,
-        mel_floor: float = -9.0,
         condition_dim: int = 64,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
-        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it takes velocities too.
+        `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
         """
         super().__init__()
         self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
@@ -80,8 +80,8 @@ class VAE(nn.Module):
         """The posterior of z (B, 1, D) for log-mel (B, M, L) in nats, L = frames."""
         mel, pitch = mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions)
         rows = self.trunk.rows(mel, pitch)
-        seen = (mel - self.mel_floor) / self.trunk.scale - 1
-        hidden = self.encoder(seen, self.trunk.features(pitch), self._condition(conditions))
+        image = (mel - self.mel_floor) / self.trunk.scale - 1
+        hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions))
         delta, logvar = hidden.chunk(2, dim=1)
         return Posterior((self.analysis(rows) + delta)[:, None], (logvar - 4).clamp(-12, 4)[:, None])
 
@@ -93,14 +93,14 @@ class VAE(nn.Module):
         """As `decode`, but not clamped, so that the loss has a gradient everywhere."""
         z, pitch = z[:, 0], self.trunk.pitch(conditions)
         mel, condition = self.trunk.mel(z, pitch), self._condition(conditions)
-        steering = z if condition is None else torch.cat([z, condition], dim=1)
-        return mel + self.trunk.scale * self.decoder(steering, self.trunk.features(pitch))
+        inputs = z if condition is None else torch.cat([z, condition], dim=1)
+        return mel + self.trunk.scale * self.decoder(inputs, self.trunk.features(pitch))
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
         """Set normalisation and the linear path to the principal components of mel (N, M, L), N >= 1.
 
-        z is whitened: each component has unit variance over the clips given.
+        z is whitened: each component has unit variance over these clips.
         """
         basis = self.trunk.fit(mel, self.trunk.pitch(conditions))
         self.analysis.weight.zero_()
@@ -109,14 +109,14 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:
-        """Take components (D,) bool out of the linear path; the posterior's mean is 0 there from now on."""
+        """Remove components (D,) bool from the linear path; the posterior's mean is 0 there from now on."""
         for layer in (self.analysis, self.encoder.head):
             layer.weight[: len(which)][which] = 0  # the head's other rows are for logvar
             layer.bias[: len(which)][which] = 0
         self.trunk.drop_components(which)
 
     def _condition(self, conditions: Conditions) -> Tensor | None:
-        """What the layers see of class and velocity (B, K), where they see any."""
+        """Inputs for class and velocity (B, K), if the model has them."""
         device, parts = self.trunk.mean.device, []
         if self.class_embedding is not None:
             parts.append(self.class_embedding(conditions.get(CLASS, device) + 1))  # row 0: no class
@@ -164,7 +164,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror; z and class steer every block, and the output starts at zero."""
+    """The mirrored encoder; z and class condition every block, and the output starts at zero."""
 
     def __init__(
         self, *, n_mels: int, frames: int, channels: tuple[int, ...], blocks: int, in_dim: int, features: int

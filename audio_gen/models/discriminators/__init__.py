@@ -1,1 +1,1 @@
-"""Discriminators: how real log-mels and waves look. Only training uses them."""
+"""Discriminators of log-mels and waves, only for training."""

@@ -1,4 +1,4 @@
-"""The discriminator of a GAN: how real a mel image looks, given the conditions."""
+"""The discriminator of a GAN on mel images, given the conditions."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,14 +44,14 @@ class Projection(nn.Module):
 
 
 def _embedding(dim: int) -> nn.Sequential:
-    """Of a pitch or a velocity, as networks see it."""
+    """Embedding of the inputs of a pitch or a velocity."""
     return nn.Sequential(nn.Linear(SCALAR_INPUTS, EMBEDDED_SCALAR), nn.SiLU(), nn.Linear(EMBEDDED_SCALAR, dim))
 
 
 class MelDiscriminator(nn.Module):
-    """2-D residual network on patches of the mel image, with a projection of the conditions at its end.
+    """2-D residual network on patches of the mel image, with a projection of the conditions at the end.
 
-    Beside the whole image it judges places in it, from the second stage (Isola 2017): grain is learned from there.
+    In addition to the whole image it scores local patches after the second stage (Isola 2017), which train the grain.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class MelDiscriminator(nn.Module):
         self.projection = Projection(dim=dim, n_classes=n_classes, velocity=velocity)
 
     def forward(self, mel: Tensor, features: Tensor | None, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """How real mel images are.
+        """Score mel images.
 
         Args:
             mel: Normalised log-mel (B, M, L).
-            features: Of bands (B, F, M), where the network has any.
-            conditions: Of the images, B.
+            features: Features of bands (B, F, M), if the network takes them.
+            conditions: Conditions of the B images.
 
         Returns:
-            Logits of whole images (B,), and of P places in each (B, P).
+            Logits of whole images (B,), and of P patches in each (B, P).
         """
         x = self.stem(pad_to(mel[:, None], PATCH * self.sizes[0][0], PATCH * self.sizes[0][1]))
         if self.features is not None and features is not None:

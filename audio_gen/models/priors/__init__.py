@@ -1,1 +1,1 @@
-"""Priors: what latents are drawn from."""
+"""Priors: distributions of latents."""

@@ -1,4 +1,4 @@
-"""The conditions of training clips, from which a prior fills in what is not asked for."""
+"""The conditions of training clips, which fill in unknown conditions."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Examples(nn.Module):
     pitches: Tensor
 
     def __init__(self, *, clips: int, velocity: bool = False) -> None:
-        """Of so many clips, unknown at first; velocities only where asked for."""
+        """For `clips` clips, unknown at first; with `velocity` including velocities."""
         super().__init__()
         self.register_buffer("classes", torch.full((clips,), -1))
         self.register_buffer("pitches", torch.full((clips,), torch.nan))
@@ -25,7 +25,7 @@ class Examples(nn.Module):
 
     @torch.no_grad()
     def take(self, conditions: Conditions) -> None:
-        """Hold these conditions, as many as there are clips."""
+        """Store the conditions of all clips."""
         self.classes.copy_(conditions.class_id)
         self.pitches.copy_(conditions.pitch)
         if "velocities" in self._buffers:
@@ -33,16 +33,16 @@ class Examples(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The conditions that some clip has."""
+        """The conditions that at least one clip has."""
         known = {CLASS: bool((self.classes >= 0).any()), PITCH: bool(self.pitches.isfinite().any())}
         velocities = self._buffers.get("velocities")
         known[VELOCITY] = velocities is not None and bool(velocities.isfinite().any())
         return tuple(name for name, some in known.items() if some)
 
     def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
-        """Take what is unknown of each clip from a training clip that has what is known of it.
+        """Fill unknown conditions of each clip from a training clip with the same known ones.
 
-        Where no clip has the pitch, the class comes from those nearest to it.
+        If no clip has the pitch, the class is from those closest to it.
         """
         return Conditions.join([self._fill(asked[i], generator) for i, generator in enumerate(generators)])
 

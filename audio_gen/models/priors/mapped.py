@@ -1,4 +1,4 @@
-"""The prior of a GAN: its mapping network, from noise to a blend of neighbouring clips' latents, and on from there."""
+"""The prior of a GAN: its mapping network, from noise to a refined blend of neighbouring clips' latents."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,22 +13,21 @@ from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
 from audio_gen.models.priors.examples import Examples
 from audio_gen.models.priors.neighbours import CORNERS, PITCH_SCALE, NeighbourPrior, spread_of
 
-MIN_NOISE = 3  # which clip, which of its neighbours, how far towards it
-FARTHEST = 0.5  # half-way: the other half of the line begins at the neighbour
-NEAREST, FEW = 0.15, 60  # with so few clips or fewer no line begins nearer; with more, so much less as there are more
+MIN_NOISE = 3  # clip, neighbour, distance towards it
+FARTHEST = 0.5  # half-way: the other half of the line belongs to the neighbour
+NEAREST, FEW = 0.15, 60  # start of the lines for up to FEW clips; with more clips it is inversely proportional
 EDGE = 1e-6
 CENTRE_DRAWS = 2048
 
 
 class Mapping(nn.Module):
-    """z and conditions -> w; it starts on the lines between neighbouring clips, and learns the rest.
+    """z and conditions -> w, starting from points on the lines between neighbouring clips.
 
-    The first number of z picks a clip of the class (and near the pitch), the second one of its neighbours, the third
-    how far w lies from the one to the other (never at the clip itself, where these are few). The next ones move w in
-    the directions in which that clip varies as its tilt and bands do: few clips have few lines between them, and
-    points on one line sound alike. A network that starts at zero, and sees all of z, moves w from there. A mapping that
-    starts as a Gaussian of each class takes many more steps to leave what lies between a small folder's sounds, and
-    blends of many clips are blurred.
+    The first number of z chooses a clip of the class (and near the pitch), the second one of its neighbours, the third
+    the position of w between them (not at the clip itself if there are few). The next numbers move w in the directions
+    in which that clip varies under augmentation, since points on the same line sound similar. A network of all of z,
+    which starts at zero, adds to w. A mapping that starts as a Gaussian per class takes many more steps to avoid the
+    gaps between a small folder's sounds, and blends of many clips are blurred.
     Source: Karras 2019 (mapping); Chawla 2002 (SMOTE).
     """
 
@@ -41,10 +40,10 @@ class Mapping(nn.Module):
     own: Tensor | None
 
     def __init__(
-        self, *, noise_dim: int, latent_dim: int, anchors: int = 1, n_classes: int = 0, width: int = 256,
+        self, *, noise_dim: int, latent_dim: int, width: int, anchors: int = 1, n_classes: int = 0,
         blocks: int = 3, condition_dim: int = 32, own_directions: int = 0, velocity: bool = False,
     ) -> None:  # fmt: skip
-        """From z (B, noise_dim) to w (B, 1, latent_dim), around `anchors` clips; old bundles have no own directions."""
+        """From z (B, noise_dim) to w (B, 1, latent_dim), around `anchors` clips; old bundles lack `own_directions`."""
         super().__init__()
         least = MIN_NOISE + own_directions
         assert noise_dim >= least, f"noise_dim ({noise_dim}) must be at least {least}"
@@ -74,7 +73,7 @@ class Mapping(nn.Module):
         return self.moved(z, conditions)[0]
 
     def moved(self, z: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """w (B, 1, D), and how far the network moved it from its start (B, D), in deviations of the clips' latents."""
+        """w (B, 1, D), and its shift by the network (B, D) in deviations of the clips' latents."""
         start, class_id, pitch = self.start(z, conditions)[:, 0], *self._known(conditions)
         inputs = [z, start / self.spread, self.class_embedding(class_id + 1), pitch_inputs(pitch)]
         if self.velocity:
@@ -92,7 +91,7 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def start(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """What w is before the network moves it (B, 1, D); arguments as for `forward`."""
+        """w (B, 1, D) before the network's shift; arguments as for `forward`."""
         class_id, pitch = self._known(conditions)
         uniform = torch.special.ndtr(z[:, :MIN_NOISE].float()).clamp(EDGE, 1 - EDGE)
         chosen = self._choose(uniform[:, 0], class_id, pitch)
@@ -105,11 +104,11 @@ class Mapping(nn.Module):
         if self.own is None:
             return w[:, None]
         own = torch.einsum("bdr,br->bd", self.own[chosen], z[:, MIN_NOISE : MIN_NOISE + self.own.shape[2]].float())
-        most = self.corners[..., :-1].abs().amax().clamp(min=FARTHEST_ROW)  # as far out as clips may be
+        most = self.corners[..., :-1].abs().amax().clamp(min=FARTHEST_ROW)  # the limit of clips
         return (w + own).clamp(-most, most)[:, None]
 
     def _choose(self, uniform: Tensor, class_id: Tensor, pitch: Tensor) -> Tensor:
-        """Numbers of anchors (B,) of the classes, more likely the nearer they are to the pitches."""
+        """Numbers of anchors (B,) of the classes, with higher probability for closer pitches."""
         same = (self.anchor_class == class_id[:, None]) | (class_id < 0)[:, None]  # (B, K)
         same = same | ~same.any(1, keepdim=True)
         away = (pitch[:, None] / PITCH_SCALE - self.pitch_mean).square() / self.pitch_variance
@@ -120,16 +119,16 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def initialise(self, w: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None) -> None:
-        """Start from real latents.
+        """Initialise from the latents of training clips.
 
         Args:
             w: Latents (N, 1, D).
-            conditions: Theirs, N.
-            clip: Which clip each was made from (N,); as many as there are anchors, if these are not at their most.
-            own: How clips vary, see `NeighbourPrior.fit`.
+            conditions: Their conditions, N.
+            clip: Number of the clip of each (N,); there are as many clips as anchors, unless anchors are limited.
+            own: Variation of clips, see `NeighbourPrior.fit`.
         """
         blends = NeighbourPrior.fit(w, conditions, clip, own)
-        # Neighbours in the first component come one after another, so that z moves through similar sounds.
+        # Sorted by the first component, so that z moves through similar sounds.
         order = blends.corners[:, 0, 0].argsort()[: len(self.anchor_class)]
         order = order[torch.arange(len(self.anchor_class)) % len(order)]
         corners, factors = blends.corners[order], blends.factors[order]
@@ -145,37 +144,37 @@ class Mapping(nn.Module):
 
 
 def nearest_share(clips: int) -> float:
-    """Where the lines begin, as a share of the way to the neighbour: nearer than this, new sounds of few are copies."""
+    """The start of the lines as a share of the way to the neighbour: closer points would be copies of clips."""
     return NEAREST * min(1.0, FEW / clips)
 
 
 class MappedPrior(nn.Module):
-    """Draws of a mapping network, pulled towards the centre of their class. Source: truncation, Karras 2019."""
+    """Samples of a mapping network, truncated towards the centre of their class. Source: truncation, Karras 2019."""
 
     centres: Tensor
     reach: Tensor
 
     def __init__(
-        self, *, clips: int, noise_dim: int, latent_dim: int, anchors: int = 1, n_classes: int = 0, width: int = 256,
+        self, *, clips: int, noise_dim: int, latent_dim: int, width: int, anchors: int = 1, n_classes: int = 0,
         blocks: int = 3, condition_dim: int = 32, own_directions: int = 0, velocity: bool = False,
     ) -> None:  # fmt: skip
-        """`clips` are the training clips; the rest is for the network (`Mapping`)."""
+        """`clips` is the number of training clips; the rest is for `Mapping`."""
         super().__init__()
         self.mapping = Mapping(
             noise_dim=noise_dim, latent_dim=latent_dim, anchors=anchors, n_classes=n_classes, width=width,
             blocks=blocks, condition_dim=condition_dim, own_directions=own_directions, velocity=velocity,
         )  # fmt: skip
-        self.register_buffer("centres", torch.zeros(n_classes + 1, latent_dim))  # the last is that of all classes
+        self.register_buffer("centres", torch.zeros(n_classes + 1, latent_dim))  # the last is for all classes
         self.register_buffer("reach", torch.zeros(latent_dim))
         self.examples = Examples(clips=clips, velocity=velocity)
 
     @classmethod
     @torch.no_grad()
     def fit(cls, mapping: Mapping, args: dict[str, Any], known: Conditions) -> "MappedPrior":
-        """Measure the centre of each class, and how far draws reach along each component.
+        """Estimate the centre of each class, and the range of samples along each component.
 
         Args:
-            mapping: The network; the prior shares it.
+            mapping: The network, which is not copied.
             args: Its arguments.
             known: The conditions of the training clips.
         """
@@ -215,14 +214,14 @@ class MappedPrior(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Draw w (B, 1, D), see `Prior.sample`; temperature 0 gives the centre of the class."""
         assert length == 1, f"length ({length}) of a prior of whole clips must be 1"
-        known, drawn = conditions.subset(self.conditions), []
-        for i, generator in enumerate(generators):  # one by one: kernels differ in the last bit for another batch
+        known, samples = conditions.subset(self.conditions), []
+        for i, generator in enumerate(generators):  # one by one: results depend on the batch size in the last bit
             w = self._map(torch.randn(1, self.mapping.noise_dim, generator=generator), known[i])[0]
-            drawn.append(torch.lerp(self.centres[int(known.class_id[i])].cpu(), w, temperature))
-        return torch.stack(drawn)
+            samples.append(torch.lerp(self.centres[int(known.class_id[i])].cpu(), w, temperature))
+        return torch.stack(samples)
 
     @torch.no_grad()
     def _map(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """z (B, Z) -> w (B, 1, D); inputs and result are on the CPU, wherever the network is."""
+        """z (B, Z) -> w (B, 1, D); inputs and result are on the CPU, the network on any device."""
         device = self.mapping.spread.device
         return self.mapping(z.to(device), conditions.to(device)).float().cpu()

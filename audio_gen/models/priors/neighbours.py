@@ -9,25 +9,23 @@ from torch import Tensor, nn
 from audio_gen.models.contract import VELOCITY, Conditions
 from audio_gen.models.priors.examples import Examples
 
-PITCH_SCALE = 12.0  # semitones that count as one unit beside whitened latents
+PITCH_SCALE = 12.0  # semitones per unit, relative to whitened latents
 NEIGHBOURS = 4
 CORNERS = 1 + NEIGHBOURS  # a clip and its neighbours
-PEAKEDNESS = (
-    2.0  # power of exponential draws that weigh a component's corners: 1 is even, more is nearer to one of them
-)
+PEAKEDNESS = 2.0  # power of the exponential draws that weight corners: 1 is uniform, more prefers one corner
 OWN_DIRECTIONS = 4
-OWN_SPREAD = 0.5  # of the spread of augmentation, which serves training
+OWN_SPREAD = 0.5  # share of the spread of training augmentation
 MAX_COMPONENTS = 512
 PITCH_BANDWIDTH = 1.0 / PITCH_SCALE
 VELOCITY_BANDWIDTH = 16.0  # MIDI
 
 
 class NeighbourPrior(nn.Module):
-    """p(z | class, pitch, velocity), fitted after training: blends of a clip and its neighbours, and some augmentation.
+    """p(z | class, pitch, velocity), fitted after training: blends of a clip and its neighbours, plus augmentation.
 
-    N(0, I) is the wrong density to sample a trained VAE from. Gaussians fitted to a small folder reach beyond its
-    sounds, where the decoder is loud and blurred; blends with positive weights do not. Each clip, with its neighbours,
-    is a component. Pitch is conditioned on by regression within a component, velocity by the choice of components.
+    N(0, I) does not fit the latents of a trained VAE. Gaussians fitted to a small folder extend outside its sounds,
+    where the decoder is loud and blurred; blends with positive weights do not. Each component is a clip with its
+    neighbours. Pitch conditions by regression within a component, velocity by the choice of components.
     Source: ex-post density estimation, Ghosh 2020; manifold Parzen windows, Vincent and Bengio 2003; blends of
     neighbours, Chawla 2002 (SMOTE).
     """
@@ -40,14 +38,14 @@ class NeighbourPrior(nn.Module):
         self, *, latent_dim: int, components: int, clips: int, corners: int = CORNERS, rank: int = OWN_DIRECTIONS,
         velocity: bool = False,
     ) -> None:  # fmt: skip
-        """`components` of `corners` clips each, spread in `rank` directions; `clips` are the training clips."""
+        """`components` of `corners` clips each, spread in `rank` directions, for `clips` training clips."""
         super().__init__()
         self.args = {
             "latent_dim": latent_dim, "components": components, "clips": clips, "corners": corners, "rank": rank,
             "velocity": velocity,
         }  # fmt: skip
         self.register_buffer("corners", torch.zeros(components, corners, latent_dim + 1))  # z and pitch / 12
-        self.register_buffer("factors", torch.zeros(components, latent_dim + 1, rank))  # spread around a blend
+        self.register_buffer("factors", torch.zeros(components, latent_dim + 1, rank))  # spread around blends
         self.register_buffer("class_id", torch.full((components,), -1))
         if velocity:
             self.register_buffer("velocity", torch.full((components,), torch.nan))
@@ -59,9 +57,9 @@ class NeighbourPrior(nn.Module):
 
         Args:
             z: Latents (N, 1, D), N >= 1.
-            conditions: Theirs, N.
-            clip: Which clip each was made from (N,); a clip may come several times, augmented.
-            own: Factors (K, D, R) of how each of the `components` clips varies; None: as its augmented points do.
+            conditions: Their conditions, N.
+            clip: Number of the clip of each (N,); a clip may appear several times, augmented.
+            own: Factors (K, D, R) of the variation of each component's clip; None for that of its augmented latents.
         """
         joint = torch.cat([z[:, 0], conditions.pitch.nan_to_num(0)[:, None] / PITCH_SCALE], dim=1)  # (N, D + 1)
         numbers, first = _unique(clip)
@@ -70,7 +68,7 @@ class NeighbourPrior(nn.Module):
         if own is None:
             factors = torch.stack([own_directions(joint[clip == numbers[i]], OWN_SPREAD) for i in chosen])
         else:
-            factors = torch.cat([own, own.new_zeros(len(own), 1, own.shape[2])], dim=1)  # the pitch stays
+            factors = torch.cat([own, own.new_zeros(len(own), 1, own.shape[2])], dim=1)  # the pitch does not vary
         velocity = VELOCITY in conditions.values
         prior = cls(
             latent_dim=z.shape[2], components=len(chosen), clips=len(numbers), rank=factors.shape[2], velocity=velocity
@@ -102,7 +100,7 @@ class NeighbourPrior(nn.Module):
         return torch.stack([self._draw(known[i], generators[i], temperature) for i in range(len(known))])[:, None]
 
     def _draw(self, condition: Conditions, generator: torch.Generator, temperature: float) -> Tensor:
-        """One latent (D,) for a condition of one clip."""
+        """One latent (D,) for the condition of one clip."""
         class_id, pitch = int(condition.class_id), float(condition.pitch)
         means = self.corners.mean(1)
         spread, pitch_variance = spread_of(self.corners, self.factors)
@@ -126,7 +124,7 @@ class NeighbourPrior(nn.Module):
         return point[:-1]
 
     def _near_velocity(self, weights: Tensor, velocity: float) -> Tensor:
-        """Weights (K,) of components, more of it for those whose clip has about this velocity."""
+        """Weights (K,) of components, higher for clips with similar velocity."""
         if math.isnan(velocity):
             return weights
         away = ((self.get_buffer("velocity") - velocity) / VELOCITY_BANDWIDTH).square().nan_to_num(1.0)
@@ -134,15 +132,15 @@ class NeighbourPrior(nn.Module):
 
 
 def components(clips: int) -> list[int]:
-    """Indices of the clips that have a component: all, or MAX_COMPONENTS evenly spaced."""
+    """Indices of the clips with a component: all, or MAX_COMPONENTS evenly spaced."""
     return torch.linspace(0, clips - 1, min(MAX_COMPONENTS, clips)).round().long().tolist()
 
 
 def spread_of(corners: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """How components vary.
+    """The spread of components.
 
     Args:
-        corners: (K, J, D + 1), see `LatentDensity`.
+        corners: (K, J, D + 1), see `NeighbourPrior`.
         factors: (K, D + 1, R).
 
     Returns:
@@ -154,7 +152,7 @@ def spread_of(corners: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unique(clip: Tensor) -> tuple[list[int], Tensor]:
-    """The clips' numbers, and where each comes first."""
+    """The clips' numbers, and the first row of each."""
     where: dict[int, int] = {}
     for i, number in enumerate(clip.tolist()):
         where.setdefault(number, i)
@@ -162,7 +160,7 @@ def _unique(clip: Tensor) -> tuple[list[int], Tensor]:
 
 
 def own_directions(points: Tensor, spread: float = 1.0) -> Tensor:
-    """Factors (D, OWN_DIRECTIONS) of how one clip's augmented points (n, D) vary, times `spread`."""
+    """Factors (D, OWN_DIRECTIONS) of the variation of one clip's augmented latents (n, D), times `spread`."""
     factor = points.new_zeros(points.shape[1], OWN_DIRECTIONS)
     if len(points) > 1:
         _, values, vectors = torch.linalg.svd(points - points.mean(0), full_matrices=False)
@@ -172,7 +170,7 @@ def own_directions(points: Tensor, spread: float = 1.0) -> Tensor:
 
 
 def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
-    """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1), again where there are few."""
+    """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1), repeated if there are few."""
     same = torch.nonzero(classes == classes[i])[:, 0]
     same = same[same != i]
     nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.audio import likeness
+from audio_gen.audio import similarity
 
 RATE = 44_100
 
@@ -19,14 +19,14 @@ def hit(seed: int, decay_sec: float = 0.1, seconds: float = 1.0) -> Tensor:
 
 
 def apart(a: Tensor, b: Tensor, rate_b: int = RATE) -> float:
-    return float(likeness.distances(likeness.view(a, RATE)[None], likeness.view(b, rate_b)[None]))
+    return float(similarity.distances(similarity.view(a, RATE)[None], similarity.view(b, rate_b)[None]))
 
 
 def test_a_view_has_one_size_and_its_peak_at_0_db() -> None:
     for seconds in (0.01, 1.0, 4.0):
-        found = likeness.view(hit(0, seconds=seconds), RATE)
-        assert found.shape == (likeness.BANDS, likeness.FRAMES) and found.dtype == torch.float32
-        assert float(found.max()) == 0 and float(found.min()) == likeness.FLOOR_DB
+        found = similarity.view(hit(0, seconds=seconds), RATE)
+        assert found.shape == (similarity.BANDS, similarity.FRAMES) and found.dtype == torch.float32
+        assert float(found.max()) == 0 and float(found.min()) == similarity.FLOOR_DB
 
 
 @pytest.mark.parametrize("gain_db", [-6, 6, -40])
@@ -60,17 +60,17 @@ def test_silence_is_equal_to_itself_and_far_from_sound() -> None:
 def test_clips_of_two_rates_are_compared_where_both_have_bands() -> None:
     time = np.arange(RATE) / RATE
     wav = torch.from_numpy(np.sin(2 * np.pi * 440 * time) * np.exp(-8 * time)).float()
-    assert likeness.view(wav, 22_050).isnan().any() and not likeness.view(wav, RATE).isnan().any()
+    assert similarity.view(wav, 22_050).isnan().any() and not similarity.view(wav, RATE).isnan().any()
     assert apart(wav, wav[::2], 22_050) < 1
 
 
 def test_distances_are_those_of_the_definition() -> None:
-    views = torch.stack([likeness.view(hit(i, decay_sec=0.05 + 0.02 * i), RATE) for i in range(70)])
-    found = likeness.distances(views, views[:3])
+    views = torch.stack([similarity.view(hit(i, decay_sec=0.05 + 0.02 * i), RATE) for i in range(70)])
+    found = similarity.distances(views, views[:3])
     assert found.shape == (70, 3) and torch.all(found.diagonal() == 0)
-    a, best = views[40, :, likeness.SHIFTS : likeness.SHIFTS + likeness.COMPARED], []
-    for shift in range(2 * likeness.SHIFTS + 1):
-        b = views[1, :, shift : shift + likeness.COMPARED]
-        sounds = (a > likeness.FLOOR_DB) | (b > likeness.FLOOR_DB)
+    a, best = views[40, :, similarity.SHIFTS : similarity.SHIFTS + similarity.COMPARED], []
+    for shift in range(2 * similarity.SHIFTS + 1):
+        b = views[1, :, shift : shift + similarity.COMPARED]
+        sounds = (a > similarity.FLOOR_DB) | (b > similarity.FLOOR_DB)
         best.append(float((a - b).abs()[sounds].mean()))
     assert float(found[40, 1]) == pytest.approx(min(best), rel=1e-4)

@@ -3,9 +3,9 @@
 import re
 
 CONVERT = "which cannot be read; convert it to WAV or FLAC"
-ANOTHER = "no audio; export the sound again, or remove the file"
+ANOTHER = "not audio; export the sound again, or remove the file"
 MAGICS: list[tuple[int, bytes, str]] = [  # (position, bytes there, what it is)
-    (0, b"\x00\x05\x16\x07", "holds macOS metadata (AppleDouble), no audio; delete it"),
+    (0, b"\x00\x05\x16\x07", "holds macOS metadata (AppleDouble), not audio; delete it"),
     (
         0,
         b"bplist00",
@@ -24,10 +24,10 @@ MAGICS: list[tuple[int, bytes, str]] = [  # (position, bytes there, what it is)
     (0, b"\x1a\x45\xdf\xa3", f"is Matroska or WebM, {CONVERT}"),
     (0, b"DSD ", f"is DSD, {CONVERT}"),
     (0, b"FRM8", f"is DSD, {CONVERT}"),
-    (0, b"FORM", f"is an IFF file that is no AIFF, {CONVERT}"),
+    (0, b"FORM", f"is an IFF file but not an AIFF, {CONVERT}"),
     (0, b"Creative Voice File", f"is VOC, {CONVERT}"),
     (0, b"NIST_1A", f"is NIST SPHERE, {CONVERT}"),
-    (0, b"Extended Instrument:", f"is an instrument of FastTracker, {CONVERT}"),
+    (0, b"Extended Instrument:", f"is a FastTracker instrument, {CONVERT}"),
     (0, b"2BIT", f"is AVR, {CONVERT}"),
     (0, b" paf", f"is PARIS audio, {CONVERT}"),
     (0, b"fap ", f"is PARIS audio, {CONVERT}"),
@@ -41,7 +41,7 @@ MAGICS: list[tuple[int, bytes, str]] = [  # (position, bytes there, what it is)
     (0, b"RIFF....sfbk", f"is a SoundFont, {CONVERT}"),
     (0, b"RIFF....AVI ", f"is a video (AVI), {CONVERT}"),
     (0, b"RIFF....RMID", f"is MIDI: notes, {ANOTHER}"),
-    (0, b"RIFF....", f"is a RIFF file that is no WAV, {ANOTHER}"),
+    (0, b"RIFF....", f"is a RIFF file but not a WAV, {ANOTHER}"),
     (0, b"PK\x03\x04", "is a ZIP archive; unpack it"),
     (0, b"PK\x05\x06", "is a ZIP archive; unpack it"),
     (0, b"Rar!", "is a RAR archive; unpack it"),
@@ -63,16 +63,16 @@ LOADED = "the file itself was not downloaded"
 
 
 def what_it_is(head: bytes, tagged: bool = False) -> str | None:
-    """What a file is that is not of a kind that is opened, and what to do; None where its bytes say nothing.
+    """Describe an unsupported file and the fix; None if its bytes are not recognised.
 
     Args:
-        head: Its first bytes, some hundred or more.
-        tagged: An ID3 tag stood before them.
+        head: Its first bytes, a hundred or more.
+        tagged: An ID3 tag precedes them.
     """
     if not head:
         if tagged:
             return "holds an ID3 tag and no sound; copy it again"
-        return "is empty (0 bytes); copy it again, or download it if a cloud keeps it"
+        return "is empty (0 bytes); copy it again, or download it from the cloud"
     for at, magic, what in MAGICS:
         if re.match(
             re.escape(magic).replace(rb"\.\.\.\.", b"....") if b"...." in magic else re.escape(magic), head[at:], re.S
@@ -91,18 +91,18 @@ def _text(head: bytes) -> str | None:
         return None
     start = head.lstrip().lower()
     if head.startswith(LFS):
-        return f"is a pointer of git-lfs, {LOADED}; run `git lfs pull` where it came from"
+        return f"is a git-lfs pointer, {LOADED}; run `git lfs pull` where it came from"
     if ANNEX in head[:512]:
-        return f"is a pointer of git-annex, {LOADED}; run `git annex get` where it came from"
+        return f"is a git-annex pointer, {LOADED}; run `git annex get` where it came from"
     if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start[:1000] or b"<head" in start[:1000]:
-        return "holds a web page, no audio: a download that failed; download it again"
+        return "holds a web page, not audio: a failed download; download it again"
     if start.startswith(b"<?xml") and b"plist" in start[:400]:
         return "is an iCloud placeholder, not the sound; download the file from iCloud"
     if start.startswith((b"<?xml", b"<")):
-        return "holds XML, no audio: perhaps a download that failed; download it again"
+        return "holds XML, not audio: perhaps a failed download; download it again"
     if start.startswith((b"{", b"[")):
-        return "holds JSON, no audio: perhaps a download that failed; download it again"
-    return "holds text, no audio; remove it or export the sound again"
+        return "holds JSON, not audio: perhaps a failed download; download it again"
+    return "holds text, not audio; remove it or export the sound again"
 
 
 def _is_utf8(head: bytes) -> bool:

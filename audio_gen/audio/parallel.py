@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-FRAMES_AT_ONCE = 1 << 15  # about 2 GB in all that an inversion needs
+FRAMES_AT_ONCE = 1 << 15  # about 2 GB of memory in an inversion
 
 _lock, _inside, _threads = threading.Lock(), 0, 1
 _share = threading.local()
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch work on one core meanwhile: to wake others up takes longer than a short transform."""
+    """Limit torch to one thread: waking others takes longer than a short transform."""
     global _inside, _threads
     with _lock:
         _inside += 1
@@ -38,35 +38,35 @@ def one_thread() -> Iterator[None]:
 
 
 def cores() -> int:
-    """How many cores there are for the work of this thread."""
+    """The number of cores that this thread may use."""
     return getattr(_share, "cores", None) or (_threads if _inside else torch.get_num_threads())
 
 
 def joined(clips: Sequence[Tensor]) -> Tensor:
-    """Clips (1, ..) as a batch (B, ..); a single one is not copied."""
+    """Clips (1, ..) as a batch (B, ..); a single clip is not copied."""
     return torch.cat(list(clips)) if len(clips) > 1 else clips[0]
 
 
 def on_cores(function: Callable[[Item], None], items: Sequence[Item]) -> None:
-    """Apply a function to each item, side by side if there are several, and without gradients.
+    """Apply a function to each item, on several cores, without gradients.
 
-    A core takes the next item when it is done with one, so that a core which other programs use takes fewer. The
-    function finds itself with its share of the cores. The first error ends it: what has not begun is dropped.
+    Each core takes the next item when it is done, so a core that other programs use takes fewer. Within the function
+    `cores` is its share of the cores. The first error cancels the items that have not begun.
     """
-    there = cores()
-    workers = min(there, len(items))
+    available = cores()
+    workers = min(available, len(items))
     if workers < 2:
         with torch.no_grad():
             for item in items:
                 function(item)
         return
-    # These belong to a thread, and the others would not have them.
+    # These settings are per thread.
     inference, cast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
     precision = torch.get_autocast_dtype("cpu")
     waiting = deque(items)
 
     def work() -> None:
-        shared, _share.cores = getattr(_share, "cores", None), there // workers
+        shared, _share.cores = getattr(_share, "cores", None), available // workers
         try:
             with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", precision, enabled=cast):
                 while True:
@@ -82,43 +82,43 @@ def on_cores(function: Callable[[Item], None], items: Sequence[Item]) -> None:
             _share.cores = shared
 
     with one_thread():
-        # One stays here: if all threads were new ones, the system might wake two on one core.
+        # One worker is this thread: the system may wake two pool threads on one core.
         others = [_pool(os.getpid()).submit(work) for _ in range(workers - 1)]
         try:
             work()
         finally:
             for other in others:
-                if not other.cancel():  # what never began has nothing left to do
+                if not other.cancel():  # a worker that never began needs no wait
                     other.result()
 
 
 def side_by_side(function: Callable[[int], Tensor], count: int) -> list[Tensor]:
-    """What a function gives for 0 .. count - 1, as `on_cores` applies it, on one core each.
+    """The results of a function of 0 .. count - 1, each on one core (see `on_cores`).
 
-    The result does not depend on `count` or on the number of cores: torch works with one thread even if there is but
-    one item to do, since sums may round differently in shares of another number.
+    The result does not depend on `count` or the number of cores: torch uses one thread even for a single item, since
+    sums that are split between threads round differently.
     """
-    made: list[Tensor | None] = [None] * count
+    results: list[Tensor | None] = [None] * count
 
-    def keep(i: int) -> None:
-        made[i] = function(i)
+    def store(i: int) -> None:
+        results[i] = function(i)
 
     with one_thread():
-        on_cores(keep, range(count))
-    return [one for one in made if one is not None]
+        on_cores(store, range(count))
+    return [result for result in results if result is not None]
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Threads that stay, as the first FFT of a thread takes milliseconds; a fork has none of those before it."""
+    """Persistent threads (a thread's first FFT takes milliseconds), separate ones after a fork."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"cores-{process}")
 
 
 def each_clip(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-    """Apply a function of batches to each clip of a batch (B, .., L) without gradients, and join what it gives.
+    """Apply a function of batches to each clip of a batch (B, .., L) without gradients, and join the results.
 
-    On a CPU a clip comes out the same in every batch: the iterations of an inversion would blow up the rounding of a
-    batch or a number of cores of another size. Elsewhere many clips go at once: one has too little to do for a GPU.
+    On a CPU a clip's result does not depend on the batch or the number of cores; iterations would amplify
+    differences in rounding. On a GPU many clips run at once, since one does not fill it.
     """
     if batch.device.type != "cpu":
         with torch.no_grad():

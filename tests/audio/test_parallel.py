@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from audio_gen.audio.clips import cores, each_clip, on_cores, one_thread, side_by_side
+from audio_gen.audio.parallel import cores, each_clip, on_cores, one_thread, side_by_side
 
 
 @pytest.fixture

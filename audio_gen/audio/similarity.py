@@ -11,26 +11,26 @@ from audio_gen.audio.onset import onset
 
 BANDS, LOW_HZ, HIGH_HZ = 64, 40.0, 16_000.0
 HOP_SEC, WINDOW_SEC, VIEW_SEC = 0.01, 0.046, 1.5  # the nearest power of two is 2048 samples at 44.1 kHz
-FLOOR_DB = -45.0  # below the loudest cell; between partials, a vocoder's noise lies at -45 to -60
-SHIFTS = 2  # frames by which onsets may have been found apart
+FLOOR_DB = -45.0  # below the loudest cell; a vocoder's noise between partials is at -45 to -60
+SHIFTS = 2  # maximum error of detected onsets, in frames
 LEAD = 2 * SHIFTS  # frames before the onset, so that no shift cuts into it
 COMPARED = round(VIEW_SEC / HOP_SEC)
 FRAMES = COMPARED + 2 * SHIFTS
 ROWS_AT_ONCE = 64
 DB_PER_NAT = 20 / math.log(10)
-POOLED = (2, 4)  # bands and frames that become one cell where many mels are compared
-COARSE = (4, 8)  # bands and frames that become one cell when the nearest are looked for
+POOLED = (2, 4)  # bands and frames per cell in comparisons of many mels
+COARSE = (4, 8)  # bands and frames per cell in the search for the nearest
 SHORTLIST = 32
 
 
-def view(wav: Tensor, sample_rate: int, heard_sec: float = VIEW_SEC) -> Tensor:
-    """Draw a clip as it sounds, with its level and its place in time taken away.
+def view(wav: Tensor, sample_rate: int, compared_sec: float = VIEW_SEC) -> Tensor:
+    """A picture of a clip that does not depend on its level or its place in time.
 
     Args:
         wav: Samples (T,).
         sample_rate: In Hz; clips of different rates can be compared.
-        heard_sec: What comes later after the onset counts as silence, so that a cut clip can be compared with one that
-            goes on: 0.9 of the cut clip's length is a good choice.
+        compared_sec: Later sound, counted from the onset, counts as silence. For a truncated clip use 0.9 of its
+            length.
 
     Returns:
         A mel spectrogram (M, L) of fixed size in dB, float32: from 4 frames before the onset, 0 at the loudest cell
@@ -48,21 +48,22 @@ def view(wav: Tensor, sample_rate: int, heard_sec: float = VIEW_SEC) -> Tensor:
     filters, whole = _filters(sample_rate)
     power = filters @ spectrum.T  # (M, L)
     level = 10 * torch.log10((power / power[whole].max().clamp(min=1e-20)).clamp(min=1e-20))
-    return shortened(torch.where(whole[:, None], level.clamp(min=FLOOR_DB), math.nan), heard_sec)
+    return shortened(torch.where(whole[:, None], level.clamp(min=FLOOR_DB), math.nan), compared_sec)
 
 
-def shortened(views: Tensor, heard_sec: float) -> Tensor:
-    """Views (.., M, L) in which all that comes later than `heard_sec` after the onset is silence."""
-    later = torch.arange(views.shape[-1]) >= LEAD + max(1, round(heard_sec / HOP_SEC))
+def shortened(views: Tensor, compared_sec: float) -> Tensor:
+    """Views (.., M, L) with silence later than `compared_sec` after the onset."""
+    later = torch.arange(views.shape[-1]) >= LEAD + max(1, round(compared_sec / HOP_SEC))
     return torch.where(later, views.clamp(max=FLOOR_DB), views)  # a clamp keeps NaN
 
 
 def distances(views_a: Tensor, views_b: Tensor) -> Tensor:
-    """Compare each view with each other one.
+    """Compare each view of one set with each of another.
 
-    The distance is the mean absolute difference over the cells in which at least one of the two sounds, so that the
-    silence after a short hit does not dilute it: 0 for one sound at two levels; below 1 dB is inaudible. Onsets may
-    have been found 2 frames apart: the best of these shifts counts. Only bands that all views have are compared.
+    The distance is the mean absolute difference over the cells in which at least one of the two is above the floor, so
+    that silence after a short hit does not dilute it. It is 0 for one sound at two levels; below 1 dB is inaudible. It
+    is the minimum over shifts of up to 2 frames, since detected onsets may differ. Only bands that all views have are
+    compared.
 
     Args:
         views_a: Views (N, M, L).
@@ -74,18 +75,18 @@ def distances(views_a: Tensor, views_b: Tensor) -> Tensor:
     a, b = _levels(views_a, views_b)
     middle, found = _compared(a, SHIFTS), a.new_full((len(a), len(b)), -FLOOR_DB)
     for shift in range(2 * SHIFTS + 1):
-        moved = _compared(b, shift)
-        heard = (moved > 0).to(a.dtype)
+        shifted = _compared(b, shift)
+        audible = (shifted > 0).to(a.dtype)
         for row in range(0, len(a), ROWS_AT_ONCE):
             part = found[row : row + ROWS_AT_ONCE]
-            torch.minimum(part, _mean_difference(middle[row : row + ROWS_AT_ONCE], moved, heard), out=part)
+            torch.minimum(part, _mean_difference(middle[row : row + ROWS_AT_ONCE], shifted, audible), out=part)
     return found
 
 
 def nearest(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the views of a bank that are nearest to each view, in much less time than all distances take.
+    """Find the nearest views of a bank, much faster than by all distances.
 
-    The 32 nearest by a coarse picture are compared as `distances` does.
+    Only the 32 nearest at a coarse resolution are compared as by `distances`.
 
     Args:
         views_a: Views (N, M, L).
@@ -100,17 +101,17 @@ def nearest(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:
     rough = _mean_difference(_coarse(a), coarse, (coarse > 0).to(b.dtype))
     found, rows = a.new_empty(len(a), size), torch.empty(len(a), size, dtype=torch.long)
     for i in range(len(a)):
-        near = torch.topk(rough[i], size, largest=False).indices
-        apart = distances(views_a[i : i + 1], views_b[near])[0]
-        found[i], order = apart.sort(stable=True)
-        rows[i] = near[order]
+        candidates = torch.topk(rough[i], size, largest=False).indices
+        distance = distances(views_a[i : i + 1], views_b[candidates])[0]
+        found[i], order = distance.sort(stable=True)
+        rows[i] = candidates[order]
     return found, rows
 
 
 def between_mels(mels: Tensor) -> Tensor:
-    """Compare log-mels (N, M, L) of one model, whose onsets lie at one frame, as `distances` compares sounds.
+    """Compare log-mels (N, M, L) with onsets at one frame, similar to `distances`.
 
-    Cells are averaged over 2 bands and 4 frames, which takes an eighth of the time; pairs come out nearer for it.
+    Cells are averaged over 2 bands and 4 frames, which takes an eighth of the time and makes distances smaller.
 
     Returns:
         Distances (N, N) in dB.
@@ -118,20 +119,20 @@ def between_mels(mels: Tensor) -> Tensor:
     levels = DB_PER_NAT * mels[..., : round(VIEW_SEC / HOP_SEC)].float()
     levels = (levels - levels.amax(dim=(1, 2), keepdim=True) - FLOOR_DB).clamp(min=0)
     levels = F.avg_pool2d(levels[:, None], POOLED, ceil_mode=True).flatten(1)
-    heard = (levels > 0).to(levels.dtype)
-    return torch.cat([_mean_difference(part, levels, heard) for part in levels.split(ROWS_AT_ONCE)])
+    audible = (levels > 0).to(levels.dtype)
+    return torch.cat([_mean_difference(part, levels, audible) for part in levels.split(ROWS_AT_ONCE)])
 
 
 def _levels(views_a: Tensor, views_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in dB above the floor, float32, with the bands that all have."""
+    """Both in dB above the floor, float32, with the common bands."""
     bands = ~(views_a[:, :, 0].isnan().any(0) | views_b[:, :, 0].isnan().any(0))
     return views_a[:, bands].float() - FLOOR_DB, views_b[:, bands].float() - FLOOR_DB
 
 
-def _mean_difference(a: Tensor, b: Tensor, heard_b: Tensor) -> Tensor:
+def _mean_difference(a: Tensor, b: Tensor, audible_b: Tensor) -> Tensor:
     """Mean absolute differences (N, K) of rows a (N, D) and b (K, D) over the cells where either is above 0."""
-    heard = (a > 0).to(a.dtype)
-    either = heard.sum(1)[:, None] + heard_b.sum(1) - heard @ heard_b.T
+    audible = (a > 0).to(a.dtype)
+    either = audible.sum(1)[:, None] + audible_b.sum(1) - audible @ audible_b.T
     return torch.cdist(a, b, p=1) / either.clamp(min=1)
 
 
@@ -149,7 +150,7 @@ def _window(sample_rate: int) -> int:
 
 @cache
 def _filters(sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Triangles (M, F) evenly spaced in mel, the same for every rate, and which of them (M,) lie below Nyquist."""
+    """Triangles (M, F) evenly spaced in mel, equal for all rates, and a mask (M,) of those below Nyquist."""
     low, high = (2595 * math.log10(1 + hz / 700) for hz in (LOW_HZ, HIGH_HZ))
     edges = 700 * (10 ** (torch.linspace(low, high, BANDS + 2, dtype=torch.float64) / 2595) - 1)
     n_fft = _window(sample_rate)
