@@ -97,7 +97,7 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 runs the networks under autocast. Losses and spectrograms stay in fp32."""
     compile: bool = False
-    """Use torch.compile where the model allows it. It costs a minute at the start and pays on long GPU runs."""
+    """Use torch.compile if the model supports it. It costs a minute at the start and pays on long GPU runs."""
     log_every: Count = 10
     """Steps between two lines of metrics.jsonl."""
     validations: Annotated[int, Field(ge=0)] = 20

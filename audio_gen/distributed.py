@@ -56,11 +56,11 @@ class World:
             ConfigError: They cannot be divided evenly.
         """
         count = count or self.size
-        own, rest = divmod(count, self.size)
+        each, rest = divmod(count, self.size)
         if rest:
             raise ConfigError(
                 f"train.micro_batches ({count}) cannot be spread over {self.size} processes; start a number of "
-                f"processes that divides it, or give --set train.micro_batches={self.size * (own + 1)}"
+                f"processes that divides it, or give --set train.micro_batches={self.size * (each + 1)}"
             )
         if count > batch_size:
             raise ConfigError(
@@ -72,7 +72,7 @@ class World:
                 f"train.batch_size ({batch_size}) cannot be split into {count} equal micro-batches; "
                 f"give --set train.batch_size={count * -(-batch_size // count)}"
             )
-        return range(self.rank * own, (self.rank + 1) * own), count, batch_size // count
+        return range(self.rank * each, (self.rank + 1) * each), count, batch_size // count
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Sum tensors of any shape over all processes, in place.
@@ -97,11 +97,11 @@ class World:
         """
         if self.size == 1:
             return list(values)
-        own = torch.tensor(values, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
-        own = own.to(self.device)
+        highest = torch.tensor(values, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
+        highest = highest.to(self.device)
         with connection_errors():
-            dist.all_reduce(own, op=dist.ReduceOp.MAX)
-        return own.tolist()
+            dist.all_reduce(highest, op=dist.ReduceOp.MAX)
+        return highest.tolist()
 
     def from_main(self, value: Any = None) -> Any:
         """Broadcast a plain value of the main process.

@@ -8,11 +8,11 @@ AUDIBLE = 1e-3  # of a clip's largest amplitude; phases below it are noise
 TINY_POWER = 1e-12
 
 
-def spectrum_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+def spectrum_losses(generated: Tensor, real: Tensor) -> dict[str, Tensor]:
     """Distances of two complex spectra.
 
     Args:
-        made: Complex STFT (B, F, L).
+        generated: Complex STFT (B, F, L).
         real: That of the target sound.
 
     Returns:
@@ -22,9 +22,9 @@ def spectrum_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
 
     Source: Ai and Ling 2023 (APNet), with 1 - cos in place of wrapped differences, which is smooth.
     """
-    amplitude, target = _modulus(made), _modulus(real)
+    amplitude, target = _modulus(generated), _modulus(real)
     loud = (target > AUDIBLE * target.amax(dim=(1, 2), keepdim=True)).to(target.dtype)
-    turned, wanted = made / amplitude, real / target
+    turned, wanted = generated / amplitude, real / target
     return {
         "log_amplitude": (amplitude.clamp(min=MEL_FLOOR).log() - target.clamp(min=MEL_FLOOR).log()).abs().mean(),
         "group_delay": _difference_error(turned, wanted, loud, dim=1),
@@ -38,9 +38,9 @@ def _modulus(spectrum: Tensor) -> Tensor:
     return (spectrum.real.square() + spectrum.imag.square() + TINY_POWER).sqrt()
 
 
-def _difference_error(made: Tensor, real: Tensor, weight: Tensor, dim: int) -> Tensor:
+def _difference_error(generated: Tensor, real: Tensor, weight: Tensor, dim: int) -> Tensor:
     """Mean 1 - cos of the errors of phase differences of unit phasors (B, F, L) along `dim`."""
-    size = made.shape[dim] - 1
-    steps = [x.narrow(dim, 1, size) * x.narrow(dim, 0, size).conj() for x in (made, real)]
+    size = generated.shape[dim] - 1
+    steps = [x.narrow(dim, 1, size) * x.narrow(dim, 0, size).conj() for x in (generated, real)]
     both = weight.narrow(dim, 1, size) * weight.narrow(dim, 0, size)
     return ((1 - (steps[0] * steps[1].conj()).real) * both).sum() / both.sum().clamp(min=1)

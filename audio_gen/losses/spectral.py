@@ -13,11 +13,11 @@ from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 QUIET_NORM = 1e-2  # of a magnitude spectrogram; a quieter clip is silence
 
 
-def mel_l1(made: Tensor, target: Tensor, floor: float, weight: Tensor | None = None) -> Tensor:
+def mel_l1(generated: Tensor, target: Tensor, floor: float, weight: Tensor | None = None) -> Tensor:
     """Mean absolute difference of log-mels in nats; values below the floor count as the floor.
 
     Args:
-        made: (B, M, L), not clamped.
+        generated: (B, M, L), not clamped.
         target: (B, M, L).
         floor: In nats.
         weight: Weight of each frame (B, L); None for equal weights.
@@ -25,22 +25,22 @@ def mel_l1(made: Tensor, target: Tensor, floor: float, weight: Tensor | None = N
     Returns:
         A scalar. If both are below the floor, difference and gradient are zero.
     """
-    below = (target <= floor) & (made <= floor)
-    difference = (made - target.clamp(min=floor)).abs().masked_fill(below, 0.0)
+    below = (target <= floor) & (generated <= floor)
+    difference = (generated - target.clamp(min=floor)).abs().masked_fill(below, 0.0)
     if weight is None:
         return difference.mean()
     return (difference.mean(1) * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def difference_l1(made: Tensor, target: Tensor, floor: float, dim: int) -> Tensor:
+def difference_l1(generated: Tensor, target: Tensor, floor: float, dim: int) -> Tensor:
     """Mean absolute difference of first differences along `dim` (-1: time; -2: frequency), in nats."""
-    made, target = made.clamp(min=floor), target.clamp(min=floor)
-    return (made.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
+    generated, target = generated.clamp(min=floor), target.clamp(min=floor)
+    return (generated.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
 
 
-def pooled_l1(made: Tensor, target: Tensor, size: int) -> Tensor:
+def pooled_l1(generated: Tensor, target: Tensor, size: int) -> Tensor:
     """L1 of log-mels (B, M, L) averaged over squares of `size` bands and frames, in nats: shape without grain."""
-    return (F.avg_pool2d(made, size) - F.avg_pool2d(target, size)).abs().mean()
+    return (F.avg_pool2d(generated, size) - F.avg_pool2d(target, size)).abs().mean()
 
 
 class _Floored(torch.autograd.Function):
@@ -81,16 +81,16 @@ class MultiResolutionMel(nn.Module):
             filters = mel_filters(MelSpec(sample_rate, size, size // 4, bands))
             self.register_buffer(f"filters_{size}", filters, persistent=False)
 
-    def forward(self, made: Tensor, target: Tensor, sizes: Iterable[int] = BANDS_BY_N_FFT) -> Tensor:
-        """made and target (B, 1, T) -> scalar, the mean over some of the STFT sizes."""
-        return torch.stack([self._at(size, made[:, 0], target[:, 0]) for size in sizes]).mean()
+    def forward(self, generated: Tensor, target: Tensor, sizes: Iterable[int] = BANDS_BY_N_FFT) -> Tensor:
+        """generated and target (B, 1, T) -> scalar, the mean over some of the STFT sizes."""
+        return torch.stack([self._at(size, generated[:, 0], target[:, 0]) for size in sizes]).mean()
 
-    def _at(self, size: int, made: Tensor, target: Tensor) -> Tensor:
+    def _at(self, size: int, generated: Tensor, target: Tensor) -> Tensor:
         window, filters = self.get_buffer(f"window_{size}"), self.get_buffer(f"filters_{size}")
         with torch.no_grad():
             real = torch.stft(target, size, size // 4, window=window, return_complex=True).abs()
             log_real = (filters @ real).clamp(min=MEL_FLOOR).log()
-        spectrum = torch.view_as_real(torch.stft(made, size, size // 4, window=window, return_complex=True))
+        spectrum = torch.view_as_real(torch.stft(generated, size, size // 4, window=window, return_complex=True))
         amplitude = (spectrum.square().sum(-1) + MEL_FLOOR**2).sqrt()
         log_l1 = ((filters @ amplitude).clamp(min=MEL_FLOOR).log() - log_real).abs().mean()
         norm = real.flatten(1).norm(dim=1).clamp(min=QUIET_NORM)

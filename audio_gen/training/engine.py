@@ -196,12 +196,12 @@ class Engine:
     def _micro_batches(self, step: int) -> list[Batch]:
         """This process's part of a step's clips."""
         updater = self.updater
-        return [self.train.batch(step, updater.size, number, updater.count) for number in updater.own]
+        return [self.train.batch(step, updater.size, number, updater.count) for number in updater.numbers]
 
     def _agreed(self, stop: list[str]) -> tuple[float, bool]:
         """The main process's progress, and whether any process has been asked to stop."""
-        own = self.budget.progress(self.step) if self.world.is_main else 0.0
-        progress, asked = self.world.maximum(own, float(bool(stop)))
+        progress = self.budget.progress(self.step) if self.world.is_main else 0.0
+        progress, asked = self.world.maximum(progress, float(bool(stop)))
         return progress, bool(asked)
 
     def _stops(self, stop: list[str], asked: bool) -> bool:
@@ -307,8 +307,8 @@ class Engine:
         if self.weights_of is None:
             raise CheckpointError(f"{self.run}: its checkpoint holds no weights; train into a new folder")
         average = self.weights_of(state["step"])
-        own = {f"{MODEL}{key}": value for key, value in average.items()}
-        return {**state, "ema": average, "modules": restored(state["modules"]) | own}
+        weights = {f"{MODEL}{key}": value for key, value in average.items()}
+        return {**state, "ema": average, "modules": restored(state["modules"]) | weights}
 
 
 def _spelled(value: Any) -> Any:

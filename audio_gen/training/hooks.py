@@ -116,8 +116,8 @@ class Validation:
         """Validate if a validation is due."""
         if not moment.passes(self._averaged.settings.validations):
             return
-        own = self._averaged.validate() if self._world.is_main else None
-        figures: dict[str, float] = self._world.from_main(own)
+        measured = self._averaged.validate() if self._world.is_main else None
+        figures: dict[str, float] = self._world.from_main(measured)
         self._averaged.task.after_validation(figures)
         self._emit(Validated(moment.step, figures))
         self._take(moment.step, figures)

@@ -19,7 +19,7 @@ NOISE_STREAM = 1
 MICRO_STREAM = 1_000_000_007  # apart from the seed, the step and the phase
 
 Sums = dict[tuple[str, str], Tensor]  # by kind ("loss", "statistic" or "total") and name
-# Of each micro-batch: its number, the generator of the first phase, and what phases share.
+# Of each micro-batch: its number, the generator of the first phase, and the data that phases share.
 Begun = list[tuple[int, torch.Generator, Any]]
 
 
@@ -41,7 +41,7 @@ class Updater:
         """Build an optimiser for each phase."""
         self.task, self.settings, self.device = task, settings, device
         self.watch, self.world = watch or Stopwatch(), world or World()
-        self.own, self.count, self.size = self.world.micro_batches(settings.batch_size, settings.micro_batches)
+        self.numbers, self.count, self.size = self.world.micro_batches(settings.batch_size, settings.micro_batches)
         self.phases = task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
         self.guard = Guard()
@@ -71,7 +71,7 @@ class Updater:
         values: dict[str, Tensor | float] = {"lr": rate}
         statistics: dict[str, Tensor] = {}
         skipped = self.guard.skipped
-        begun = [self._begin(batch, step, micro) for micro, batch in zip(self.own, batches, strict=True)]
+        begun = [self._begin(batch, step, micro) for micro, batch in zip(self.numbers, batches, strict=True)]
         for number, phase in enumerate(self.phases):
             with self.watch.part("optimiser"):
                 self.optimisers[phase.name].zero_grad(set_to_none=True)

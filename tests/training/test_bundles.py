@@ -132,7 +132,7 @@ def test_a_run_that_was_stopped_keeps_all_of_its_state(notes: Path, tmp_path: Pa
 def test_a_finished_run_without_its_bundle_says_so(notes: Path, tmp_path: Path) -> None:
     train(notes, tmp_path / "run", steps=1)
     (tmp_path / "run/bundle").rename(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match=r"its bundle of step 1 is gone.*--force") as error:
+    with pytest.raises(CheckpointError, match=r"its bundle of step 1 is missing.*--force") as error:
         train(notes, tmp_path / "run", steps=2)
     assert "\n" not in str(error.value)
     (tmp_path / "elsewhere").rename(tmp_path / "run/bundle")

@@ -89,7 +89,7 @@ def train_run(
     """Train a model on a folder of sounds or a cache, or resume a stopped run.
 
     Args:
-        source: A folder of sounds, or a cache made by `audio-gen preprocess`.
+        source: A folder of sounds, or a cache from `audio-gen preprocess`.
         run: The run's folder.
         model: A name in TASKS; None: see `model_for`.
         config_file: YAML file with the settings that differ from the defaults.
@@ -104,7 +104,7 @@ def train_run(
         force: Move an existing run aside and start again.
         init: A run or bundle to start from, or the name of a shipped one, see `bundle_named`.
         profile_steps: Steps to time part by part, see `Engine`.
-        auto: Choose threads, size and batch by a benchmark, unless given; a resumed run keeps its own.
+        auto: Choose threads, size and batch by a benchmark, unless given; a resumed run keeps its settings.
         on_event: Gets events, see `training.events`; its errors do not end the run.
 
     Returns:
@@ -263,8 +263,8 @@ def _hooks(
     previews = Previews(averaged, run, budget.early, emit)
 
     def export(moment: Moment) -> None:
-        judged = check.judged_by == "validation" and moment.passes(settings.validations)
-        if judged or previews.due(moment):
+        validated = check.judged_by == "validation" and moment.passes(settings.validations)
+        if validated or previews.due(moment):
             written(moment.step, emit, lambda: bundles.export(moment.step))
 
     return [

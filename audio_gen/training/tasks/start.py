@@ -78,11 +78,11 @@ def load_some(
     if (held := kind_of(bundle)) != kind:
         raise CheckpointError(f"--init {one_line(path)}: holds a {held}; give a run made with --model {kind}")
     parts = parts_of(bundle)
-    own = {**parts["prior"].args, **parts["codec"].args}
-    _check_args(bundle, own, args, path)
+    their_args = {**parts["prior"].args, **parts["codec"].args}
+    _check_args(bundle, their_args, args, path)
     mine, theirs = model.state_dict(), trained_weights(bundle)
     known = list(bundle.config.get("classes") or [])
-    _transfer_rows(theirs, own, args)
+    _transfer_rows(theirs, their_args, args)
     _convert_conditions(theirs, mine)
     for name in [name for name in mine.keys() & theirs.keys() if name.endswith(EMBEDDING)]:
         theirs[name] = _rows_by_name(theirs[name], known, classes)
@@ -195,9 +195,9 @@ def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -
                 (weight @ typical + bias).add(torch.cat([torch.ones(len(value)), torch.zeros(len(value))])).chunk(2)
             )
         elif name in theirs and value.ndim == 2 and theirs[name].shape[1] == value.shape[1] + len(typical):
-            own, given = theirs[name].split([value.shape[1], len(typical)], dim=1)
+            kept, dropped = theirs[name].split([value.shape[1], len(typical)], dim=1)
             bias_name = f"{name.removesuffix('weight')}bias"
-            theirs[name], theirs[bias_name] = own, theirs[bias_name] + given @ typical
+            theirs[name], theirs[bias_name] = kept, theirs[bias_name] + dropped @ typical
 
 
 def _transfer_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

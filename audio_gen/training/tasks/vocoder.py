@@ -71,7 +71,7 @@ class VocoderLoss(Settings):
     multi_stft: NotNegative = 0.0
     """auraloss's multi-resolution STFT loss: linear bins, log and spectral convergence."""
     log_amplitude: NotNegative = 0.0
-    """L1 of log amplitudes at the mel's own STFT."""
+    """L1 of log amplitudes at the mel's STFT."""
     group_delay: NotNegative = 0.0
     """Error of phase differences along frequency, where the sound is audible."""
     phase_advance: NotNegative = 0.0
@@ -234,8 +234,8 @@ class VocoderTask:
         render, values = Renderer(model), []
         for batch in batches:
             for wav in at_peak(batch.wav):
-                made = render(self.front_end(wav[None]))
-                values.append(mrmel(wav[0], made[0, 0], self.spec.sample_rate))
+                copy = render(self.front_end(wav[None]))
+                values.append(mrmel(wav[0], copy[0, 0], self.spec.sample_rate))
         return {"mrmel": sum(values) / len(values)}
 
     def preview(self, model: VocoderNetwork, batch: Batch) -> Preview:
@@ -245,9 +245,9 @@ class VocoderTask:
         columns: list[tuple[str, Tensor]] = []
         for i, wav in enumerate(at_peak(batch.wav)):
             mel = self.front_end(wav[None])
-            made = render(mel)
-            sounds |= {f"{i}-real": wav, f"{i}-copy": made[0]}
-            columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(made)[0])]
+            copy = render(mel)
+            sounds |= {f"{i}-real": wav, f"{i}-copy": copy[0]}
+            columns += [(f"{i} real", mel[0]), (f"{i} copy", self.front_end(copy)[0])]
         return Preview(self.spec.sample_rate, sounds, {"clips": columns})
 
     def generate(self, model: VocoderNetwork, count: int, seed: int) -> Tensor:

@@ -51,7 +51,7 @@ class AdaptiveAugment(nn.Module):
         time = torch.arange(frames, device=mel.device)
         band = torch.arange(bands, device=mel.device)[:, None]
         shift = torch.where(chosen[0], ((2 * place[0] - 1) * SHIFT_SHARE * frames).round(), 0.0).long()
-        source = (time - shift).clamp(max=frames - 1)  # (B, 1, L); what comes in at the start is silence
+        source = (time - shift).clamp(max=frames - 1)  # (B, 1, L); the start is filled with silence
         x = mel.gather(2, source.clamp(min=0).expand(-1, bands, -1)).masked_fill(source < 0, self.floor)
         if self.shift_bands:
             move = torch.where(chosen[1], ((2 * place[1] - 1) * SHIFT_BANDS).round(), 0.0).long()

@@ -92,8 +92,8 @@ class AdversarialLosses:
         real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
         logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
         self.d.requires_grad_(True)
-        own = slice(0, drawn.rebuilt)
-        error = pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool)
+        rebuilt = slice(0, drawn.rebuilt)
+        error = pooled_l1(drawn.fake[rebuilt], drawn.real[rebuilt], self.loss.reconstruction_pool)
         return Loss(
             {
                 "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),

@@ -27,8 +27,8 @@ def start_mapping(mapping: Mapping, mels: MelData, codec: Codec) -> None:
         parts.append((w, conditions, batch.index))
     w, index = torch.cat([part[0] for part in parts]).cpu(), torch.cat([part[2] for part in parts]).cpu()
     conditions = Conditions.join([part[1] for part in parts]).to("cpu")
-    own = None if mapping.own is None else _directions(mels, codec, index[components(len(index))], device)
-    mapping.initialise(w, conditions, index, own)
+    directions = None if mapping.own is None else _directions(mels, codec, index[components(len(index))], device)
+    mapping.initialise(w, conditions, index, directions)
 
 
 def _directions(mels: MelData, codec: Codec, numbers: Tensor, device: torch.device) -> Tensor:
