@@ -26,7 +26,7 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
     Raises:
         AudioGenError: One line that names the value and the fix; so do all functions here.
     """
-    from audio_gen.training.tasks import train_run
+    from audio_gen.training.tasks.run import train_run
 
     return train_run(Path(source), Path(run), **options)
 

@@ -1,4 +1,4 @@
-"""Settings: typed, frozen, strict. YAML and `a.b=c` overrides in, every error at once with the nearest valid key."""
+"""Typed, frozen settings from YAML and `a.b=c` overrides; errors list every wrong key with the nearest valid one."""
 
 import difflib
 import math
@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml  # to write; what is read goes through `parse_yaml`
+import yaml  # only to write; `parse_yaml` reads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from audio_gen.errors import ConfigError
@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
 
 class DataSettings(Settings):
-    """How the folder becomes clips."""
+    """From a folder to clips."""
 
     segment_sec: ClipSec = 2.0
     """Length of a training clip in seconds, rounded to whole frames. Shorter files are padded, longer ones cropped."""
@@ -57,10 +57,10 @@ class DataSettings(Settings):
     """Regular expression; files with the same captured text stay on one side of the split."""
 
 
-DEFAULT_MODEL, DEFAULT_MEL = "gan", "44khz_128band_512x"  # of commands that are given none
-MOST_PARTS = 8  # of a setting's dotted name
-LENGTHS = ("steps", "minutes", "images", "until")  # of a run: one of them
-EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # when a run has its first preview and bundle, whichever comes first
+DEFAULT_MODEL, DEFAULT_MEL = "gan", "44khz_128band_512x"  # of commands without --model or --mel
+MOST_PARTS = 8  # in a setting's dotted name
+LENGTHS = ("steps", "minutes", "images", "until")  # a run has one of them
+EARLY_SHARE, EARLY_MINUTES = 0.1, 5.0  # time of the first preview and bundle: the earlier of both
 
 
 class TrainSettings(Settings):
@@ -123,16 +123,16 @@ class TrainSettings(Settings):
 
 
 Config = TypeVar("Config", bound=Settings)
-TOLD_ERRORS, TOLD_CHARACTERS = 8, 200  # of a config: how many, and of each how much
+SHOWN_ERRORS, ERROR_CHARACTERS = 8, 200  # of a config's errors; of each
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `over` names put in its place, section by section; neither is changed."""
+    """A copy of `base` with the values of `over`, merged section by section."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    if any(over.get(name) is not None for name in LENGTHS):  # the later word on how long a run lasts wins
+    if any(over.get(name) is not None for name in LENGTHS):  # the later length of a run wins
         for name in LENGTHS:
             if name not in over:
                 merged.pop(name, None)
@@ -143,7 +143,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ConfigError: The file is missing, is no YAML, or holds no mapping.
+        ConfigError: The file is missing, not YAML, or not a mapping.
     """
     name = one_line(path)
     try:
@@ -158,7 +158,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """`["train.lr=1e-4"]` as nested sections, values read as YAML.
+    """`["train.lr=1e-4"]` as nested sections, with YAML values.
 
     Raises:
         ConfigError: An override is not of the form `a.b=c`.
@@ -166,19 +166,19 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
-        parts, told = [part.strip() for part in key.split(".")], clipped(one_line(text), TOLD_CHARACTERS)
+        parts, shown = [part.strip() for part in key.split(".")], clipped(one_line(text), ERROR_CHARACTERS)
         if not equals or not all(parts) or len(parts) > MOST_PARTS:
-            raise ConfigError(f"--set {told}: must read section.key=value, such as --set train.lr=1e-4")
+            raise ConfigError(f"--set {shown}: must read section.key=value, such as --set train.lr=1e-4")
         try:
             parsed = _number_of(parse_yaml(value))
         except MalformedError as e:
-            raise ConfigError(f"--set {told}: the value cannot be read ({e}); a text may need quotes") from e
+            raise ConfigError(f"--set {shown}: the value cannot be read ({e}); a text may need quotes") from e
         within: Any = result
         for part in parts[:-1]:
             within = within.get(part, {}) if isinstance(within, Mapping) else within
         old = within.get(parts[-1], parsed) if isinstance(within, Mapping) else within
         if not isinstance(within, Mapping) or isinstance(old, Mapping) != isinstance(parsed, Mapping):
-            raise ConfigError(f"--set {told}: another --set gives {parts[0]} in another way; keep one of them")
+            raise ConfigError(f"--set {shown}: contradicts another --set of {parts[0]}; keep one of them")
         nested: Any = parsed
         for part in reversed(parts):
             nested = {part: nested}
@@ -187,7 +187,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _number_of(value: Any) -> Any:
-    """A value of YAML 1.1, which reads 1e-4 as text, with such numbers as numbers.
+    """Convert numbers such as 1e-4, which YAML 1.1 reads as text.
 
     Raises:
         MalformedError: It is infinite or NaN.
@@ -204,15 +204,15 @@ def _number_of(value: Any) -> Any:
 
 
 def check_sections(kind: type[BaseModel], values: Mapping[str, Any], origin: str) -> None:
-    """Refuse a section that is one value, before it takes the place of a whole section or vanishes under one.
+    """Refuse a single value in place of a section.
 
     Args:
         kind: The config class.
-        values: Settings by section, from one place.
-        origin: That place, as the user knows it.
+        values: Settings by section.
+        origin: Their source, for the message.
 
     Raises:
-        ConfigError: There is one.
+        ConfigError: A section is a single value.
     """
     for name, field in kind.model_fields.items():
         inner = field.annotation
@@ -242,7 +242,7 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A checked config of `kind`.
 
     Raises:
-        ConfigError: One line with every wrong key and value, and the nearest valid key for each unknown one.
+        ConfigError: Keys or values are wrong; see `problems_in`.
     """
     try:
         return kind.model_validate(values)
@@ -253,7 +253,7 @@ def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def problems_in(kind: type[BaseModel], error: ValidationError) -> str:
     """Every wrong key and value of a config in one line, with the nearest valid key for each unknown one."""
     errors = error.errors(include_url=False, include_context=False)
-    lines = [clipped(_explain(kind, one), TOLD_CHARACTERS) for one in errors[:TOLD_ERRORS]]
+    lines = [clipped(_explain(kind, one), ERROR_CHARACTERS) for one in errors[:SHOWN_ERRORS]]
     more = len(errors) - len(lines)
     return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
@@ -265,11 +265,11 @@ def save(config: Settings, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting as its users see it.
+    """A setting, for help and guides.
 
     Attributes:
         name: With its sections, such as `train.lr`.
-        default: As YAML has it.
+        default: In YAML.
         text: What it does.
     """
 
@@ -279,7 +279,7 @@ class Setting:
 
 
 def list_settings(kind: type[Settings]) -> list[Setting]:
-    """Every setting of a config class but `model`, which has an option of its own, in the order of the source."""
+    """Every setting of a config class except `model`, in the order of the source."""
     defaults = flat(kind.model_construct().model_dump(mode="json"))
     return [Setting(name, _as_yaml(defaults.get(name)), text) for name, text in _texts(kind) if name != "model"]
 
@@ -323,7 +323,7 @@ def _as_yaml(value: Any) -> str:
 
 
 def first_preview_due(config_file: Path) -> str:
-    """When the run with these settings has its first preview, such as "after 2 minutes"."""
+    """Time of a run's first preview, such as "after 2 minutes of training"."""
     try:
         train = read_yaml(config_file)["train"]
         if train.get("previews") == 0:
@@ -351,7 +351,7 @@ def field_paths(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _explain(kind: type[BaseModel], error: Any) -> str:
     parts = [str(part) for part in error["loc"]]
-    key = clipped(one_line(".".join(parts)), TOLD_CHARACTERS // 2)
+    key = clipped(one_line(".".join(parts)), ERROR_CHARACTERS // 2)
     if error["type"] == "extra_forbidden":
         paths = field_paths(kind)
         near = difflib.get_close_matches(key, paths, n=1, cutoff=0.5)
@@ -362,4 +362,4 @@ def _explain(kind: type[BaseModel], error: Any) -> str:
         return message
     if error["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
-    return f"{key} ({shortened(error['input'], TOLD_CHARACTERS // 2)}): {message[0].lower()}{message[1:]}"
+    return f"{key} ({shortened(error['input'], ERROR_CHARACTERS // 2)}): {message[0].lower()}{message[1:]}"

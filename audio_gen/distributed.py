@@ -1,8 +1,8 @@
-"""Distributed training: the processes of a run, as `torchrun` starts them. A single process needs none of it.
+"""Distributed data-parallel training: the processes of a run, as `torchrun` starts them.
 
-A batch is split into micro-batches, each with noise of its own; every process takes some, and gradients, losses and
-readings are averaged over all. So a run's result depends on the number of micro-batches, not on that of processes. All
-networks lie whole in every process, and only the lead (rank 0) writes files.
+A batch is split into micro-batches with separate noise. Gradients, losses and statistics are averaged over all
+processes, so a run's result depends on the number of micro-batches, not on that of processes. Each process holds all
+networks; only the main process (rank 0) writes files.
 """
 
 import os
@@ -20,17 +20,17 @@ from audio_gen.errors import AudioGenError, ConfigError, DesertedError
 
 Value = TypeVar("Value")
 CPU = torch.device("cpu")
-PATIENCE = timedelta(hours=2)  # how long others wait for the lead, which evaluates and saves alone
+PATIENCE = timedelta(hours=2)  # timeout of other processes while the main process evaluates and saves
 
 
 @dataclass(frozen=True)
 class World:
-    """Who takes part in a run.
+    """The processes of a run.
 
     Attributes:
-        rank: Which process this is, from 0.
-        size: How many there are.
-        device: Where this process computes.
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        device: Device of this process.
     """
 
     rank: int = 0
@@ -38,22 +38,22 @@ class World:
     device: torch.device = CPU
 
     @property
-    def lead(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the main process, which writes files and prints messages."""
         return self.rank == 0
 
     def micro_batches(self, batch_size: int, count: int | None) -> tuple[range, int, int]:
-        """What this process takes of a batch.
+        """The micro-batches of this process.
 
         Args:
             batch_size: Clips of a step, over all processes.
-            count: Micro-batches of a step; None for one a process.
+            count: Micro-batches of a step; None for one per process.
 
         Returns:
-            The numbers of its micro-batches, how many there are over all processes, and the clips in each.
+            The numbers of its micro-batches, their count over all processes, and the clips in each.
 
         Raises:
-            ConfigError: They cannot be spread evenly.
+            ConfigError: They cannot be divided evenly.
         """
         count = count or self.size
         own, rest = divmod(count, self.size)
@@ -75,96 +75,96 @@ class World:
         return range(self.rank * own, (self.rank + 1) * own), count, batch_size // count
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Add up tensors of any shapes over all processes, in place.
+        """Sum tensors of any shape over all processes, in place.
 
         Raises:
-            DesertedError: Another process has gone.
+            DesertedError: Another process is gone.
         """
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1).to(torch.float32) for tensor in tensors])
-        with heard():
+        with connection_errors():
             dist.all_reduce(flat)
         parts = flat.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
 
-    def highest(self, *values: float) -> list[float]:
-        """The highest of each value over all processes.
+    def maximum(self, *values: float) -> list[float]:
+        """The maximum of each value over all processes.
 
         Raises:
-            DesertedError: Another process has gone.
+            DesertedError: Another process is gone.
         """
         if self.size == 1:
             return list(values)
         own = torch.tensor(values, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
         own = own.to(self.device)
-        with heard():
+        with connection_errors():
             dist.all_reduce(own, op=dist.ReduceOp.MAX)
         return own.tolist()
 
-    def from_lead(self, value: Any = None) -> Any:
-        """A plain value of the lead's, in every process.
+    def from_main(self, value: Any = None) -> Any:
+        """Broadcast a plain value of the main process.
 
         Raises:
-            DesertedError: Another process has gone.
+            DesertedError: Another process is gone.
         """
         if self.size == 1:
             return value
         box = [value]
-        with heard():
+        with connection_errors():
             dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
-    def equalise(self, module: nn.Module) -> None:
-        """Let a module be the lead's in every process.
+    def broadcast(self, module: nn.Module) -> None:
+        """Broadcast a module's state from the main process.
 
         Raises:
-            DesertedError: Another process has gone.
+            DesertedError: Another process is gone.
         """
         if self.size == 1:
             return
-        with heard(), torch.no_grad():
+        with connection_errors(), torch.no_grad():
             for tensor in module.state_dict().values():
                 whole = tensor.detach().contiguous()
                 dist.broadcast(whole, src=0)
                 tensor.copy_(whole)
 
-    def lead_first(self, make: Callable[[], Value]) -> Value:
-        """What the lead's `make` returns, a plain value, in every process; the others wait for it.
+    def main_first(self, make: Callable[[], Value]) -> Value:
+        """Call `make` in the main process, and return its plain value in every process.
 
         Raises:
-            AudioGenError: The lead's `make` has failed; every process gets the same line.
+            AudioGenError: `make` failed; every process raises the same message.
         """
         if self.size == 1:
             return make()
-        if not self.lead:
-            error, value = self.from_lead()
+        if not self.is_main:
+            error, value = self.from_main()
             if error is not None:
                 raise ConfigError(error)
             return value
         try:
             value = make()
         except AudioGenError as e:
-            self.from_lead((str(e), None))
+            self.from_main((str(e), None))
             raise
-        return self.from_lead((None, value))[1]
+        return self.from_main((None, value))[1]
 
 
 def own_rank() -> int:
-    """This process's number, from the launcher's environment; 0 without one."""
+    """Rank of this process from the launcher's environment; 0 without a launcher."""
     return int(os.environ.get("RANK", 0))
 
 
 def join(device: torch.device) -> World:
-    """Meet the other processes of a run that `torchrun` or `accelerate launch` has started.
+    """Connect to the other processes of a run that `torchrun` or `accelerate launch` started.
 
     Args:
-        device: What this process would compute on alone; of several GPUs each process takes its own.
+        device: Device of a single process; with several GPUs each process takes one.
 
     Raises:
         ConfigError: There are fewer GPUs than processes on this machine.
-        DesertedError: The others are not there.
+        DesertedError: The other processes cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 or "MASTER_ADDR" not in os.environ:
@@ -174,32 +174,32 @@ def join(device: torch.device) -> World:
         if local >= torch.cuda.device_count():
             raise ConfigError(
                 f"{local + 1} or more processes on a machine with {torch.cuda.device_count()} GPUs; "
-                "start one a GPU, or add --device cpu"
+                "start one per GPU, or add --device cpu"
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        with heard():
+        with connection_errors():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     return World(dist.get_rank(), dist.get_world_size(), device)
 
 
 def leave() -> None:
-    """Part from the other processes, where there are any."""
+    """Disconnect from the other processes, if any."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Turn a lost connection into one line.
+def connection_errors() -> Iterator[None]:
+    """Raise a lost connection as a `DesertedError`.
 
     Raises:
-        DesertedError: Another process has gone.
+        DesertedError: Another process is gone.
     """
     try:
         yield
-    except RuntimeError as e:  # torch's own errors of distribution are such
+    except RuntimeError as e:  # the type of torch's errors of distribution
         if isinstance(e, torch.OutOfMemoryError):
             raise
         raise DesertedError(

@@ -15,8 +15,7 @@ from audio_gen.cli.quickstart import quickstart_command
 from audio_gen.cli.train import train_command
 from audio_gen.config import DEFAULT_MODEL, Settings
 from audio_gen.errors import ConfigError
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.settings import RunConfig, model_for
 from audio_gen.training.tasks.vae import VAEConfig
 from tests import sounds
@@ -160,7 +159,7 @@ def test_a_preset_is_kept_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [("44khz", r"mel: no mel preset is called '44khz'"), ({"n_mels": 3}, r"mel: mel settings lack sample_rate"),
-     (3, "mel: 3 is no mel"), ({**MEL, "hop_length": 0}, "mel: hop_length")],
+     (3, "mel: 3 is not a mel"), ({**MEL, "hop_length": 0}, "mel: hop_length")],
 )  # fmt: skip
 def test_a_wrong_mel_is_one_of_all_errors(wrong: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:

@@ -21,6 +21,7 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError, DataError
 from audio_gen.evaluation.distances import kad
 from audio_gen.models.registry import Part, packed
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import refine
 from audio_gen.vocoding.network import VocoderNetwork
@@ -30,7 +31,7 @@ from tests.sounds import noise, pluck, sine, write, write_notes
 FOLDER = Path(__file__).parents[1] / "recipes" / "vocoder_universal"
 RATE = 44100
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
-NETWORK: dict[str, Any] = {**SPEC.to_dict(), "dim": 8, "blocks": 1}
+NETWORK: dict[str, Any] = {**SPEC.to_dict(), **VocoderNet(dim=8, blocks=1).model_dump()}
 CPU = torch.device("cpu")
 Load = Callable[[str], ModuleType]
 

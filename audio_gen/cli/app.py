@@ -148,7 +148,7 @@ def run(args: list[str]) -> int:
 
 
 def _tells(error: AudioGenError) -> bool:
-    """Whether this process says what is wrong: of those that share a run, the lead, or one that others left."""
+    """Whether this process says what is wrong: of those that share a run, the main one, or one that others left."""
     return os.environ.get("RANK", "0") == "0" or isinstance(error, DesertedError)
 
 

@@ -9,7 +9,7 @@ def settings_command(model: o.SettingsModelArgument = None, json_output: o.JsonO
     from audio_gen.config import list_settings, settings_table
     from audio_gen.errors import ConfigError
     from audio_gen.text import one_line
-    from audio_gen.training.tasks import TASKS
+    from audio_gen.training.tasks.run import TASKS
 
     if model is not None and model not in TASKS:
         raise ConfigError(f"model {one_line(model)}: unknown; known are {', '.join(TASKS)}")

@@ -31,7 +31,7 @@ def train_command(
     json_output: o.JsonOption = False,
 ) -> None:
     """Train a model on a folder of sounds. Run it again to resume."""
-    from audio_gen.training.tasks import train_run
+    from audio_gen.training.tasks.run import train_run
     from audio_gen.training.tasks.settings import model_for
 
     model = model or model_for(run, config)

@@ -32,12 +32,12 @@ def hinge_d(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
 
 
 def hinge_g(logits_fake: Tensor) -> Tensor:
-    """The generator's hinge loss on logits of any shape, which stops where the discriminator is sure enough."""
+    """The generator's hinge loss on logits of any shape, which is 0 above a logit of 1."""
     return F.relu(1 - logits_fake).mean()
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Mean L1 between a discriminator's activations, over the size of the real ones (Zeghidour 2021)."""
+    """Mean L1 of a discriminator's activations, relative to the real ones. Source: Zeghidour 2021."""
     distances = [
         (r.detach() - f).abs().mean() / r.detach().abs().mean().clamp(min=1e-6) for r, f in zip(real, fake, strict=True)
     ]

@@ -9,7 +9,7 @@ def kl_divergence(mu: Tensor, logvar: Tensor, free_nats: float = 0.0) -> Tensor:
     Args:
         mu: (B, D).
         logvar: (B, D).
-        free_nats: What each dimension may cost on average without being pushed down (Kingma 2016, free bits).
+        free_nats: KL of each dimension without a gradient (free bits, Kingma 2016).
 
     Source: Kingma and Welling 2014, appendix B.
     """
@@ -18,5 +18,5 @@ def kl_divergence(mu: Tensor, logvar: Tensor, free_nats: float = 0.0) -> Tensor:
 
 
 def active_dimensions(mu: Tensor, threshold: float = 0.01) -> int:
-    """How many dimensions of mu (N, D) vary by more than `threshold` over the clips (Burda 2016)."""
+    """Number of dimensions of mu (N, D) with a variance above `threshold` over the clips (Burda 2016)."""
     return int((mu.var(0, unbiased=False) > threshold).sum())

@@ -4,21 +4,21 @@ from torch import Tensor
 
 from audio_gen.audio.mel import MEL_FLOOR
 
-AUDIBLE = 1e-3  # of a clip's largest amplitude; phases of what is softer than that are noise
+AUDIBLE = 1e-3  # of a clip's largest amplitude; phases below it are noise
 TINY_POWER = 1e-12
 
 
 def spectrum_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """Distances of two spectra.
+    """Distances of two complex spectra.
 
     Args:
         made: Complex STFT (B, F, L).
-        real: The same of the sound that it should be.
+        real: That of the target sound.
 
     Returns:
         Scalars: `log_amplitude`, mean L1 in nats; `group_delay` and `phase_advance`, mean 1 - cos of the errors of the
         phase's differences along frequency and time where the real sound is audible, 0 to 2, the same for a sound and
-        its negative; `complex`, mean L1 of spectra with their amplitudes' roots.
+        its negative; `complex`, mean L1 of spectra with square-root amplitudes.
 
     Source: Ai and Ling 2023 (APNet), with 1 - cos in place of wrapped differences, which is smooth.
     """
@@ -34,7 +34,7 @@ def spectrum_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
 
 
 def _modulus(spectrum: Tensor) -> Tensor:
-    """Amplitudes, kept off zero for their gradient."""
+    """Amplitudes, above zero for a finite gradient."""
     return (spectrum.real.square() + spectrum.imag.square() + TINY_POWER).sqrt()
 
 

@@ -1,6 +1,7 @@
 """Losses on spectrograms and waves: pure, unweighted scalars."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +10,20 @@ from torch.nn import functional as F
 from audio_gen.audio.distance import BANDS_BY_N_FFT, CONVERGENCE_WEIGHT
 from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 
-QUIET_NORM = 1e-2  # of a magnitude spectrogram; a clip that is quieter is silence
+QUIET_NORM = 1e-2  # of a magnitude spectrogram; a quieter clip is silence
 
 
 def mel_l1(made: Tensor, target: Tensor, floor: float, weight: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of log-mels in nats, where everything below the floor counts as the floor.
+    """Mean absolute difference of log-mels in nats; values below the floor count as the floor.
 
     Args:
         made: (B, M, L), not clamped.
         target: (B, M, L).
         floor: In nats.
-        weight: How much each frame counts (B, L); None counts all alike.
+        weight: Weight of each frame (B, L); None for equal weights.
 
     Returns:
-        A scalar. Where both are below the floor the difference is zero, and so is its gradient.
+        A scalar. If both are below the floor, difference and gradient are zero.
     """
     below = (target <= floor) & (made <= floor)
     difference = (made - target.clamp(min=floor)).abs().masked_fill(below, 0.0)
@@ -42,11 +43,33 @@ def pooled_l1(made: Tensor, target: Tensor, size: int) -> Tensor:
     return (F.avg_pool2d(made, size) - F.avg_pool2d(target, size)).abs().mean()
 
 
+class _Floored(torch.autograd.Function):
+    """Clamp from below; the gradient passes where it raises a value and stops where it lowers one below the floor."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:
+        ctx.save_for_backward(raw < floor)
+        return raw.clamp(min=floor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (below,) = ctx.saved_tensors
+        return gradients[0].masked_fill(below & (gradients[0] > 0), 0.0), None
+
+
+def floored(raw: Tensor, floor: float) -> Tensor:
+    """`raw` clamped at `floor`; values below the floor have a gradient only upwards, so that silence can end.
+
+    With a gradient in both directions, silent values sink until gradients overflow.
+    """
+    return _Floored.apply(raw, floor)
+
+
 class MultiResolutionMel(nn.Module):
     """The vocoder's distance as a loss: log-mel L1 and half the spectral convergence, over several STFT sizes.
 
-    What `audio_gen.audio.distance.mrmel` measures, except that the spectral convergence is each clip's own.
-    auraloss's STFTLoss, which a test compares it with, has another floor: below MEL_FLOOR nothing should be learned.
+    Like `audio_gen.audio.distance.mrmel`, but with the spectral convergence of each clip. Unlike auraloss's STFTLoss,
+    it is flat below MEL_FLOOR.
     Source: Yamamoto 2020 (Parallel WaveGAN), on mel bands.
     """
 

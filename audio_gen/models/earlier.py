@@ -13,7 +13,6 @@ EXAMPLES = {name: f"examples.{name}" for name in ("classes", "pitches")}
 MAPPING_ARGS = ("noise_dim", "latent_dim", "anchors", "n_classes", "mapping_width", "condition_dim", "own_directions",
                 "velocity")  # fmt: skip
 CODEC_ARGS_TOO = ("latent_dim", "n_classes", "condition_dim", "velocity")
-MAPPING_DEFAULTS = {"noise_dim": 128, "latent_dim": 128}
 
 
 def rename(state: MutableMapping[str, Any], table: Mapping[str, str], prefix: str = "") -> None:
@@ -74,7 +73,7 @@ def split_gan_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     mapping = {key: args[key] for key in MAPPING_ARGS if key in args}
     if "mapping_width" in mapping:
         mapping["width"] = mapping.pop("mapping_width")
-    return codec, {**MAPPING_DEFAULTS, **mapping}
+    return codec, mapping
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

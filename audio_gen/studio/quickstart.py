@@ -25,8 +25,7 @@ from audio_gen.studio.showcase import make_showcase
 from audio_gen.studio.vocoder_choice import Training, chosen_vocoder
 from audio_gen.training.events import Event, Listener, Note
 from audio_gen.training.lock import locked
-from audio_gen.training.tasks import train_run
-from audio_gen.training.tasks.run import move_aside, resolve_config
+from audio_gen.training.tasks.run import move_aside, resolve_config, train_run
 from audio_gen.training.tasks.source import check_apart, check_source, open_source
 from audio_gen.vocoding.load import load_vocoder
 

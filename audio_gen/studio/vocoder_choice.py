@@ -12,7 +12,7 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.data.store import Cache
 from audio_gen.models.registry import VOCODER, parts_of
 from audio_gen.training.events import Ended, Event, Listener
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.vocoding.load import CLASSICAL, NETWORK, default_vocoder, load_vocoder, speaks
 from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.vocoder import Vocoder

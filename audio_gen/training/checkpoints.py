@@ -1,4 +1,4 @@
-"""Checkpoints are written in the background, and what a killed training left half-written is deleted."""
+"""Write checkpoints in the background, and delete the unfinished files of a killed training."""
 
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ from audio_gen.files import drop_leftovers
 
 
 def drop_unfinished(run: Path) -> None:
-    """Delete what a killed training left half-written; only for who holds the run's lock."""
+    """Delete the unfinished files of a killed training; the caller holds the run's lock."""
     for folder in RunFolder(run).working_folders():
         drop_leftovers(folder)
     for folder in RunFolder(run).dropped_bundles():
@@ -31,16 +31,16 @@ class BackgroundSaver:
 
     @property
     def done(self) -> bool:
-        """Whether there is something for `finish` that is not to be waited for."""
+        """Whether `finish` returns a step without waiting."""
         return self._saving is not None and self._saving.done()
 
     def begin(self, step: int, state: dict[str, Any]) -> None:
-        """Copy a state, and save the copy; what was begun before must be finished."""
+        """Copy a state, and save the copy; call `finish` before the next."""
         assert self._saving is None
         self._saving = self._threads.submit(self.store.save, step, copied(state))
 
     def finish(self) -> int | None:
-        """Wait for what was begun; returns its step, or None where nothing was.
+        """Wait for the save; returns its step, or None if there was none.
 
         Raises:
             OutputError: It could not be written.

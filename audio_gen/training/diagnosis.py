@@ -1,7 +1,7 @@
-"""What the metrics of a run say: alarms with what to do, or else how it goes. It reads no file and needs no torch.
+"""Diagnose a run by its metrics: alarms with a fix, or notes on its progress. Reads no file and needs no torch.
 
-Keys that are read: `val/..` of held-out files, `eval/..` of samples, `loss/..`, `grad_norm/..`, and `gap/logits`, mean
-real minus mean fake logit, of tasks with a discriminator. A fault whose keys are missing is not judged.
+Keys: `val/..` of held-out files, `eval/..` of samples, `loss/..`, `grad_norm/..`, and `gap/logits`, mean real minus
+mean fake logit, of tasks with a discriminator. Checks whose keys are missing are skipped.
 """
 
 import math
@@ -13,42 +13,42 @@ from audio_gen import findings
 from audio_gen.findings import Finding, percent
 from audio_gen.training.history import History
 
-# The KL weight rises for the first 20 % of a run; what a latent holds is settled only after that.
+# The KL weight rises for the first 20 % of a run; the KL settles only after that.
 SETTLED_PROGRESS = 0.25
-# A latent below half a nat cannot tell two sounds apart. Free bits let each dimension cost a little for nothing (0.02
-# nat by default), so many dimensions that hold no more than that each are as dead; working runs hold 0.8 in each.
+# A latent below half a nat cannot distinguish two sounds. Free bits make a little KL in each dimension free (0.02 nat
+# by default), so dimensions with no more than that are dead too; working runs have 0.8 in each.
 COLLAPSED_KL, COLLAPSED_KL_PER_DIMENSION = 0.5, 0.025
-# One dimension cannot hold more than a few nats: with more, only too few clips were kept out to see the others vary.
+# One dimension cannot hold more than a few nats: with more, too few clips were held out to see the others vary.
 COLLAPSED_DIMENSIONS, MOST_KL_OF_ONE_DIMENSION = 1, 5.0
 # With the KL weight far too high, the KL only falls while errors rise (to a fifth with loss.kl=1); in working runs both
 # fall. With the rate too high the KL rises first (1.7-fold with train.lr=0.01).
 SQUEEZED_KL, RISEN_KL = 0.7, 1.3
-# At this gap of logits softplus(-gap) < 0.7 %: the generator learns next to nothing. If it rises, that gets worse.
+# At this gap of logits softplus(-gap) < 0.7 %: the generator hardly learns. A rising gap makes it worse.
 WON_GAP, RISING_GAP = 5.0, 1.2
-# An error on held-out files that rises by 10 % while the KL falls is common and harmless; half more is neither.
+# An error on held-out files that rises by 10 % while the KL falls is common and harmless; by half is not.
 DIVERGED_ERROR = 1.5
 # The mel losses of working runs end below where they began; batches of few clips scatter by half.
 DIVERGED_LOSS = 2.0
 # A rate far too high breaks a run before its first line, and later lines look good as the rate falls. Working VAEs hold
-# 1 to 2 nats a dimension, and no loss falls a hundredfold; train.lr=0.1 gave 120,000 nats and 200-fold. Where few clips
-# are kept out, few dimensions seem in use, so there is a least KL that counts as well.
+# 1 to 2 nats a dimension, and no loss falls a hundredfold; train.lr=0.1 gave 120,000 nats and 200-fold. With few
+# held-out clips few dimensions seem in use, so there is a lower limit of the KL as well.
 EXPLODED_KL_PER_DIMENSION, EXPLODED_KL, RECOVERED_LOSS = 20.0, 2000.0, 100.0
 # Gradient norms of working VAEs fall to a third; 20 times the first is on the way to NaN, whatever the model.
 EXPLODED_GRADIENT = 20.0
 # Norms of a GAN that diverged passed 1,000 sixty steps before NaN; those of two that did not stayed below 15.
 ADVERSARIAL_GRADIENT = 1000.0
-# A KAD that doubled, by more than noise explains, and to above that of real sounds. GANs on drums and on notes whose
+# A KAD that doubled, by more than noise explains, and is above that of real sounds. GANs on drums and on notes whose
 # samples kept their quality went from 0.45 to 0.57 and from 0.51 to 0.62 in six times the training.
 WORSE_KAD, WORSE_ERRORS = 2.0, 3.0
 
 # A VAE starts from principal components, so an error that falls by less than 2 % is a note and no alarm.
-LEARNED, JUDGED_PROGRESS = 0.98, 0.5
+LEARNED, LEARNED_PROGRESS = 0.98, 0.5
 # Of the whole run; with 20 validations these are 4 without improvement, and one alone would be chance.
 PLATEAU_SHARE, PLATEAU_FIGURES = 0.2, 2
 # While the KL weight rises, over a fifth of a run, the error on held-out files may rise with it.
 WARM_UP_SHARE = 0.2
 OVERFITTED_ERROR = 1.2  # above the 10 % that are common and harmless
-NEARER = 0.9  # the KAD of a few samples differs a little between two draws
+CLOSER = 0.9  # the KAD of a few samples differs a little between two draws
 
 Check = Callable[[History], Finding | None]
 
@@ -84,7 +84,7 @@ def noise_data(log: History) -> Finding | None:
 
 
 def memorisation(log: History) -> Finding | None:
-    """Samples that are copies of training sounds, or have nothing else to be."""
+    """Samples that copy training sounds, or a single distinct training sound."""
     shares = log.last("eval/memorised"), log.last("eval/memorised_real")
     return findings.one_sound(log.last("eval/distinct_real")) or findings.memorisation(*shares, _samples(log))
 
@@ -95,7 +95,7 @@ def silent_samples(log: History) -> Finding | None:
 
 
 def mode_collapse(log: History) -> Finding | None:
-    """Samples that are all alike."""
+    """Samples that are all similar."""
     diversity, coverage, real = (log.last(f"eval/{name}") for name in ("diversity", "coverage", "coverage_real"))
     return findings.mode_collapse(diversity, coverage, real, _samples(log))
 
@@ -118,7 +118,7 @@ def posterior_collapse(log: History) -> Finding | None:
 
 
 def samples_got_worse(log: History) -> Finding | None:
-    """Samples that were clearly nearer to the real sounds at an earlier step."""
+    """Samples that were clearly closer to the real sounds at an earlier step."""
     kads = log.series("eval/kad")
     if len(kads) < 2:
         return None
@@ -126,7 +126,7 @@ def samples_got_worse(log: History) -> Finding | None:
     noise, floor = dict(log.series("eval/kad_se")).get(best_step, 0.0), log.last("eval/kad_floor") or 0.0
     if now <= max(WORSE_KAD * best, best + WORSE_ERRORS * noise, floor):
         return None
-    fix = "stop here, or go on and listen" if log.progress < 1 else "train a shorter run, or with a lower train.lr"
+    fix = "stop here, or continue and listen" if log.progress < 1 else "train a shorter run, or with a lower train.lr"
     return _alarm(
         "samples_got_worse",
         f"Samples got worse: KAD was {best:.3g} at step {best_step:.0f} and is {now:.3g} at step {step:.0f}; "
@@ -150,11 +150,11 @@ def discriminator_winning(log: History) -> Finding | None:
 def working(log: History) -> Finding | None:
     """Samples or reconstructions that improve."""
     kads, errors = log.values("eval/kad"), log.errors()
-    then = "let it go on" if log.progress < 1 else "listen to the previews"
-    if len(kads) > 1 and kads[-1] < NEARER * kads[0]:
+    then = "let it continue" if log.progress < 1 else "listen to the previews"
+    if len(kads) > 1 and kads[-1] < CLOSER * kads[0]:
         floor = log.last("eval/kad_floor")
         real = "" if floor is None else f"; real-vs-real baseline {floor:.3g}"
-        text = f"Samples come nearer to your sounds (KAD {kads[0]:.3g} -> {kads[-1]:.3g}{real}): {then}."
+        text = f"Samples get closer to your sounds (KAD {kads[0]:.3g} -> {kads[-1]:.3g}{real}): {then}."
         return Finding("working", text)
     if len(errors) > 1 and errors[-1] < LEARNED * errors[0]:
         text = f"The model learns (error on held-out files {errors[0]:.3g} -> {errors[-1]:.3g}): {then}."
@@ -191,9 +191,9 @@ def overfitting(log: History) -> Finding | None:
 
 
 def no_learning(log: History) -> Finding | None:
-    """An error on held-out files that stays where it began."""
+    """An error on held-out files that hardly falls."""
     errors = log.errors()
-    if log.progress < JUDGED_PROGRESS or len(errors) < 2 or min(errors) < LEARNED * errors[0]:
+    if log.progress < LEARNED_PROGRESS or len(errors) < 2 or min(errors) < LEARNED * errors[0]:
         return None
     return Finding(
         "no_learning",
@@ -214,7 +214,7 @@ def _squeezed(log: History) -> bool:
 
 
 def _not_finite(log: History) -> str | None:
-    # A figure of eval/ is infinite where all samples are silent, which `silent_samples` says.
+    # An infinite figure of eval/ means silent samples, which `silent_samples` reports.
     entries = ((key, value) for row in log.rows for key, value in row.items() if not key.startswith("eval/"))
     bad = (key for key, value in entries if isinstance(value, float) and not math.isfinite(value))
     return next((f"{key} is NaN or infinite" for key in bad), None)
@@ -237,14 +237,14 @@ def _loss_recovered(log: History) -> str | None:
 
 def _error_grew(log: History) -> str | None:
     errors = log.errors()
-    # Where training losses fall, the model overfits, which is no fault of the rate.
+    # If training losses fall, the model overfits; the learning rate is not the cause.
     if not log.learns() and rose(errors, DIVERGED_ERROR):
         return f"the error on held-out files is {errors[-1]:.3g} and was {min(errors):.3g} at best"
     return _first_grown([(key, *log.best_start_and_end(key)) for key in log.mel_losses()], DIVERGED_LOSS)
 
 
 def _gradient_grew(log: History) -> str | None:
-    # Adversarial gradients start near zero, with networks that change nothing yet: only their end counts.
+    # Adversarial gradients start near zero, since the networks start at zero: only their end counts.
     adversarial, ends = bool(log.keys("gap/")), [(key, *log.start_and_end(key)) for key in log.keys("grad_norm/")]
     if adversarial:
         ends = [(key, start, end) for key, start, end in ends if end > ADVERSARIAL_GRADIENT]

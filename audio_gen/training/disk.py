@@ -1,4 +1,4 @@
-"""Which checkpoints of a run may be deleted."""
+"""Delete checkpoints that a run no longer needs."""
 
 from pathlib import Path
 
@@ -9,20 +9,20 @@ from audio_gen.training.progress import read_progress
 
 
 def prunable(run: Path, *, force: bool = False) -> list[Path]:
-    """The checkpoints of a run that has ended and has a bundle of where it ended.
+    """The checkpoints of an ended run whose bundle is of its last step.
 
     Args:
         run: The run's folder.
-        force: Its bundle may be of an earlier step than its checkpoints.
+        force: Also if the bundle is of an earlier step.
 
     Raises:
-        CheckpointError: What training has learned would be lost.
+        CheckpointError: Training progress would be lost.
     """
     paths = RunFolder(run).checkpoint_files()
     bundles = RunFolder(run).best_and_last()
     if not bundles:
         raise CheckpointError(
-            f"{run}: has no bundle yet, so its checkpoints are all that there is; run the same train command again"
+            f"{run}: has no bundle yet, so only its checkpoints hold the model; run the same train command again"
         )
     newest = max((int(path.stem.removeprefix("step-")) for path in paths), default=0)
     held = max(about.get("steps") or 0 for about in bundles.values())
@@ -30,16 +30,16 @@ def prunable(run: Path, *, force: bool = False) -> list[Path]:
     if newest > held and not force:
         raise CheckpointError(
             f"{run}: {state or 'ended'} at step {newest}, its bundle is of step {held}; run the same train command "
-            "again and stop it, or add --force to lose what came after"
+            "again and stop it, or add --force to lose the later steps"
         )
     return paths
 
 
 def prune(run: Path, *, force: bool = False) -> int:
-    """Delete what `prunable` gives; returns the bytes that are free by that.
+    """Delete the checkpoints of `prunable`; returns the freed bytes.
 
     Raises:
-        CheckpointError: What training has learned would be lost.
+        CheckpointError: Training progress would be lost.
         TrainingError: The run is training.
     """
     with locked(run):

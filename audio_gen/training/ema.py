@@ -1,23 +1,23 @@
-"""EMA weights, which are validated and exported."""
+"""Exponential moving average (EMA) of the weights, for validation and export."""
 
 import copy
 
 import torch
 from torch import nn
 
-RAMP_SHARE = 0.1  # of the images seen so far, the longest half-life
+RAMP_SHARE = 0.1  # longest half-life, as a share of the images seen so far
 
 
 class Ema:
-    """An exponential moving average of a module's parameters, but for frozen ones; buffers are copied.
+    """The EMA of a module's parameters except frozen ones; buffers are copied.
 
-    The decay ramps up with the number of updates, so that short runs are averaged over what they have.
+    The decay ramps up with the number of updates, so that short runs average over their own length.
     """
 
     def __init__(
         self, module: nn.Module, decay: float, half_life_images: float | None = None, batch_size: int = 1
     ) -> None:
-        """Start from the module as it is; a half-life in images of `batch_size` a step takes the place of `decay`."""
+        """Start from the module's weights; `half_life_images`, with `batch_size` images a step, replaces `decay`."""
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.decay, self.half_life_images, self.batch_size = decay, half_life_images, batch_size
 
@@ -33,7 +33,7 @@ class Ema:
             copied.copy_(buffer)
 
     def decay_at(self, step: int) -> float:
-        """The decay after step number `step`, from 0. Source of the one by images: Karras 2020 (StyleGAN2-ADA)."""
+        """The decay after step number `step`, from 0. Source of `half_life_images`: Karras 2020 (StyleGAN2-ADA)."""
         if self.half_life_images is None:
             return min(self.decay, (1 + step) / (10 + step))
         half_life = min(self.half_life_images, RAMP_SHARE * self.batch_size * (step + 1))

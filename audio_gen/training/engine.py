@@ -32,28 +32,28 @@ from audio_gen.training.stopwatch import Stopwatch, counted
 from audio_gen.training.task import Task
 
 ELSEWHERE = "a signal to another process"
-MOST_TOLD = 6  # differences, in a message
-MODEL = "model."  # where a task's modules have the one that is exported
+MOST_SHOWN = 6  # differences, in a message
+MODEL = "model."  # prefix of the exported model in a task's modules
 
 
 @dataclass
 class Engine:
-    """Trains a task on a dataset into a run's folder, and goes on from the newest checkpoint.
+    """Trains a task on a dataset into a run's folder, and resumes from the newest checkpoint.
 
     `resume` loads that checkpoint, once all parts are in `registry`; `fit` trains.
 
     Attributes:
         task: The model and its losses.
         settings: Length, rates, cadence.
-        train: Clips to learn from.
+        train: Training clips.
         run: The run's folder.
         device: Where the networks are.
-        fingerprint: What must not change between sessions; it is kept in checkpoints and compared.
+        fingerprint: Values that must not change between sessions; checkpoints hold them.
         listener: Takes events, in the main process alone; it must not raise, see `Guarded`.
         profile_steps: Steps to time part by part; the result is an event.
         world: The processes that share the run.
         weights_of: Reads the averaged weights of a step that has a bundle, for a checkpoint that holds no weights.
-        registry: What checkpoints hold.
+        registry: The state that checkpoints hold.
         step: Steps done.
         stopped_by: The signal that ended the run, or None.
         trained: Whether steps were taken in this session.
@@ -74,9 +74,9 @@ class Engine:
     trained: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        """Make optimisers and the average."""
+        """Build optimisers and the EMA."""
         self.task.modules.to(self.device).train()
-        self.world.equalise(self.task.modules)
+        self.world.broadcast(self.task.modules)
         if self.settings.compile:
             self._compile()
         self.watch = Stopwatch(self.profile_steps, self.device)
@@ -97,7 +97,7 @@ class Engine:
         modules, average = self.task.modules, self.ema.module
         parts = {
             "step": Part(lambda: self.step, self._count, is_count),
-            "elapsed_sec": Part(self.budget.elapsed_sec, self.budget.go_on, is_duration),
+            "elapsed_sec": Part(self.budget.elapsed_sec, self.budget.resume, is_duration),
             "fingerprint": Part(lambda: self.fingerprint, lambda then: None, lambda then: isinstance(then, dict)),
             "modules": Part(
                 modules.state_dict,
@@ -111,9 +111,9 @@ class Engine:
         self.updater.register(self.registry)
 
     def _compile(self) -> None:
-        """Compile in place, so that names in files stay as they are; it happens in the first step."""
+        """Compile in place, in the first step, so that state names stay the same."""
         if not (parts := self.task.compilable()):
-            raise ConfigError("train.compile: torch.compile takes nothing of this model; leave it off")
+            raise ConfigError("train.compile: torch.compile supports no part of this model; leave it off")
         for part in parts:
             part.compile()
 
@@ -124,21 +124,20 @@ class Engine:
             hooks: Called after each step, in order.
 
         Raises:
-            TrainingError: Losses or gradients were not finite, or exploded, time and again; or another of the run's
-                processes has gone.
+            TrainingError: Losses or gradients repeatedly exploded or were not finite, or another process is gone.
             OutputError: There is no room for a first checkpoint, or for the last.
         """
-        if self.world.lead and (not self.store.paths() or (self._reduced and self.budget.progress(self.step) < 1)):
+        if self.world.is_main and (not self.store.paths() or (self._reduced and self.budget.progress(self.step) < 1)):
             self.store.save(self.step, self.registry.state_dict())
         with stop_signals() as stop:
             while not self._trained(stop, hooks):
                 self._roll_back()
-        if self.world.lead:
+        if self.world.is_main:
             self._saving.last(self.step)
 
     def _trained(self, stop: list[str], hooks: Sequence[Hook]) -> bool:
-        """Take steps until the budget or a signal ends them (True), or too many have gone wrong (False)."""
-        if self.world.lead:
+        """Take steps to the end of the budget or a signal (True), or until too many updates are skipped (False)."""
+        if self.world.is_main:
             self._log = MetricsLog(self.run, self.step)
             self._saving.begin(self.step)
         try:
@@ -159,7 +158,7 @@ class Engine:
                         self._count(self.step + 1)
                         progress, asked = self._agreed(stop)
                         with self.watch.part("logging"):
-                            if self.world.lead:
+                            if self.world.is_main:
                                 self._done(values, time.monotonic() - started, progress)
                     if flops:
                         self.emit(Profiled(self.step, **self.watch.report(flops[0])))
@@ -172,15 +171,15 @@ class Engine:
         return True
 
     def _between(self, moment: Moment, hooks: Sequence[Hook]) -> None:
-        if self.world.lead:
+        if self.world.is_main:
             self._saving.collect(moment)
         for hook in hooks:
             hook(moment)
-        if self.world.lead:
+        if self.world.is_main:
             self._saving(moment)
 
     def _done(self, values: dict[str, Tensor | float], step_sec: float, progress: float) -> None:
-        """Emit and log a step that is done.
+        """Emit and log a finished step.
 
         Raises:
             OutputError: The run's folder is gone.
@@ -201,30 +200,30 @@ class Engine:
 
     def _agreed(self, stop: list[str]) -> tuple[float, bool]:
         """The main process's progress, and whether any process has been asked to stop."""
-        own = self.budget.progress(self.step) if self.world.lead else 0.0
-        progress, asked = self.world.highest(own, float(bool(stop)))
+        own = self.budget.progress(self.step) if self.world.is_main else 0.0
+        progress, asked = self.world.maximum(own, float(bool(stop)))
         return progress, bool(asked)
 
     def _stops(self, stop: list[str], asked: bool) -> bool:
-        """Whether to stop: alone as soon as a signal has come, with others when all know of it."""
+        """Whether to stop: a single process at once, several when all know of the signal."""
         if not (asked if self.world.size > 1 else stop):
             return False
         self.stopped_by = stop[0] if stop else ELSEWHERE
         return True
 
     def _skipped(self) -> None:
-        """Note the first updates that are left out; weights that are themselves broken get no second chance."""
+        """Note the first skipped update; roll back at once if weights are not finite."""
         if not self._noted_skips:
             self._noted_skips = True
             self._note(f"step {self.step + 1}: an update was skipped: {self.guard.reason}")
         if not all(bool(p.isfinite().all()) for p in self.task.modules.parameters()):
-            self.guard.give_up_on()
+            self.guard.exhaust()
 
     def _roll_back(self) -> None:
-        """Go back to the newest checkpoint with a lower rate, if there is still a chance.
+        """Return to the newest checkpoint with a lower learning rate.
 
         Raises:
-            TrainingError: There is none.
+            TrainingError: No checkpoint or no rollback is left.
         """
         state, rollbacks, reason = self.store.newest()[0], self.guard.rollbacks, self.guard.reason
         if state is None or rollbacks >= MAX_ROLLBACKS:
@@ -242,7 +241,7 @@ class Engine:
 
     def emit(self, event: Event) -> None:
         """Log an event and pass it to the listener, in the main process."""
-        if self.world.lead:
+        if self.world.is_main:
             if self._log is not None:
                 self._log.record(event)
             self.listener(event)
@@ -254,16 +253,16 @@ class Engine:
         self.step = step
 
     def reduced_state(self) -> dict[str, Any]:
-        """A state without optimisers, and without the weights that the last step's bundle has."""
+        """A state without optimisers and without the weights of the last step's bundle."""
         state = self.registry.state_dict()
         others = {key: value for key, value in state["modules"].items() if not key.startswith(MODEL)}
         return {key: state[key] for key in state if key not in ("ema", "optimisers")} | {"modules": halved(others)}
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one.
+        """Load the newest checkpoint, if there is one.
 
         Raises:
-            CheckpointError: It is of another model, or none of ours.
+            CheckpointError: It is of another model or version, or damaged.
         """
         state, skipped = self.store.newest()
         for line in skipped:
@@ -271,39 +270,40 @@ class Engine:
         if state is None:
             return
         if not self.registry.fits(state):
-            raise self._foreign()
+            raise self._unreadable()
         then = state["fingerprint"]
         different = [k for k, v in self.fingerprint.items() if _spelled(then.get(k)) != _spelled(v)]
         if different:
-            told = ", ".join(_differences(k, then.get(k), self.fingerprint[k]) for k in different)
+            changes = ", ".join(_differences(k, then.get(k), self.fingerprint[k]) for k in different)
             raise CheckpointError(
-                f"{self.run}: cannot go on ({told}); train into a new folder, with --init {shlex.quote(str(self.run))} "
-                "to keep its weights, or add --force to start again"
+                f"{self.run}: cannot resume ({changes}); train into a new folder, with --init "
+                f"{shlex.quote(str(self.run))} to keep its weights, or add --force to start again"
             )
         try:
             self._load(state)
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as e:
-            raise self._foreign() from e
+            raise self._unreadable() from e
         if self.step:
             self.emit(Resumed(self.step))
         if self._reduced and self.budget.progress(self.step) < 1:
-            self._note("the run had finished and kept only its weights, so the optimisers start new")
+            self._note("the run had finished and kept only its weights, so the optimisers start from zero")
 
-    def _foreign(self) -> CheckpointError:
+    def _unreadable(self) -> CheckpointError:
         return CheckpointError(
-            f"{self.run}: has a state from another version that cannot be read; train into a new folder with --init "
+            f"{self.run}: its checkpoint is of another version and cannot be read; train into a new folder with "
+            "--init "
             f"{shlex.quote(str(self.run))}, if it has a bundle, or add --force"
         )
 
     def _load(self, state: dict[str, Any]) -> None:
-        """Take over networks, optimisers and figures; the time that has passed has passed."""
+        """Load networks, optimisers and figures; the elapsed time never decreases."""
         self._reduced = "ema" not in state
-        if self._reduced:  # the optimisers are new
+        if self._reduced:  # it holds no optimisers
             state = {**self._with_weights(state), "began": state["step"]}
         self.registry.load(state)
 
     def _with_weights(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A state as `reduced_state` gave it, with the averaged weights in place of those that went on from them."""
+        """A state of `reduced_state`, with the averaged weights as the weights of the model."""
         if self.weights_of is None:
             raise CheckpointError(f"{self.run}: its checkpoint holds no weights; train into a new folder")
         average = self.weights_of(state["step"])
@@ -312,14 +312,14 @@ class Engine:
 
 
 def _spelled(value: Any) -> Any:
-    """A value of a fingerprint with names as they are spelled now: earlier versions kept them as macOS stores them."""
+    """A value of a fingerprint with composed names; earlier versions kept them decomposed, as macOS stores them."""
     return [composed(part) if isinstance(part, str) else part for part in value] if isinstance(value, list) else value
 
 
 def _differences(name: str, then: Any, now: Any) -> str:
-    """What differs between two values of a fingerprint: of two tables their entries, each named."""
+    """The difference of two values of a fingerprint; of two tables, that of each entry."""
     if not (isinstance(then, dict) and isinstance(now, dict)):
         return f"{name} {shortened(then)} then, {shortened(now)} now"
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    told = [f"{key} {shortened(then.get(key))} then, {shortened(now.get(key))} now" for key in keys[:MOST_TOLD]]
-    return ", ".join(told) + (", .." if keys[MOST_TOLD:] else "")
+    shown = [f"{key} {shortened(then.get(key))} then, {shortened(now.get(key))} now" for key in keys[:MOST_SHOWN]]
+    return ", ".join(shown) + (", .." if keys[MOST_SHOWN:] else "")

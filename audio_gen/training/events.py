@@ -1,6 +1,6 @@
-"""What happens in a run, for who listens: one frozen dataclass a kind of event.
+"""Events of a run: one frozen dataclass per kind.
 
-A listener takes any event and picks by `isinstance` or `match`. It is called in the main process alone.
+A listener gets all events and selects by `isinstance` or `match`. It is called in the main process only.
 """
 
 import logging
@@ -29,7 +29,7 @@ class Note(Event):
 
 @dataclass(frozen=True)
 class CacheProgress(Event):
-    """A stage of building the cache ("inspect", "store" or "pitch"): files done, and files in all."""
+    """A stage of building the cache ("inspect", "store" or "pitch"): files done, and their total."""
 
     stage: str
     done: float
@@ -38,7 +38,7 @@ class CacheProgress(Event):
 
 @dataclass(frozen=True)
 class Started(Event):
-    """Training begins: the model's parameters, clips to learn from and kept out, the device, and the classes."""
+    """Training begins: number of parameters, training and held-out clips, the device, and the classes."""
 
     parameters: int
     clips: int
@@ -49,14 +49,14 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Resumed(Event):
-    """A run goes on from a step."""
+    """A run resumes from a step."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class StepDone(Event):
-    """A step is done: progress of the run (0 to 1), its seconds, the seconds left (estimated) and those trained."""
+    """A step is done: progress of the run (0 to 1), seconds of the step, seconds left (estimated) and trained."""
 
     step: int
     progress: float
@@ -77,7 +77,7 @@ class StepLogged(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """Figures on files kept out."""
+    """Figures on held-out files."""
 
     step: int
     values: Mapping[str, float]
@@ -85,7 +85,7 @@ class Validated(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """Figures of what the model generates; seconds spent on all evaluations, and on the run."""
+    """Figures of samples; seconds spent on all evaluations, and on the run."""
 
     step: int
     values: Mapping[str, float]
@@ -95,7 +95,7 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class Diagnosed(Event):
-    """What the run's metrics say of it so far."""
+    """The diagnosis of the run's metrics so far."""
 
     step: int
     findings: Sequence[Finding]
@@ -103,7 +103,7 @@ class Diagnosed(Event):
 
 @dataclass(frozen=True)
 class Alarm(Event):
-    """A fault of the run that was not there at the last diagnosis."""
+    """A fault that the last diagnosis did not find."""
 
     step: int
     name: str
@@ -120,7 +120,7 @@ class Previewed(Event):
 
 @dataclass(frozen=True)
 class MilestoneExported(Event):
-    """The model as it was after so many minutes has a bundle of its own."""
+    """A bundle of the model after a number of minutes was written."""
 
     step: int
     minutes: float
@@ -135,7 +135,7 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Profiled(Event):
-    """Where the time of a step goes, see `Stopwatch.report`."""
+    """Time of a step by part, see `Stopwatch.report`."""
 
     step: int
     steps: int
@@ -155,10 +155,10 @@ class Ended(Event):
         step: The last step.
         stopped_by: A signal's name, or None at the end of the run.
         freed: Bytes of checkpoints deleted.
-        best: The figure of the bundle's step; None where it was not judged.
+        best: The figure of the bundle's step; None if not measured.
         best_step: The bundle's step.
         last: The figure of the last step.
-        judged_by: What the figures are.
+        judged_by: The name of the figures.
     """
 
     step: int
@@ -174,7 +174,7 @@ Listener = Callable[[Event], object]
 
 
 class Guarded:
-    """A listener whose errors end no run: the first one is noted, others are passed over."""
+    """A listener whose errors do not end the run: the first is reported, others are ignored."""
 
     def __init__(self, listener: Listener) -> None:
         """Pass events on to `listener`."""
@@ -188,7 +188,7 @@ class Guarded:
             if self._failed:
                 return
             self._failed = True
-            text = f"a listener failed ({type(e).__name__}: {one_line(str(e))}); training goes on"
+            text = f"a listener failed ({type(e).__name__}: {one_line(str(e))}); training continues"
             try:
                 self._listener(Note(text))
             except Exception:

@@ -11,21 +11,21 @@ from torch import Tensor
 from audio_gen.training.state import is_count, is_number, is_row
 
 MAX_ROLLBACKS = 3
-PATIENCE, RELIEF = 5.0, 0.1  # so many bad steps are too many; each good one takes this much off them
-EXPLODED, WINDOW, MIN_SEEN = 100.0, 50, 20  # times the median of the last losses, once there are enough
+PATIENCE, RELIEF = 5.0, 0.1  # strain of a rollback; a bad step adds 1, a good one subtracts RELIEF
+EXPLODED, WINDOW, MIN_SEEN = 100.0, 50, 20  # factor over the median of the last losses; their number
 TINY = 1e-3
 
 
 @dataclass
 class Guard:
-    """Judges each update of a run; checkpoints hold it.
+    """Decides about each update of a run; checkpoints hold it.
 
     Attributes:
-        skipped: Updates left out so far.
-        rollbacks: How often the run went back.
-        strain: Bad steps lately, of which good ones take a little off.
-        recent: Total losses lately, by phase.
-        reason: Why the last bad update was left out.
+        skipped: Number of skipped updates.
+        rollbacks: Number of rollbacks.
+        strain: Recent bad steps, reduced by good ones.
+        recent: Recent total losses, by phase.
+        reason: Why the last bad update was skipped.
     """
 
     skipped: int = 0
@@ -36,16 +36,16 @@ class Guard:
 
     @property
     def rate(self) -> float:
-        """What the learning rate is multiplied by: half as much after every time that the run went back."""
+        """Factor on the learning rate: halved by each rollback."""
         return 0.5**self.rollbacks
 
     @property
     def exhausted(self) -> bool:
-        """Whether leaving updates out has not helped."""
+        """Whether a rollback is needed."""
         return self.strain >= PATIENCE
 
     def allows(self, phase: str, losses: Mapping[str, Tensor], total: float, norm: float) -> bool:
-        """Whether an update may be made, by its losses, their weighted sum and the gradient's norm."""
+        """Whether to apply an update, by its losses, their weighted sum and the gradient's norm."""
         seen = self.recent.setdefault(phase, [])
         if not math.isfinite(total + norm):
             bad = [name for name, value in losses.items() if not math.isfinite(float(value))] or ["the gradient"]
@@ -60,17 +60,17 @@ class Guard:
         return True
 
     def after_step(self, skipped_before: int) -> bool:
-        """Take note of how a step went; returns whether it was good."""
+        """Update the strain after a step; returns whether no update was skipped."""
         good = self.skipped == skipped_before
         self.strain = max(0.0, self.strain - RELIEF) if good else self.strain + 1
         return good
 
-    def give_up_on(self) -> None:
-        """Call the run so broken that it must go back at once."""
+    def exhaust(self) -> None:
+        """Request a rollback at once."""
         self.strain = PATIENCE
 
     def roll_back(self) -> None:
-        """Begin again from an earlier state, with a lower rate."""
+        """Count a rollback and reset the strain."""
         self.rollbacks += 1
         self.strain = 0.0
         self.recent.clear()
@@ -84,7 +84,7 @@ class Guard:
 
     @staticmethod
     def is_state(state: Any) -> bool:
-        """Whether a value is one that `state_dict` could have returned."""
+        """Whether `state_dict` could have returned a value."""
         return (
             isinstance(state, dict)
             and all(is_count(state.get(key)) for key in ("skipped", "rollbacks"))
@@ -94,7 +94,7 @@ class Guard:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore the values of `state_dict`."""
         self.skipped, self.rollbacks, self.strain = state["skipped"], state["rollbacks"], state["strain"]
         self.recent = {phase: list(values) for phase, values in state["recent"].items()}
 

@@ -16,7 +16,7 @@ class History:
 
     Attributes:
         rows: Lines of metrics.jsonl, oldest first.
-        progress: Share of the run that they cover, 0 to 1.
+        progress: Share of the run that the rows cover, 0 to 1.
     """
 
     rows: Sequence[Mapping[str, Any]]

@@ -1,7 +1,7 @@
-"""What a run does between steps: validation, milestones, previews, diagnosis and checkpoints.
+"""Hooks between steps: validation, milestones, previews, diagnosis and checkpoints.
 
-A hook is called with the moment after each step, and decides by it whether its time has come. All but `Validation` are
-called in the main process alone.
+A hook is called after each step with a `Moment`, and decides whether it is due. All but `Validation` run in the main
+process only.
 """
 
 import filecmp
@@ -39,7 +39,7 @@ Hook = Callable[["Moment"], object]
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run is after a step.
+    """The position of a run after a step.
 
     Attributes:
         step: Steps done.
@@ -54,16 +54,16 @@ class Moment:
     before: float
 
     def passes(self, count: int) -> bool:
-        """Whether one of `count` evenly spaced marks, the last at the end, has just been reached."""
+        """Whether this step reaches one of `count` evenly spaced marks, the last at the end."""
         return due(self.before, self.progress, count)
 
     def reaches(self, progress: float) -> bool:
-        """Whether this progress has just been reached."""
+        """Whether this step reaches a progress."""
         return self.before < progress <= self.progress
 
 
 def written(step: int, emit: Emit, write: Callable[[], object]) -> bool:
-    """Whether something could be written; training does not end because a disk is full for a while."""
+    """Call `write` and return whether it succeeded; a full disk does not end the training."""
     try:
         write()
     except OutputError as e:
@@ -74,14 +74,14 @@ def written(step: int, emit: Emit, write: Callable[[], object]) -> bool:
 
 @dataclass(frozen=True)
 class Averaged:
-    """The averaged model and what it is looked at with.
+    """The averaged model and the clips to validate it on.
 
     Attributes:
         task: Its task.
         model: The model.
-        val: Clips kept out.
+        val: Held-out clips.
         settings: Cadence.
-        device: Where it is.
+        device: Device of the model.
     """
 
     task: Task
@@ -92,19 +92,19 @@ class Averaged:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Figures on clips kept out."""
+        """Figures on held-out clips."""
         batches = self.val.fixed_batches(self.settings.batch_size, self.settings.val_clips)
         return self.task.validate(self.model, (batch.to(self.device) for batch in batches))
 
     @torch.no_grad()
     def preview(self) -> Preview:
-        """Sounds and pictures of a few clips kept out."""
+        """Sounds and pictures of a few held-out clips."""
         batch = next(iter(self.val.fixed_batches(PREVIEW_CLIPS, PREVIEW_CLIPS))).to(self.device)
         return self.task.preview(self.model, batch)
 
 
 class Validation:
-    """Validates in the main process, and hands the figures to the task in every process."""
+    """Validates in the main process, and passes the figures to the task in every process."""
 
     def __init__(
         self, averaged: Averaged, world: World, emit: Emit, take: Callable[[int, dict[str, float]], object]
@@ -113,27 +113,27 @@ class Validation:
         self._averaged, self._world, self._emit, self._take = averaged, world, emit, take
 
     def __call__(self, moment: Moment) -> None:
-        """Validate where a validation is due."""
+        """Validate if a validation is due."""
         if not moment.passes(self._averaged.settings.validations):
             return
-        own = self._averaged.validate() if self._world.lead else None
-        figures: dict[str, float] = self._world.from_lead(own)
+        own = self._averaged.validate() if self._world.is_main else None
+        figures: dict[str, float] = self._world.from_main(own)
         self._averaged.task.after_validation(figures)
         self._emit(Validated(moment.step, figures))
         self._take(moment.step, figures)
 
 
 class Milestones:
-    """Exports the model as it is after so many minutes."""
+    """Exports the model after a number of minutes."""
 
     def __init__(
         self, minutes: Sequence[float], elapsed_sec: float, export: Callable[[Moment, float], object], emit: Emit
     ) -> None:
-        """Those after `elapsed_sec`; `export` writes a bundle."""
+        """Milestones before `elapsed_sec` are skipped; `export` writes a bundle."""
         self._minutes, self._before_min, self._export, self._emit = minutes, elapsed_sec / 60, export, emit
 
     def __call__(self, moment: Moment) -> None:
-        """Export where a milestone has come since the last moment."""
+        """Export if a milestone has passed since the last call."""
         before, self._before_min = self._before_min, moment.elapsed_sec / 60
         for minutes in self._minutes:
             if before < minutes <= self._before_min and written(
@@ -148,7 +148,7 @@ class Previews:
     """Writes sounds and pictures, the first of them early in the run."""
 
     def __init__(self, averaged: Averaged, run: Path, early: float, emit: Emit) -> None:
-        """`early`: the progress at which there is something to hear."""
+        """`early`: progress of the first preview."""
         self._averaged, self._run, self._early, self._emit = averaged, run, early, emit
 
     def due(self, moment: Moment) -> bool:
@@ -157,7 +157,7 @@ class Previews:
         return bool(count) and (moment.passes(count) or moment.reaches(self._early))
 
     def __call__(self, moment: Moment) -> None:
-        """Write a preview where one is due."""
+        """Write a preview if one is due."""
         if not self.due(moment):
             return
         folder = RunFolder(self._run).preview(moment.step)
@@ -167,15 +167,15 @@ class Previews:
 
 
 class Diagnosis:
-    """Judges the run by its metrics at previews; an alarm is emitted when it is new."""
+    """Diagnoses the run by its metrics at previews; emits each new alarm once."""
 
     def __init__(self, run: Path, previews: int, emit: Emit) -> None:
-        """Judge at so many previews over the whole run."""
+        """`previews`: their number over the whole run."""
         self._run, self._previews, self._emit = run, previews, emit
         self._alarmed: set[str] = set()
 
     def __call__(self, moment: Moment) -> None:
-        """Judge where it is time."""
+        """Diagnose if a preview is due."""
         if not moment.passes(self._previews):
             return
         findings = diagnose(read_metrics(self._run), progress=moment.progress)
@@ -198,11 +198,11 @@ class Saving:
         self.begin(0)
 
     def begin(self, step: int) -> None:
-        """A session, or what follows on a rollback, begins at this step, which is saved."""
+        """Start at a step that is already saved, in a new session or after a rollback."""
         self._saved_at, self._saved_step = time.monotonic(), step
 
     def __call__(self, moment: Moment) -> None:
-        """Begin to write a checkpoint where one is due; where that fails, go on, and try again after the usual time."""
+        """Start to write a checkpoint if one is due; after a failure the next try comes at the usual time."""
         late = time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes
         if not (late or moment.passes(self._settings.previews)):
             return
@@ -212,12 +212,12 @@ class Saving:
             self._saver.begin(moment.step, self._state())
 
     def collect(self, moment: Moment) -> None:
-        """Note a checkpoint that has been written meanwhile."""
+        """Report a checkpoint that the background thread has written."""
         if self._saver.done:
             self.finish(moment.step)
 
     def finish(self, step: int) -> None:
-        """Wait for a checkpoint that is being written, at a step."""
+        """Wait for the checkpoint that is being written."""
 
         def wait() -> None:
             saved = self._saver.finish()
@@ -238,10 +238,10 @@ class Saving:
 
 
 def write_preview(preview: Preview, folder: Path) -> None:
-    """Write a WAV of each sound and a PNG of each picture; a sound that an earlier preview has takes no room again.
+    """Write a WAV of each sound and a PNG of each picture; sounds equal to those of the last preview are hard links.
 
     Raises:
-        OutputError: The disk is full, or the place cannot be written.
+        OutputError: The disk is full or not writable.
     """
     earlier = [other for other in folder.parent.glob("step-*") if other.name < folder.name]
     for name, wav in preview.sounds.items():
@@ -254,7 +254,7 @@ def write_preview(preview: Preview, folder: Path) -> None:
 
 
 def _link_if_equal(path: Path, earlier: Path) -> None:
-    """Make a file a hard link to an earlier one with the same content, where the file system has links."""
+    """Replace a file by a hard link to an earlier one of the same content, if the file system has links."""
     temporary = path.with_name(f".{path.name}")
     with suppress(OSError):
         if filecmp.cmp(path, earlier, shallow=False):

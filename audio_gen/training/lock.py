@@ -1,4 +1,4 @@
-"""One process trains in a run's folder at a time."""
+"""The lock of a run's folder: one process trains at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,11 +13,11 @@ from audio_gen.training.progress import read_progress
 
 @contextmanager
 def locked(run: Path, tell: Callable[[str], object] = lambda line: None) -> Iterator[None]:
-    """Hold the lock of a run's folder, which is made; the system frees it when the process ends, however it does.
+    """Create a run's folder and hold its lock; the system releases it when the process ends in any way.
 
     Args:
         run: The run's folder.
-        tell: Takes a line where the folder is on a file system without locks; the run goes on there.
+        tell: Gets a message if the file system has no locks; the run continues.
 
     Raises:
         TrainingError: Another process holds it.

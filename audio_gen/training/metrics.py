@@ -1,6 +1,6 @@
-"""A run's metrics: metrics.jsonl, always, and TensorBoard's event files beside it.
+"""A run's metrics: metrics.jsonl and TensorBoard event files.
 
-Event files are written at once and without a thread, which a full disk would end with a traceback.
+TensorBoard's own writer uses a thread, which a full disk ends with a traceback; this one writes at once.
 """
 
 import json
@@ -31,7 +31,7 @@ _numbers = count()
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; one that a kill cut off, or that is none of a run's, is passed over.
+    """The lines of a run's metrics; truncated and foreign lines are skipped.
 
     Raises:
         DataError: The file cannot be read.
@@ -54,18 +54,18 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def _is_figure(value: object) -> bool:
-    """Whether a value may be one of a run's: a text, a table, or a number that single precision holds."""
+    """Whether a value is a text, a table, or a number in the range of float32."""
     return not isinstance(value, int | float) or abs(value) <= LARGEST_FIGURE
 
 
 class MetricsLog:
-    """Appends a line a call; on resume, lines after the checkpoint's step are dropped, so that none is there twice.
+    """Appends one line per call; on resume, lines after the checkpoint's step are dropped.
 
-    A line that cannot be written, since the disk is full, is lost; training is worth more.
+    If the disk is full, lines are lost and training continues.
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        """Go on after `step`."""
+        """Continue after `step`."""
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         write_text(RunFolder(run).metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(RunFolder(run).metrics, "ab", buffering=0)  # noqa: SIM115 (closed in close)
@@ -77,7 +77,7 @@ class MetricsLog:
             ) from e
 
     def record(self, event: Event) -> None:
-        """Write what an event has of figures."""
+        """Write the figures of an event."""
         match event:
             case StepLogged():
                 times = {"time/step_sec": event.step_sec, "time/elapsed_sec": event.elapsed_sec}
@@ -97,11 +97,11 @@ class MetricsLog:
         self._events.write(step, finite)
 
     def write_text(self, step: int, key: str, value: Any) -> None:
-        """Write what is no number, such as verdicts."""
+        """Write a value that is no number, such as findings."""
         self._append({"step": step, key: value})
 
     def close(self) -> None:
-        """Write out and close both."""
+        """Close both files."""
         with suppress(OSError):
             self._file.close()
         self._events.close()
@@ -126,10 +126,10 @@ class EventFile:
     """Scalars of one session of a run. Source: TFRecord, as `tensorboard.summary.writer.record_writer` has it."""
 
     def __init__(self, folder: Path, purge_step: int) -> None:
-        """Begin a file; what earlier ones have from `purge_step` on is hidden.
+        """Start a file; it hides steps of earlier files from `purge_step` on.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be created.
         """
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 

@@ -1,4 +1,4 @@
-"""The events of a training in words, for a terminal or a page."""
+"""One-line texts of training events, for a terminal or a page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
 
 
 def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
-    """One line on an event, with the figures' names if `verbose`; None for what is no news."""
+    """One line about an event, with the figures' names if `verbose`; None for events without a line."""
     match event:
         case events.Started():
             classes = f", {len(event.classes)} classes" if event.classes else ""
             return (
-                f"{event.clips} clips to learn from, {event.val_clips} kept out{classes}; "
+                f"{event.clips} training clips, {event.val_clips} held out{classes}; "
                 f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
             )
         case events.Validated():
@@ -32,7 +32,7 @@ def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
         case events.Previewed():
             return f"step {event.step}  preview in {event.folder}"
         case events.Resumed():
-            return f"going on from step {event.step}"
+            return f"resuming from step {event.step}"
         case events.Note():
             return event.text
     return None
@@ -50,9 +50,9 @@ def _evaluated(event: events.Evaluated, verbose: bool) -> str:
     values = event.values
     if not verbose:
         return f"step {event.step:,}  samples: {in_words(values)}"
-    told = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
-    beside = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
-    return f"step {event.step}  samples: {told}{beside}"
+    figures = ", ".join(f"{key} {values[key]:.3g}" for key in SHOWN_FIGURES if key in values)
+    baseline = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
+    return f"step {event.step}  samples: {figures}{baseline}"
 
 
 def _profiled(event: events.Profiled) -> str:
@@ -65,7 +65,7 @@ def _profiled(event: events.Profiled) -> str:
 
 
 def step_line(event: events.StepDone) -> str:
-    """How far a run is: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
+    """The progress of a run: step 840 of about 7,000  9:14 left  (2.4 steps/s)."""
     step, progress, rate = event.step, event.progress, 1 / max(event.step_sec, 1e-9)
     of = ""
     if progress > 0:
@@ -76,18 +76,18 @@ def step_line(event: events.StepDone) -> str:
 
 
 def in_words(values: Mapping[str, float]) -> str:
-    """An evaluation for people who know none of its figures' names."""
-    told = []
+    """An evaluation in plain words, without the figures' names."""
+    parts = []
     if "kad" in values:
         floor = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
-        told.append(f"distance from the real sounds {values['kad']:.3g}{floor}")
+        parts.append(f"distance from the real sounds {values['kad']:.3g}{floor}")
     if "coverage" in values:
-        told.append(f"{100 * values['coverage']:.0f} % of the real sounds have one near them")
+        parts.append(f"{100 * values['coverage']:.0f} % of the real sounds have a close one")
     if "diversity" in values:
-        told.append(f"variety {100 * values['diversity']:.0f} % of theirs")
+        parts.append(f"variety {100 * values['diversity']:.0f} % of theirs")
     if values.get("memorised"):
-        told.append(f"{100 * values['memorised']:.0f} % are copies of a training sound")
-    return ", ".join(told)
+        parts.append(f"{100 * values['memorised']:.0f} % are copies of a training sound")
+    return ", ".join(parts)
 
 
 def _clock(seconds: float) -> str:
@@ -96,12 +96,12 @@ def _clock(seconds: float) -> str:
 
 
 def end_lines(run: Path, end: events.Ended, *, trained: bool) -> list[str]:
-    """Lines on the end of a run: which step its bundle holds, and what stopped it or was deleted.
+    """Lines about the end of a run: the step of its bundle, the stop signal, and deleted checkpoints.
 
     Args:
         run: The run's folder.
         end: The last event.
-        trained: Whether steps were taken before it.
+        trained: Whether the session took steps.
     """
     if not trained and not end.stopped_by:
         return [
@@ -120,7 +120,7 @@ def end_lines(run: Path, end: events.Ended, *, trained: bool) -> list[str]:
 
 
 def _best_lines(run: Path, end: events.Ended) -> list[str]:
-    """Which step the bundle is, and why."""
+    """The step of the bundle and its figure."""
     if end.best is None or end.judged_by is None:
         return []
     at = f"{end.judged_by} {end.best:.3g} at step {end.best_step}"

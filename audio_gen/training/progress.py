@@ -14,10 +14,10 @@ from audio_gen.errors import OutputError
 from audio_gen.files import MalformedError, read_json, write_json
 
 EVERY_SEC = 5.0
-# Another machine's processes cannot be asked; its file is this old at most, if its clock is right.
+# Processes of another machine cannot be checked; its file is at most this old if its clock is right.
 FRESH_SEC = 60.0
-MOST = 1e15  # of any number
-# After a restart of the machine another process may have the number of the run's; none is silent for this long.
+LARGEST_NUMBER = 1e15
+# After a reboot another process may have the run's PID; no run is silent for this long.
 SILENT_SEC = 3600.0
 
 LARGEST_BYTES, LONGEST_STATE = 1 << 16, 20
@@ -25,7 +25,7 @@ EndState = Literal["stopped", "finished", "failed"]
 
 
 class ProgressFile:
-    """Writes a run's progress, at most every few seconds, and at once when its state changes; it never raises."""
+    """Writes a run's progress every few seconds, and at once when its state changes; never raises."""
 
     def __init__(self, run: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Write into the run's folder.
@@ -39,12 +39,12 @@ class ProgressFile:
         self._figures: dict[str, float | None] = {"step": 0, "progress": 0.0, "left_sec": None, "elapsed_sec": 0.0}
 
     def update(self, step: int, progress: float, left_sec: float | None, elapsed_sec: float) -> None:
-        """Tell that the run goes on.
+        """Record that the run continues.
 
         Args:
             step: Steps done.
-            progress: How much of the run is done, 0 to 1.
-            left_sec: Estimated seconds to the end, None where not known.
+            progress: Progress of the run, 0 to 1.
+            left_sec: Estimated seconds to the end; None if unknown.
             elapsed_sec: Seconds trained, earlier sessions included.
         """
         figures = {"step": step, "progress": progress, "left_sec": left_sec, "elapsed_sec": elapsed_sec}
@@ -53,10 +53,10 @@ class ProgressFile:
             self._write("running", None)
 
     def end(self, state: EndState, error: str | None = None) -> None:
-        """Tell that this session has ended.
+        """Record the end of this session.
 
         Args:
-            state: "finished" at the end of the run, "stopped" when asked to, or "failed".
+            state: "finished" at the end of the run, "stopped" by a signal, or "failed".
             error: Why it failed; written as one line.
         """
         self._write(state, error)
@@ -68,28 +68,29 @@ class ProgressFile:
             "updated": round(time.time(), 3), "error": None if error is None else " ".join(error.split()),
         }  # fmt: skip
         with suppress(OutputError, OSError, UnicodeError):
-            if self._path.parent.is_dir():  # writing would make a folder again that was deleted meanwhile
+            if self._path.parent.is_dir():  # writing would create a deleted folder again
                 write_json(self._path, entry)
 
 
 def read_progress(run: Path) -> dict[str, Any] | None:
-    """What a run's progress file says; None where there is none that can be read."""
+    """The content of a run's progress file; None if it is missing or unreadable."""
     try:
         entry = read_json(RunFolder(run).progress, LARGEST_BYTES)
     except (OSError, MalformedError):
         return None
-    return entry if isinstance(entry, dict) and _is_whole(entry) else None
+    return entry if isinstance(entry, dict) and _is_valid(entry) else None
 
 
-def _is_whole(entry: dict[str, Any]) -> bool:
-    """Whether an entry, which comes from a file, has values of the right types."""
+def _is_valid(entry: dict[str, Any]) -> bool:
+    """Whether an entry from a file has values of the right types."""
     state, numbers = entry.get("state"), ("step", "progress", "left_sec", "elapsed_sec", "updated")
     return (
         isinstance(state, str)
         and state.isalpha()
         and len(state) <= LONGEST_STATE
         and all(
-            entry.get(key) is None or (type(entry[key]) in (int, float) and 0 <= entry[key] <= MOST) for key in numbers
+            entry.get(key) is None or (type(entry[key]) in (int, float) and 0 <= entry[key] <= LARGEST_NUMBER)
+            for key in numbers
         )
         and type(entry.get("pid")) in (int, type(None))
         and isinstance(entry.get("host"), str | None)
@@ -98,7 +99,7 @@ def _is_whole(entry: dict[str, Any]) -> bool:
 
 
 def is_running(entry: dict[str, Any]) -> bool:
-    """Whether the process that wrote `entry` still trains; an entry that says so may be of one that was killed."""
+    """Whether the process that wrote `entry` still trains; a killed one leaves the state at running."""
     if entry.get("state") != "running":
         return False
     updated = entry.get("updated")

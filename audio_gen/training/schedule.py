@@ -1,4 +1,4 @@
-"""How far a run is, by steps, images or the clock, what follows from it, and signals that ask it to stop."""
+"""The length of a run in steps, images or minutes, its learning-rate schedule, and stop signals."""
 
 import math
 import signal
@@ -12,20 +12,20 @@ from datetime import datetime
 from audio_gen.config import EARLY_MINUTES, EARLY_SHARE, TrainSettings
 from audio_gen.errors import ConfigError
 
-# USR1 is what a scheduler such as Slurm sends before the time is up, HUP a closing terminal; Windows has neither.
-ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+# Schedulers such as Slurm send USR1 before the time limit, a closing terminal sends HUP; Windows has neither.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass
 class Budget:
-    """A run's length: a number of steps, or minutes of training time summed over all its sessions.
+    """A run's length: steps, or minutes of training summed over all sessions.
 
     Attributes:
         steps: Steps to take, or None.
         minutes: Minutes to take, or None.
         spent_sec: Seconds trained before this session.
         clock: Seconds on a clock that only runs forward.
-        from_now: Whether the minutes count from this session on, since the run ends at a time of the day.
+        from_now: Whether the minutes count from this session on, as for `until`.
     """
 
     steps: int | None
@@ -53,7 +53,7 @@ class Budget:
             return cls(-(-settings.images // settings.batch_size), None, spent_sec)
         if settings.until is None:
             return cls(settings.steps, settings.minutes, spent_sec)
-        # Looked at once: a clock that is set while the run goes on does not change its length.
+        # Read once: setting the clock during the run does not change its length.
         left_sec = (settings.until - datetime.now(settings.until.tzinfo)).total_seconds()
         if left_sec <= 0:
             raise ConfigError(f"until ({settings.until:%Y-%m-%d %H:%M}) has passed; give a later time, or --minutes")
@@ -61,11 +61,11 @@ class Budget:
 
     @property
     def early(self) -> float:
-        """The progress at which there is something to hear: a tenth of the run, or five minutes if that is less."""
+        """Progress of the first preview: a tenth of the run, or five minutes if that is less."""
         return EARLY_SHARE if self.minutes is None else min(EARLY_SHARE, EARLY_MINUTES / self.minutes)
 
-    def go_on(self, spent_sec: float) -> None:
-        """Count the time of earlier sessions, unless more has passed already."""
+    def resume(self, spent_sec: float) -> None:
+        """Add the time of earlier sessions, unless more has passed already."""
         if spent_sec <= self.elapsed_sec():
             return
         if self.from_now and self.minutes is not None:
@@ -77,7 +77,7 @@ class Budget:
         return self.spent_sec + self.clock() - self._started
 
     def progress(self, step: int) -> float:
-        """How much of the run is done after `step` steps, 0 to 1."""
+        """Progress of the run after `step` steps, 0 to 1."""
         if self.steps is not None:
             return min(step / self.steps, 1.0)
         assert self.minutes is not None
@@ -92,25 +92,25 @@ class Budget:
 
 
 def lr_factor(step: int, progress: float, warmup_steps: int) -> float:
-    """What the learning rate is multiplied by: a linear rise, then half a cosine down to 1 %."""
+    """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %."""
     rise = min(1.0, (step + 1) / (warmup_steps + 1))
     return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 def due(before: float, now: float, count: int) -> bool:
-    """Whether one of `count` evenly spaced marks, the last at 1, lies after `before` and not after `now` (progress)."""
+    """Whether one of `count` evenly spaced marks, the last at 1, is in (before, now] (progress)."""
     return math.floor(now * count + 1e-9) > math.floor(before * count + 1e-9)
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[str]]:
-    """A list that gets a signal's name when one asks to stop; a second Ctrl-C ends at once.
+    """A list that receives the names of stop signals; a second Ctrl-C interrupts at once.
 
-    A hang-up stays ignored where it is, as under nohup.
+    SIGHUP stays ignored under nohup.
     """
     stop: list[str] = []
 
-    def ask(number: int, _frame: object) -> None:
+    def handle(number: int, _frame: object) -> None:
         if stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.append(signal.Signals(number).name)
@@ -118,7 +118,7 @@ def stop_signals() -> Iterator[list[str]]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    old = {number: signal.signal(number, ask) for number in ASKING if not _stays_ignored(number)}
+    old = {number: signal.signal(number, handle) for number in STOP_SIGNALS if not _is_ignored_hangup(number)}
     try:
         yield stop
     finally:
@@ -126,5 +126,5 @@ def stop_signals() -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-def _stays_ignored(number: signal.Signals) -> bool:
+def _is_ignored_hangup(number: signal.Signals) -> bool:
     return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN

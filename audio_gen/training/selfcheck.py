@@ -1,7 +1,7 @@
-"""A run's evaluation of itself, and its best step: the newest whose figure is within noise of the lowest.
+"""Evaluation during a run, and its best step: the newest whose figure is within noise of the lowest.
 
-The lowest of several noisy figures is too low by luck, and a longer training is worth something; so a step that came
-later is preferred where noise alone explains that its figure is higher.
+The minimum of noisy figures is biased low, and longer training helps; so a later step is preferred if noise alone
+explains its higher figure.
 Source: the one-standard-error rule, Breiman 1984 (CART), section 3.4.3.
 """
 
@@ -20,19 +20,19 @@ from audio_gen.training.schedule import Budget
 from audio_gen.training.state import Part, StateRegistry, is_duration, is_row
 
 EVALUATION_SHARE = 0.05  # of the time trained so far
-# Where the standard error is not known. Two draws of 256 samples of one model differ by as much.
+# If the standard error is unknown. Two draws of 256 samples of one model differ by this much.
 RELATIVE_NOISE = 0.1
-# `mrmel` of a vocoder is of the same clips every time, and has no noise of drawing; less is not heard.
+# `mrmel` of a vocoder uses the same clips each time, so it has no sampling noise; a smaller difference is inaudible.
 VALIDATION_NOISE = 0.01
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a step was worth.
+    """The figure of a step.
 
     Attributes:
         step: The step.
-        value: Lower is better; infinite where next to nothing could be heard.
+        value: Lower is better; infinite if nearly all samples are silent.
         noise: The standard error of the value.
     """
 
@@ -50,7 +50,7 @@ def figure(step: int, value: float, noise: float | None, relative: float = RELAT
 
 
 def chosen(figures: Sequence[Figure]) -> Figure | None:
-    """The best of figures in the order of their steps; None where there are none."""
+    """The best of figures in the order of their steps; None without figures."""
     if not figures:
         return None
     lowest = min(figures, key=lambda one: one.value)
@@ -58,27 +58,27 @@ def chosen(figures: Sequence[Figure]) -> Figure | None:
 
 
 class SelfCheck:
-    """Evaluates the averaged model at previews, and remembers what each step was worth.
+    """Evaluates the averaged model at previews, and keeps the figures.
 
     Attributes:
-        figures: What steps were worth, by what picks the best one.
-        judged_by: "evaluation"; "validation" for a task that generates no clips; "" where nothing picks.
-            A GAN's validation measures the error of guesses at inversion, which says nothing of its samples, and the
-            error of a VAE is lowest while the KL weight is still small.
+        figures: The figures that pick the best step.
+        judged_by: "evaluation"; "validation" for a task that generates no clips; "" if no figure is measured.
+            Validation does not measure samples: a GAN's is the error of the encoder estimate, and that of a VAE is
+            lowest while the KL weight is still small.
     """
 
     def __init__(
         self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, generates: bool,
         previews: int, budget: Budget, emit: Callable[[Event], None],
     ) -> None:  # fmt: skip
-        """Evaluate at so many previews.
+        """Evaluate at previews.
 
         Args:
-            evaluate: Measures what a model generates; its first figure, lower is better, picks the best step. None
-                for a model that generates nothing, or a short run.
+            evaluate: Measures samples of a model; its first figure, lower is better, picks the best step. None for a
+                model that generates nothing, or a short run.
             model: The averaged model.
             generates: Whether it generates clips.
-            previews: How many there are over the whole run.
+            previews: Number of previews in the whole run.
             budget: The run's length.
             emit: Takes events.
         """
@@ -88,7 +88,7 @@ class SelfCheck:
         self._budget, self._emit, self._spent_sec = budget, emit, 0.0
 
     def register(self, registry: StateRegistry) -> None:
-        """Let checkpoints hold the figures, and the time that evaluations took."""
+        """Register the figures and the time of evaluations for checkpoints."""
         registry.register(
             "figures",
             Part(
@@ -99,7 +99,7 @@ class SelfCheck:
         registry.register("evaluation_sec", Part(lambda: self._spent_sec, self._load_spent, is_duration))
 
     def __call__(self, moment: Moment) -> None:
-        """Evaluate at a preview, unless that would take more than its share of the time."""
+        """Evaluate at a preview, unless evaluations exceed their share of the time."""
         if self._evaluate is None or not moment.passes(self._previews):
             return
         if self._spent_sec > EVALUATION_SHARE * self._budget.elapsed_sec():
@@ -113,16 +113,16 @@ class SelfCheck:
         self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:
-        """Take in the figures of a validation, where these pick the best step."""
+        """Add the figures of a validation, if these pick the best step."""
         if self.judged_by == "validation" and values:
             self.figures.append(figure(step, next(iter(values.values())), None, VALIDATION_NOISE))
 
     def best(self) -> Figure | None:
-        """The best step's figure; None where nothing was judged."""
+        """The best step's figure; None without figures."""
         return chosen(self.figures)
 
     def newest_is_best(self) -> bool:
-        """Whether the weights as they are now are the best; steps that were not judged count as the last that was."""
+        """Whether the current weights are the best; a step without a figure counts as the last one with a figure."""
         best = self.best()
         return best is None or best == self.figures[-1]
 

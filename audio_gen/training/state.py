@@ -1,4 +1,4 @@
-"""All state that a checkpoint holds, registered once by name; a checkpoint may be a stranger's, so it is checked."""
+"""The state that a checkpoint holds, registered by name, and its validation: a checkpoint may be an untrusted file."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Part:
 
     Attributes:
         save: Returns plain values and tensors.
-        load: Takes them back.
-        valid: Whether a value is one that `save` could have returned.
+        load: Restores them.
+        valid: Whether `save` could have returned a value.
         optional: Whether a checkpoint may lack it.
     """
 
@@ -48,7 +48,7 @@ class StateRegistry:
         return all(part.valid(state[name]) if name in state else part.optional for name, part in self._parts.items())
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take a state back, in the order of registration; an optional part that is missing stays as it is."""
+        """Load a state, in the order of registration; missing optional parts stay unchanged."""
         for name, part in self._parts.items():
             if name in state or not part.optional:
                 part.load(state[name])
@@ -60,7 +60,7 @@ def is_count(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a float, or an int of no more than 53 bits."""
+    """Whether a value is a float, or an int of at most 53 bits."""
     return isinstance(value, float) or (type(value) is int and abs(value) <= MOST_STEPS)
 
 
@@ -75,7 +75,7 @@ def is_row(value: object, length: int | None = None) -> bool:
 
 
 def are_optimisers(states: Any, optimisers: Mapping[str, Optimizer]) -> bool:
-    """Whether each tensor has its parameter's shape, or is a number; torch finds that out in the first step."""
+    """Whether each tensor is a scalar or has its parameter's shape; torch would fail only in the first step."""
     if not isinstance(states, dict):
         return False
     for name, optimiser in optimisers.items():
@@ -86,12 +86,12 @@ def are_optimisers(states: Any, optimisers: Mapping[str, Optimizer]) -> bool:
         for number, values in kept.items():
             if not (type(number) is int and 0 <= number < len(parameters) and isinstance(values, dict)):
                 return False
-            if not _alike(values.values(), parameters[number]):
+            if not _fit(values.values(), parameters[number]):
                 return False
     return True
 
 
-def _alike(values: Iterable[Any], parameter: Tensor) -> bool:
+def _fit(values: Iterable[Any], parameter: Tensor) -> bool:
     return all(
         isinstance(value, Tensor) and value.is_floating_point() and (not value.ndim or value.shape == parameter.shape)
         for value in values
@@ -99,12 +99,12 @@ def _alike(values: Iterable[Any], parameter: Tensor) -> bool:
 
 
 def without_retired(modules: Mapping[str, Tensor], retired: Sequence[str]) -> dict[str, Tensor]:
-    """The states of modules without those whose names begin with one of `retired`."""
+    """The states of modules without names that begin with one of `retired`."""
     return {key: value for key, value in modules.items() if not key.startswith(tuple(retired))}
 
 
 def shortened_groups(state: Mapping[str, Any], optimiser: Optimizer) -> dict[str, Any]:
-    """An optimiser's state without groups of parameters beyond its own, which were those of networks that are gone."""
+    """An optimiser's state without the extra parameter groups of retired networks."""
     groups = state["param_groups"][: len(optimiser.param_groups)]
     kept = {number for group in groups for number in group["params"]}
     return {"state": {n: one for n, one in state["state"].items() if n in kept}, "param_groups": groups}

@@ -1,4 +1,4 @@
-"""How far a run is and where its figures go, from the files of its folder, as values and in words."""
+"""The status of a run from the files of its folder, as values and as text."""
 
 import math
 from pathlib import Path
@@ -33,14 +33,16 @@ FIGURES = {
     "val/kl": ("information in a sound's latent (KL, in nats of 1.4 bits)", False),
     "val/active_dimensions": ("dimensions of the latent in use", False),
 }
-# What is not followed by a trend: the same figure of real sounds, and counts.
-BESIDE = {"eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised"}
-UNTOLD = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
-STEADY = 0.02  # changes below this are none
+# Figures without a trend: those of real sounds, and counts.
+BASELINES = {
+    "eval/kad_floor": "eval/kad", "eval/coverage_real": "eval/coverage", "eval/memorised_real": "eval/memorised",
+}  # fmt: skip
+HIDDEN = {"eval/n", "eval/kad_se", "eval/distinct_real", "eval/flatness_real"}
+STEADY = 0.02  # relative changes below this count as steady
 
 
 def report(run: Path) -> tuple[dict[str, Any], list[str]]:
-    """How far a run is, whether it works and what to do: as values for JSON, and in lines.
+    """The status and diagnosis of a run: values for JSON, and lines.
 
     Raises:
         DataError: The folder holds no run.
@@ -65,10 +67,10 @@ def report(run: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def check_run(run: Path) -> None:
-    """Refuse what is no run's folder.
+    """Refuse a folder without a run.
 
     Raises:
-        DataError: It is none.
+        DataError: The folder is missing or holds no run.
     """
     if not run.is_dir():
         raise DataError(f"{one_line(run)}: there is no such folder; give the folder after --run of the train command")
@@ -80,7 +82,7 @@ def check_run(run: Path) -> None:
 
 
 def state_of(run: Path, log: History) -> dict[str, Any]:
-    """What is known of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None where it is not."""
+    """The state of a run: "state", "progress", "step", "elapsed_sec", "left_sec", "error"; None if unknown."""
     entry = read_progress(run)
     if entry is None:
         elapsed_sec = log.last("time/elapsed_sec")
@@ -97,7 +99,7 @@ def state_of(run: Path, log: History) -> dict[str, Any]:
 
 
 def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | None:
-    """How far a run without a progress file is, by the length in its settings."""
+    """Progress of a run without a progress file, by the length in its settings."""
     try:
         train = read_yaml(RunFolder(run).settings).get("train")
     except ConfigError:
@@ -112,9 +114,9 @@ def _progress_of(run: Path, step: float, elapsed_sec: float | None) -> float | N
 
 
 def _state_line(run: Path, entry: dict[str, Any]) -> str:
-    """A line on what `state_of` gives."""
+    """One line for a result of `state_of`."""
     state, step = entry["state"], f"step {entry['step'] or 0:.0f}"
-    told = {
+    text = {
         "running": f"is running, at {step}",
         "killed": f"was killed at about {step}: {AGAIN} from the last checkpoint",
         "stopped": f"was stopped at {step}, all is saved: {AGAIN}",
@@ -125,34 +127,34 @@ def _state_line(run: Path, entry: dict[str, Any]) -> str:
     amounts = [] if entry["progress"] is None else [f"{100 * entry['progress']:.0f} % done"]
     amounts += [] if entry["elapsed_sec"] is None else [f"{_clock(entry['elapsed_sec'])} trained"]
     amounts += [] if entry["left_sec"] is None else [f"{_clock(entry['left_sec'])} left"]
-    return f"{run}: {told}" + (f" ({', '.join(amounts)})" if amounts else "")
+    return f"{run}: {text}" + (f" ({', '.join(amounts)})" if amounts else "")
 
 
 def _bundle_line(run: Path) -> str:
-    """Which step the commands use."""
-    told = [
+    """The step that the commands use."""
+    bundles = [
         f"{name} is {word} step, {about.get('steps')}" + (f" ({about['figure']:.3g})" if about.get("figure") else "")
         for word, (name, about) in zip(("the best", "the last"), RunFolder(run).best_and_last().items(), strict=False)
     ]
-    if not told:
+    if not bundles:
         return f"no bundle yet; the first comes {first_preview_due(RunFolder(run).settings)}"
-    if len(told) == 1:
-        return f"all commands use {told[0].replace(' is the best step,', ' of step')}"
-    return f"all commands use the best step: {', '.join(told)}"
+    if len(bundles) == 1:
+        return f"all commands use {bundles[0].replace(' is the best step,', ' of step')}"
+    return f"all commands use the best step: {', '.join(bundles)}"
 
 
 def _figure_lines(log: History) -> list[str]:
     """A line for each figure in words: its newest value, that of real sounds, its first value and its trend."""
     latest = log.latest("val/", "eval/")
-    beside = {main: latest[key] for key, main in BESIDE.items() if key in latest}
-    shown = [key for key in latest if key not in UNTOLD and not (key in BESIDE and BESIDE[key] in latest)]
+    baselines = {main: latest[key] for key, main in BASELINES.items() if key in latest}
+    shown = [key for key in latest if key not in HIDDEN and not (key in BASELINES and BASELINES[key] in latest)]
     shown.sort(key=lambda key: list(FIGURES).index(key) if key in FIGURES else len(FIGURES))
     words = {key: FIGURES.get(key, (key, False)) for key in shown}
     width = max((len(text) for text, _ in words.values()), default=0)
     lines = []
     for key, (text, is_share) in words.items():
         name = "real-vs-real baseline" if key == "eval/kad" else "real sounds"
-        real = f" ({name} {_figure(beside[key], is_share)})" if key in beside else ""
+        real = f" ({name} {_figure(baselines[key], is_share)})" if key in baselines else ""
         lines.append(f"{text:<{width}}  {_figure(latest[key], is_share)}{real}{_trend(log.values(key), is_share)}")
     return lines
 
@@ -162,7 +164,7 @@ def _figure(value: float, is_share: bool) -> str:
 
 
 def _trend(values: list[float], is_share: bool = False) -> str:
-    """The first value, and where the newest quarter is beside the quarter before."""
+    """The first value, and the newest quarter of the values compared with the quarter before."""
     if len(values) < 2:
         return ""
     part = max(1, len(values) // 4)

@@ -24,7 +24,7 @@ Begun = list[tuple[int, torch.Generator, Any]]
 
 
 class Updater:
-    """Makes the updates of a task's phases, but for those that went wrong.
+    """Updates the parameters of a task's phases; bad updates are skipped.
 
     Args:
         task: The model and its losses.
@@ -38,17 +38,17 @@ class Updater:
         self, task: Task, settings: TrainSettings, device: torch.device, watch: Stopwatch | None = None,
         world: World | None = None,
     ) -> None:  # fmt: skip
-        """Make an optimiser for each phase."""
+        """Build an optimiser for each phase."""
         self.task, self.settings, self.device = task, settings, device
         self.watch, self.world = watch or Stopwatch(), world or World()
         self.own, self.count, self.size = self.world.micro_batches(settings.batch_size, settings.micro_batches)
         self.phases = task.phases()
         self.optimisers = {phase.name: self._optimiser(phase) for phase in self.phases}
         self.guard = Guard()
-        self.began = 0  # the step at which the optimisers were new; the rate rises from there
+        self.began = 0  # step at which the optimisers were new; the warm-up starts there
 
     def register(self, registry: StateRegistry) -> None:
-        """Let checkpoints hold optimisers and guard."""
+        """Register optimisers and guard for checkpoints."""
         registry.register(
             "optimisers",
             Part(self._optimiser_states, self._load_optimisers, lambda s: are_optimisers(s, self.optimisers), True),
@@ -62,10 +62,10 @@ class Updater:
         Args:
             batches: This process's micro-batches, on the device.
             step: Steps done before.
-            progress: How much of the run is done, 0 to 1.
+            progress: Progress of the run, 0 to 1.
 
         Returns:
-            What to log, over all processes; `skipped`, the count so far, where an update has been left out.
+            Values to log, over all processes; with `skipped`, the count so far, if an update was skipped.
         """
         rate = self.settings.lr * self.guard.rate * lr_factor(step - self.began, progress, self.settings.warmup_steps)
         values: dict[str, Tensor | float] = {"lr": rate}
@@ -93,7 +93,7 @@ class Updater:
             return micro, generator, self.task.begin(batch, generator)
 
     def _gradients(self, phase: Phase, number: int, begun: Begun, step: int, progress: float) -> Sums:
-        """Leave the mean gradient over all micro-batches in the parameters; return losses, statistics and total."""
+        """Set gradients to the mean over all micro-batches; returns losses, statistics and the total."""
         sums: Sums = {}
         for micro, first, shared in begun:
             generator = self._generator(step, number, micro) if number else first
@@ -114,7 +114,7 @@ class Updater:
         return sums
 
     def _updated(self, phase: Phase, losses: dict[str, Tensor], total: float, rate: float) -> Tensor:
-        """Clip the gradient and make the update, if it may be made; returns the norm before clipping."""
+        """Clip the gradient and update, unless the guard refuses; returns the norm before clipping."""
         norm = nn.utils.clip_grad_norm_(phase.parameters(), self.settings.clip_norm)
         if self.guard.allows(phase.name, losses, total, float(norm)):
             optimiser = self.optimisers[phase.name]
@@ -143,6 +143,6 @@ class Updater:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
     def _generator(self, step: int, phase: int, micro: int) -> torch.Generator:
-        """The noise of a micro-batch in a phase, by number."""
+        """The noise of a micro-batch in a phase; independent of the number of processes."""
         seed = ((self.settings.seed * 1_000_003 + step) * 16 + phase) * 16 + NOISE_STREAM
         return torch.Generator(self.device).manual_seed((seed + MICRO_STREAM * 256 * micro) % 2**63)

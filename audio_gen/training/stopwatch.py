@@ -15,18 +15,18 @@ MATRIX_SIZE, MATRIX_SEC = 1024, 0.3
 
 
 class Stopwatch:
-    """Times the parts of some steps of a run; before and after these it does nothing.
+    """Times the parts of some steps of a run.
 
     Args:
-        steps: Steps to time, after a few that are not; 0 times none.
-        device: Its work is waited for at the end of each part.
+        steps: Steps to time, after WARM_UP_STEPS; 0 times none.
+        device: Synchronised at the end of each part.
         clock: Seconds on a clock that only runs forward.
     """
 
     def __init__(
         self, steps: int = 0, device: torch.device | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """Start with the first step that is begun."""
+        """Start with the next step."""
         self._left, self._warm_up = steps, WARM_UP_STEPS
         self._device, self._clock = device or torch.device("cpu"), clock
         self._step: dict[str, float] | None = None
@@ -34,7 +34,7 @@ class Stopwatch:
 
     @property
     def counts(self) -> bool:
-        """Whether this step's operations should be counted: the last one that is timed has been."""
+        """Whether to count the operations of this step: all timed steps are done."""
         return self._left == 0 and bool(self._steps)
 
     @contextmanager
@@ -53,7 +53,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """A part of a step; a name may come several times."""
+        """A part of a step; parts of one name add up."""
         if self._step is None:
             yield
             return
@@ -64,14 +64,14 @@ class Stopwatch:
         self._step[name] += self._clock() - started
 
     def report(self, flops: float) -> dict[str, Any]:
-        """What was found; the stopwatch is done then.
+        """The result; ends the timing.
 
         Args:
             flops: Floating-point operations of a step in matrix products and convolutions.
 
         Returns:
             `steps`; `step_sec`, the median; `shares` of it by part, the rest being `other`; `flops`; `flops_per_sec`;
-            `matrix_flops_per_sec`, which the machine reaches in one product of matrices; `peak_share`.
+            `matrix_flops_per_sec` of one matrix product on this machine; `peak_share`.
         """
         whole = statistics.median(step["whole"] for step in self._steps)
         shares = {name: statistics.median(step.get(name, 0.0) for step in self._steps) / whole for name in PARTS}
@@ -86,7 +86,7 @@ class Stopwatch:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a product of two large matrices in float32."""
+    """Floating-point operations per second of a large matrix product in float32."""
     a = torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device)
     seconds: list[float] = []
     while sum(seconds) < MATRIX_SEC:
@@ -100,12 +100,12 @@ def matrix_rate(device: torch.device) -> float:
 
 @contextmanager
 def counted(wanted: bool) -> Iterator[list[float]]:
-    """A list that gets the floating-point operations of the block, if wanted; it then takes longer than usual."""
+    """A list that receives the floating-point operations of the block, if wanted; counting is slow."""
     flops: list[float] = []
     if not wanted:
         yield flops
         return
-    from torch.utils.flop_counter import FlopCounterMode  # a run without --profile need not wait for it
+    from torch.utils.flop_counter import FlopCounterMode  # slow import
 
     with FlopCounterMode(display=False) as counter:
         yield flops

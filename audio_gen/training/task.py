@@ -14,11 +14,11 @@ from audio_gen.data.dataset import Batch, ClipDataset
 
 @dataclass(frozen=True)
 class Phase:
-    """One update of a step: which parameters move, and how fast.
+    """One update of a step: its parameters and their learning rates.
 
     Attributes:
         name: Short, unique, such as "g"; ends the metric key `grad_norm/g`.
-        groups: Parameters with the factor on the learning rate that they have.
+        groups: Parameters, each group with a factor on the learning rate.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Preview:
-    """What to listen to and look at: sounds by name (1, T), and pictures as columns of (title, log-mel (M, L))."""
+    """Sounds by name (1, T), and pictures as columns of (title, log-mel (M, L))."""
 
     sample_rate: int
     sounds: dict[str, Tensor] = field(default_factory=dict)
@@ -55,15 +55,15 @@ class Preview:
 
 
 class Task(Protocol):
-    """A model with what it needs to be trained. The engine knows no model and no loss but through this.
+    """A model and its training. The engine knows models and losses only through this interface.
 
-    A step calls `begin` once for each micro-batch, `loss` for each phase and micro-batch, and `after_step` once. All
-    that a phase knows is in its arguments; a task changes its state in `after_step` and `after_validation` alone.
+    A step calls `begin` once for each micro-batch, `loss` for each phase and micro-batch, and `after_step` once. A
+    phase depends on its arguments only; a task changes its state only in `after_step` and `after_validation`.
 
     Attributes:
         args: The model's arguments.
-        retired: How names of states begin that checkpoints of earlier versions hold, and `modules` does not.
-        model: The network that is exported; the engine keeps an average (EMA) of it.
+        retired: Prefixes of state names that only checkpoints of earlier versions hold.
+        model: The exported network; the engine keeps its EMA.
         modules: All networks and buffers that checkpoints hold, `model` among them.
         generates: Whether the model generates clips, which can be evaluated; a vocoder does not.
         segments: Samples of a training and of a validation clip, pre-roll included.
@@ -79,13 +79,13 @@ class Task(Protocol):
     preroll: int
 
     def compilable(self) -> Sequence[nn.Module]:
-        """The parts of the model that torch.compile takes, with their gradient."""
+        """The parts of the model that torch.compile supports, with their gradients."""
 
     def initialise(self, train: ClipDataset) -> None:
         """Prepare for training on clips, before the first step and after resuming."""
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
-        """Begin with the weights of a trained model (`--init`); `run` is the path that was given.
+        """Load the weights of a trained model (`--init`); `run` is the user's path.
 
         Returns:
             A note for the user, if any.
@@ -98,9 +98,9 @@ class Task(Protocol):
         """The updates of one step, in order."""
 
     def begin(self, batch: Batch, generator: torch.Generator) -> Any:
-        """What all phases of a step share of a micro-batch, such as generated clips.
+        """The data that all phases share for a micro-batch, such as generated clips.
 
-        `generator` is the first phase's, which goes on drawing from it.
+        The first phase draws on from the same `generator`.
         """
 
     def loss(self, phase: str, shared: Any, generator: torch.Generator, progress: float) -> Loss:
@@ -110,21 +110,21 @@ class Task(Protocol):
             phase: Its name.
             shared: What `begin` returned for the micro-batch.
             generator: Source of all randomness.
-            progress: How much of the run is done, 0 to 1.
+            progress: Progress of the run, 0 to 1.
         """
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Adapt what is not a parameter, such as augmentation.
+        """Adapt state that is no parameter, such as augmentation.
 
         Args:
-            statistics: Those of all phases, averaged over all micro-batches of all processes.
+            statistics: Statistics of all phases, averaged over micro-batches and processes.
 
         Returns:
-            What to log, scalars by metric key.
+            Scalars to log, by metric key.
         """
 
     def validate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of the averaged model on held-out clips, without changing anything.
+        """Figures of the averaged model on held-out clips; changes no state.
 
         The first, lower is better, picks the best step of a task that does not generate.
         """
@@ -136,13 +136,13 @@ class Task(Protocol):
         """Sounds and pictures of the averaged model."""
 
     def generate(self, model: Any, count: int, seed: int) -> Tensor:
-        """New clips (count, 1, T) of the averaged model, for evaluation; only asked of a task that `generates`.
+        """New clips (count, 1, T) of the averaged model, for evaluation; called only if the task `generates`.
 
-        What turns them into sound is quick rather than good; `copy` sends real clips the same way.
+        A fast vocoder renders them; `copy` uses the same one.
         """
 
     def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis of real clips (B, 1, T) by the same quick way to sound as in `generate`."""
+        """Copy-synthesis of real clips (B, 1, T) with the vocoder of `generate`."""
 
     def bundle(self, model: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The config and tensors of the bundle for the averaged model."""

@@ -63,8 +63,8 @@ class VocoderNetwork(nn.Module):
     """
 
     def __init__(
-        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int = 192,
-        blocks: int = 6, expansion: int = 3, low_projections: int = 16, projections: int = 2,
+        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float, dim: int,
+        blocks: int, expansion: int, low_projections: int, projections: int,
     ) -> None:  # fmt: skip
         """Size the network to one mel definition (the first six arguments are MelSpec's).
 

@@ -23,6 +23,7 @@ from rich.table import Table
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.progress import read_progress
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.network import VocoderNetwork
 
 RECIPES = Path(__file__).resolve().parents[1]
@@ -75,7 +76,7 @@ def collapsed(healthy: Path, run: Path) -> Path:
 def mismatched_vocoder(healthy: Path, folder: Path) -> Path:
     """A vocoder that says it takes the run's mel, and was made for bands up to 4 kHz only."""
     mel = load_bundle(healthy).config["mel"]
-    args = {**mel, "f_max": 4000.0, "dim": 16, "blocks": 1, "expansion": 2}
+    args = {**mel, "f_max": 4000.0, **VocoderNet(dim=16, blocks=1, expansion=2).model_dump()}
     config, tensors = packed({"vocoder": Part("vocoder", args, VocoderNetwork(**args).state_dict())})
     save_bundle(folder, {**config, "mel": mel}, tensors)
     return folder

@@ -38,7 +38,8 @@ from audio_gen.errors import AudioGenError
 from audio_gen.losses import adversarial
 from audio_gen.models.contract import Conditions
 from audio_gen.training.engine import Engine
-from audio_gen.training.tasks import TASKS, mels
+from audio_gen.training.tasks import mels
+from audio_gen.training.tasks.run import TASKS
 
 PARTS = ("train", "generator", "profile", "variants")
 CLIPS, CLASSES, LOW_PITCH, PITCHES = 64, 8, 48, 24  # of the synthetic folder

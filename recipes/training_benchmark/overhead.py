@@ -23,7 +23,7 @@ from torch import nn
 from audio_gen.artefacts.checkpoint import CheckpointStore
 from audio_gen.training.checkpoints import BackgroundSaver
 from audio_gen.training.events import Event, Profiled, StepDone
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 
 WARM_STEPS = 500  # before memory is looked at: pools and caches are filled
 ENGINE = ("data", "average", "logging", "other")

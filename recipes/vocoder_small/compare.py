@@ -21,7 +21,7 @@ from rich.table import Table
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.training.events import Ended, Event, Started, Validated
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.vocoding.load import load_vocoder
 
 CONFIG = Path(__file__).parent / "config.yaml"

@@ -22,7 +22,7 @@ from audio_gen.audio.distance import mrmel
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.errors import AudioGenError
 from audio_gen.training.metrics import read_metrics
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.vocoding.load import load_vocoder
 
 CONFIG = Path(__file__).parent / "small.yaml"

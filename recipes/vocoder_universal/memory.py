@@ -24,6 +24,7 @@ import soundfile as sf
 from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.models.registry import Part, packed
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.network import VocoderNetwork
 
 SPEC = MelSpec.preset(DEFAULT_PRESET)
@@ -62,7 +63,7 @@ def write_mel(path: Path, frames: int) -> Path:
 
 def write_network(folder: Path) -> str:
     """Write a bundle of the standard vocoder with random weights."""
-    args: dict[str, Any] = SPEC.to_dict()
+    args: dict[str, Any] = {**SPEC.to_dict(), **VocoderNet().model_dump()}
     config, tensors = packed({"vocoder": Part("vocoder", args, VocoderNetwork(**args).state_dict())})
     save_bundle(folder, {**config, "mel": SPEC.to_dict()}, tensors)
     return str(folder)

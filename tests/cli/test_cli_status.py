@@ -12,7 +12,7 @@ import pytest
 from audio_gen.cli import app
 from audio_gen.files import write_json
 from audio_gen.training.status import _clock, _trend
-from audio_gen.training.tasks import TASKS, train_run
+from audio_gen.training.tasks.run import TASKS, train_run
 from tests import sounds
 from tests.conftest import RunCli
 
@@ -83,7 +83,7 @@ def test_figures_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "dimensions of the latent in use 128; 128 at first, lately steady",
     ]
     assert lines[1] == "no bundle yet; the first comes at step 100"
-    assert lines[-2].startswith("note working: Samples come nearer to your sounds (KAD 3.1 -> 1.2; ")
+    assert lines[-2].startswith("note working: Samples get closer to your sounds (KAD 3.1 -> 1.2; ")
     broken = make_run(tmp_path, [*ROWS, {"step": 600, "val/mel_l1": 0.9}], {})
     assert told(capsys, broken).splitlines()[-2].startswith("ALARM divergence: ")
     fresh = make_run(tmp_path, [], {"step": 1, "progress": 0.001})

@@ -17,7 +17,7 @@ def test_train_then_more_then_json(tmp_path: Path, run_cli: RunCli) -> None:
     assert "error on held-out files" in first.stdout and "mel_l1" not in first.stdout
     assert first.stdout.splitlines()[-1] == "finished at step 2; now: audio-gen sample run -n 16 --out clips"
     more = run_cli("train", notes, "--run", "run", "--steps", "3", "--json")
-    assert "going on from step 2" in more.stderr
+    assert "resuming from step 2" in more.stderr
     told = json.loads(more.stdout)
     assert (told["step"], told["stopped_by"], told["bundle"]) == (3, None, "run/bundle")
     assert told["mel_l1"] > 0
@@ -56,4 +56,4 @@ def test_what_a_run_starts_from_and_that_a_finished_one_learns_no_more(tmp_path:
     (tmp_path / "notes" / "snare").rename(tmp_path / "notes" / "bell")
     out, _ = run("train", "notes", "--run", "new", *train, "--init", "run")
     (told,) = [line for line in out.splitlines() if line.startswith("starts from the weights of run")]
-    assert told.endswith("known classes: kicks; new classes: bell; classes left out: snare")
+    assert told.endswith("known classes: kicks; new classes: bell; dropped classes: snare")

@@ -14,7 +14,7 @@ from audio_gen.data.cache import build_cache
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.rates import DEFAULT_SAMPLE_RATE, note_of_rates, rate_notes, suited_mel
 from audio_gen.errors import MelMismatchError
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.training.tasks.source import mel_of_rate
 from audio_gen.training.tasks.vae import VAEConfig
 from tests import sounds

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from audio_gen.config import LENGTHS
 from audio_gen.errors import AudioGenError, ConfigError, TrainingError
-from audio_gen.training.tasks import TASKS, mels, train_run, vae
+from audio_gen.training.tasks import mels, vae
 from audio_gen.training.tasks import run as run_module
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from tests.sounds import write_notes
 
 resource = pytest.importorskip("resource", reason="has no limit of memory")

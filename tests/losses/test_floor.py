@@ -1,6 +1,6 @@
 import torch
 
-from audio_gen.losses.floor import floored
+from audio_gen.losses.spectral import floored
 
 
 def test_values_are_clamped() -> None:

@@ -18,7 +18,7 @@ from tests.models.toys import ToyCodec, ToyPrior
 
 BANDS, FRAMES, DIM, CLIPS = 20, 13, 6, 12
 SIZES = {"n_mels": BANDS, "frames": FRAMES}
-MEL = {**SIZES, "f_min": 0.0, "f_max": 8000.0, "latent_dim": DIM}
+MEL = {**SIZES, "f_min": 0.0, "f_max": 8000.0, "latent_dim": DIM, "channels": (8, 8), "blocks": 1, "mel_floor": -9.0}
 CONDITIONED = {"n_classes": 2, "pitch_low": 40.0, "pitch_high": 70.0, "velocity": True, "condition_dim": 4}
 MAPPING = {"noise_dim": 7, "latent_dim": DIM, "anchors": CLIPS, "n_classes": 2, "width": 8, "velocity": True}
 
@@ -31,8 +31,8 @@ class Case(NamedTuple):
 
 
 CODECS = {
-    "vae": Case(lambda: VAE(**MEL, channels=(8, 8), **CONDITIONED), lambda: VAE(**MEL, channels=(8, 8))),
-    "gan": Case(lambda: GANCodec(**MEL, channels=(8, 8), **CONDITIONED), lambda: GANCodec(**MEL, channels=(8, 8))),
+    "vae": Case(lambda: VAE(**MEL, **CONDITIONED), lambda: VAE(**MEL)),
+    "gan": Case(lambda: GANCodec(**MEL, **CONDITIONED), lambda: GANCodec(**MEL)),
     "toy": Case(lambda: ToyCodec(**SIZES, n_classes=2), lambda: ToyCodec(**SIZES)),
 }
 

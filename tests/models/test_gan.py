@@ -18,7 +18,7 @@ UNKNOWN = Conditions(6)
 Network = TypeVar("Network", bound=nn.Module)
 ARGS = {
     "n_mels": 20, "frames": 13, "f_min": 0.0, "f_max": 8000.0, "latent_dim": 8, "noise_dim": MIN_NOISE,
-    "channels": (8, 16), "mapping_width": 16, "condition_dim": 4,
+    "channels": (8, 16), "mapping_width": 16, "condition_dim": 4, "blocks": 1, "mel_floor": -9.0,
 }  # fmt: skip
 
 

@@ -14,7 +14,16 @@ UNKNOWN = Conditions(6)
 
 def tiny(**changes: object) -> VAE:
     torch.manual_seed(0)
-    args = {"n_mels": 20, "frames": 13, "f_min": 0.0, "f_max": 8000.0, "latent_dim": 8, "channels": (8, 16)}
+    args = {
+        "n_mels": 20,
+        "frames": 13,
+        "f_min": 0.0,
+        "f_max": 8000.0,
+        "latent_dim": 8,
+        "channels": (8, 16),
+        "blocks": 1,
+        "mel_floor": -9.0,
+    }
     return VAE(**{**args, **changes})  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from audio_gen.errors import ConfigError
 from audio_gen.studio.quickstart import QuickstartRequest, quickstart
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import write_notes
 
 TINY = (

@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.training.adaptive import GAIN_NATS, MOST, SHIFT_BANDS, SHIFT_SHARE, AdaptiveAugment
+from audio_gen.training.tasks.gan.adaptive_augmentation import (
+    GAIN_NATS,
+    MOST,
+    SHIFT_BANDS,
+    SHIFT_SHARE,
+    AdaptiveAugment,
+)
 
 FLOOR = -9.0
 

@@ -8,10 +8,10 @@ import torch
 
 from audio_gen import config
 from audio_gen.training.events import Note
-from audio_gen.training.tasks import auto, train_run
+from audio_gen.training.tasks import auto
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.gan_config import GANConfig
-from audio_gen.training.tasks.run import TASKS, resolve_config
+from audio_gen.training.tasks.gan.settings import GANConfig
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.source import open_source
 from tests.sounds import write_notes

@@ -18,7 +18,7 @@ from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.training.disk import prunable, prune
 from audio_gen.training.events import Event, Note, Resumed, StepDone
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import write_notes
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from audio_gen.training.events import StepDone
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 def die(event):
     if isinstance(event, StepDone) and event.step == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)

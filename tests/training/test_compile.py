@@ -8,7 +8,7 @@ from torch import nn
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.errors import ConfigError
 from audio_gen.training.metrics import read_metrics
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import write_notes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -34,7 +34,7 @@ def test_what_is_compiled(compiled: list[nn.Module], tmp_path: Path, model: str,
 
 def test_a_model_without_such_parts_says_so(compiled: list[nn.Module], tmp_path: Path) -> None:
     notes = write_notes(tmp_path / "notes", count=12)
-    with pytest.raises(ConfigError, match=r"train\.compile: torch\.compile takes nothing of this model"):
+    with pytest.raises(ConfigError, match=r"train\.compile: torch\.compile supports no part of this model"):
         train_run(
             notes, tmp_path / "r", model="vae", config_file=CONFIGS / "vae" / "tiny.yaml", overrides=FEW, device="cpu"
         )  # fmt: skip

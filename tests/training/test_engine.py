@@ -23,7 +23,9 @@ from audio_gen.training.metrics import read_metrics
 from audio_gen.training.schedule import Budget, due, lr_factor, stop_signals
 from audio_gen.training.state import Part, StateRegistry, is_count
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import TASKS, bank, mels, train_run
+from audio_gen.training.tasks import mels
+from audio_gen.training.tasks.gan import mapping_start
+from audio_gen.training.tasks.run import TASKS, train_run
 from tests.sounds import pluck, write, write_notes
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +55,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from audio_gen.training.events import StepDone
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 def die(event):
     if isinstance(event, StepDone) and event.step == 3:
         while not (Path(sys.argv[2]) / "checkpoints" / "step-00000002.pt").exists():  # it is written meanwhile
@@ -104,7 +106,7 @@ def test_there_are_configs_for_every_model() -> None:
 def test_every_config_trains_saves_and_exports(
     notes: Path, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank, "BANK_CLIPS", 64)  # thousands take half a minute
+    monkeypatch.setattr(mapping_start, "START_CLIPS", 64)  # thousands take half a minute
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 64)
     model = model_of(path)
     small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
@@ -318,7 +320,7 @@ def test_a_listener_that_raises_ends_no_run_and_is_noted_once(
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 4
     told += caplog.messages
     assert [text for text in told if "failed" in text] == [
-        "a listener failed (ValueError: no terminal); training goes on"
+        "a listener failed (ValueError: no terminal); training continues"
     ]
 
 

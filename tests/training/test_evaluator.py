@@ -19,8 +19,8 @@ from audio_gen.generation.originals import HEARD, find_copies, original_views
 from audio_gen.training.events import Evaluated
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.selfcheck import EVALUATION_SHARE
-from audio_gen.training.tasks import train_run
-from audio_gen.training.tasks.evaluator import MAX_CLIPS, MIN_CLIPS, SOUND_PER_SEC, LightEvaluator, clips_to_make
+from audio_gen.training.tasks.evaluator import MAX_CLIPS, MIN_CLIPS, SOUND_PER_SEC, LightEvaluator, sample_count
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import noise, pluck, write
 
 RATE, SAMPLES = 16000, 8000
@@ -103,11 +103,11 @@ def test_a_run_counts_copies_as_sample_does(cache: Cache) -> None:
 def test_an_evaluation_takes_its_share_of_the_time_and_no_more() -> None:
     for minutes in (3.0, 20.0, 600.0):
         settings = TrainSettings(minutes=minutes)
-        count = clips_to_make(settings, clip_sec=2.0)
+        count = sample_count(settings, clip_sec=2.0)
         planned_sec = (settings.previews + 2) * count * 2.0 / SOUND_PER_SEC
         assert MIN_CLIPS <= count <= MAX_CLIPS and planned_sec <= EVALUATION_SHARE * 60 * minutes
-    assert clips_to_make(TrainSettings(minutes=0.2), 2.0) == 0 == clips_to_make(TrainSettings(steps=4), 2.0)
-    assert clips_to_make(TrainSettings(minutes=600, previews=0), 2.0) == 0
+    assert sample_count(TrainSettings(minutes=0.2), 2.0) == 0 == sample_count(TrainSettings(steps=4), 2.0)
+    assert sample_count(TrainSettings(minutes=600, previews=0), 2.0) == 0
 
 
 def test_a_run_keeps_its_best_and_says_what_it_found(

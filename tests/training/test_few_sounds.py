@@ -10,7 +10,7 @@ from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.text import distinct_sounds
 from audio_gen.training.events import Event, Note
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -30,7 +30,7 @@ def write_few(folder: Path, sounds: int, copies: int) -> Path:
 @pytest.mark.parametrize("model", ["gan", "vae"])
 @pytest.mark.parametrize("name", FOLDERS)
 def test_few_sounds_train(model: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audio_gen.training.tasks.evaluator.clips_to_make", lambda *args: 16)
+    monkeypatch.setattr("audio_gen.training.tasks.evaluator.sample_count", lambda *args: 16)
     sounds, _ = FOLDERS[name]
     notes: list[str] = []
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.training.test_gan_task import CONFIGS, generator, ready, write_sounds
 
 OFFSET = 1.0  # of the start, in deviations of the log-mels
@@ -56,13 +56,13 @@ def drawn(start: tuple[Path, Path], tmp_path: Path) -> tuple[Any, Any]:
     """The discriminators after some steps, when they tell real from fake, and what a step draws."""
     task, data = ready(start[0], tmp_path / "run")
     batch = data.batch(0, 8)
-    optimizer = torch.optim.Adam(task.critics.d.parameters(), lr=0.002)
+    optimizer = torch.optim.Adam(task.adversarial.d.parameters(), lr=0.002)
     for _ in range(3):
-        losses = values(task.critics.d_loss(task.begin(batch, generator()), generator(), penalty=1.0))
+        losses = values(task.adversarial.d_loss(task.begin(batch, generator()), generator(), penalty=1.0))
         optimizer.zero_grad()
         (losses["adv_d"] + losses["adv_d_local"]).backward()
         optimizer.step()
-    return task.critics, task.begin(batch, generator())
+    return task.adversarial, task.begin(batch, generator())
 
 
 def values(loss: Loss) -> dict[str, Tensor]:
@@ -73,7 +73,7 @@ def logits(critics: Any, drawn: Any, fake: Tensor) -> dict[str, float]:
     """By how much real logits are above fake ones, of whole images and of their places."""
     with torch.no_grad():
         seen = (critics._scaled(mel) for mel in (drawn.real, fake))
-        real, made, local_real, local_made = critics._judged(*seen, drawn.conditions, drawn.features)
+        real, made, local_real, local_made = critics._logits(*seen, drawn.conditions, drawn.features)
     return {"": float((real - made).mean()), "_local": float((local_real - local_made).mean())}
 
 

@@ -19,8 +19,7 @@ from audio_gen.models.registry import build_parts, trained_weights
 from audio_gen.training.events import Note
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.source import open_source
 from audio_gen.training.tasks.start import CLIP_TENSORS
 from tests.given import given
@@ -144,12 +143,12 @@ def test_only_the_end_of_a_step_changes_the_task(sounds: Path, tmp_path: Path) -
     for phase in ("d", "g"):
         loss_of(task, phase, data.batch(0, 4))
     assert same(before, task.modules.state_dict())
-    task.critics.adaptive.measure(1.0, 0.1)
+    task.adversarial.adaptive.measure(1.0, 0.1)
     logged = task.after_step({"real": torch.tensor(3.0), "fake": torch.tensor(1.0)})
     assert float(logged["gap/logits"]) == 2
     assert float(logged["adaptive/p"]) > 0
     assert float(logged["adaptive/overfitting"]) == pytest.approx(0.9)
-    assert int(task.critics.averages.steps) == 1
+    assert int(task.adversarial.averages.steps) == 1
 
 
 def test_a_lazy_penalty_comes_in_its_turn(sounds: Path, tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
             **{key: getattr(drawn, key)[:1].repeat(4, 1, 1) for key in ("real", "fake", "features")},
             conditions=drawn.conditions[0].repeat(4),
         )
-        found[name] = float(task.critics.d_loss(alike, generator(), penalty=1.0).terms["penalty"][0].detach())
+        found[name] = float(task.adversarial.d_loss(alike, generator(), penalty=1.0).terms["penalty"][0].detach())
     assert found["all"] > 0
     assert found["steps"] == pytest.approx(2 * found["all"], rel=1e-4)
     assert found["stride"] == pytest.approx(found["all"], rel=1e-4)
@@ -205,8 +204,8 @@ def test_staying_is_measured_from_where_the_mapping_starts(sounds: Path, tmp_pat
 
 def test_the_task_checkpoints_its_critics(sounds: Path, tmp_path: Path) -> None:
     task, data = ready(sounds, tmp_path / "run")
-    assert task.critics.modules.keys() == {"d", "adaptive", "averages"}
-    assert all(task.modules[name] is module for name, module in task.critics.modules.items())
+    assert task.adversarial.modules.keys() == {"d", "adaptive", "averages"}
+    assert all(task.modules[name] is module for name, module in task.adversarial.modules.items())
     for _ in range(2):
         step(task, data.batch(0, 4))
     assert float(task.modules.state_dict()["averages.steps"]) == 2
@@ -293,7 +292,7 @@ def test_the_augmentation_follows_the_gaps_that_validation_finds(sounds: Path, t
     assert same(before, task.modules.state_dict())  # validation changes nothing
     for kept_out, overfitting in ((0.3, 0.8), (1.6, 0.0)):
         task.after_validation({**values, "logits_gap_train": 1.5, "logits_gap": kept_out})
-        assert float(task.critics.adaptive.overfitting) == pytest.approx(overfitting)
+        assert float(task.adversarial.adaptive.overfitting) == pytest.approx(overfitting)
 
 
 def test_validation_and_preview(fresh: tuple[Any, ClipDataset]) -> None:

@@ -17,8 +17,8 @@ from audio_gen.generation.interpolate import decode_between
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.registry import KINDS, Part
 from audio_gen.training.task import Loss, Phase, Preview
-from audio_gen.training.tasks import TASKS, train_run
 from audio_gen.training.tasks.mels import MelData
+from audio_gen.training.tasks.run import TASKS, train_run
 from audio_gen.training.tasks.settings import RunConfig
 from tests.models.toys import ToyCodec, ToyPrior
 from tests.sounds import write_notes
@@ -60,7 +60,7 @@ class ToyTask:
         return ()
 
     def initialise(self, train: ClipDataset) -> None:
-        self.mels.learn_from(train)
+        self.mels.prepare(train)
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         return None

@@ -12,8 +12,7 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.onset import lead_samples, onset
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.source import open_source
 from audio_gen.vocoding.silence import silent_frames
 from tests.sounds import pluck, write

@@ -24,7 +24,8 @@ from audio_gen.training.lock import locked
 from audio_gen.training.metrics import MetricsLog, read_metrics
 from audio_gen.training.schedule import Budget
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import TASKS, bundles, train_run
+from audio_gen.training.tasks import bundles
+from audio_gen.training.tasks.run import TASKS, train_run
 from tests.sounds import write_notes
 
 TINY = Path(__file__).parents[2] / "configs" / "vae" / "tiny.yaml"
@@ -87,7 +88,7 @@ def test_bad_steps_add_up_and_good_ones_take_off() -> None:
     for _ in range(100):
         assert guard.after_step(guard.skipped)
     assert guard.strain == 0
-    guard.give_up_on()
+    guard.exhaust()
     assert guard.exhausted
     guard.roll_back()
     assert (guard.exhausted, guard.rate) == (False, 0.5)

@@ -14,13 +14,22 @@ from audio_gen.errors import CheckpointError
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import Conditions
 from audio_gen.models.registry import trained_weights
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from audio_gen.training.tasks.start import _rows_by_name, load_some
 from tests.sounds import noise, pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICK = ["train.previews=0", "train.validations=0", "train.steps=1", "train.lr=1e-12", "augment=0"]
-ARGS = {"n_mels": 16, "frames": 8, "f_min": 40.0, "f_max": 8000.0, "latent_dim": 4, "channels": (8, 16), "blocks": 1}
+ARGS = {
+    "n_mels": 16,
+    "frames": 8,
+    "f_min": 40.0,
+    "f_max": 8000.0,
+    "latent_dim": 4,
+    "channels": (8, 16),
+    "blocks": 1,
+    "mel_floor": -9.0,
+}
 
 
 def sounds(folder: Path, *names: str, pitched: bool = True) -> Path:

@@ -8,7 +8,7 @@ import torch
 
 from audio_gen.training.events import Profiled
 from audio_gen.training.stopwatch import PARTS, WARM_UP_STEPS, Stopwatch, counted, matrix_rate
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import write_notes
 
 ROOT = Path(__file__).parents[2]

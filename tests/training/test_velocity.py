@@ -9,7 +9,7 @@ import torch
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.errors import ConfigError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.training.tasks import train_run
+from audio_gen.training.tasks.run import train_run
 from tests.sounds import pluck, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"

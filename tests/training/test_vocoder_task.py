@@ -13,8 +13,7 @@ from audio_gen.errors import ConfigError
 from audio_gen.training.events import Note
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks import TASKS, train_run
-from audio_gen.training.tasks.run import resolve_config
+from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.source import open_source
 from tests.sounds import noise, pluck, write
 

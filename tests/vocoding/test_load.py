@@ -10,6 +10,7 @@ from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
 from audio_gen.models.registry import Part, packed
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import OVERLAP_FRAMES, vocode_long
@@ -21,7 +22,7 @@ from tests.generation.models import SPEC
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    args = {**SPEC.to_dict(), "dim": 8, "blocks": 1}
+    args = {**SPEC.to_dict(), **VocoderNet(dim=8, blocks=1).model_dump()}
     config, tensors = packed({"vocoder": Part("vocoder", args, VocoderNetwork(**args).state_dict())})
     save_bundle(tmp_path / "vocoder", {**config, "mel": SPEC.to_dict()}, tensors)
     return tmp_path / "vocoder"

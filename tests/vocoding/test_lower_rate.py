@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from audio_gen.audio.mel import PRESETS, MelFrontEnd, MelSpec
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.vocoding.network import VocoderNetwork
@@ -24,7 +25,9 @@ def test_which_frames_are_the_same_moments(spec: MelSpec, factor: int | None) ->
 @pytest.mark.parametrize("iterations", [None, 2])
 def test_it_says_what_the_mel_says(frames: int, iterations: int | None) -> None:
     torch.manual_seed(0)
-    speak = LowerRateVocoder(VocoderNetwork(**HIGH.to_dict(), dim=8, blocks=1).eval(), LOW, "random", iterations)
+    speak = LowerRateVocoder(
+        VocoderNetwork(**HIGH.to_dict(), **VocoderNet(dim=8, blocks=1).model_dump()).eval(), LOW, "random", iterations
+    )
     time = torch.arange(LOW.samples(frames)) / LOW.sample_rate
     wav = (0.3 * torch.sin(2 * torch.pi * 440 * time) + 0.1 * torch.sin(2 * torch.pi * 3000 * time))[None, None]
     front_end = MelFrontEnd(LOW)

@@ -12,6 +12,7 @@ from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError
 from audio_gen.models.registry import VOCODER, Part, build_part, packed
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import Backend, GriffinLimVocoder, refine
 from audio_gen.vocoding.load import NETWORKS
@@ -31,7 +32,7 @@ BACKENDS = get_args(Backend)
 
 
 def renderer(backend: Backend | None = None) -> Renderer:
-    return Renderer(VocoderNetwork(**ARGS, dim=16, blocks=1), backend)
+    return Renderer(VocoderNetwork(**ARGS, **VocoderNet(dim=16, blocks=1).model_dump()), backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -57,7 +58,7 @@ def test_an_untrained_network_keeps_the_amplitudes_that_it_starts_from(backend: 
 
 
 def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
-    network = VocoderNetwork(**ARGS, dim=16, blocks=1).eval()
+    network = VocoderNetwork(**ARGS, **VocoderNet(dim=16, blocks=1).model_dump()).eval()
     mel = MelFrontEnd(network.spec)(torch.randn(1, 1, 4096, generator=torch.Generator().manual_seed(0)) * 0.1)
     expected = GriffinLimVocoder(network.spec, iterations=3)(mel)
     torch.testing.assert_close(NetworkVocoder(network, "untrained", 3)(mel), expected, atol=1e-4, rtol=0)
@@ -67,7 +68,7 @@ def test_an_untrained_network_is_griffin_lim_with_as_many_iterations() -> None:
 @pytest.mark.parametrize("samples", [4096, 100_000])  # the longer one goes in parts, side by side
 def test_both_back_ends_render_the_same(samples: int) -> None:
     torch.manual_seed(0)
-    network = VocoderNetwork(**ARGS, dim=16, blocks=1, low_projections=3)
+    network = VocoderNetwork(**ARGS, **VocoderNet(dim=16, blocks=1, low_projections=3).model_dump())
     for parameter in network.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))
     mel = MelFrontEnd(network.spec)(0.1 * torch.randn(2, 1, samples))
@@ -83,7 +84,7 @@ def test_both_back_ends_render_the_same(samples: int) -> None:
 
 def test_it_overfits_one_batch() -> None:
     torch.manual_seed(0)
-    network = VocoderNetwork(**ARGS, dim=32, blocks=2)
+    network = VocoderNetwork(**ARGS, **VocoderNet(dim=32, blocks=2).model_dump())
     render, front_end = Renderer(network, "reference"), MelFrontEnd(network.spec)
     time = torch.arange(4096) / 16000
     wav = (0.3 * torch.sin(2 * math.pi * 5000 * time))[None, None]  # above the low part
@@ -100,8 +101,10 @@ def test_it_overfits_one_batch() -> None:
 
 
 def test_weights_go_through_a_bundle() -> None:
-    network = VocoderNetwork(**ARGS, dim=16, blocks=1).eval()
-    config, tensors = packed({VOCODER: Part("vocoder", {**ARGS, "dim": 16, "blocks": 1}, network.state_dict())})
+    network = VocoderNetwork(**ARGS, **VocoderNet(dim=16, blocks=1).model_dump()).eval()
+    config, tensors = packed(
+        {VOCODER: Part("vocoder", {**ARGS, **VocoderNet(dim=16, blocks=1).model_dump()}, network.state_dict())}
+    )
     bundle = Bundle(Path("a"), {"format": 2, "mel": ARGS, **config}, tensors, "0" * 12)
     again = build_part(bundle, VOCODER, NETWORKS, "a")
     mel = torch.randn(1, 40, 5)
@@ -109,7 +112,7 @@ def test_weights_go_through_a_bundle() -> None:
 
 
 def test_the_network_can_be_exported() -> None:
-    network = VocoderNetwork(**ARGS, dim=16, blocks=1).eval()
+    network = VocoderNetwork(**ARGS, **VocoderNet(dim=16, blocks=1).model_dump()).eval()
     nn.init.normal_(network.head.weight)
     frames = torch.export.Dim("frames", min=2)
     program = torch.export.export(network, (torch.randn(1, 40, 12),), dynamic_shapes=({2: frames},))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from audio_gen.audio.mel import LOG_FLOOR, MelFrontEnd, MelSpec
 from audio_gen.errors import ConfigError, DataError
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.network import VocoderNetwork
@@ -25,7 +26,7 @@ ODD = MelSpec(sample_rate=16000, n_fft=500, hop_length=130, n_mels=20)
 
 def vocoder(spec: MelSpec, blocks: int = 1) -> NetworkVocoder:
     torch.manual_seed(0)
-    network = VocoderNetwork(**spec.to_dict(), dim=16, blocks=blocks).eval()
+    network = VocoderNetwork(**spec.to_dict(), **{**VocoderNet(dim=16).model_dump(), "blocks": blocks}).eval()
     for parameter in network.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))  # the head is 0 at first and would hide the rest
     return NetworkVocoder(network, "random")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from audio_gen.audio.io import write_wav
 from audio_gen.audio.mel import LOG_FLOOR, PRESETS, MelFrontEnd, MelSpec, mel_filters
+from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.renderer import NetworkVocoder
@@ -27,7 +28,7 @@ def random_network(spec: MelSpec) -> Vocoder:
     """The default network but for its width, with a head that is not zero, so that all of it is heard."""
     torch.manual_seed(0)
     arguments: dict[str, Any] = spec.to_dict()
-    network = VocoderNetwork(**arguments, dim=16).eval()
+    network = VocoderNetwork(**arguments, **VocoderNet(dim=16).model_dump()).eval()
     nn.init.normal_(network.head.weight, std=0.05)
     return NetworkVocoder(network, "random")
 

@@ -38,10 +38,10 @@ class GANCodec(nn.Module):
     has_encoder = False
 
     def __init__(
-        self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int = 128,
-        channels: tuple[int, ...] = (32, 64, 96, 128), blocks: int = 1, n_classes: int = 0,
+        self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int,
+        channels: tuple[int, ...], blocks: int, mel_floor: float, n_classes: int = 0,
         pitch_low: float | None = None, pitch_high: float | None = None, velocity: bool = False,
-        mel_floor: float = -9.0, condition_dim: int = 32,
+        condition_dim: int = 32,
     ) -> None:  # fmt: skip
         """A codec of log-mel (B, n_mels, frames).
 

@@ -37,14 +37,14 @@ class VAE(nn.Module):
         frames: int,
         f_min: float,
         f_max: float,
-        latent_dim: int = 128,
-        channels: tuple[int, ...] = (32, 64, 96, 128),
-        blocks: int = 1,
+        latent_dim: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        mel_floor: float,
         n_classes: int = 0,
         pitch_low: float | None = None,
         pitch_high: float | None = None,
         velocity: bool = False,
-        mel_floor: float = -9.0,
         condition_dim: int = 64,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).

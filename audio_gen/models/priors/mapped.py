@@ -40,7 +40,7 @@ class Mapping(nn.Module):
     own: Tensor | None
 
     def __init__(
-        self, *, noise_dim: int, latent_dim: int, anchors: int = 1, n_classes: int = 0, width: int = 256,
+        self, *, noise_dim: int, latent_dim: int, width: int, anchors: int = 1, n_classes: int = 0,
         blocks: int = 3, condition_dim: int = 32, own_directions: int = 0, velocity: bool = False,
     ) -> None:  # fmt: skip
         """From z (B, noise_dim) to w (B, 1, latent_dim), around `anchors` clips; old bundles lack `own_directions`."""
@@ -155,7 +155,7 @@ class MappedPrior(nn.Module):
     reach: Tensor
 
     def __init__(
-        self, *, clips: int, noise_dim: int, latent_dim: int, anchors: int = 1, n_classes: int = 0, width: int = 256,
+        self, *, clips: int, noise_dim: int, latent_dim: int, width: int, anchors: int = 1, n_classes: int = 0,
         blocks: int = 3, condition_dim: int = 32, own_directions: int = 0, velocity: bool = False,
     ) -> None:  # fmt: skip
         """`clips` is the number of training clips; the rest is for `Mapping`."""

@@ -1,4 +1,4 @@
-"""`train --auto`: threads, size of the model and batch, chosen by a short probe of this device on these sounds."""
+"""`train --auto`: choose threads, model size and batch size by a short benchmark on this device and these sounds."""
 
 import os
 import time
@@ -15,38 +15,38 @@ from audio_gen.errors import is_out_of_memory
 from audio_gen.training.schedule import Budget
 from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
-from audio_gen.training.tasks import gan_config
+from audio_gen.training.tasks.gan.settings import SIZES as GAN_SIZES
 from audio_gen.training.tasks.settings import RunConfig
 
-# From small to large; each is what differs from the defaults.
+# From small to large: overrides of the defaults.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "vae": {
         "the default size": {},
         "twice as wide": {"net": {"channels": [64, 128, 192, 256]}},
         "three times as wide": {"net": {"channels": [96, 192, 288, 384], "blocks": 2}},
     },
-    "gan": {f"net.size={size}": {"net": {"size": size}} for size in gan_config.SIZES},
+    "gan": {f"net.size={size}": {"net": {"size": size}} for size in GAN_SIZES},
     "vocoder": {
         "net.dim=128": {"net": {"dim": 128}},
         "net.dim=192": {"net": {"dim": 192}},
         "net.dim=256": {"net": {"dim": 256, "blocks": 8}},
     },
 }
-WANTED_CLIPS = 20_000  # that a run should see, each as often as it comes
-LONGEST_SEC = 3600.0  # of a run whose length is given in steps or images
+WANTED_CLIPS = 20_000  # that a run should see, repeats included
+LONGEST_SEC = 3600.0  # of a run with a length in steps or images
 PROBE_SEC, MIN_STEPS = 1.5, 2
-FASTER = 1.15  # what a larger batch, or more threads, must be worth
+FASTER = 1.15  # least speed-up for a larger batch or more threads
 MOST_CLIPS = 256  # in a batch
 
 
 @dataclass
 class Probe:
-    """Trains settings for a moment, and throws the result away.
+    """Measures the training speed of settings.
 
     Attributes:
-        make_task: Makes the task of settings.
+        make_task: Builds the task of settings.
         cache: The sounds.
-        device: Where to train.
+        device: Device to train on.
     """
 
     make_task: Callable[[RunConfig], Task]
@@ -54,7 +54,7 @@ class Probe:
     device: torch.device
 
     def clips_a_sec(self, settings: RunConfig) -> float:
-        """Clips trained a second; 0 where there is not enough memory."""
+        """Training clips per second; 0 if memory is too small."""
         try:
             return self._clips_a_sec(settings)
         except Exception as e:
@@ -77,22 +77,22 @@ class Probe:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             done += 1
-            if done == 0:  # the first step pays for what is made once
+            if done == 0:  # the first step includes set-up
                 started = time.perf_counter()
         return done * train.batch_size / (time.perf_counter() - started)
 
 
 def choose(settings: RunConfig, given: Iterable[str], probe: Probe, tell: Callable[[str], None]) -> RunConfig:
-    """Settings with the threads, the size and the batch that suit the device and the run's length.
+    """Choose threads, model size and batch size for the device and the run's length.
 
     Args:
-        settings: As they would be without.
-        given: Keys that the user has set, such as train.batch_size; these stay.
+        settings: Settings without --auto.
+        given: Keys set by the user, such as train.batch_size; they stay.
         probe: Measures settings.
-        tell: Told in a line what was chosen and why, for each choice.
+        tell: Gets a line with the reason for each choice.
 
     Returns:
-        The settings to train with; the number of torch's threads is set.
+        The settings to train with; torch's thread count is set.
     """
     given = set(given)
     if probe.device.type == "cpu":
@@ -115,11 +115,11 @@ def _choose_threads(settings: RunConfig, probe: Probe, tell: Callable[[str], Non
         rates[count] = probe.clips_a_sec(settings)
     chosen = next(count for count in rates if FASTER * rates[count] >= max(rates.values()))
     torch.set_num_threads(chosen)
-    tell(f"--auto: {chosen} threads ({_told({str(count): rate for count, rate in rates.items()})} clips/s)")
+    tell(f"--auto: {chosen} threads ({_rates_text({str(count): rate for count, rate in rates.items()})} clips/s)")
 
 
 def _choose_size(settings: RunConfig, probe: Probe, tell: Callable[[str], None]) -> RunConfig:
-    """The largest model that still sees enough clips in the run's time, or ends in time."""
+    """The largest model that sees enough clips in the run's time, or ends in time."""
     budget, train = Budget.of(settings.train), settings.train
     clips = None if budget.steps is None else budget.steps * train.batch_size
     rates: dict[str, float] = {}
@@ -136,12 +136,12 @@ def _choose_size(settings: RunConfig, probe: Probe, tell: Callable[[str], None])
         if budget.minutes is not None
         else f"{clips:,} clips in {(clips or 0) / max(rates[name], 1e-9) / 60:,.0f} minutes"
     )
-    tell(f"--auto: {name}, {why} ({_told(rates)} clips/s)")
+    tell(f"--auto: {name}, {why} ({_rates_text(rates)} clips/s)")
     return chosen
 
 
 def _choose_batch(settings: RunConfig, probe: Probe, tell: Callable[[str], None]) -> RunConfig:
-    """Twice the clips a step, as long as that is faster, fits, and there are as many."""
+    """Double the batch while that is faster, fits in memory, and there are enough clips."""
     size = settings.train.batch_size
     rates = {size: probe.clips_a_sec(settings)}
     while 2 * size <= min(MOST_CLIPS, len(probe.cache.split("train"))):
@@ -149,7 +149,7 @@ def _choose_batch(settings: RunConfig, probe: Probe, tell: Callable[[str], None]
         if rates[2 * size] < FASTER * rates[size]:
             break
         size *= 2
-    tell(f"--auto: batches of {size} ({_told({str(count): rate for count, rate in rates.items()})} clips/s)")
+    tell(f"--auto: batches of {size} ({_rates_text({str(count): rate for count, rate in rates.items()})} clips/s)")
     return changed(settings, {"train": {"batch_size": size}})
 
 
@@ -158,5 +158,5 @@ def changed(settings: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     return config.build(type(settings), config.merge(settings.model_dump(mode="json", exclude_none=True), changes))
 
 
-def _told(rates: Mapping[str, float]) -> str:
+def _rates_text(rates: Mapping[str, float]) -> str:
     return ", ".join(f"{name}: {rate:.3g}" if rate else f"{name}: too large" for name, rate in rates.items())

@@ -19,14 +19,14 @@ from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.outliers import check_reach
 
-TRAINED = ("codec.", "prior.mapping.")  # how the names of a clip model's networks begin in a bundle
+TRAINED = ("codec.", "prior.mapping.")  # name prefixes of a clip model's networks in a bundle
 
 
 class BundleExport:
-    """Writes bundles of the averaged model: of its best step, of its last, and at milestones."""
+    """Writes bundles of the averaged model: best step, last step, and milestones."""
 
     def __init__(self, task: Task, model: nn.Module, check: SelfCheck, budget: Budget, run: Path, clips: int) -> None:
-        """Into a run's folder.
+        """Write into a run's folder.
 
         Args:
             task: The model's task.
@@ -34,13 +34,13 @@ class BundleExport:
             check: Knows the best step.
             budget: The run's length.
             run: The run's folder.
-            clips: How many the model is trained on.
+            clips: Number of training clips.
         """
         self._task, self._model, self._check, self._budget = task, model, check, budget
         self._run, self._clips = run, clips
 
     def export(self, step: int) -> None:
-        """Write the bundle of a step, at which the run is: `bundle` if it is the best so far, else `bundle-last`."""
+        """Write the bundle of the current step: `bundle` if it is the best so far, otherwise `bundle-last`."""
         places = RunFolder(self._run)
         if self._check.newest_is_best() or not BundleFolder(places.bundle).exists():
             self._write(places.bundle, step)
@@ -53,10 +53,10 @@ class BundleExport:
         self._write(RunFolder(self._run).milestone(minutes), moment.step)
 
     def _write(self, folder: Path, step: int, *, beside: Path | None = None) -> None:
-        """Write the bundle of a model as it was at a step, in fp16 but for vocoders, which are small.
+        """Write a bundle, in fp16 except for vocoders, which are small.
 
         Raises:
-            OutputError: It cannot be written, or its latents are broken; what was there before is kept.
+            OutputError: It cannot be written, or its latents are broken; an earlier bundle is kept.
         """
         bundle_config, tensors = self._task.bundle(self._model)
         check_reach(tensors, folder)
@@ -67,13 +67,13 @@ class BundleExport:
         }  # fmt: skip
         extra = {"version": __version__, "training": training}
         kind = (bundle_config.get("codec") or bundle_config["vocoder"])["kind"]
-        speaks = not self._task.generates
+        is_vocoder = not self._task.generates
         use = (
             "vocode FILE --vocoder THIS_FOLDER --out copies"
-            if speaks
+            if is_vocoder
             else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
         )
-        if not speaks:  # differs by under 0.1 dB
+        if not is_vocoder:  # the sound changes by under 0.1 dB
             tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(TRAINED)})}
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(
@@ -87,13 +87,13 @@ class BundleExport:
 
 
 def weights_of(run: Path, step: int) -> dict[str, Tensor] | None:
-    """The averaged weights as they were at a step; None where no bundle of the run has these."""
+    """The averaged weights of a step; None if no bundle of the run has them."""
     names = [name for name, trained in RunFolder(run).best_and_last().items() if trained.get("steps") == step]
     return trained_weights(load_bundle(run / names[0])) if names else None
 
 
-def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
-    """As `weights_of`.
+def weights_to_resume(run: Path, step: int) -> dict[str, Tensor]:
+    """The averaged weights of a step, to resume a finished run.
 
     Raises:
         CheckpointError: No bundle has them.
@@ -101,12 +101,12 @@ def weights_to_go_on(run: Path, step: int) -> dict[str, Tensor]:
     weights = weights_of(run, step)
     if weights is None:
         raise CheckpointError(
-            f"{run}: had finished, and its bundle of step {step} is gone, so it cannot go on; put "
+            f"{run}: is finished, and its bundle of step {step} is missing, so it cannot resume; put "
             f"{RunFolder(run).bundle.name} or {RunFolder(run).last_bundle.name} back, or add --force to start again"
         )
     return weights
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where it is infinite or NaN, which JSON has not."""
+    """The value; None if it is infinite or NaN, which JSON cannot hold."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Changes in the sounds of a run since it began."""
+"""Files of a run that changed since it began."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ ANOTHER_CLASS, ANOTHER_SOUND = "of another class", "with another sound"
 
 
 def keep_clips(run: Path, cache: Cache) -> None:
-    """Record the clips that a run begins with; an existing record is kept."""
+    """Record the clips at the start of a run; an existing record is kept."""
     path = RunFolder(run).clips
     if path.is_file():
         return
@@ -31,7 +31,7 @@ def changes(run: Path, cache: Cache) -> dict[str, list[str]]:
     """The files that have changed since a run began.
 
     Returns:
-        Their names for each kind of change; nothing if none has changed, or nothing was written down.
+        File names by kind of change; empty without changes or without a record.
     """
     then, now = _began_with(run), {clip.path: _known(clip) for clip in cache.clips}
     if then is None or then == now:
@@ -59,27 +59,27 @@ def changes(run: Path, cache: Cache) -> dict[str, list[str]]:
 
 
 def counted(kinds: dict[str, list[str]]) -> str:
-    """How many files changed in each way, with an example, as part of a sentence."""
+    """The number of files per kind of change, with an example, as part of a sentence."""
     return ", ".join(f"{len(some)} {kind} ({one_line(some[0])})" for kind, some in kinds.items())
 
 
 def check_classes(run: Path, source: Path, cache: Cache) -> None:
-    """Refuse to go on where classes have come or gone, and say which folder did it; the model has a fixed list.
+    """Refuse to resume with other classes, since a model has a fixed list; the message names the folder.
 
     Raises:
-        CheckpointError: A checkpoint has been made with other classes.
+        CheckpointError: A checkpoint has other classes.
     """
     then = _began_with(run)
     if then is None or not RunFolder(run).checkpoint_files():
         return
     before = {name for _, name, _ in then.values() if name is not None}
     after = set(cache.classes)
-    told = [_new_class(name, source, cache, then) for name in sorted(after - before)]
-    told += [f"class {shortened(name)} is gone: {_example(then, name)} had it" for name in sorted(before - after)]
-    if told:
-        more = f" ({_others(len(told) - 1)})" if told[1:] else ""
+    faults = [_new_class(name, source, cache, then) for name in sorted(after - before)]
+    faults += [f"class {shortened(name)} is gone: {_example(then, name)} had it" for name in sorted(before - after)]
+    if faults:
+        more = f" ({_others(len(faults) - 1)})" if faults[1:] else ""
         raise CheckpointError(
-            f"{one_line(run)}: cannot resume with other classes: {told[0]}{more}; undo that, train into a new folder "
+            f"{one_line(run)}: cannot resume with other classes: {faults[0]}{more}; undo that, train into a new folder "
             f"with --init {shlex.quote(str(run))} to keep its weights, or add --force to start again"
         )
 
@@ -100,7 +100,7 @@ def _new_class(name: str, source: Path, cache: Cache, then: dict[str, Known]) ->
 
 
 def _common_folder(paths: Sequence[str]) -> str:
-    """The longest folder that all paths are in; empty if there is none."""
+    """The deepest common folder of all paths; empty if there is none."""
     parents = [PurePosixPath(path).parent.parts for path in paths]
     same = [parts[0] for parts in zip(*parents, strict=False) if len(set(parts)) == 1]
     return "/".join(same)
@@ -115,7 +115,7 @@ def _known(clip: Clip) -> Known:
 
 
 def _began_with(run: Path) -> dict[str, Known] | None:
-    """What a run began with, by path; None for runs of earlier versions and damaged records."""
+    """The clips at the start of a run, by path; None for runs of earlier versions and damaged records."""
     try:
         rows = [parse_json(line) for line in read_regular(RunFolder(run).clips, LARGEST_BYTES).splitlines()]
         if not all(_is_row(*row) for row in rows):

@@ -22,27 +22,27 @@ from audio_gen.training.selfcheck import EVALUATION_SHARE
 from audio_gen.training.task import Task
 
 MAX_CLIPS, MIN_CLIPS = 256, 16
-REAL_A_SAMPLE = 4  # more real clips than this for each one made would cost a short run more than they tell
-MIN_REFERENCE = 50  # fewer held-out clips than this say little; all clips are the reference then
-SOUND_PER_SEC = 40.0  # seconds of sound made, vocoded and embedded in a second on two cores; measured 50 to 70
-SEC_PER_STEP = 0.2  # a guess for runs that are given in steps
+REAL_A_SAMPLE = 4  # real clips per sample; more cost too much in a short run
+MIN_REFERENCE = 50  # with fewer held-out clips all clips are the reference
+SOUND_PER_SEC = 40.0  # seconds of sound generated, vocoded and embedded per second on two cores; measured 50 to 70
+SEC_PER_STEP = 0.2  # estimate for runs with a length in steps
 BATCH, FLATNESS_CLIPS = 32, 64
-ONE_ERROR = 0.683  # the share of a normal distribution within one standard error
-SEED = 1_000_000  # of the first clip made; far from those that users look at first
+ONE_ERROR = 0.683  # share of a normal distribution within one standard error
+SEED = 1_000_000  # of the first clip; far from the seeds that users start with
 
 
-def clips_to_make(settings: TrainSettings, clip_sec: float) -> int:
-    """How many clips an evaluation may have so that all of them take a twentieth of the run; 0 if that is too few."""
+def sample_count(settings: TrainSettings, clip_sec: float) -> int:
+    """Clips per evaluation so that all evaluations take 5 % of the run; 0 if too few."""
     budget = Budget.of(settings)
     run_sec = 60 * budget.minutes if budget.minutes is not None else SEC_PER_STEP * (budget.steps or 0)
-    evaluations = settings.previews + 2  # the reference is made and embedded once, training clips and held-out ones
+    evaluations = settings.previews + 2  # plus the reference of training and held-out clips, once
     count = int(EVALUATION_SHARE * run_sec * SOUND_PER_SEC / (evaluations * clip_sec))
     return 0 if count < MIN_CLIPS or not settings.previews else min(count, MAX_CLIPS)
 
 
 @dataclass(frozen=True)
 class _Real:
-    """Real clips: embeddings (N, D) to compare with, views (K, M, L) of training sounds, and their own figures."""
+    """Real clips: reference embeddings (N, D), views (K, M, L) of training sounds, and figures."""
 
     reference: Tensor
     views: Tensor
@@ -55,15 +55,15 @@ class _Real:
 
 @dataclass
 class LightEvaluator:
-    """Compares clips that the averaged model makes with real ones, which took the same quick way to sound.
+    """Compares samples of the averaged model with real clips, both rendered by the fast vocoder.
 
     Attributes:
-        task: What makes the clips.
-        train: Clips learned from.
-        val: Clips kept out; all of them are the reference where they are enough.
-        count: Clips to make.
-        sample_rate: Of the clips, in Hz.
-        device: Where the networks are.
+        task: Generates the samples.
+        train: Training clips.
+        val: Held-out clips; the reference, if there are enough.
+        count: Number of samples.
+        sample_rate: Sample rate of the clips in Hz.
+        device: Device of the networks.
         embedding: Embedding that compares clips.
     """
 
@@ -77,33 +77,33 @@ class LightEvaluator:
     _real: _Real | None = field(default=None, init=False)
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """Figures by name, `kad` first; without it where next to nothing can be heard."""
+        """Figures by name, `kad` first; `kad` is infinite if nearly all samples are silent."""
         wav = self.task.generate(model, self.count, SEED)
-        real = self._real = self._real or self._look_at_real()
-        heard = self._heard(wav)
-        silent = 1 - float(heard.float().mean())
-        if int(heard.sum()) < MIN_CLIPS:
-            return {"kad": math.inf, "silent": silent, "n": float(heard.sum())}
-        made = self._embed(wav[heard])
+        real = self._real = self._real or self._embed_real()
+        audible = self._audible(wav)
+        silent = 1 - float(audible.float().mean())
+        if int(audible.sum()) < MIN_CLIPS:
+            return {"kad": math.inf, "silent": silent, "n": float(audible.sum())}
+        samples = self._embed(wav[audible])
         compared_sec = originals.HEARD * self._clip_sec
-        views = torch.stack([view(x[0], self.sample_rate, compared_sec) for x in wav[heard]])
+        views = torch.stack([view(x[0], self.sample_rate, compared_sec) for x in wav[audible]])
         matches = originals.find_copies(views, real.views, [""] * len(real.views))
-        spread = novelty.diversity(made, real.reference)
-        near = near_at_equal_numbers(real.reference, made)
-        kad, *ends = distances.kad_estimate(real.reference, made, level=ONE_ERROR)
+        spread = novelty.diversity(samples, real.reference)
+        near = near_at_equal_numbers(real.reference, samples)
+        kad, *ends = distances.kad_estimate(real.reference, samples, level=ONE_ERROR)
         figures = {
             "kad": kad, "kad_se": (ends[1] - ends[0]) / 2, "kad_floor": real.floor,
             "coverage": near["coverage"], "coverage_real": real.coverage, "density": near["density"],
             "diversity": spread["ratio"], "memorised": sum(m.verdict == "copy" for m in matches) / len(matches),
             "memorised_real": real.memorised, "silent": silent, "flatness_real": real.flatness,
-            "distinct_real": float(real.distinct), "n": float(len(made)),
+            "distinct_real": float(real.distinct), "n": float(len(samples)),
         }  # fmt: skip
         return {key: float(value) for key, value in figures.items() if value is not None}
 
-    def _look_at_real(self) -> _Real:
-        """Embed real clips, once a session."""
-        heard = {name: self._copies(clips) for name, clips in (("train", self.train), ("val", self.val))}
-        vectors = {name: self._embed(wav) for name, wav in heard.items()}
+    def _embed_real(self) -> _Real:
+        """Embed real clips, once per session."""
+        copies = {name: self._copies(clips) for name, clips in (("train", self.train), ("val", self.val))}
+        vectors = {name: self._embed(wav) for name, wav in copies.items()}
         train, val = (np.unique(data.clips.column("offset")) for data in (self.train, self.val))  # one for equal sounds
         apart = not len(np.intersect1d(train, val))
         reference = vectors["val"]
@@ -111,7 +111,7 @@ class LightEvaluator:
             reference = torch.cat([vectors["train"], reference])[:MAX_CLIPS]
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
-        flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in heard["train"][:FLATNESS_CLIPS]]
+        flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in copies["train"][:FLATNESS_CLIPS]]
         views = originals.original_views(self.train.cache, self.train.clips, self._clip_sec)
         unseen = None
         if apart and len(val) >= originals.MIN_KEPT_OUT:
@@ -132,13 +132,13 @@ class LightEvaluator:
         return self.train.segment_samples / self.sample_rate
 
     def _copies(self, clips: ClipDataset) -> Tensor:
-        """The first clips, copied the quick way, those with sound: (N, 1, T)."""
+        """Copy-synthesis of the first clips, without silent ones: (N, 1, T)."""
         batches = clips.fixed_batches(BATCH, min(MAX_CLIPS, max(MIN_REFERENCE, REAL_A_SAMPLE * self.count)))
         wav = torch.cat([self.task.copy(batch.wav.to(self.device)).cpu() for batch in batches])
-        return wav[self._heard(wav)]
+        return wav[self._audible(wav)]
 
-    def _heard(self, wav: Tensor) -> Tensor:
-        """Which of the clips (N, 1, T) have sound and are finite: (N,) bool."""
+    def _audible(self, wav: Tensor) -> Tensor:
+        """Whether clips (N, 1, T) are finite and not silent: (N,) bool."""
         return torch.tensor([bool(x.isfinite().all()) and not signal.is_silent(x[0], self.sample_rate) for x in wav])
 
     def _embed(self, wav: Tensor) -> Tensor:
@@ -149,13 +149,13 @@ class LightEvaluator:
 def make_evaluator(
     task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device
 ) -> LightEvaluator | None:
-    """The evaluator of a run; None where the run is too short for one.
+    """The evaluator of a run; None if the run is too short.
 
     Raises:
-        DataError: There are too few sounds to compare with.
+        DataError: There are too few training clips.
         AudioGenError: The default embedding is not installed.
     """
-    count = clips_to_make(settings, train.segment_samples / sample_rate)
+    count = sample_count(settings, train.segment_samples / sample_rate)
     if not count:
         return None
     if len(train) < distances.MIN_FLOOR_CLIPS:

@@ -1,4 +1,4 @@
-"""Shared by tasks on log-mels of whole clips: conditions, augmented batches, draws from a prior, a quick vocoder."""
+"""Shared by tasks on log-mels of whole clips: conditions, augmented batches, samples, a fast vocoder."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -21,15 +21,15 @@ from audio_gen.training.tasks.settings import clip_frames
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.silence import silent_frames, subtract_floor
 
-MIN_KNOWN_SHARE = 0.5  # of clips with a pitch, or a velocity, for a model that takes it
+MIN_KNOWN_SHARE = 0.5  # of clips with a pitch (velocity) for a model conditioned on it
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
 START_STRENGTH = 0.5
-MIN_BASIS_CLIPS = 512  # fewer are drawn again, changed
+MIN_BASIS_CLIPS = 512  # fewer are drawn repeatedly, augmented
 QUICK_BATCH, QUICK_ITERATIONS, PREVIEW_ITERATIONS = 32, 1, 4
 
 
 class MelData:
-    """The log-mels of a cache's clips, with the conditions that a model of them takes."""
+    """The log-mels of a cache's clips, and the conditions of a model of them."""
 
     def __init__(
         self, spec: MelSpec, cache: Cache, data: DataSettings, *, floor: float, use_class: bool, use_pitch: bool,
@@ -48,43 +48,43 @@ class MelData:
         struck = (cache.clips.column("velocity") >= 0).mean() >= MIN_KNOWN_SHARE
         self.velocity_range = cache.velocity_range if use_velocity and struck else None
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
-        self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping may start from
+        self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping starts from
         self.strength = 0.0
 
-    def learn_from(self, train: ClipDataset) -> None:
-        """Take the training clips; few of them are changed more."""
+    def prepare(self, train: ClipDataset) -> None:
+        """Set the training clips; fewer clips are augmented more strongly."""
         self.train = train
         numbers = train.cache.numbers("train")
-        self.sounds = torch.from_numpy(numbers[first_of_each(train.clips, ["offset"])])  # one clip for each
+        self.sounds = torch.from_numpy(numbers[first_of_each(train.clips, ["offset"])])  # one clip per sound
         self.strength = auto_strength(len(train)) if self.augment == "auto" else self.augment
 
     def conditions(self, batch: Batch) -> Conditions:
-        """Those of a batch's conditions that the model takes."""
-        return self._taken(Conditions(
+        """The conditions of a batch that the model uses."""
+        return self._used(Conditions(
             len(batch.wav), {CLASS: batch.class_id, PITCH: batch.pitch, VELOCITY: batch.velocity}
         ))  # fmt: skip
 
-    def _taken(self, conditions: Conditions) -> Conditions:
+    def _used(self, conditions: Conditions) -> Conditions:
         taken = {CLASS: self.classes, PITCH: self.pitch_range, VELOCITY: self.velocity_range}
         return conditions.subset([name for name, known in taken.items() if known])
 
     def augmented(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The clips' log-mels (B, M, L), changed as training has them, and their frames before the padding (B,)."""
+        """The clips' augmented log-mels (B, M, L), and their frames before the padding (B,)."""
         mel, frames = self.front_end(batch.wav), self.used_frames(batch)
         if not self.strength:
             return mel, frames
-        return self._changed(mel, frames, generator, self.strength, change_speed=True)
+        return self._augment(mel, frames, generator, self.strength, change_speed=True)
 
-    def around(self, mel: Tensor, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Log-mels (B, M, L) of sounds around clips: of another tilt, and of shifted bands where pitch is no label.
+    def variants(self, mel: Tensor, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Variants (B, M, L) of clips with random tilt, and shifted bands if pitch is no condition.
 
-        Few sounds need more around them than many. Their speed stays, since on a line in log-mel a tail that grows
-        longer on one side of a clip grows a burst at its end on the other.
+        They are stronger for fewer clips. The speed stays: on a line in log-mel, a tail that grows on one side of a
+        clip is a burst on the other.
         """
         strength = START_STRENGTH * auto_strength(len(self.train))
-        return self._changed(mel, frames, generator, strength, change_speed=False)[0]
+        return self._augment(mel, frames, generator, strength, change_speed=False)[0]
 
-    def _changed(
+    def _augment(
         self, mel: Tensor, frames: Tensor, generator: torch.Generator, strength: float, *, change_speed: bool
     ) -> tuple[Tensor, Tensor]:
         return augment_mel(
@@ -100,11 +100,11 @@ class MelData:
             yield self.augmented(batch, generator)[0], batch
 
     def draw_count(self, most: int) -> int:
-        """How many clips `draws` should give: all, up to `most`; more than there are where they come out changed."""
+        """Number of clips for `draws`: all, up to `most`; at least MIN_BASIS_CLIPS with augmentation."""
         return min(most, max(MIN_BASIS_CLIPS if self.strength else 1, len(self.train)))
 
     def basis(self) -> tuple[Tensor, Conditions]:
-        """Log-mels (N, M, L) of distinct sounds to start a model from, and their conditions."""
+        """Log-mels (N, M, L) of distinct sounds for the initial PCA, and their conditions."""
         count = self.draw_count(BASIS_CLIPS)
         mels, conditions = [], []
         for mel, batch in self.draws(count, torch.device("cpu")):
@@ -114,11 +114,11 @@ class MelData:
         return torch.cat(mels)[:count], Conditions.join(conditions)[:count]
 
     def known_conditions(self) -> Conditions:
-        """The conditions of the training clips that the model takes."""
+        """The conditions of the training clips that the model uses."""
         clips = self.train.clips
         velocity = clips.column("velocity").astype(np.float32)
         velocity[velocity < 0] = np.nan
-        return self._taken(Conditions(len(clips), {
+        return self._used(Conditions(len(clips), {
             CLASS: torch.from_numpy(clips.column("class_id").astype(np.int64)),
             PITCH: torch.from_numpy(clips.column("pitch").astype(np.float32)), VELOCITY: torch.from_numpy(velocity),
         }))  # fmt: skip
@@ -144,7 +144,7 @@ class MelData:
         return torch.where(inside, 1.0, padding)
 
     def drawn(self, codec: Codec, prior: Prior, asked: Conditions, seed: int) -> Iterator[Tensor]:
-        """Log-mels (b, M, L), a few at a time, of one draw for each of B conditions; what is unknown is drawn too."""
+        """Sampled log-mels (b, M, L) in batches, one for each of B conditions; unknown conditions are drawn."""
         assert isinstance(codec, nn.Module)
         device, asked = next(codec.parameters()).device, asked.to("cpu")
         for rows in torch.arange(len(asked)).split(QUICK_BATCH):
@@ -155,31 +155,31 @@ class MelData:
 
     @torch.no_grad()
     def generate(self, codec: Codec, prior: Prior, count: int, seed: int) -> Tensor:
-        """New clips (count, 1, T) of any class and pitch, the quick way."""
-        return torch.cat([self.quickly(mel) for mel in self.drawn(codec, prior, Conditions(count), seed)])
+        """New clips (count, 1, T) of any class and pitch, with the fast vocoder."""
+        return torch.cat([self.render(mel) for mel in self.drawn(codec, prior, Conditions(count), seed)])
 
     @torch.no_grad()
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis of wav (B, 1, T) through the mel and a few iterations of Griffin-Lim."""
-        return torch.cat([self.quickly(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
+        return torch.cat([self.render(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
 
-    def quickly(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
+    def render(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; the mel floor is silent."""
-        speak = GriffinLimVocoder(self.spec, iterations=iterations)
-        return speak(subtract_floor(mel, self.floor), self.onset).cpu()
+        vocoder = GriffinLimVocoder(self.spec, iterations=iterations)
+        return vocoder(subtract_floor(mel, self.floor), self.onset).cpu()
 
-    def mel_l1(self, made: Tensor, mel: Tensor, batch: Batch) -> Tensor:
+    def mel_l1(self, decoded: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
         frames = self.frame_weights(self.used_frames(batch), 0.0)
-        return ((made - mel.clamp(min=self.floor)).abs().mean(1) * frames).sum(1) / frames.sum(1)
+        return ((decoded - mel.clamp(min=self.floor)).abs().mean(1) * frames).sum(1) / frames.sum(1)
 
     def preview(self, batch: Batch, columns: dict[str, Tensor]) -> Preview:
-        """Pictures of named log-mels (B, M, L), and sounds of them; `real` among them speaks for itself."""
+        """Pictures and sounds of named log-mels (B, M, L); those named `real` sound as recorded."""
         sounds: dict[str, Tensor] = {}
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(batch.wav)):
             for name, mels in columns.items():
-                own = name == "real"
-                sounds[f"{i}-{name}"] = batch.wav[i] if own else self.quickly(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
+                real = name == "real"
+                sounds[f"{i}-{name}"] = batch.wav[i] if real else self.render(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
                 pictures.append((f"{i} {name}", mels[i]))
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures})

@@ -17,14 +17,14 @@ ENCODED_CLIPS = 1024
 
 
 def reach(tensors: dict[str, Tensor]) -> Tensor | None:
-    """How far a bundle's latents lie from 0.
+    """The range of a bundle's latents.
 
     Args:
-        tensors: Of the bundle.
+        tensors: Tensors of the bundle.
 
     Returns:
-        The largest magnitude in each component (D,), in standard deviations, of the clips that samples are blends of,
-        and of samples; None for a model without latents.
+        The largest magnitude in each component (D,), in standard deviations, of training clips and samples; None for a
+        model without latents.
     """
     known = []
     for name, with_pitch in (
@@ -37,10 +37,10 @@ def reach(tensors: dict[str, Tensor]) -> Tensor | None:
 
 
 def check_reach(tensors: dict[str, Tensor], folder: Path) -> None:
-    """Refuse a bundle with a latent that is broken.
+    """Refuse a bundle with a broken latent.
 
     Raises:
-        OutputError: A component is not finite or beyond MOST_DEVIATIONS.
+        OutputError: A component is not finite or exceeds MOST_DEVIATIONS.
     """
     found = reach(tensors)
     if found is None or bool((found <= MOST_DEVIATIONS).all()):
@@ -55,16 +55,16 @@ def check_reach(tensors: dict[str, Tensor], folder: Path) -> None:
 
 @torch.no_grad()
 def drop_outliers(codec: GANCodec | VAE, bundle: Bundle, mels: MelData, run: Path) -> str | None:
-    """Drop the components of a loaded model in which its latents, or those of this run's clips, are far out.
+    """Drop the components of a loaded model in which its latents, or those of this run's clips, are outliers.
 
     Args:
-        codec: Has the weights of the bundle.
-        bundle: What they are from.
+        codec: The model, with the weights of the bundle.
+        bundle: The bundle.
         mels: The clips of this run.
-        run: What the user calls the bundle.
+        run: The user's path of the bundle.
 
     Returns:
-        What to tell, if some were dropped.
+        A note, if components were dropped.
     """
     device = next(codec.parameters()).device
     far = torch.zeros(codec.latent.dim)

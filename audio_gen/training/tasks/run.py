@@ -30,11 +30,11 @@ from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_go_on
+from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
-from audio_gen.training.tasks.gan import GANTask
-from audio_gen.training.tasks.gan_config import GANConfig
+from audio_gen.training.tasks.gan.settings import GANConfig
+from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec, model_for
 from audio_gen.training.tasks.source import (
     check_apart,
@@ -55,7 +55,7 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "vae": (VAEConfig, VAETask),
     "vocoder": (VocoderConfig, VocoderTask),
 }
-# Settings that earlier versions had, with the one value that a run may go on with; `...` for any.
+# Settings of earlier versions, with the only value that a run can resume with; `...` for any.
 RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
     "loss.penalty_latent": ..., "net.head": "vocoder",
@@ -86,32 +86,32 @@ def train_run(
     auto: bool = False,
     on_event: Listener | None = None,
 ) -> Path:
-    """Train a model on a folder of sounds or a cache, or go on with a run that was stopped.
+    """Train a model on a folder of sounds or a cache, or resume a stopped run.
 
     Args:
         source: A folder of sounds, or a cache made by `audio-gen preprocess`.
         run: The run's folder.
-        model: A name in TASKS; None is what `model_for` finds.
+        model: A name in TASKS; None: see `model_for`.
         config_file: YAML file with the settings that differ from the defaults.
         overrides: Settings as `section.key=value`, after the file.
-        minutes: Length in minutes; or one of the next three.
+        minutes: Length in minutes. Give only one length.
         steps: Length in steps.
         images: Length in clips seen.
         until: Time to end, such as 2026-01-01 07:00.
         seed: Fixes weights, order and noise.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: fp32 or bf16.
-        force: Move an existing run aside and start anew.
+        force: Move an existing run aside and start again.
         init: A run or bundle to start from, or the name of a shipped one, see `bundle_named`.
         profile_steps: Steps to time part by part, see `Engine`.
-        auto: Choose threads, size and batch by a probe, but for what is given; a run that goes on keeps what it has.
+        auto: Choose threads, size and batch by a benchmark, unless given; a resumed run keeps its own.
         on_event: Gets events, see `training.events`; its errors do not end the run.
 
     Returns:
         The run's folder, with its bundle.
 
     Raises:
-        AudioGenError: What the user can mend, in one line.
+        AudioGenError: An error that the user can fix, in one line.
     """
     source, run = at_home(source), at_home(run)
     config_file = config_file and at_home(config_file)
@@ -122,26 +122,26 @@ def train_run(
     if len(several := [f"--{key} {value}" for key, value in lengths.items() if value is not None]) > 1:
         raise ConfigError(f"{' and '.join(several)}: give one of them")
     world = distributed.join(resolve_device(device))
-    tell: Callable[[Event], None] = Guarded(on_event) if on_event is not None and world.lead else lambda event: None
+    tell: Callable[[Event], None] = Guarded(on_event) if on_event is not None and world.is_main else lambda event: None
     with ExitStack() as held:
-        held.callback(distributed.leave)  # however it ends: a process that exits among others may be aborted
+        held.callback(distributed.leave)  # in any case: otherwise the process may be aborted at exit
 
         def prepare() -> tuple[dict[str, Any], str]:
-            """Check what can be checked, and make the run's cache."""
+            """Check settings and sounds, and build the run's cache."""
             check_apart(source, run, force=force)
             if force and run.is_dir():
-                with locked(run):  # not while another process trains there
+                with locked(run):  # fails while another process trains there
                     pass
                 tell(Note(f"the old run was moved to {move_aside(run)}"))
             settings = resolve_config(run, model, config_file, overrides, given)
-            Budget.of(settings.train)  # one that has passed is told before anything is made
+            Budget.of(settings.train)  # a passed end time fails before anything is written
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
             spec = settings.mel
             check_source(source, run)
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell(Note(line))))
             drop_unfinished(run)
-            new = not RunFolder(run).settings.is_file()  # one that goes on keeps its precision
+            new = not RunFolder(run).settings.is_file()  # a resumed run keeps its precision
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
             cache = open_source(source, run, settings, spec, tell)
@@ -155,7 +155,7 @@ def train_run(
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
             return settings.model_dump(mode="json"), str(cache.path)
 
-        values, place = world.lead_first(prepare)
+        values, place = world.main_first(prepare)
         settings = config.build(TASKS[model][0], values)
         try:
             return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
@@ -170,7 +170,7 @@ def _sizes(settings: RunConfig) -> str:
     values = config.flat(settings.model_dump(mode="json"))
     net = [name for name, value in values.items() if name.startswith("net.") and type(value) in (int, list)]
     names = ["train.batch_size", "data.segment_sec", *(["net.size"] if "net.size" in values else []), *net]
-    return ", ".join(f"{name} ({_told(values[name])})" for name in names)
+    return ", ".join(f"{name} ({_shown(values[name])})" for name in names)
 
 
 def _chosen(
@@ -195,7 +195,7 @@ def _train_on(
     same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
-    if world.lead:
+    if world.is_main:
         config.save(settings, RunFolder(run).settings)
         write_json(RunFolder(run).dataset_report, cache.report)
         keep_source(source, run, cache, tell)
@@ -209,15 +209,15 @@ def _train_on(
         init = bundle_named(init)
         bundle = load_bundle(init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
-        told = task.start_from(bundle, init)
+        dropped = task.start_from(bundle, init)
         if task.generates:
             check_preroll(bundle, task.preroll, init)
-        for text in (classes_taken(bundle, init, cache.classes), told):
+        for text in (classes_taken(bundle, init, cache.classes), dropped):
             if text:
                 tell(Note(text))
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
     tell(Started(sum(p.numel() for p in task.model.parameters()), len(train), len(val), str(target), cache.classes))
-    progress = ProgressFile(run) if world.lead else None
+    progress = ProgressFile(run) if world.is_main else None
 
     def listen(event: Event) -> None:
         if isinstance(event, StepDone) and progress is not None:
@@ -226,9 +226,9 @@ def _train_on(
 
     engine = Engine(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
-        partial(weights_to_go_on, run),
+        partial(weights_to_resume, run),
     )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.lead else None
+    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
     check = SelfCheck(
         evaluate, engine.ema.module, generates=task.generates, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,
@@ -258,7 +258,7 @@ def _train_on(
 def _hooks(
     engine: Engine, averaged: Averaged, validation: Validation, check: SelfCheck, bundles: BundleExport
 ) -> list[Hook]:
-    """What the main process does between steps, in order."""
+    """The hooks of the main process, in order."""
     run, settings, emit, budget = engine.run, engine.settings, engine.emit, engine.budget
     previews = Previews(averaged, run, budget.early, emit)
 
@@ -287,13 +287,13 @@ def _ended(engine: Engine, check: SelfCheck, freed: int) -> Ended:
 def resolve_config(
     run: Path, model: str, config_file: Path | None, overrides: Sequence[str], flags: dict[str, Any]
 ) -> RunConfig:
-    """The settings of a run: defaults, then the file, then overrides and flags; checked against those of an old run.
+    """The settings of a run: defaults, then the file, then overrides and flags; a resumed run is checked for changes.
 
     Raises:
-        ConfigError: A setting is wrong, or differs from the run's where it may not.
+        ConfigError: A setting is wrong, or differs from the run's and may not.
     """
     if model not in TASKS:
-        raise ConfigError(f"--model {_told(model)}: unknown; known are {', '.join(TASKS)}")
+        raise ConfigError(f"--model {_shown(model)}: unknown; known are {', '.join(TASKS)}")
     kind = TASKS[model][0]
     stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
     if stored is not None:
@@ -303,7 +303,7 @@ def resolve_config(
     for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
-        stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # as before there were these settings
+        stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # defaults of earlier versions
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )
@@ -311,30 +311,30 @@ def resolve_config(
         base = config.merge(base, file)
     given = config.merge(set_by_hand, flags)
     if base.get("model") != model:
-        told = _told(base.get("model"))
-        raise ConfigError(f"--model {model}: the settings are for {told}; give --model {told}")
+        wanted = _shown(base.get("model"))
+        raise ConfigError(f"--model {model}: the settings are for {wanted}; give --model {wanted}")
     base = {**base, "train": {k: v for k, v in base.get("train", {}).items() if v is not None or k not in LENGTHS}}
     settings = config.build(kind, config.merge(base, given))
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
         defaults = config.flat(kind.model_construct().model_dump(mode="json"))
-        old = {**defaults, **old}  # a setting that the run did not have yet is at its default
-        old["mel"] = as_setting(as_spec(old.get("mel", DEFAULT_MEL)))  # earlier versions kept it as it was given
+        old = {**defaults, **old}  # a setting that is newer than the run has its default
+        old["mel"] = as_setting(as_spec(old.get("mel", DEFAULT_MEL)))  # earlier versions saved the user's form
         changed = [key for key in new if new[key] != old.get(key) and key not in MAY_CHANGE]
         if changed:
-            told = ", ".join(f"{key} was {_told(old.get(key))}, is {_told(new[key])}" for key in changed)
+            differences = ", ".join(f"{key} was {_shown(old.get(key))}, is {_shown(new[key])}" for key in changed)
             raise ConfigError(
-                f"{one_line(run)}: cannot resume with other settings ({clipped(told, 6 * SHOWN_CHARACTERS)}); train "
-                "into a new folder, or add --force"
+                f"{one_line(run)}: cannot resume with other settings ({clipped(differences, 6 * SHOWN_CHARACTERS)}); "
+                "train into a new folder, or add --force"
             )
     return settings
 
 
 def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
-    """The settings of a run without those that are gone.
+    """The settings of a run without retired ones.
 
     Raises:
-        ConfigError: One of them is needed to go on.
+        ConfigError: The run needs one of them.
     """
     kept = {key: dict(value) if isinstance(value, dict) else value for key, value in stored.items()}
     for name, harmless in RETIRED.items():
@@ -345,13 +345,13 @@ def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
         value = values.pop(key)
         if harmless is not ... and value != harmless:
             raise ConfigError(
-                f"{one_line(run)}: was trained with {name} {_told(value)}, which this version no longer has; train a "
+                f"{one_line(run)}: was trained with {name} {_shown(value)}, which this version no longer has; train a "
                 "new run"
             )
     return kept
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A setting's value in a message."""
     return clipped(one_line(str(value)), SHOWN_CHARACTERS)
 
@@ -360,11 +360,11 @@ def _evaluator(
     task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
     tell: Callable[[Event], None],
 ) -> LightEvaluator | None:  # fmt: skip
-    """What evaluates the run along the way; None for a short run, or a task that makes nothing."""
+    """The evaluator of a run; None for a short run, or a task that does not generate."""
     if not task.generates:
         return None
     try:
         return make_evaluator(task, settings, train, val, sample_rate, device)
     except AudioGenError as e:
-        tell(Note(f"the run will not be evaluated along the way: {e}"))
+        tell(Note(f"the run will not be evaluated: {e}"))
         return None

@@ -14,13 +14,13 @@ from audio_gen.text import shortened
 
 
 def as_spec(value: Any) -> MelSpec:
-    """The mel that a setting names.
+    """The mel of a setting.
 
     Args:
         value: A preset's name, the fields of a MelSpec, or one.
 
     Raises:
-        ValueError: There is no preset of that name, or the numbers do not fit each other.
+        ValueError: The preset is unknown, or the numbers do not fit each other.
     """
     if isinstance(value, MelSpec):
         return value
@@ -31,11 +31,11 @@ def as_spec(value: Any) -> MelSpec:
             return MelSpec.from_dict(value)
     except ConfigError as e:
         raise ValueError(str(e)) from None
-    raise ValueError(f"{shortened(value)} is no mel; give a preset ({', '.join(PRESETS)}) or its numbers")
+    raise ValueError(f"{shortened(value)} is not a mel; give a preset ({', '.join(PRESETS)}) or its numbers")
 
 
 def as_setting(spec: MelSpec) -> str | dict[str, int | float]:
-    """A mel as settings have it: the preset's name, or the fields where no preset has these."""
+    """The setting of a mel: the preset's name, or the fields of a custom one."""
     return next((name for name, preset in PRESETS.items() if preset == spec), spec.to_dict())
 
 
@@ -48,7 +48,7 @@ class RunConfig(Settings):
     """A whole run; each task adds its `net` and `loss` sections."""
 
     model: str
-    """Which model: a name in the table of tasks."""
+    """Model: a name in the table of tasks."""
     mel: Annotated[MelSpec, InstanceOf(), BeforeValidator(as_spec), PlainSerializer(as_setting)] = PRESETS[DEFAULT_MEL]
     """A mel preset's name, or the fields of a MelSpec."""
     data: DataSettings = DataSettings()
@@ -56,7 +56,7 @@ class RunConfig(Settings):
 
 
 def model_for(run: Path, config_file: Path | None = None) -> str:
-    """The model of a training for which none is named: that of the run, else of the settings file, else the default.
+    """The default model of a training: that of the run, otherwise of the settings file, otherwise DEFAULT_MODEL.
 
     Raises:
         ConfigError: One of these files cannot be read.

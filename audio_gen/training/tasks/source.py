@@ -26,10 +26,10 @@ LONG_SHARE = 0.1
 
 
 def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
-    """The cache to train on: `source` itself, or one made of the folder under the run.
+    """The cache to train on: `source` itself, or one built in the run's folder.
 
     Raises:
-        DataError: There is nothing to learn from.
+        DataError: There are no usable sounds.
         MelMismatchError: The cache has another sample rate than the mel.
     """
     if CacheFolder(source).exists():
@@ -46,7 +46,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise OutputError(f"{run}: cannot be made ({e.strerror}); choose another folder for the run") from e
+        raise OutputError(f"{run}: cannot be created ({e.strerror}); choose another folder for the run") from e
     return build_cache(
         source, RunFolder(run).cache, sample_rate=spec.sample_rate, data=settings.data,
         progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
@@ -55,21 +55,21 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
 
 
 def mel_of_rate(sample_rate: int) -> str:
-    """A mel of exactly this rate, as the setting `mel` takes it: a preset's name, or fields."""
+    """A value of the setting `mel` with this sample rate: a preset's name, or fields."""
     return next((name for name, spec in PRESETS.items() if spec.sample_rate == sample_rate), mel_fields(sample_rate))
 
 
 def check_apart(source: Path, run: Path, *, force: bool, option: str = "--run") -> None:
-    """Refuse a run's folder that is, or holds, the folder of the sounds: `--force` would move the sounds away.
+    """Refuse a run's folder that is or contains the folder of the sounds: `--force` would move the sounds away.
 
     Args:
         source: The folder of sounds, or a cache.
         run: The run's folder.
         force: Whether an earlier run is to be moved aside.
-        option: The option that names the run's folder, or the folder that it lies in.
+        option: The option with the run's folder or its parent, for messages.
 
     Raises:
-        ConfigError: It is so, and this is no run of an earlier version that goes on.
+        ConfigError: It does, and no run of an earlier version is resumed.
     """
     holds = run.resolve() in (source.resolve(), *source.resolve().parents)
     if holds and source.is_dir() and (force or not RunFolder(run).source.is_file()):
@@ -80,15 +80,15 @@ def check_apart(source: Path, run: Path, *, force: bool, option: str = "--run") 
 
 
 def check_source(source: Path, run: Path, *, option: str = "--run") -> None:
-    """Refuse to go on with the sounds of another folder, before the run's cache is touched; a moved one is fine.
+    """Refuse to resume on another folder, before the run's cache changes; a moved folder is accepted.
 
     Args:
         source: The folder of sounds, or a cache.
         run: The run's folder.
-        option: The option that names the run's folder, or the folder that it lies in.
+        option: The option with the run's folder or its parent, for messages.
 
     Raises:
-        ConfigError: Neither the folder nor its content is what the run was started with.
+        ConfigError: Both path and content differ from those at the start of the run.
     """
     then = _started_on(run)
     if then is None or then["source"] == str(source.resolve()):
@@ -104,28 +104,27 @@ def check_source(source: Path, run: Path, *, option: str = "--run") -> None:
 
 
 def check_not_pruned(run: Path) -> None:
-    """Refuse to start anew where a bundle is that training would replace.
+    """Refuse to replace the bundle of a run without checkpoints.
 
     Raises:
-        CheckpointError: The run has a bundle, and no checkpoint.
+        CheckpointError: The run has a bundle and no checkpoint.
     """
     if RunFolder(run).bundle.is_dir() and not RunFolder(run).checkpoint_files():
         raise CheckpointError(
-            f"{run}: its checkpoints are gone (`prune` deletes them), so it cannot go on; start from its weights in a "
+            f"{run}: its checkpoints are deleted (`prune` does that), so it cannot resume; start from its weights in a "
             f"new folder with --init {shlex.quote(str(run))}, or add --force to start again"
         )
 
 
 def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
-    """Write down where a run's sounds are from, and say how many files have changed since it began."""
+    """Record the source of a run's sounds, and report files that changed since it began."""
     then, sounds, changed = _started_on(run), cache.sounds, changes(run, cache)
     if changed:
         text = f"{one_line(source)}: since the run began, files were changed: {counted(changed)}"
         text += "; training continues with the changed folder"
         if changed.keys() & {ANOTHER_CLASS, ANOTHER_SOUND}:
             again = f"--init {shlex.quote(str(run))}"
-            text += f". The model keeps its weights; a new run with {again} trains on the changed files from the "
-            "start"
+            text += f". The model keeps its weights; a new run with {again} trains on the changed files from the start"
         tell(Note(text))
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
         tell(Note(f"{source}: has changed since the run was started; training continues with the changed folder"))
@@ -137,8 +136,7 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
     """Warn of classes with so few different clips that generated ones can only resemble them."""
     class_ids = cache.split("train").column("class_id")
     if (sounds := len(first_of_each(cache.split("train"), ["offset"]))) < FEW_CLIPS:
-        told = f"{distinct_sounds(sounds)} to learn from: generated clips will resemble them closely; add sounds"
-        tell(Note(told))
+        tell(Note(f"{distinct_sounds(sounds)} to learn from: generated clips will resemble them closely; add sounds"))
     counts = {cache.classes[i]: count for i, count in enumerate(np.bincount(class_ids[class_ids >= 0])) if count}
     few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few and len(counts) > 1:
@@ -147,33 +145,33 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
         )
         tell(
             Note(
-                f"classes with fewer than {FEW_CLIPS} clips to learn from: {shown}; generated clips of these classes "
+                f"classes with fewer than {FEW_CLIPS} training clips: {shown}; generated clips of these classes "
                 f"will resemble them closely: add sounds, or merge the class into another"
             )
         )
 
 
 def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], preroll: int = 0) -> None:
-    """Say so where more than a tenth of the sounds are longer than the model's clip.
+    """Warn if more than a tenth of the sounds are longer than the model's clip.
 
     Args:
         cache: The sounds.
-        samples: Of a clip, the silence before its sound left out.
+        samples: Length of a clip without the silence before its sound.
         tell: Gets the note.
-        preroll: Samples of that silence.
+        preroll: Length of that silence.
     """
     lengths = cache.split("train").column("samples")
     if (long := int((lengths > samples).sum())) <= LONG_SHARE * len(lengths):
         return
     enough = np.ceil(10 * (np.quantile(lengths, 1 - LONG_SHARE) + preroll) / cache.sample_rate) / 10
     model_sec = samples / cache.sample_rate
-    told = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
-    fix = f"--set data.segment_sec={enough:.1f} takes nine of ten whole, and is slower"
-    tell(Note(f"{told}; {fix}"))
+    text = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
+    fix = f"--set data.segment_sec={enough:.1f} fits nine of ten, and is slower"
+    tell(Note(f"{text}; {fix}"))
 
 
 def move_aside(run: Path) -> Path:
-    """Give a run's folder another name, which is returned.
+    """Rename a run's folder; returns the new path.
 
     Raises:
         OutputError: It cannot be renamed.
@@ -195,7 +193,5 @@ def _started_on(run: Path) -> dict[str, str] | None:
         if not isinstance(then, dict) or not all(isinstance(then.get(key), str) for key in ("source", "sounds")):
             raise MalformedError("it lacks source or sounds")
     except (OSError, MalformedError) as e:
-        raise DataError(
-            f"{one_line(path)}: is damaged ({e}); delete it, and the run goes on with the folder that you give"
-        ) from e
+        raise DataError(f"{one_line(path)}: is damaged ({e}); delete it to resume with the folder that you give") from e
     return then

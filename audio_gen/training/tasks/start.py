@@ -1,4 +1,4 @@
-"""Start a run from a trained model (`--init`), also with other classes or pitches."""
+"""Start a run from the weights of a trained model (`--init`), also with other classes or pitches."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from audio_gen.errors import CheckpointError
 from audio_gen.models.pitch_axis import HarmonicAxis
 from audio_gen.models.registry import kind_of, parts_of, trained_weights
 from audio_gen.text import one_line
-from audio_gen.training.tasks.gan_config import SIZES
+from audio_gen.training.tasks.gan.settings import SIZES
 
 CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
@@ -26,10 +26,10 @@ SHOWN_CLASSES = 10
 
 
 def check_preroll(bundle: Bundle, preroll: int, path: Path) -> None:
-    """Refuse a bundle whose clips begin elsewhere than those of the run, `preroll` samples after the start.
+    """Refuse a bundle with another pre-roll than the run's, in samples.
 
     Raises:
-        CheckpointError: They do.
+        CheckpointError: They differ.
     """
     theirs = bundle.config.get("preroll", 0)
     if theirs != preroll:
@@ -49,7 +49,7 @@ def load_same(model: nn.Module, bundle: Bundle, path: Path) -> None:
     _check_shapes(mine, theirs, bundle, path)
     if extra := sorted(theirs.keys() - mine.keys()):
         raise CheckpointError(
-            f"--init {one_line(path)}: holds another {kind_of(bundle)} ({extra[0]} is there, and not here); use "
+            f"--init {one_line(path)}: holds another {kind_of(bundle)} ({extra[0]} is not in this one); use "
             "its settings"
         )
     model.load_state_dict(theirs)
@@ -60,14 +60,14 @@ def load_some(
 ) -> None:
     """Load a bundle's weights into a model of the same kind and size.
 
-    What follows from a folder's clips is left out. Classes are matched by name, however it is spelled: a new one begins
-    as the mean of those that the bundle has, and where only one of both has classes the model begins as it was without
-    them, or at their mean. Of another range of pitches, the linear path is moved to this one.
+    Latents of the bundle's training clips are not loaded. Classes are matched by name in any spelling: a new class
+    starts as the mean of the bundle's classes. If only the model has classes, they start without effect; if only
+    the bundle has, the model starts at their mean. The linear path is transferred to the run's range of pitches.
 
     Args:
-        model: What the weights are put into.
-        bundle: Has them.
-        path: What the user calls the bundle.
+        model: Gets the weights.
+        bundle: The bundle.
+        path: The user's path of the bundle.
         kind: The model's kind.
         args: Its arguments.
         classes: Its classes.
@@ -82,7 +82,7 @@ def load_some(
     _check_args(bundle, own, args, path)
     mine, theirs = model.state_dict(), trained_weights(bundle)
     known = list(bundle.config.get("classes") or [])
-    _move_rows(theirs, own, args)
+    _transfer_rows(theirs, own, args)
     _convert_conditions(theirs, mine)
     for name in [name for name in mine.keys() & theirs.keys() if name.endswith(EMBEDDING)]:
         theirs[name] = _rows_by_name(theirs[name], known, classes)
@@ -100,15 +100,15 @@ def classes_taken(bundle: Bundle, path: Path, classes: Sequence[str]) -> str:
     kinds = {
         "known classes": [name for name in classes if known[name] is not None],
         "new classes": [name for name in classes if known[name] is None],
-        "classes left out": [name for name in theirs if name not in known.values()],
+        "dropped classes": [name for name in theirs if name not in known.values()],
     }
-    told = [f"{kind}: {', '.join(map(one_line, some[:SHOWN_CLASSES]))}{', ..' * (len(some) > SHOWN_CLASSES)}"
+    parts = [f"{kind}: {', '.join(map(one_line, some[:SHOWN_CLASSES]))}{', ..' * (len(some) > SHOWN_CLASSES)}"
             for kind, some in kinds.items() if some]  # fmt: skip
-    return "; ".join([f"starts from the weights of {one_line(path)}", *told])
+    return "; ".join([f"starts from the weights of {one_line(path)}", *parts])
 
 
 def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, Any], path: Path) -> None:
-    """Refuse another size or length than a bundle's arguments give, with the settings that it has."""
+    """Refuse a bundle of another size or length; the message names its settings."""
     pitched, wanted = theirs.get("pitch_low") is not None, args.get("pitch_low") is not None
     if pitched != wanted and "pitch_low" in args:
         raise CheckpointError(
@@ -123,7 +123,7 @@ def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, An
     other = [name for name in names if name in args and theirs.get(name) != args[name]]
     if not other:
         return
-    told = ", ".join(f"{name} {theirs.get(name)} there, {args[name]} here" for name in other)
+    sizes = ", ".join(f"{name} {theirs.get(name)} there, {args[name]} here" for name in other)
     fixes = [f"net.{name}={theirs.get(name)}" for name in other if name in ("latent_dim", "noise_dim")]
     if "frames" in other:
         mel = bundle.config["mel"]
@@ -131,11 +131,11 @@ def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, An
     if sized := [name for name in other if name in ("channels", "blocks", "width")]:
         fixes += _size_fixes(theirs, sized)
     add = " ".join(f"--set {fix}" for fix in fixes).replace(", ", ",")
-    raise CheckpointError(f"--init {one_line(path)}: is of another size ({told}); add {add}")
+    raise CheckpointError(f"--init {one_line(path)}: is of another size ({sizes}); add {add}")
 
 
 def _size_fixes(theirs: Mapping[str, Any], sized: Sequence[str]) -> list[str]:
-    """The settings that give a network as wide and deep as the bundle's."""
+    """The settings for a network of the bundle's width and depth."""
     like = [name for name, size in SIZES.items() if size.mapping_width == theirs.get("width")]
     whole = [name for name in like if list(SIZES[name].channels) == theirs.get("channels")]
     whole = [name for name in whole if SIZES[name].blocks == theirs.get("blocks")]
@@ -158,7 +158,7 @@ def _check_shapes(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], bund
 
 
 def _rows_by_name(rows: Tensor, known: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """The embedding of `classes`, of that of the `known` ones (N + 1, D)."""
+    """The embedding of `classes`, from that of the `known` ones (N + 1, D)."""
     new = rows[1:].mean(0) if len(rows) > 1 else rows[0]
     number = {name: i for i, name in enumerate(known, 1)}
     found = {
@@ -168,14 +168,14 @@ def _rows_by_name(rows: Tensor, known: Sequence[str], classes: Sequence[str]) ->
 
 
 def _known_classes(known: Sequence[str], classes: Sequence[str]) -> dict[str, str | None]:
-    """The class of the `known` ones that each class is, however it is spelled; None for a new one."""
+    """The `known` class of each class, in any spelling; None for a new one."""
     there = set(known)
     alike = {name: [name] if name in there else meant(name, known) for name in classes}
     return {name: others[0] if len(others) == 1 else None for name, others in alike.items()}
 
 
 def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -> None:
-    """Let a VAE's layers take the class, or no more take it, so that they do what they did."""
+    """Add or remove the class input of a VAE's layers without changing their outputs."""
     if (EMBEDDING in theirs) == (EMBEDDING in mine):
         return
     if EMBEDDING in mine:
@@ -200,8 +200,8 @@ def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -
             theirs[name], theirs[bias_name] = own, theirs[bias_name] + given @ typical
 
 
-def _move_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Move the linear path from the harmonic axis of one range of pitches to that of another."""
+def _transfer_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Transfer the linear path between the harmonic axes of two ranges of pitches."""
     keys = ("n_mels", "f_min", "f_max", "pitch_low", "pitch_high")
     if any(values.get(key) is None for values in (then, now) for key in keys):
         return
@@ -211,7 +211,7 @@ def _move_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Mapping
     to_new, to_old = new.reading(old), old.reading(new)
     for name in tensors.keys() & {*READ, *WRITTEN}:
         value, frames = tensors[name], now["frames"]
-        if name in READ:  # what reads old rows reads those that the new ones give
+        if name in READ:  # inputs: new rows are mapped to old ones
             tensors[name] = torch.einsum("dol,on->dnl", value.unflatten(1, (old.rows, frames)), to_old).flatten(1)
         else:
             apart = value.reshape(old.rows, -1)

@@ -36,21 +36,21 @@ class VAENet(Settings):
     latent_dim: Width = 128
     """Dimensions of z."""
     channels: Annotated[tuple[Channels, ...], Field(min_length=1)] = (32, 64, 96, 128)
-    """Channels of each stage, each at half the resolution of the one before."""
+    """Channels of each stage; each stage halves the resolution."""
     blocks: Depth = 1
-    """Residual blocks a stage."""
+    """Residual blocks per stage."""
     mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
-    """Condition on the class where the folder has classes."""
+    """Condition on the class if the folder has classes."""
     use_pitch: bool = True
-    """Condition on the pitch where most clips have one."""
+    """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
-    """Condition on the velocity where most clips have one."""
+    """Condition on the velocity if most clips have one."""
 
 
 class VAELoss(Settings):
-    """Weights of the losses, and what shapes them."""
+    """Weights and parameters of the losses."""
 
     mel: NotNegative = 1.0
     """Log-mel L1."""
@@ -63,11 +63,11 @@ class VAELoss(Settings):
     kl_warmup: Share = 0.2
     """Share of the run over which the KL weight rises."""
     free_nats: NotNegative = 0.02
-    """Nats that each dimension may cost for nothing."""
+    """KL in nats of each dimension that is free."""
     padding: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """What a frame of padding counts beside a frame of sound."""
+    """Weight of a frame of padding, relative to a frame of sound."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.03
-    """Learning rate of the linear path over that of the networks."""
+    """Learning rate of the linear path, relative to the networks'."""
 
 
 class VAEConfig(RunConfig):
@@ -78,7 +78,7 @@ class VAEConfig(RunConfig):
     net: VAENet = VAENet()
     loss: VAELoss = VAELoss()
     augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
-    """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more."""
+    """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips."""
 
 
 class Clips(NamedTuple):
@@ -108,7 +108,7 @@ class VAETask:
             "latent_dim": net.latent_dim, "channels": list(net.channels), "blocks": net.blocks,
             "n_classes": len(self.mels.classes), "pitch_low": low, "pitch_high": high, "mel_floor": net.mel_floor,
         }  # fmt: skip
-        if self.mels.velocity_range:  # else left out, as it was in earlier versions' runs
+        if self.mels.velocity_range:  # otherwise missing, as in runs of earlier versions
             self.args["velocity"] = True
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
@@ -116,21 +116,21 @@ class VAETask:
         self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
     def compilable(self) -> Sequence[nn.Module]:
-        """Nothing."""
+        """No part."""
         return ()
 
     def initialise(self, train: ClipDataset) -> None:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
-        self.mels.learn_from(train)
+        self.mels.prepare(train)
         self.vae.initialise(*self.mels.basis())
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
-        """Take the weights of another VAE of the same size, without components in which latents are far out."""
+        """Load the weights of a VAE of the same size; drop components with outlying latents."""
         load_some(self.vae, bundle, run, kind="vae", args=self.args, classes=self.mels.classes)
         return drop_outliers(self.vae, bundle, self.mels, run)
 
     def phases(self) -> list[Phase]:
-        """One phase; the linear path moves slowly, since it starts where it should be."""
+        """One phase; the linear path moves slowly, since it starts from a PCA."""
         linear = [*self.vae.analysis.parameters(), *self.vae.trunk.linear.parameters()]
         slow = {id(parameter) for parameter in linear}
         rest = [parameter for parameter in self.vae.parameters() if id(parameter) not in slow]
@@ -141,20 +141,20 @@ class VAETask:
         return Clips(*self.mels.augmented(batch, generator), self.mels.conditions(batch))
 
     def loss(self, phase: str, shared: Clips, generator: torch.Generator, progress: float) -> Loss:
-        """Reconstruction through a sample of the posterior, and its KL, whose weight rises first."""
+        """Reconstruction from a posterior sample, and the KL, whose weight ramps up."""
         mel, frames, conditions = shared
         posterior = self.vae.encode(mel, conditions)
         mu, logvar = posterior.mean, posterior.logvar
         assert logvar is not None
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
-        made = self.vae.decode_raw(posterior.sample(noise), conditions).float()
+        decoded = self.vae.decode_raw(posterior.sample(noise), conditions).float()
         floor, w = self.config.net.mel_floor, self.config.loss
         rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
         return Loss(
             {
-                "mel": (mel_l1(made, mel, floor, self.mels.frame_weights(frames, w.padding)), w.mel),
-                "delta_time": (difference_l1(made, mel, floor, -1), w.delta_time),
-                "delta_frequency": (difference_l1(made, mel, floor, -2), w.delta_frequency),
+                "mel": (mel_l1(decoded, mel, floor, self.mels.frame_weights(frames, w.padding)), w.mel),
+                "delta_time": (difference_l1(decoded, mel, floor, -1), w.delta_time),
+                "delta_frequency": (difference_l1(decoded, mel, floor, -2), w.delta_frequency),
                 "kl": (kl_divergence(mu.float(), logvar.float(), w.free_nats), w.kl * rise),
             }
         )
@@ -167,7 +167,7 @@ class VAETask:
         """Nothing."""
 
     def validate(self, model: VAE, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out log-mel L1 in nats over the frames of sound, and what the latent does."""
+        """Held-out log-mel L1 in nats over the frames of sound, KL, and active dimensions."""
         errors, mus, logvars = [], [], []
         for batch in batches:
             mel, conditions = self.mels.front_end(batch.wav), self.mels.conditions(batch)
@@ -184,19 +184,19 @@ class VAETask:
         }
 
     def preview(self, model: VAE, batch: Batch) -> Preview:
-        """Real, reconstructed and sampled clips beside each other."""
+        """Real, reconstructed and sampled clips."""
         mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
-        made = model.decode(model.encode(mel, conditions).mean, conditions)
+        reconstructed = model.decode(model.encode(mel, conditions).mean, conditions)
         density = self._density(model, QUICK_DENSITY_CLIPS)
         sampled = torch.cat(list(self.mels.drawn(model, density, conditions, self.config.train.seed)))
-        return self.mels.preview(batch, {"real": mel, "reconstructed": made, "sampled": sampled})
+        return self.mels.preview(batch, {"real": mel, "reconstructed": reconstructed, "sampled": sampled})
 
     def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis of wav (B, 1, T), the quick way."""
+        """Copy-synthesis of wav (B, 1, T) with the fast vocoder."""
         return self.mels.copy(wav)
 
     def generate(self, model: VAE, count: int, seed: int) -> Tensor:
-        """Clips from the density of the latents as it is now."""
+        """Clips from the current density of the latents."""
         return self.mels.generate(model, self._density(model, min(QUICK_DENSITY_CLIPS, 4 * count)), count, seed)
 
     @torch.no_grad()

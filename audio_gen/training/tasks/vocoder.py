@@ -43,22 +43,22 @@ class VocoderNet(Settings):
     expansion: Annotated[int, Field(ge=1, le=64)] = 3
     """Width of a block's pointwise network over `dim`."""
     low_projections: Iterations = 16
-    """Iterations of the low part of the spectrum, which the network has no say in, in training."""
+    """Griffin-Lim iterations of the low part of the spectrum in training; the network does not change that part."""
     projections: Iterations = 2
-    """Iterations of the whole spectrum that it is trained with."""
+    """Griffin-Lim iterations of the whole spectrum in training."""
 
 
-class WaveJudges(Settings):
+class WaveDiscriminators(Settings):
     """The discriminators of an adversarial run."""
 
     channels: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Of those on three STFT sizes."""
+    """Channels of the discriminators of three STFT sizes."""
     bands: Literal[1, 5] = 1
-    """In how many bands each spectrum is judged."""
+    """Number of bands that each spectrum is split into."""
     period_channels: Annotated[int, Field(ge=0, le=512)] = 0
-    """First channels of those on every 2nd to 11th sample; 0 has none."""
+    """First channels of the multi-period discriminators (every 2nd to 11th sample); 0: none."""
     lr: RateFactor = 1.0
-    """Learning rate over that of the vocoder."""
+    """Learning rate, relative to the vocoder's."""
 
 
 class VocoderLoss(Settings):
@@ -67,23 +67,23 @@ class VocoderLoss(Settings):
     multi_mel: NotNegative = 1.0
     """Log-mel L1 over several STFT sizes."""
     sizes: Annotated[int, Field(ge=1, le=len(BANDS_BY_N_FFT))] = len(BANDS_BY_N_FFT)
-    """How many of its STFT sizes to draw in each step; fewer are quicker."""
+    """Number of STFT sizes drawn in each step; fewer are faster."""
     multi_stft: NotNegative = 0.0
     """auraloss's multi-resolution STFT loss: linear bins, log and spectral convergence."""
     log_amplitude: NotNegative = 0.0
     """L1 of log amplitudes at the mel's own STFT."""
     group_delay: NotNegative = 0.0
-    """Errors of the phase's differences along frequency, where the sound is audible."""
+    """Error of phase differences along frequency, where the sound is audible."""
     phase_advance: NotNegative = 0.0
     """The same along time."""
     complex: NotNegative = 0.0
-    """L1 of spectra with their amplitudes' roots."""
+    """L1 of spectra with square-root amplitudes."""
     adversarial: NotNegative = 0.0
-    """What discriminators of waves say; meant for a run with --init from one without."""
+    """Weight of the waveform discriminators; for a run with --init from a run without them."""
     feature_matching: NotNegative = 2.0
-    """L1 of the discriminators' activations, where `adversarial` is not 0."""
+    """L1 of the discriminators' activations, if `adversarial` is not 0."""
     quietest_gain_db: Annotated[float, Field(ge=-120, le=0)] = -15.0
-    """Crops are scaled to a peak of 0.95 and then by a gain drawn between this and 0 dB."""
+    """Lowest random gain in dB of crops, after scaling to a peak of 0.95; the highest is 0 dB."""
 
 
 class VocoderConfig(RunConfig):
@@ -96,7 +96,7 @@ class VocoderConfig(RunConfig):
     )
     net: VocoderNet = VocoderNet()
     loss: VocoderLoss = VocoderLoss()
-    judges: WaveJudges = WaveJudges()
+    judges: WaveDiscriminators = WaveDiscriminators()
     val_sec: ClipSec = 2.0
     """Length of a validation clip in seconds."""
 
@@ -116,14 +116,16 @@ class VocoderTask:
 
     retired: Sequence[str] = ()
     generates = False
-    preroll = 0  # crops are of any part of a sound
+    preroll = 0  # crops start anywhere in a sound
 
     def __init__(self, config: VocoderConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the mel."""
         self.config, self.spec = config, spec
         net = config.net
-        self.args: dict[str, Any] = {**spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion}
-        self.args |= {"low_projections": net.low_projections, "projections": net.projections}
+        self.args: dict[str, Any] = {
+            **spec.to_dict(), "dim": net.dim, "blocks": net.blocks, "expansion": net.expansion,
+            "low_projections": net.low_projections, "projections": net.projections,
+        }  # fmt: skip
         self.model: nn.Module
         self.model = self.vocoder = VocoderNetwork(**self.args)
         self.front_end = MelFrontEnd(spec)
@@ -151,70 +153,70 @@ class VocoderTask:
             )
 
     def compilable(self) -> Sequence[nn.Module]:
-        """The network; the iterations behind it are complex, which Inductor does not take."""
+        """The network; Inductor does not support the complex iterations after it."""
         backbone = self.vocoder.get_submodule("backbone")
         return (backbone,)
 
     def initialise(self, train: ClipDataset) -> None:
-        """Nothing: the prior is in the network."""
+        """Nothing to prepare."""
 
     def start_from(self, bundle: Bundle, run: Path) -> None:
-        """Take the weights of another vocoder of the same shape."""
+        """Load the weights of a vocoder of the same shape."""
         load_same(self.vocoder, bundle, run)
 
     def phases(self) -> list[Phase]:
-        """The vocoder's; before it, the discriminators' in an adversarial run."""
+        """The vocoder, after the discriminators in an adversarial run."""
         vocoder = Phase("g", [(list(self.vocoder.parameters()), 1.0)])
         if "d" not in self.modules:
             return [vocoder]
         return [Phase("d", [(list(self.modules["d"].parameters()), self.config.judges.lr)]), vocoder]
 
     def begin(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Crops (B, 1, T); each phase draws levels and phases of its own."""
+        """Crops (B, 1, T); each phase draws its levels and initial phases."""
         return batch.wav
 
     def loss(self, phase: str, shared: Tensor, generator: torch.Generator, progress: float) -> Loss:
-        """The distance of copy-synthesis from the crops, and what the discriminators say of it."""
+        """Distances of copy-synthesis from the crops, and adversarial losses."""
         wav = self._levelled(shared, generator)
-        # Discriminators train on sounds that have no gradients.
+        # Discriminators train on sounds without gradients.
         render = Renderer.differentiable(self.vocoder, wav.device) if phase == "g" else Renderer(self.vocoder)
         with torch.set_grad_enabled(phase == "g"):
-            made = self._copy(render, wav, generator).float()
+            copy = self._copy(render, wav, generator).float()
         if phase == "d":
-            logits = [self.modules["d"](x)[0] for x in (wav, made)]
+            logits = [self.modules["d"](x)[0] for x in (wav, copy)]
             return Loss(
                 {"adversarial_d": (mean(adversarial.hinge_d(*pair) for pair in zip(*logits, strict=True)), 1.0)}
             )
         with torch.autocast(wav.device.type, enabled=False):
-            losses = self._distances(made, wav, generator)
+            losses = self._distances(copy, wav, generator)
         if "d" in self.modules:
-            losses |= self._judged(made, wav)
+            losses |= self._adversarial(copy, wav)
         return Loss({key: (value, self._weights[key]) for key, value in losses.items()})
 
     def _copy(self, render: Renderer, wav: Tensor, generator: torch.Generator) -> Tensor:
-        """Copy-synthesis of crops, whose phases begin anywhere in the noise that they start from."""
+        """Copy-synthesis of crops, with initial phases from a random frame of the noise."""
         first = int(torch.randint(MAX_FIRST_FRAME, (), generator=generator, device=generator.device))
         return render(self.front_end(wav), partial(initial_phasors, spec=self.spec, first=first))
 
-    def _distances(self, made: Tensor, wav: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _distances(self, copy: Tensor, wav: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         losses = {}
         if self.config.loss.multi_mel:
             order = torch.randperm(len(BANDS_BY_N_FFT), generator=generator, device=generator.device).tolist()
             sizes = list(BANDS_BY_N_FFT)
             drawn = [sizes[i] for i in order[: self.config.loss.sizes]]
-            losses["multi_mel"] = self.multi_mel(made, wav, drawn)
+            losses["multi_mel"] = self.multi_mel(copy, wav, drawn)
         if "multi_stft" in self.modules:
-            losses["multi_stft"] = self.modules["multi_stft"](made, wav)
+            losses["multi_stft"] = self.modules["multi_stft"](copy, wav)
         if self._spectral:
-            found = spectrum_losses(*(self.front_end.stft(x) for x in (made, wav)))
+            found = spectrum_losses(*(self.front_end.stft(x) for x in (copy, wav)))
             losses |= {key: found[key] for key in self._spectral}
         return losses
 
-    def _judged(self, made: Tensor, wav: Tensor) -> dict[str, Tensor]:
-        judge = self.modules["d"]
+    def _adversarial(self, copy: Tensor, wav: Tensor) -> dict[str, Tensor]:
+        discriminator = self.modules["d"]
         with torch.no_grad():
-            _, real = judge(wav)
-        logits, fake = judge(made)
+            _, real = discriminator(wav)
+        logits, fake = discriminator(copy)
         losses = {"adversarial_g": mean(adversarial.hinge_g(x) for x in logits)}
         if self.config.loss.feature_matching:
             losses["feature_matching"] = adversarial.feature_matching(real, fake)
@@ -228,7 +230,7 @@ class VocoderTask:
         """Nothing."""
 
     def validate(self, model: VocoderNetwork, batches: Iterable[Batch]) -> dict[str, float]:
-        """`mrmel` of copy-synthesis on clips kept out, each at a peak of 0.95."""
+        """`mrmel` of copy-synthesis of held-out clips, each at a peak of 0.95."""
         render, values = Renderer(model), []
         for batch in batches:
             for wav in at_peak(batch.wav):
@@ -272,7 +274,7 @@ def mean(values: Iterable[Tensor]) -> Tensor:
 
 
 def multi_stft() -> nn.Module:
-    """auraloss's loss with its sizes, and its log amplitudes kept off those of silence."""
+    """auraloss's loss at its default sizes, with log amplitudes bounded away from silence."""
     from auraloss.freq import MultiResolutionSTFTLoss
 
     return MultiResolutionSTFTLoss(eps=1e-5)

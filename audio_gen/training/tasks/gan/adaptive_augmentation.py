@@ -1,5 +1,4 @@
-"""Adaptive discriminator augmentation: change real and generated mel images with a probability that follows
-overfitting."""
+"""Adaptive discriminator augmentation (ADA) of real and generated mel images; its probability follows overfitting."""
 
 import torch
 from torch import Tensor, nn
@@ -8,43 +7,43 @@ SHIFT_SHARE = 1 / 8  # of the frames
 CUT_SHARE = 1 / 4  # of frames or bands
 GAIN_NATS = 0.7  # 6 dB
 SHIFT_BANDS = 2
-LEAST_GAP = 0.05  # of logits, below which nothing has been learned that could be overfitting
-MOST = 0.8  # above this, changes begin to show in what is made
+LEAST_GAP = 0.05  # of logits; below it the discriminator has not learned enough to overfit
+MOST = 0.8  # above this, the augmentation leaks into samples
 
 
 class AdaptiveAugment(nn.Module):
     """Time shift, gain, cut-outs in time and frequency, and a shift by bands, each with probability p.
 
-    p holds the discriminator's overfitting at `target`: how much of what sets training clips apart from made ones
-    held-out clips lack. That the discriminator tells training clips from made ones is no sign of it: on a hard set it
-    rightly does so to the end. All state is in buffers, so that checkpoints hold it.
-    Source: Karras 2020 (ADA; r_v), here of logits less those of a made image of the same class and pitch.
+    p keeps the discriminator's overfitting at `target`: the share of the logit gap between training and generated clips
+    that held-out clips lack. The gap itself is no sign of overfitting: on a hard set it rightly stays to the end. All
+    state is in buffers, so that checkpoints hold it.
+    Source: Karras 2020 (ADA; r_v), with logits relative to those of a generated image of the same class and pitch.
     """
 
     p: Tensor
     overfitting: Tensor
 
     def __init__(self, *, floor: float, shift_bands: bool, target: float, images: float) -> None:
-        """`images`: how many it takes for p to go from 0 to 1; `shift_bands`: leave it out where pitch is a label."""
+        """`images`: number for p to go from 0 to 1; `shift_bands`: false if pitch is a condition."""
         super().__init__()
         self.floor, self.shift_bands, self.target, self.images = floor, shift_bands, target, images
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("overfitting", torch.zeros(()))
 
     @torch.no_grad()
-    def measure(self, train_gap: float, kept_out_gap: float) -> None:
-        """Take in by how much mean logits of training and of held-out clips are above those of generated ones."""
-        train, kept_out = torch.tensor([train_gap, kept_out_gap])
-        share = 1 - kept_out / train if train > LEAST_GAP else torch.zeros(())
+    def measure(self, train_gap: float, held_out_gap: float) -> None:
+        """Measure overfitting by the mean logits of training and held-out clips minus those of generated ones."""
+        train, held_out = torch.tensor([train_gap, held_out_gap])
+        share = 1 - held_out / train if train > LEAST_GAP else torch.zeros(())
         self.overfitting.copy_(share.clamp(0.0, 1.0))
 
     @torch.no_grad()
     def update(self, images: int) -> None:
-        """Let p go the way of so many images, up or down as the overfitting is (0: none, 1: complete)."""
+        """Move p up or down by a number of images, as overfitting is above or below its target."""
         self.p.add_((self.overfitting - self.target).sign() * images / self.images).clamp_(0.0, MOST)
 
     def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
-        """Change some of the mel images (B, M, L) in nats; differentiable."""
+        """Augment some of the mel images (B, M, L) in nats; differentiable."""
         count, bands, frames = mel.shape
         draw = torch.rand(5, count, 1, 1, generator=generator, device=mel.device)
         place = torch.rand(6, count, 1, 1, generator=generator, device=mel.device)

@@ -45,11 +45,11 @@ class GANNet(Settings):
     size: Literal["tiny", "small", "base", "large"] = "small"
     """tiny: minutes on a CPU; small: an hour on a CPU; base: one GPU; large: a big GPU."""
     channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
-    """Channels of each stage, generator and discriminator; None: those of the size."""
+    """Channels of each stage, generator and discriminator; null: those of the size."""
     d_channels: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
-    """Channels of each stage of the discriminator alone; None: as for the generator."""
+    """Channels of each stage of the discriminator alone; null: as for the generator."""
     blocks: Depth | None = None
-    """Residual blocks a stage; None: those of the size."""
+    """Residual blocks per stage; null: those of the size."""
     noise_dim: Annotated[int, Field(ge=MIN_NOISE, le=16_384)] = 128
     """Dimensions of z."""
     latent_dim: Width = 256
@@ -57,21 +57,21 @@ class GANNet(Settings):
     mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
-    """Condition on the class where the folder has classes."""
+    """Condition on the class if the folder has classes."""
     use_pitch: bool = True
-    """Condition on the pitch where most clips have one."""
+    """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
-    """Condition on the velocity where most clips have one."""
+    """Condition on the velocity if most clips have one."""
     freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
-    """Parts that stay as they are in a run with --init."""
+    """Parts that are not trained in a run with --init."""
 
     @property
     def own_directions(self) -> int:
-        """Directions in which each clip varies, as many as the noise has numbers for."""
+        """Directions of variation per clip, limited by the dimensions of the noise."""
         return min(OWN_DIRECTIONS, self.noise_dim - MIN_NOISE)
 
     def sized(self) -> Size:
-        """The sizes with what is set apart from them."""
+        """The size with the settings that override it."""
         size = SIZES[self.size]
         if self.channels is not None:
             size = size._replace(channels=self.channels, d_channels=self.channels)
@@ -81,40 +81,41 @@ class GANNet(Settings):
 
 
 class GANLoss(Settings):
-    """Weights of the losses, and what shapes them."""
+    """Weights and parameters of the losses."""
 
     local: NotNegative = 1.0
-    """Adversarial losses on places in an image, beside those on whole images."""
+    """Weight of adversarial losses on image patches, relative to those on whole images."""
     penalty: NotNegative = 0.1
     """R1 and R2, gradient penalties of the mel discriminator, at the end of the ramp."""
     penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    """How many times as high they are at the start."""
+    """Factor on the penalty at the start of the run."""
     penalty_stride: Count = 4
-    """They are taken on every so many of the images: 1 is all of them, and slow."""
+    """Penalties use every n-th image; 1 uses all and is slow."""
     penalty_steps: Count = 1
-    """Steps between two penalties; each then counts as often as it was left out."""
+    """Steps between two penalties, whose weight is multiplied by this."""
     reconstruction: NotNegative = 1.0
-    """L1 of pooled log-mels between real clips and what their latents decode to, at the start."""
+    """L1 of pooled log-mels between real clips and their reconstructions, at the start."""
     reconstruction_end: NotNegative = 1.0
     """The same after the ramp."""
     stay: NotNegative = 2.0
-    """Mean square of how far the mapping moves w from between the clips, in deviations."""
+    """Mean square of the mapping network's offsets to w, in standard deviations."""
     reconstruction_pool: Count = 4
-    """Bands and frames that are averaged before."""
+    """Bands and frames that are averaged for the reconstruction loss."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of a batch that is made from the latents of its real clips, instead of new ones."""
+    """Share of a batch that is decoded from the latents of real clips instead of noise."""
     ramp: Share = 0.2
     """Share of the run over which penalties and reconstruction fall."""
     d_lr: RateFactor = 4.0
-    """Learning rate of the discriminator over that of the generator."""
+    """Learning rate of the discriminator, relative to the generator's."""
     mapping_lr: RateFactor = 1.0
-    """Learning rate of the mapping network over that of the other parts."""
+    """Learning rate of the mapping network, relative to the other parts'."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Learning rate of the linear path over that of the networks."""
+    """Learning rate of the linear path, relative to the networks'."""
     overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Share of the gap of logits between own and made clips that held-out ones lack; adaptive augmentation holds it."""
+    """Overfitting that adaptive augmentation aims at: share of the training clips' logit gap that held-out
+    clips lack."""
     overfitting_images: Positive = 50_000
-    """Images over which its probability can go from 0 to 1."""
+    """Images in which its probability can go from 0 to 1."""
 
 
 class GANConfig(RunConfig):
@@ -127,9 +128,9 @@ class GANConfig(RunConfig):
     net: GANNet = GANNet()
     loss: GANLoss = GANLoss()
     augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 0.0
-    """How strongly gain, tilt, speed (and bands, without pitches) are changed; auto: the fewer clips the more.
+    """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips.
 
-    What is made is changed as well; adaptive augmentation is not learned, so it is enough."""
+    Samples vary in the same way; adaptive augmentation does not affect samples and is usually enough."""
 
     @model_validator(mode="after")
     def _fits_the_clip(self) -> Self:

@@ -12,25 +12,25 @@ from audio_gen.models.codecs.gan import GANCodec
 from audio_gen.models.contract import VELOCITY, Conditions
 from audio_gen.models.discriminators.mel import MelDiscriminator
 from audio_gen.models.pitch_axis import FEATURES
-from audio_gen.training.adaptive import AdaptiveAugment
 from audio_gen.training.task import Loss
-from audio_gen.training.tasks.gan_config import GANLoss, Size
+from audio_gen.training.tasks.gan.adaptive_augmentation import AdaptiveAugment
+from audio_gen.training.tasks.gan.settings import GANLoss, Size
 
-LEVEL = 5.0  # nats that the discriminator sees as 1
+LEVEL = 5.0  # nats per unit of the discriminator's input
 
 Logits = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Drawn(NamedTuple):
-    """What a step's phases share.
+    """Data that the phases of a step share.
 
     Attributes:
         real: Mel images of clips (B, M, L) in nats.
-        fake: Made ones.
-        rebuilt: How many of these, the first, are of the latents of the real ones.
+        fake: Generated ones.
+        rebuilt: Number of fake images, the first ones, decoded from the latents of the real ones.
         conditions: Of both.
         features: Of bands (B, F, M), for a model with pitch.
-        moves: How far the mapping has moved w of made images (B, D), in deviations.
+        moves: Offsets (B, D) of the mapping network to w of fake images, in standard deviations.
     """
 
     real: Tensor
@@ -47,20 +47,20 @@ class Averages(nn.Module):
     steps: Tensor
 
     def __init__(self) -> None:
-        """At zero."""
+        """Start at zero."""
         super().__init__()
         self.register_buffer("steps", torch.zeros(()))
 
 
-class Critics:
-    """A discriminator of mel images.
+class AdversarialLosses:
+    """A discriminator of mel images, and the losses of both networks.
 
     Attributes:
-        modules: What checkpoints hold of them, by name.
+        modules: Modules in checkpoints, by name.
     """
 
     def __init__(self, loss: GANLoss, codec: GANCodec, size: Size, *, n_classes: int, images: int) -> None:
-        """For the images that a codec decodes, of which a step sees so many."""
+        """`images`: number of a step's images that `codec` decodes."""
         self.loss, self.floor, self.images = loss, codec.mel_floor, images
         self.d = MelDiscriminator(
             n_mels=codec.n_mels, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
@@ -76,9 +76,9 @@ class Critics:
         }  # fmt: skip
 
     def d_loss(self, drawn: Drawn, generator: torch.Generator, *, penalty: float) -> Loss:
-        """The discriminator's loss on what a step has drawn, with this weight of the gradient penalty."""
-        real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake.detach(), generator)
-        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
+        """The discriminator's loss; `penalty` is the weight of the gradient penalty."""
+        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake.detach(), generator)
+        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
         terms = {
             "adv_d": (adversarial.relativistic_d(logits_real, logits_fake), 1.0),
             "adv_d_local": (adversarial.relativistic_d(local_real, local_fake), self.loss.local),
@@ -87,10 +87,10 @@ class Critics:
         return Loss(terms, {"real": logits_real.detach().mean(), "fake": logits_fake.detach().mean()})
 
     def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float) -> Loss:
-        """The generator's loss, with this weight of the reconstruction; the discriminator learns nothing from it."""
+        """The generator's loss, without gradients of the discriminator; `reconstruction` is a weight."""
         self.d.requires_grad_(False)
-        real, fake = self._seen(drawn.real, generator), self._seen(drawn.fake, generator)
-        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, drawn.conditions, drawn.features)
+        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
+        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
         self.d.requires_grad_(True)
         own = slice(0, drawn.rebuilt)
         error = pooled_l1(drawn.fake[own], drawn.real[own], self.loss.reconstruction_pool)
@@ -105,8 +105,8 @@ class Critics:
 
     @torch.no_grad()
     def gap(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Tensor:
-        """Logits of real mel images (B, M, L) in nats less those of made ones (B,), neither of them changed."""
-        logits_real, logits_fake, *_ = self._judged(self._scaled(real), self._scaled(fake), conditions, features)
+        """Logits of real mel images (B, M, L) in nats minus those of fake ones (B,), without augmentation."""
+        logits_real, logits_fake, *_ = self._logits(self._scaled(real), self._scaled(fake), conditions, features)
         return logits_real - logits_fake
 
     def _penalty(self, drawn: Drawn, real: Tensor, fake: Tensor) -> Tensor:
@@ -117,21 +117,21 @@ class Critics:
         real, fake = (x[::stride].detach().requires_grad_() for x in (real, fake))
         conditions = drawn.conditions[::stride]
         features = None if drawn.features is None else drawn.features[::stride]
-        logits_real, logits_fake, local_real, local_fake = self._judged(real, fake, conditions, features)
+        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, conditions, features)
         score = logits_real + logits_fake
         if self.loss.local:
             score = score + (local_real + local_fake).mean(1)
         return every * adversarial.gradient_penalty(score, real, fake)
 
-    def _judged(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Logits:
-        """Logits of scaled real and made images, (B,) each, and of their places, (B, P) each, in one pass."""
+    def _logits(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Logits:
+        """Logits of scaled real and fake images, (B,) each, and of their patches, (B, P) each, in one pass."""
         twice = None if features is None else features.repeat(2, 1, 1)
         logits, local = self.d(torch.cat([real, fake]), twice, conditions.repeat(2))
         logits, local, count = logits.float(), local.float(), len(real)
         return logits[:count], logits[count:], local[:count], local[count:]
 
-    def _seen(self, mel: Tensor, generator: torch.Generator) -> Tensor:
-        """Images (B, M, L) in nats as the discriminator sees them in training."""
+    def _augmented(self, mel: Tensor, generator: torch.Generator) -> Tensor:
+        """Augmented and scaled images (B, M, L), from nats."""
         return self._scaled(self.adaptive(mel, generator))
 
     def _scaled(self, mel: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class Critics:
         return (mel - self.floor) / LEVEL - 1
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Adapt the augmentation to the last measure of overfitting; returns what to log."""
+        """Adapt the augmentation to the last measured overfitting; returns values to log."""
         self.adaptive.update(self.images)
         self.averages.steps += 1
         return {
