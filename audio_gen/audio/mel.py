@@ -192,7 +192,7 @@ def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
     # A cached tensor made in inference mode could not be used in training later.
     with torch.inference_mode(False):
         bins_hz = torch.linspace(0, spec.sample_rate // 2, spec.n_bins)
-        edges_hz = _mel_to_hz(torch.linspace(_hz_to_mel(spec.f_min), _hz_to_mel(spec.f_max), n_mels + 2))
+        edges_hz = _mel_to_hz(torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), n_mels + 2))
         widths, slopes = edges_hz.diff(), edges_hz - bins_hz[:, None]  # (M + 1), (F, M + 2)
         falling, rising = slopes[:, 2:] / widths[1:], -slopes[:, :-2] / widths[:-1]
         filters = torch.minimum(rising, falling).clamp(min=0) * (2 / (edges_hz[2:] - edges_hz[:-2]))
@@ -204,7 +204,8 @@ _HZ_PER_MEL, _LOG_FROM_HZ, _NATS_PER_MEL = 200 / 3, 1000.0, math.log(6.4) / 27
 _LOG_FROM_MEL = _LOG_FROM_HZ / _HZ_PER_MEL
 
 
-def _hz_to_mel(hz: float) -> float:
+def hz_to_mel(hz: float) -> float:
+    """A frequency on Slaney's mel scale."""
     return hz / _HZ_PER_MEL if hz < _LOG_FROM_HZ else _LOG_FROM_MEL + math.log(hz / _LOG_FROM_HZ) / _NATS_PER_MEL
 
 

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import MelSpec, hz_to_mel
 from audio_gen.files import write_atomic
 from audio_gen.text import visible
 
@@ -96,7 +95,7 @@ def _length(mel: Tensor, spec: MelSpec | None) -> float:
 def _label(axis: "Axes", n_mels: int, spec: MelSpec | None, *, left: bool, bottom: bool) -> None:
     if spec is not None:
         wanted_hz = [f for f in (100, 300, 1000, 3000, 10000) if spec.f_min < f < (spec.f_max or spec.nyquist)]
-        axis.set_yticks(_bands(np.array(wanted_hz), n_mels, spec), [_short_hz(f) for f in wanted_hz])
+        axis.set_yticks(_bands(wanted_hz, n_mels, spec), [_short_hz(f) for f in wanted_hz])
     if left:
         axis.set_ylabel("Hz" if spec else "mel band", fontsize=7)
     else:
@@ -105,16 +104,10 @@ def _label(axis: "Axes", n_mels: int, spec: MelSpec | None, *, left: bool, botto
         axis.set_xlabel("s" if spec else "frame", fontsize=7)
 
 
-def _bands(frequency_hz: np.ndarray, n_mels: int, spec: MelSpec) -> np.ndarray:
-    """Fractional band numbers with centres at frequencies (N,)."""
-    low, high = _slaney(np.array([spec.f_min, spec.f_max], dtype=float))
-    return (_slaney(frequency_hz.astype(float)) - low) / (high - low) * (n_mels + 1) - 1
-
-
-def _slaney(frequency_hz: np.ndarray) -> np.ndarray:
-    """Slaney's mel scale, as in librosa."""
-    logarithmic = 15 + 27 * np.log(np.maximum(frequency_hz, 1) / 1000) / np.log(6.4)
-    return np.where(frequency_hz < 1000, frequency_hz * 3 / 200, logarithmic)
+def _bands(frequencies_hz: Sequence[float], n_mels: int, spec: MelSpec) -> list[float]:
+    """Fractional band numbers with centres at some frequencies."""
+    low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max or spec.nyquist)
+    return [(hz_to_mel(hz) - low) / (high - low) * (n_mels + 1) - 1 for hz in frequencies_hz]
 
 
 def _short_hz(frequency_hz: float) -> str:

@@ -16,24 +16,11 @@ CODECS |= {0x2000: "AC-3", 0x2001: "DTS", 0x0008: "DTS", 0x674F: "Ogg Vorbis", 0
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 LARGEST_FMT = 1 << 12
 # Chunks that may follow samples, even truncated.
-USUAL = frozenset(
-    (b"LIST", b"fact", b"cue ", b"smpl", b"inst", b"bext", b"iXML", b"id3 ", b"ID3 ", b"PEAK", b"acid", b"cart")
-)
-USUAL |= {
-    b"JUNK",
-    b"junk",
-    b"FLLR",
-    b"PAD ",
-    b"umid",
-    b"axml",
-    b"chna",
-    b"_PMX",
-    b"DISP",
-    b"data",
-    b"afsp",
-    b"LGWV",
+USUAL = {
+    b"LIST", b"fact", b"cue ", b"smpl", b"inst", b"bext", b"iXML", b"id3 ", b"ID3 ", b"PEAK", b"acid", b"cart",
+    b"JUNK", b"junk", b"FLLR", b"PAD ", b"umid", b"axml", b"chna", b"_PMX", b"DISP", b"data", b"afsp", b"LGWV",
     b"minf",
-}
+}  # fmt: skip
 
 
 @dataclass

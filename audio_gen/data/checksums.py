@@ -30,13 +30,14 @@ class DamagedError(DataError):
             fix: The fix; by default, rebuild the cache.
         """
         self.file, self.what = file, what
-        super().__init__(f"{one_line(file)}: {what}; {fix or f'rebuild the cache with {rebuild_command(file)}'}")
+        folder = Path(file).parent
+        cache = folder.parent if folder.name.startswith("clips") else folder
+        super().__init__(f"{one_line(file)}: {what}; {fix or f'rebuild the cache with {build_command(cache)}'}")
 
 
-def rebuild_command(file: Path | str) -> str:
-    """The command that rebuilds the cache of a file."""
-    folder = Path(file).parent
-    return f"`{command('preprocess', 'FOLDER', '--out', folder.parent if folder.name.startswith('clips') else folder)}`"
+def build_command(cache: Path | str) -> str:
+    """The command that builds the cache at a path."""
+    return f"`{command('preprocess', 'FOLDER', '--out', cache)}`"
 
 
 class Samples(Protocol):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.onset import fade_in, lead_samples, onset
+from audio_gen.data.checksums import build_command
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip, ClipTable
 from audio_gen.errors import ConfigError, DataError
-from audio_gen.hints import command
 
 ONSETS_KEPT = 1 << 16
 LONG_SEGMENTS = 4  # longer clips are not single notes and are cropped at random
@@ -80,8 +80,7 @@ class ClipDataset:
         self.cache, self.segment_samples, self.seed, self.crop = cache, segment_samples, seed, crop
         self._numbers = cache.numbers(split)
         if not len(self._numbers):
-            build = command("preprocess", "FOLDER", "--out", cache.path)
-            raise DataError(f"{cache.path}: has no clips; run `{build}` with a folder of sounds")
+            raise DataError(f"{cache.path}: has no clips; run {build_command(cache.path)} with a folder of sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
         self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may span two epochs
         self.preroll = preroll

@@ -13,30 +13,10 @@ from audio_gen.text import one_line
 NAMED = 3  # folders that are named in a line
 READABLE = ["wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "au", "snd", "caf"]
 READABLE += ["flac", "ogg", "oga", "opus", "mp3"]
-UNREADABLE = [
-    "m4a",
-    "m4b",
-    "mp4",
-    "aac",
-    "wma",
-    "wv",
-    "ape",
-    "mpc",
-    "mka",
-    "amr",
-    "sd2",
-    "ncw",
-    "rx2",
-    "rex",
-    "tta",
-    "dsf",
-    "dff",
-    "spx",
-    "voc",
-    "webm",
-    "ac3",
-    "mp2",
-]  # listed in the report as unusable
+UNREADABLE = [  # listed in the report as unusable
+    "m4a", "m4b", "mp4", "aac", "wma", "wv", "ape", "mpc", "mka", "amr", "sd2", "ncw", "rx2", "rex", "tta", "dsf",
+    "dff", "spx", "voc", "webm", "ac3", "mp2",
+]  # fmt: skip
 AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in READABLE + UNREADABLE)
 
 

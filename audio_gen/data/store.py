@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from audio_gen.artefacts.folders import CacheFolder
-from audio_gen.data.checksums import Checked, DamagedError, digest, digest_of_file, digest_of_json
+from audio_gen.data.checksums import Checked, DamagedError, build_command, digest, digest_of_file, digest_of_json
 from audio_gen.data.shards import OneFile, Shards, allowed_place
 from audio_gen.data.split import Split
 from audio_gen.data.table import SUMS_NAME, TEXTS_NAME, Clip, ClipTable, read_column
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, at_home, parse_json, read_json, read_regular, write_json
-from audio_gen.hints import command
 from audio_gen.text import one_line, shortened
 
 __all__ = ["Cache", "Clip"]
@@ -224,7 +223,9 @@ def load_index(path: Path) -> dict[str, Any]:
     """
     file = CacheFolder(path).index
     if not file.is_file():
-        raise DataError(f"{one_line(path)}: is not a cache ({file.name} is missing); make one with {_make(path)}")
+        raise DataError(
+            f"{one_line(path)}: is not a cache ({file.name} is missing); make one with {build_command(path)}"
+        )
     try:
         index = read_json(file)
         version = index["version"]
@@ -312,12 +313,7 @@ def _damaged(file: Path, cache: Path, error: Exception) -> DataError:
 
 
 def _fix(cache: Path) -> str:
-    return f"rebuild it with {_make(cache)}"
-
-
-def _make(path: Path) -> str:
-    """The command that builds the cache at a path."""
-    return f"`{command('preprocess', 'FOLDER', '--out', path)}`"
+    return f"rebuild it with {build_command(cache)}"
 
 
 def _check_report(report: Any) -> None:

@@ -205,7 +205,7 @@ def test_vocode_sounds_and_mels(run: Run) -> None:
         (np.zeros((80, 0), np.float32), "80x0"),
         (np.zeros((80, 9), np.int16), "floating-point"),
         (np.full((80, 9), np.nan, np.float32), "holds nan in band 0 of frame 0"),
-        (np.full((80, 9), 40.0, np.float32), "as amplitudes do"),
+        (np.full((80, 9), 40.0, np.float32), "like amplitudes"),
         (np.full((80, 9), -60.0, np.float32), "in dB"),
     ],
 )

@@ -186,10 +186,10 @@ def damaged(value: float) -> torch.Tensor:
     [
         (damaged(math.nan), DataError, r"noise.npy: holds nan in band 5 of frame 12 \(0.14 s"),
         (damaged(-math.inf), DataError, "holds -inf in band 5 of frame 12"),
-        (log_mel(30)[0].exp(), DataError, "as amplitudes do and logarithms do not"),
+        (log_mel(30)[0].exp(), DataError, "like amplitudes and not logarithms"),
         (torch.zeros(40, 30), DataError, "is between 0 and 0, like amplitudes"),
         (8.686 * log_mel(30)[0], DataError, "if it is in dB, divide it by 8.686"),
-        (damaged(80), DataError, "which no natural-log mel of a sound does"),
+        (damaged(80), DataError, "unlike a natural-log mel of a sound"),
         (log_mel(30)[0].T, MelMismatchError, "has the shape 30x40, and the vocoder takes 40 bands"),
         (log_mel(30), MelMismatchError, "has the shape 1x40x30"),
         (log_mel(30)[0, :, :0], MelMismatchError, "has the shape 40x0"),
