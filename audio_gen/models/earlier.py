@@ -12,6 +12,7 @@ GAN_KEYS = {**_TRUNK, "linear.": "trunk.linear."}
 EXAMPLES = {name: f"examples.{name}" for name in ("classes", "pitches")}
 MAPPING_ARGS = ("noise_dim", "latent_dim", "anchors", "n_classes", "mapping_width", "condition_dim", "own_directions",
                 "velocity")  # fmt: skip
+VOCODER_ARGS = {"low_projections": 16, "projections": 2}  # of bundles that were written before these were arguments
 CODEC_ARGS_TOO = ("latent_dim", "n_classes", "condition_dim", "velocity")
 
 
@@ -64,7 +65,9 @@ def parts_of_format_1(
         prior = {**mapping_args, "clips": _size(drawn, "classes", 0)}
         rename(drawn, EXAMPLES)
         return {"codec": (kind, codec, weights), "prior": ("mapped", prior, {**mapping, **drawn})}
-    return {"vocoder" if kind == "vocoder" else "codec": (kind, args, weights)}
+    if kind == "vocoder":
+        return {"vocoder": (kind, {**VOCODER_ARGS, **args} if isinstance(args, dict) else args, weights)}
+    return {"codec": (kind, args, weights)}
 
 
 def split_gan_args(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

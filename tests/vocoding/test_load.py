@@ -1,5 +1,6 @@
 """Choosing a vocoder, and sounds that are too long to go through at once."""
 
+import json
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import OVERLAP_FRAMES, vocode_long
 from audio_gen.vocoding.network import VocoderNetwork
+from audio_gen.vocoding.renderer import NetworkVocoder
 from audio_gen.vocoding.silence import LEAD_SEC
 from tests.generation.models import SPEC
 
@@ -69,6 +71,19 @@ def test_a_network_from_its_bundle(network: Path, bundle: Path) -> None:
         load_vocoder(str(network), MelSpec.preset("44khz_128band_512x"))
     with pytest.raises(CheckpointError, match="is a vae; give a run made with --model vocoder"):
         load_vocoder(str(bundle), SPEC)
+
+
+def test_a_bundle_from_before_iterations_were_arguments(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    args = {**SPEC.to_dict(), "dim": 8, "blocks": 1, "expansion": 3}
+    network = VocoderNetwork(**args, low_projections=16, projections=2)
+    weights = {f"model.{key}": value for key, value in network.state_dict().items()}
+    about = {"format": 1, "model": "vocoder", "args": args, "mel": SPEC.to_dict()}
+    save_bundle(tmp_path / "old", about, weights)
+    config = tmp_path / "old" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text(encoding="utf-8")), "format": 1}), encoding="utf-8")
+    mel = torch.zeros(1, SPEC.n_mels, 9)
+    torch.testing.assert_close(load_vocoder(str(tmp_path / "old"), SPEC)(mel), NetworkVocoder(network, "new", 8)(mel))
 
 
 @pytest.mark.parametrize("frames", [5, 64, 64 + OVERLAP_FRAMES, 64 + OVERLAP_FRAMES + 1, 300])
