@@ -28,7 +28,7 @@ from audio_gen.audio.resample import resample
 from audio_gen.data.index import in_threads
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
-from audio_gen.evaluation.pitch import AROUND, CENTS, WANTED_VOICED_SHARE, track
+from audio_gen.evaluation.pitch import CENTS, RANGE_AROUND, REQUESTED_VOICED_SHARE, track
 from audio_gen.evaluation.signal import is_silent
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
@@ -88,9 +88,9 @@ def median_cents(wav: Tensor, sample_rate: int, pitch: float) -> float | None:
     """How far the median f0 of a clip (T,) is from a MIDI pitch; None where too little of it is voiced."""
     wanted_hz = float(midi_to_hz(torch.tensor(pitch)))
     heard = wav[: round(HEARD_SEC * sample_rate)]
-    found = track(heard, sample_rate, f_min_hz=wanted_hz / AROUND, f_max_hz=wanted_hz * AROUND)
+    found = track(heard, sample_rate, f_min_hz=wanted_hz / RANGE_AROUND, f_max_hz=wanted_hz * RANGE_AROUND)
     both = found.voiced & found.sounding & np.isfinite(found.f0_hz)
-    if both.sum() < WANTED_VOICED_SHARE * max(1, found.sounding.sum()):
+    if both.sum() < REQUESTED_VOICED_SHARE * max(1, found.sounding.sum()):
         return None
     return float(CENTS * np.log2(np.median(found.f0_hz[both]) / wanted_hz))
 

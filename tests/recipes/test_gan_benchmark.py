@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "gan_benchmark"
+FOLDER = Path(__file__).parents[2] / "recipes" / "gan_benchmark"
 
 
 @pytest.fixture

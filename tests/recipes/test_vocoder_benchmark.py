@@ -28,7 +28,7 @@ from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.phases import initial_phasors
 from tests.sounds import noise, pluck, sine, write, write_notes
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "vocoder_universal"
+FOLDER = Path(__file__).parents[2] / "recipes" / "vocoder_universal"
 RATE = 44100
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
 NETWORK: dict[str, Any] = {**SPEC.to_dict(), **VocoderNet(dim=8, blocks=1).model_dump()}

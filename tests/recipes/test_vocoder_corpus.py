@@ -13,7 +13,7 @@ import soundfile
 
 from audio_gen.errors import ConfigError, DataError, OutputError
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "vocoder_universal"
+FOLDER = Path(__file__).parents[2] / "recipes" / "vocoder_universal"
 SPLITS = ("train", "val", "test")
 Load = Callable[[str], ModuleType]
 

@@ -9,7 +9,7 @@ import pytest
 
 from audio_gen.artefacts import folders
 
-PACKAGE = Path(__file__).parents[1] / "audio_gen"
+PACKAGE = Path(__file__).parents[2] / "audio_gen"
 FILE = re.compile(r"[\w.-]*\.(jsonl?|ya?ml|npy|pt|safetensors|html|csv)")
 # Other files of these names: that of BigVGAN, the samples of the repository, a name that is proposed, a template.
 OTHERS = {
