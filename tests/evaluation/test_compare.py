@@ -192,7 +192,7 @@ def test_a_reference_file_stands_for_its_folder(real: ClipFeatures, tmp_path: Pa
 def test_a_file_that_is_no_reference_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "real.safetensors"
     path.write_bytes(b"no tensors")
-    with pytest.raises(DataError, match="damaged or no reference"):
+    with pytest.raises(DataError, match="damaged or not a reference"):
         load_reference(path, Bands())
     with pytest.raises(DataError, match="must end in"):
         save_reference(tmp_path / "real.npz", described("real", plucks(2, 1)), clip_sec=None, mel=None)

@@ -85,7 +85,7 @@ def test_a_longer_run_goes_on_from_the_last_step_and_keeps_the_best(notes: Path,
     kads(2.0, 2.0)
     events = train(notes, tmp_path / "run", "train.previews=2", steps=8)
     assert [e.step for e in events if isinstance(e, Resumed)] == [4]
-    assert sum("optimisers start anew" in e.text for e in events if isinstance(e, Note)) == 1
+    assert sum("optimisers start from zero" in e.text for e in events if isinstance(e, Note)) == 1
     assert steps(tmp_path / "run") == {"bundle": 2, "bundle-last": 8}
     assert load_bundle(tmp_path / "run").digest == best
     assert load_bundle(tmp_path / "run/bundle-last").digest != last
@@ -177,7 +177,7 @@ def test_pruning_keeps_what_was_made_and_says_how_to_go_on(notes: Path, tmp_path
     before = RunFolder(run).sizes()
     assert prune(run) == before["checkpoints"] > 0
     assert {**before, "checkpoints": 0} == RunFolder(run).sizes()
-    with pytest.raises(CheckpointError, match=r"`prune` deletes them.*--init .*run.*--force") as error:
+    with pytest.raises(CheckpointError, match=r"checkpoints are deleted .`prune`.*--init .*run.*--force") as error:
         train(notes, run, steps=8)
     assert "\n" not in str(error.value)
     assert steps(run) == {"bundle": 4}

@@ -425,7 +425,7 @@ def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
     events: list[Any] = []
     train(tmp_path / "few", tmp_path / "run", "train.validations=1", "augment=auto", on_event=events.append)
     assert all(torch.isfinite(value).all() for value in load_bundle(tmp_path / "run").tensors.values())
-    told = [e.text for e in events if isinstance(e, Note) and "fewer than 5 clips" in e.text]
+    told = [e.text for e in events if isinstance(e, Note) and "fewer than 5 training clips" in e.text]
     assert len(told) == (len(names) > 1)  # a folder of one sort has no smaller one
     assert all("drum (" in text and "\n" not in text for text in told)
 
@@ -435,7 +435,7 @@ def test_only_classes_of_few_clips_are_warned_of_by_name(tmp_path: Path) -> None
         write_sounds(tmp_path / "few", (name,), count)
     events: list[Any] = []
     train(tmp_path / "few", tmp_path / "run", "train.steps=1", on_event=events.append)
-    (told,) = [e.text for e in events if isinstance(e, Note) and "fewer than 5 clips" in e.text]
+    (told,) = [e.text for e in events if isinstance(e, Note) and "fewer than 5 training clips" in e.text]
     assert "drum (2)" in told or "drum (1)" in told  # one may be kept out
     assert "bell" not in told
 
