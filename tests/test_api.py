@@ -63,6 +63,18 @@ def test_one_clip_never_replaces_a_file_unasked(pipeline: Pipeline, tmp_path: Pa
     assert (tmp_path / "a.wav").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.flac", "a", ".wav", ""])
+def test_a_clip_is_saved_as_wav_only(pipeline: Pipeline, tmp_path: Path, name: str) -> None:
+    (clip,) = sample(pipeline, 1)
+    folder = tmp_path / "clips"
+    with pytest.raises(ConfigError, match=r"must end in \.wav; try "):
+        clip.save(folder / name)
+    with pytest.raises(ConfigError, match="must end in"):
+        clip.save("")
+    assert not folder.exists()
+    assert clip.save(folder / "a.WAV").path.is_file()
+
+
 def test_ends_of_a_move_are_the_clips_of_their_seeds(pipeline: Pipeline) -> None:
     clips = list(interpolate(pipeline, "seed:1", "seed:2", steps=3, morph="1s"))
     assert [clip.name for clip in clips] == ["step-00", "step-01", "step-02", "morph"]
