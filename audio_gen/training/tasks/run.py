@@ -297,8 +297,10 @@ def resolve_config(
     kind = TASKS[model][0]
     stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
     if stored is not None:
-        stored = _without_retired(stored, run)
+        stored = _without_retired(stored, f"{one_line(run)}: was trained with", "train a new run")
     file = None if config_file is None else config.read_yaml(config_file)
+    if file is not None:  # it may be the config.yaml of an earlier version's run
+        file = _without_retired(file, f"{one_line(config_file or '')}: sets", "remove it")
     set_by_hand = config.parse_overrides(overrides)
     for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
@@ -330,11 +332,11 @@ def resolve_config(
     return settings
 
 
-def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
-    """The settings of a run without retired ones.
+def _without_retired(stored: dict[str, Any], origin: str, fix: str) -> dict[str, Any]:
+    """The settings of a run or a file without retired ones.
 
     Raises:
-        ConfigError: The run needs one of them.
+        ConfigError: One of them has a value that has an effect; the message begins with `origin` and ends with `fix`.
     """
     kept = {key: dict(value) if isinstance(value, dict) else value for key, value in stored.items()}
     for name, harmless in RETIRED.items():
@@ -344,10 +346,7 @@ def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
             continue
         value = values.pop(key)
         if harmless is not ... and value != harmless:
-            raise ConfigError(
-                f"{one_line(run)}: was trained with {name} {_shown(value)}, which this version no longer has; train a "
-                "new run"
-            )
+            raise ConfigError(f"{origin} {name} {_shown(value)}, which this version no longer has; {fix}")
     return kept
 
 
