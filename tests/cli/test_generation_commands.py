@@ -93,7 +93,7 @@ def test_results_are_not_replaced_unasked(run: Run, bundle: Path) -> None:
     ("args", "told"),
     [
         (["-n", "0"], "-n"),
-        (["-n", "1", "--temperature", "-1"], "temperature (-1) must be 0 or more"),
+        (["-n", "1", "--temperature", "-1"], "temperature (-1) must be between 0 and 100"),
         (["-n", "1", "--temperature", "nan"], "temperature (nan)"),
         (["-n", "1", "--class", "bel"], "it knows bell"),
         (["-n", "1", "--pitch", "20"], "MIDI 48 to 72"),
