@@ -143,6 +143,10 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
     [
         (["--from", "seed:x", "--to", "seed:1"], "try seed:3"),
         (["--from", "none.wav", "--to", "seed:1"], "none.wav"),
+        (["--from", ".", "--to", "seed:1"], ".: is a folder; give a sound file"),
+        (["--from", "seed:1", "--to", "/"], "/: is a folder; give a sound file"),
+        (["--from", "", "--to", "seed:1"], "--from: is empty; give a sound file"),
+        (["--from", "seed:1", "--to", " "], "--to: is empty; give a sound file"),
         (["--from", "seed:0", "--to", "seed:1", "--steps", "1"], "--steps 1: must be at least 2"),
         (["--from", "seed:0", "--to", "seed:1", "--steps", "0"], "--steps 0"),
         (["--from", "seed:0", "--to", "seed:1", "--morph", "soon"], "duration (soon)"),
