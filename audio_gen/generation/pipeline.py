@@ -64,7 +64,7 @@ class Pipeline:
     device: torch.device
 
     @classmethod
-    def load(cls, path: Path | str, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
+    def load(cls, path: Path | str, *, vocoder: str | Path | None = None, device: str = "auto") -> "Pipeline":
         """Load a run or a bundle.
 
         Args:
