@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
 import torch
 
 import audio_gen
-from audio_gen import Pipeline, evaluate, interpolate, sample
+from audio_gen import Pipeline, evaluate, interpolate, sample, train
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.errors import ConfigError, OutputError
 from audio_gen.generation.operations.encode import EncodeRequest
@@ -113,3 +114,27 @@ def test_an_evaluation_has_sentences_and_figures(
     result = evaluate(real, tmp_path / "made", pitch="none", device="cpu")
     assert result.sentences() and result.figures["n"]["generated"] == 4
     assert result.table()[0].split()[0] != ""
+
+
+def test_options_and_paths_are_checked_before_any_work(pipeline: Pipeline, tmp_path: Path) -> None:
+    nowhere: Any = None
+    run = tmp_path / "run"
+    for call, told in (
+        (lambda: train(tmp_path, run, minuts=1), "unknown option 'minuts'; did you mean minutes?"),
+        (lambda: train(tmp_path, run, xyz=1), "unknown option 'xyz'; known: model, config_file, "),
+        (lambda: train(tmp_path, run, overrides="net.x=1", steps=1), "unknown setting net.x"),
+        (lambda: train(tmp_path, run, overrides="net.x"), "--set net.x: must read section.key=value"),
+        (lambda: train(nowhere, run), "source (None): must be a path"),
+        (lambda: train(tmp_path, nowhere), "run (None): must be a path"),
+        (lambda: interpolate(pipeline, nowhere, "seed:1"), "start (None): must be a path"),
+        (lambda: interpolate(pipeline, "seed:1", nowhere), "end (None): must be a path"),
+        (lambda: evaluate(nowhere, tmp_path), "real (None): must be a path"),
+        (lambda: evaluate(tmp_path, nowhere), "generated (None): must be a path"),
+        (lambda: evaluate(tmp_path, tmp_path, seed=-1), "seed (-1): input should be greater than or equal to 0"),
+        (lambda: evaluate(tmp_path, tmp_path, sed=1), "did you mean seed"),
+        (lambda: sample(pipeline, sed=1), "did you mean seed"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            call()
+        assert told in str(error.value) and "\n" not in str(error.value)
+    assert not run.exists()

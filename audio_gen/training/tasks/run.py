@@ -72,7 +72,7 @@ def train_run(
     *,
     model: str | None = None,
     config_file: Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     minutes: float | None = None,
     steps: int | None = None,
     images: int | None = None,
@@ -93,7 +93,7 @@ def train_run(
         run: The run's folder.
         model: A name in TASKS; None: see `model_for`.
         config_file: YAML file with the settings that differ from the defaults.
-        overrides: Settings as `section.key=value`, after the file.
+        overrides: Settings as `section.key=value`, one or several, after the file.
         minutes: Length in minutes. Give only one length.
         steps: Length in steps.
         images: Length in clips seen.
@@ -114,6 +114,7 @@ def train_run(
         AudioGenError: An error that the user can fix, in one line.
     """
     source, run = at_home(source), at_home(run)
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     config_file = config_file and at_home(config_file)
     model = model or model_for(run, config_file)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
