@@ -88,6 +88,8 @@ def test_wrong_options_are_one_line_that_names_the_nearest(pipeline: Pipeline) -
     for options, told in (
         ({"temprature": 1}, "did you mean temperature"),
         ({"count": 0}, "count"),
+        ({"count": 1_000_001}, r"count \(1000001\): input should be less than or equal to 1000000"),
+        ({"count": None, "per_class": 10**400}, r"per_class \(.*less than or equal to 1000000"),
         ({"bits": "12"}, "--bits 12"),
         ({"per_class": 2}, "give one of them"),
     ):

@@ -30,8 +30,8 @@ def load_vocoder(choice: str | Path | None, spec: MelSpec | None, device: torch.
     Args:
         choice: "griffinlim", a shipped network ("small"), or the path of a vocoder's run or bundle, each optionally
             with ":N" for N iterations ("small:0" uses those of training); or "bigvgan:PATH". None is
-            `default_vocoder`. These names have priority over folders; write "./small", "path:small" or Path("small") for a
-            folder.
+            `default_vocoder`. These names have priority over folders; write "./small" or "path:small" for a folder, or
+            give a Path.
         spec: Mel definition of its input; None for the network's own, or the default preset.
         device: Device of a network.
 
