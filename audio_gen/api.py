@@ -1,9 +1,13 @@
 """The functions of the public API; options are fields of the operations' requests."""
 
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audio_gen.errors import ConfigError
 from audio_gen.reporter import SILENT, Reporter
+from audio_gen.text import shortened
 
 if TYPE_CHECKING:
     from audio_gen.evaluation.evaluate import Evaluated
@@ -28,7 +32,13 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
     """
     from audio_gen.training.tasks.run import train_run
 
-    return train_run(Path(source), Path(run), **options)
+    known = list(signature(train_run).parameters)[2:]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            fix = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"unknown option {shortened(name)}; {fix}")
+    return train_run(_path("source", source), _path("run", run), **options)
 
 
 def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":
@@ -55,7 +65,7 @@ def interpolate(pipeline: "Pipeline", start: Path | str, end: Path | str, **opti
     """
     from audio_gen.generation.operations import interpolate as operation
 
-    request = operation.InterpolateRequest(start=str(start), end=str(end), **options)
+    request = operation.InterpolateRequest(start=_text("start", start), end=_text("end", end), **options)
     return operation.interpolate(pipeline, request)
 
 
@@ -70,7 +80,7 @@ def evaluate(real: Path | str, generated: Path | str, reporter: Reporter = SILEN
     """
     from audio_gen.evaluation import evaluate as operation
 
-    request = operation.EvaluateRequest(real=Path(real), generated=Path(generated), **options)
+    request = operation.EvaluateRequest(real=_path("real", real), generated=_path("generated", generated), **options)
     return operation.evaluate(request, reporter)
 
 
@@ -84,5 +94,21 @@ def quickstart(folder: Path | str | None = None, reporter: Reporter = SILENT, **
     """
     from audio_gen.studio import quickstart as operation
 
-    request = operation.QuickstartRequest(folder=None if folder is None else Path(folder), **options)
+    request = operation.QuickstartRequest(folder=None if folder is None else _path("folder", folder), **options)
     return operation.quickstart(request, reporter)
+
+
+def _path(name: str, value: Path | str) -> Path:
+    """The path in an argument."""
+    return Path(_text(name, value))
+
+
+def _text(name: str, value: Path | str) -> str:
+    """The path in an argument, as text.
+
+    Raises:
+        ConfigError: It is None or of another type.
+    """
+    if not isinstance(value, Path | str):
+        raise ConfigError(f"{name} ({shortened(value)}): must be a path; give a text or a Path")
+    return str(value)

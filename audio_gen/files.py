@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
-from audio_gen.errors import OutputError
+from audio_gen.errors import ConfigError, OutputError
 from audio_gen.text import shortened
 
 T = TypeVar("T")
@@ -32,6 +32,17 @@ def at_home(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no such user
         return Path(path)
+
+
+def named_path(text: str) -> Path:
+    """A path that a user names; an empty one would be the current folder.
+
+    Raises:
+        ConfigError: The text is empty.
+    """
+    if not text.strip():
+        raise ConfigError("a path is empty; give a file or folder, such as . for the current folder")
+    return Path(text)
 
 
 def legal_name(name: str) -> str:

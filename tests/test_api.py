@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
 import torch
 
 import audio_gen
-from audio_gen import Pipeline, evaluate, interpolate, sample
+from audio_gen import Pipeline, evaluate, interpolate, sample, train
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.errors import ConfigError, OutputError
 from audio_gen.generation.operations.encode import EncodeRequest
@@ -63,6 +64,18 @@ def test_one_clip_never_replaces_a_file_unasked(pipeline: Pipeline, tmp_path: Pa
     assert (tmp_path / "a.wav").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.flac", "a", ".wav", ""])
+def test_a_clip_is_saved_as_wav_only(pipeline: Pipeline, tmp_path: Path, name: str) -> None:
+    (clip,) = sample(pipeline, 1)
+    folder = tmp_path / "clips"
+    with pytest.raises(ConfigError, match=r"must end in \.wav; try "):
+        clip.save(folder / name)
+    with pytest.raises(ConfigError, match="must end in"):
+        clip.save("")
+    assert not folder.exists()
+    assert clip.save(folder / "a.WAV").path.is_file()
+
+
 def test_ends_of_a_move_are_the_clips_of_their_seeds(pipeline: Pipeline) -> None:
     clips = list(interpolate(pipeline, "seed:1", "seed:2", steps=3, morph="1s"))
     assert [clip.name for clip in clips] == ["step-00", "step-01", "step-02", "morph"]
@@ -75,6 +88,8 @@ def test_wrong_options_are_one_line_that_names_the_nearest(pipeline: Pipeline) -
     for options, told in (
         ({"temprature": 1}, "did you mean temperature"),
         ({"count": 0}, "count"),
+        ({"count": 1_000_001}, r"count \(1000001\): input should be less than or equal to 1000000"),
+        ({"count": None, "per_class": 10**400}, r"per_class \(.*less than or equal to 1000000"),
         ({"bits": "12"}, "--bits 12"),
         ({"per_class": 2}, "give one of them"),
     ):
@@ -101,3 +116,27 @@ def test_an_evaluation_has_sentences_and_figures(
     result = evaluate(real, tmp_path / "made", pitch="none", device="cpu")
     assert result.sentences() and result.figures["n"]["generated"] == 4
     assert result.table()[0].split()[0] != ""
+
+
+def test_options_and_paths_are_checked_before_any_work(pipeline: Pipeline, tmp_path: Path) -> None:
+    nowhere: Any = None
+    run = tmp_path / "run"
+    for call, told in (
+        (lambda: train(tmp_path, run, minuts=1), "unknown option 'minuts'; did you mean minutes?"),
+        (lambda: train(tmp_path, run, xyz=1), "unknown option 'xyz'; known: model, config_file, "),
+        (lambda: train(tmp_path, run, overrides="net.x=1", steps=1), "unknown setting net.x"),
+        (lambda: train(tmp_path, run, overrides="net.x"), "--set net.x: must read section.key=value"),
+        (lambda: train(nowhere, run), "source (None): must be a path"),
+        (lambda: train(tmp_path, nowhere), "run (None): must be a path"),
+        (lambda: interpolate(pipeline, nowhere, "seed:1"), "start (None): must be a path"),
+        (lambda: interpolate(pipeline, "seed:1", nowhere), "end (None): must be a path"),
+        (lambda: evaluate(nowhere, tmp_path), "real (None): must be a path"),
+        (lambda: evaluate(tmp_path, nowhere), "generated (None): must be a path"),
+        (lambda: evaluate(tmp_path, tmp_path, seed=-1), "seed (-1): input should be greater than or equal to 0"),
+        (lambda: evaluate(tmp_path, tmp_path, sed=1), "did you mean seed"),
+        (lambda: sample(pipeline, sed=1), "did you mean seed"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            call()
+        assert told in str(error.value) and "\n" not in str(error.value)
+    assert not run.exists()

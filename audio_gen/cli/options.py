@@ -5,9 +5,11 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from audio_gen.files import named_path
+
 # Of several commands.
 RunArgument = Annotated[Path, Argument(help="A run of `train`, or a bundle.")]
-FilesArgument = Annotated[list[Path], Argument(help="Sound files, or folders of them.")]
+FilesArgument = Annotated[list[Path], Argument(parser=named_path, help="Sound files, or folders of them.")]
 FolderArgument = Annotated[Path, Argument(help="A folder of sounds; it is only read.")]
 OutOption = Annotated[Path, Option("--out", "-o", help="Output folder; created if missing.")]
 SeedOption = Annotated[int, Option("--seed", min=0, help="The same seed gives the same result.")]
@@ -90,7 +92,7 @@ CopyOption = Annotated[
     bool, Option("--copy-synthesis", help="Also write NAME.copy.wav: the real mel through the vocoder alone.")
 ]
 MelsArgument = Annotated[
-    list[Path], Argument(help="Sound files, folders of them, or .npy with natural-log mels (M, L).")
+    list[Path], Argument(parser=named_path, help="Sound files, folders of them, or .npy with natural-log mels (M, L).")
 ]
 VocodedMelOption = Annotated[
     str | None, Option("--mel", help="Mel preset; default: that of the vocoder, or 44khz_128band_512x.")

@@ -46,7 +46,7 @@ class EvaluateRequest(Request):
     """Folder for the report, the figures and a run's samples; None writes nothing."""
     count: Annotated[int, Field(ge=1)] = 256
     """Number of clips that a run generates."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """First seed of these, and seed of all random choices."""
     embedding: str = "yamnet"
     """Embedding that compares clips."""

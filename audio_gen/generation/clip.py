@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import sidecar_path
-from audio_gen.errors import OutputError
+from audio_gen.errors import ConfigError, OutputError
 from audio_gen.files import at_home
 from audio_gen.generation import clip_file
 from audio_gen.generation.finish import Finish
@@ -63,13 +63,17 @@ class Clip:
         """Write the WAV and its sidecar.
 
         Args:
-            path: The WAV.
+            path: The WAV; it must end in .wav.
             overwrite: Replace existing files.
 
         Raises:
+            ConfigError: The path has another suffix.
             OutputError: A file exists and `overwrite` is off.
         """
         path = at_home(path)
+        if path.suffix.lower() != ".wav":
+            fix = one_line(path.with_suffix(".wav").name) if path.name else "clip.wav"
+            raise ConfigError(f"{one_line(path)}: must end in .wav; try {fix}")
         there = [one for one in (path, sidecar_path(path)) if one.exists()]
         if there and not overwrite:
             raise OutputError(f"{one_line(there[0])}: exists already; choose another name, or give overwrite=True")

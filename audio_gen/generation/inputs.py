@@ -110,10 +110,12 @@ def starting_point(
         A set of one, and notes for the user.
 
     Raises:
-        DataError: The latent in the sidecar has another shape.
+        DataError: The latent in the sidecar has another shape, or the path is a folder.
         AudioFileError: The file has to be encoded, and cannot be read.
         ConfigError: The model does not know the class or the pitch given.
     """
+    if path.is_dir():
+        raise DataError(f"{one_line(path)}: is a folder; give a sound file")
     notes = []
     try:
         sidecar = read_sidecar(path)

@@ -1,6 +1,5 @@
 """`Pipeline`: a loaded model with its vocoder, from seeds or sounds to latents, log-mels and sound."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.silence import subtract_floor
 from audio_gen.vocoding.vocoder import Vocoder
 
-MAX_SEED = 2**63 - 1
+MAX_SEED, MAX_TEMPERATURE = 2**63 - 1, 100.0
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
 CLIP_SEC = 4.0  # of a codec without a fixed length
 UNHEARD_SEC = 0.05  # smaller differences in length get no note
@@ -65,7 +64,7 @@ class Pipeline:
     device: torch.device
 
     @classmethod
-    def load(cls, path: Path | str, *, vocoder: str | None = None, device: str = "auto") -> "Pipeline":
+    def load(cls, path: Path | str, *, vocoder: str | Path | None = None, device: str = "auto") -> "Pipeline":
         """Load a run or a bundle.
 
         Args:
@@ -208,8 +207,7 @@ class Pipeline:
         outside: Outside = "refuse",
     ) -> Latents:
         """Draw one latent for each seed; arguments and errors as for `sample`."""
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise ConfigError(f"temperature ({temperature:g}) must be 0 or more; try 1")
+        check_temperature(temperature)
         if min(seeds) < 0 or max(seeds) > MAX_SEED:
             raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must be between 0 and 2^63 - 1; try 0")
         requested = self.vocabulary.requested(class_name, pitch, velocity, outside).repeat(len(seeds))
@@ -289,3 +287,13 @@ class Pipeline:
                 f"{self.vocabulary.model}: generated a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature outside its range.
+
+    Raises:
+        ConfigError: It is not between 0 and MAX_TEMPERATURE.
+    """
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise ConfigError(f"temperature ({temperature:g}) must be between 0 and {MAX_TEMPERATURE:g}; try 1")

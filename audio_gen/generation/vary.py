@@ -6,7 +6,7 @@ import torch
 
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
-from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.pipeline import Pipeline, check_temperature
 
 
 def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int], temperature: float = 1.0) -> Latents:
@@ -27,10 +27,11 @@ def vary(pipeline: Pipeline, clip: Latents, amount: float, seeds: Sequence[int],
         As many points as seeds.
 
     Raises:
-        ConfigError: The amount is not between 0 and 1.
+        ConfigError: The amount is not between 0 and 1, or the temperature is out of its range.
     """
     if not 0 <= amount <= 1:
         raise ConfigError(f"amount ({amount:g}) must be between 0 (the same clip) and 1 (a new one); try 0.3")
+    check_temperature(temperature)
     conditions = clip.conditions.repeat(len(seeds))
     draws = pipeline.prior.sample(
         conditions, [torch.Generator().manual_seed(seed) for seed in seeds], temperature=temperature

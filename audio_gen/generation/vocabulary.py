@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from audio_gen.data.names import meant
 from audio_gen.errors import ConfigError
@@ -108,8 +108,10 @@ class Vocabulary:
         """The pitch for the model; NaN for None. For `outside` see `requested`.
 
         Raises:
-            ConfigError: The model has no pitch, or was trained on other pitches.
+            ConfigError: The model has no pitch, or was trained on other pitches; or `outside` is unknown.
         """
+        if outside not in get_args(Outside):
+            raise ConfigError(f"outside ({shortened(outside)}): unknown; use {', '.join(get_args(Outside))}")
         if pitch is None:
             return UNKNOWN
         if self.pitch_range is None:

@@ -1,6 +1,7 @@
 """Vocoders by name or path: the classical inversion, shipped networks, runs, and BigVGAN."""
 
 import difflib
+from pathlib import Path
 
 import torch
 
@@ -23,13 +24,14 @@ MAX_ITERATIONS = 10_000
 NETWORK_ITERATIONS = 8
 
 
-def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
+def load_vocoder(choice: str | Path | None, spec: MelSpec | None, device: torch.device | str = "cpu") -> Vocoder:
     """Load the vocoder that a user names.
 
     Args:
         choice: "griffinlim", a shipped network ("small"), or the path of a vocoder's run or bundle, each optionally
             with ":N" for N iterations ("small:0" uses those of training); or "bigvgan:PATH". None is
-            `default_vocoder`. These names have priority over folders; write "./small" or "path:small" for a folder.
+            `default_vocoder`. These names have priority over folders; write "./small" or "path:small" for a folder, or
+            give a Path.
         spec: Mel definition of its input; None for the network's own, or the default preset.
         device: Device of a network.
 
@@ -40,6 +42,8 @@ def load_vocoder(choice: str | None, spec: MelSpec | None, device: torch.device 
     """
     if choice is None:
         choice = default_vocoder(spec)
+    if isinstance(choice, Path):
+        choice = f"{PATH_PREFIX}{choice}"
     if choice.partition(":")[0] == BIGVGAN:
         return load_bigvgan(choice, spec, device)
     name, count = _parsed(choice)

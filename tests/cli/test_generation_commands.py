@@ -11,7 +11,9 @@ import pytest
 import soundfile as sf
 
 from audio_gen.audio.onset import onset
+from audio_gen.errors import ConfigError
 from audio_gen.generation.finish import CUT_FADE_SEC
+from audio_gen.generation.operations.encode import EncodeRequest
 from audio_gen.generation.operations.sample import note_name
 from audio_gen.generation.outputs import output_stems
 from audio_gen.vocoding.silence import silent_frames
@@ -93,7 +95,7 @@ def test_results_are_not_replaced_unasked(run: Run, bundle: Path) -> None:
     ("args", "told"),
     [
         (["-n", "0"], "-n"),
-        (["-n", "1", "--temperature", "-1"], "temperature (-1) must be 0 or more"),
+        (["-n", "1", "--temperature", "-1"], "temperature (-1) must be between 0 and 100"),
         (["-n", "1", "--temperature", "nan"], "temperature (nan)"),
         (["-n", "1", "--class", "bel"], "it knows bell"),
         (["-n", "1", "--pitch", "20"], "MIDI 48 to 72"),
@@ -143,6 +145,10 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
     [
         (["--from", "seed:x", "--to", "seed:1"], "try seed:3"),
         (["--from", "none.wav", "--to", "seed:1"], "none.wav"),
+        (["--from", ".", "--to", "seed:1"], ".: is a folder; give a sound file"),
+        (["--from", "seed:1", "--to", "/"], "/: is a folder; give a sound file"),
+        (["--from", "", "--to", "seed:1"], "--from: is empty; give a sound file"),
+        (["--from", "seed:1", "--to", " "], "--to: is empty; give a sound file"),
         (["--from", "seed:0", "--to", "seed:1", "--steps", "1"], "--steps 1: must be at least 2"),
         (["--from", "seed:0", "--to", "seed:1", "--steps", "0"], "--steps 0"),
         (["--from", "seed:0", "--to", "seed:1", "--morph", "soon"], "duration (soon)"),
@@ -151,6 +157,16 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
 def test_interpolate_tells_what_is_wrong(run: Run, bundle: Path, args: list[str], told: str) -> None:
     assert told in fails(run, "interpolate", bundle, "--out", "a", *args, *FAST)
     assert not Path("a").exists()
+
+
+@pytest.mark.parametrize("files", [[""], ["a.wav", " "]])
+def test_an_empty_path_is_not_the_current_folder(run: Run, bundle: Path, files: list[str]) -> None:
+    sounds.write(Path("a.wav"), sounds.sine())
+    for command in (["encode", bundle], ["reconstruct", bundle], ["vocode"]):
+        assert "a path is empty; give a file or folder" in fails(run, *command, *files, "--out", "a")
+    assert not Path("a").exists()
+    with pytest.raises(ConfigError, match="a path is empty"):
+        EncodeRequest(files=files)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("before", [0, 441, 22050])

@@ -37,3 +37,9 @@ def test_half_way_is_between_the_clip_and_the_sample(pipeline: Pipeline) -> None
 def test_wrong_amounts(pipeline: Pipeline, amount: float) -> None:
     with pytest.raises(ConfigError, match=r"between 0 .* and 1"):
         vary(pipeline, pipeline.latents([0]), amount, [0])
+
+
+@pytest.mark.parametrize("temperature", [-1, 1e39, float("nan")])
+def test_wrong_temperatures(pipeline: Pipeline, temperature: float) -> None:
+    with pytest.raises(ConfigError, match=r"temperature .* between 0 and 100"):
+        vary(pipeline, pipeline.latents([3]), 0.5, [4], temperature)

@@ -125,3 +125,11 @@ def test_labels_name_what_a_model_has() -> None:
     assert Vocabulary("run", KNOWN, None).labels(Conditions.one({"class": 1})) == {"class": "snares", "pitch": None}
     struck = Vocabulary("run", (), (48.0, 72.0), (1.0, 127.0)).labels(Conditions.one({"pitch": 50, "velocity": 9}))
     assert struck == {"class": None, "pitch": 50.0, "velocity": 9.0}
+
+
+@pytest.mark.parametrize("outside", ["clip", "", None, ["fold"]])
+@pytest.mark.parametrize("pitch", [None, 60, 90])
+def test_an_unknown_treatment_of_pitches_is_refused(outside: Any, pitch: float | None) -> None:
+    vocabulary = Vocabulary("run", (), (48.0, 72.0))
+    with pytest.raises(ConfigError, match=r"outside \(.*unknown; use refuse, clamp, fold$"):
+        vocabulary.requested(pitch=pitch, outside=outside)

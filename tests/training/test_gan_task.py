@@ -417,6 +417,20 @@ def test_a_run_that_needs_what_is_gone_is_refused_by_name(sounds: Path, tmp_path
     assert one_line(error, f"{name} {value}", "no longer has", "train a new run")
 
 
+def test_settings_of_an_earlier_version_start_a_new_run(tmp_path: Path) -> None:
+    file, known = tmp_path / "config.yaml", {"model": "gan", "train": {"steps": 3}}
+    gone = {"latent": 0.0, "lecam": 0, "latent_batch": 256, "latent_lr": 5.0, "penalty_latent": 0.1}
+    file.write_text(yaml.safe_dump({**known, "domain": "mel", "vae": "old", "loss": gone, "net": {"head": "vocoder"}}))
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(yaml.safe_dump(known))
+    settings, expected = (resolve_config(tmp_path / "run", "gan", one, (), {}) for one in (file, plain))
+    assert settings == expected
+    file.write_text(yaml.safe_dump({**known, "loss": {**gone, "lecam": 0.3}}))
+    with pytest.raises(ConfigError) as error:
+        resolve_config(tmp_path / "run", "gan", file, (), {})
+    assert one_line(error, file, "sets loss.lecam 0.3", "no longer has", "remove it")
+
+
 @pytest.mark.parametrize("names", [(1,), (5, 2), (5, 1)])
 def test_few_clips_train(tmp_path: Path, names: tuple[int, ...]) -> None:
     """One clip in all; a class of two, and of one."""

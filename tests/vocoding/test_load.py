@@ -10,6 +10,7 @@ import torch
 from audio_gen.artefacts.bundle import save_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, MelMismatchError
+from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
@@ -18,7 +19,7 @@ from audio_gen.vocoding.long import OVERLAP_FRAMES, vocode_long
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.renderer import NetworkVocoder
 from audio_gen.vocoding.silence import LEAD_SEC
-from tests.generation.models import SPEC
+from tests.generation.models import SPEC, write_bundle
 
 
 @pytest.fixture
@@ -71,6 +72,17 @@ def test_a_network_from_its_bundle(network: Path, bundle: Path) -> None:
         load_vocoder(str(network), MelSpec.preset("44khz_128band_512x"))
     with pytest.raises(CheckpointError, match="is a vae; give a run made with --model vocoder"):
         load_vocoder(str(bundle), SPEC)
+
+
+def test_a_path_is_always_a_folder(network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_vocoder(network, SPEC).name == load_vocoder(str(network), SPEC).name
+    monkeypatch.chdir(tmp_path)
+    network.rename("small")
+    assert load_vocoder(Path("small"), None).spec == SPEC
+    with pytest.raises(ConfigError, match="there is no such path"):
+        load_vocoder(Path("griffinlim"), SPEC)
+    model = write_bundle(tmp_path / "model")
+    assert Pipeline.load(model, vocoder=Path("small"), device="cpu").vocoder.spec == SPEC
 
 
 def test_a_bundle_from_before_iterations_were_arguments(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch.nn import functional as F
 
+from audio_gen.files import named_path
 from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_IT_IS
@@ -36,6 +37,11 @@ class EncodeRequest(Request):
     """MIDI pitch of files that do not give one."""
     copy_synthesis: bool = False
     """Also render the real mel through the vocoder alone, in `reconstruct`."""
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _check_files(cls, files: Any) -> Any:
+        return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
 
 
 def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:

@@ -45,6 +45,13 @@ class InterpolateRequest(FileRequest):
     """Temperature of ends that are drawn by seed."""
 
     @model_validator(mode="after")
+    def _check_ends(self) -> Self:
+        for option, text in (("--from", self.start), ("--to", self.end)):
+            if not text.strip():
+                raise ConfigError(f"{option}: is empty; give a sound file, or a seed such as seed:3")
+        return self
+
+    @model_validator(mode="after")
     def _check_lengths(self) -> Self:
         if self.steps < 0 or self.steps == 1 or (self.steps == 0 and self.morph is None):
             raise ConfigError(f"--steps {self.steps}: must be at least 2, or 0 with --morph; try 8")

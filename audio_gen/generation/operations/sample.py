@@ -21,14 +21,16 @@ from audio_gen.generation.outputs import distinct_names
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.reporter import Reporter
 
-CLIPS = 16
+CLIPS, MOST_CLIPS = 16, 1_000_000
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+Count = Annotated[int, Field(ge=1, le=MOST_CLIPS)]
 
 
 class SampleRequest(FileRequest):
     """Options of `sample`."""
 
-    count: Annotated[int, Field(ge=1)] | None = None
+    count: Count | None = None
     """Number of clips; 16 if neither this nor `per_class` is given."""
     seed: int = 0
     """First seed."""
@@ -44,7 +46,7 @@ class SampleRequest(FileRequest):
     """Directions by name, each with an amount in standard deviations; or texts such as brightness=+1.5."""
     directions: Path | None = None
     """File of the directions; None is the one in the bundle's folder."""
-    per_class: Annotated[int, Field(ge=1)] | None = None
+    per_class: Count | None = None
     """Number of clips per class, in a folder per class."""
     every_seed: bool = False
     """Use every seed, and keep clips that sound alike."""

@@ -72,7 +72,7 @@ def train_run(
     *,
     model: str | None = None,
     config_file: Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     minutes: float | None = None,
     steps: int | None = None,
     images: int | None = None,
@@ -93,7 +93,7 @@ def train_run(
         run: The run's folder.
         model: A name in TASKS; None: see `model_for`.
         config_file: YAML file with the settings that differ from the defaults.
-        overrides: Settings as `section.key=value`, after the file.
+        overrides: Settings as `section.key=value`, one or several, after the file.
         minutes: Length in minutes. Give only one length.
         steps: Length in steps.
         images: Length in clips seen.
@@ -114,6 +114,7 @@ def train_run(
         AudioGenError: An error that the user can fix, in one line.
     """
     source, run = at_home(source), at_home(run)
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     config_file = config_file and at_home(config_file)
     model = model or model_for(run, config_file)
     lengths = {"minutes": minutes, "steps": steps, "images": images, "until": until}
@@ -297,8 +298,10 @@ def resolve_config(
     kind = TASKS[model][0]
     stored = config.read_yaml(RunFolder(run).settings) if RunFolder(run).settings.is_file() else None
     if stored is not None:
-        stored = _without_retired(stored, run)
+        stored = _without_retired(stored, f"{one_line(run)}: was trained with", "train a new run")
     file = None if config_file is None else config.read_yaml(config_file)
+    if file is not None:  # it may be the config.yaml of an earlier version's run
+        file = _without_retired(file, f"{one_line(config_file or '')}: sets", "remove it")
     set_by_hand = config.parse_overrides(overrides)
     for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
@@ -330,11 +333,11 @@ def resolve_config(
     return settings
 
 
-def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
-    """The settings of a run without retired ones.
+def _without_retired(stored: dict[str, Any], origin: str, fix: str) -> dict[str, Any]:
+    """The settings of a run or a file without retired ones.
 
     Raises:
-        ConfigError: The run needs one of them.
+        ConfigError: One of them has a value that has an effect; the message begins with `origin` and ends with `fix`.
     """
     kept = {key: dict(value) if isinstance(value, dict) else value for key, value in stored.items()}
     for name, harmless in RETIRED.items():
@@ -344,10 +347,7 @@ def _without_retired(stored: dict[str, Any], run: Path) -> dict[str, Any]:
             continue
         value = values.pop(key)
         if harmless is not ... and value != harmless:
-            raise ConfigError(
-                f"{one_line(run)}: was trained with {name} {_shown(value)}, which this version no longer has; train a "
-                "new run"
-            )
+            raise ConfigError(f"{origin} {name} {_shown(value)}, which this version no longer has; {fix}")
     return kept
 
 
