@@ -41,24 +41,24 @@ def train(source: Path | str, run: Path | str, **options: Any) -> Path:
     return train_run(_path("source", source), _path("run", run), **options)
 
 
-def sample(pipeline: "Pipeline", count: int = 16, **options: Any) -> "Clips":
+def sample(pipeline: "Pipeline | Path | str", count: int = 16, **options: Any) -> "Clips":
     """Generate clips without duplicates: `sample(pipeline, 4).save("clips")`.
 
     Args:
-        pipeline: The model, from `Pipeline.load`.
+        pipeline: The model, from `Pipeline.load`, or the folder of a run or bundle.
         count: Number of clips.
         options: Fields of `SampleRequest`, such as class_name="kick", pitch=60, temperature=0.7.
     """
     from audio_gen.generation.operations import sample as operation
 
-    return operation.sample(pipeline, operation.SampleRequest(count=count, **options))
+    return operation.sample(_loaded(pipeline), operation.SampleRequest(count=count, **options))
 
 
-def interpolate(pipeline: "Pipeline", start: Path | str, end: Path | str, **options: Any) -> "Clips":
+def interpolate(pipeline: "Pipeline | Path | str", start: Path | str, end: Path | str, **options: Any) -> "Clips":
     """Interpolate between two sounds: `interpolate(pipeline, "a.wav", "seed:7", steps=8, morph="4s").save("between")`.
 
     Args:
-        pipeline: The model, from `Pipeline.load`.
+        pipeline: The model, from `Pipeline.load`, or the folder of a run or bundle.
         start: A sound file, or "seed:N", the clip that `sample` generates from N.
         end: The same for the other end.
         options: Fields of `InterpolateRequest`.
@@ -66,7 +66,7 @@ def interpolate(pipeline: "Pipeline", start: Path | str, end: Path | str, **opti
     from audio_gen.generation.operations import interpolate as operation
 
     request = operation.InterpolateRequest(start=_text("start", start), end=_text("end", end), **options)
-    return operation.interpolate(pipeline, request)
+    return operation.interpolate(_loaded(pipeline), request)
 
 
 def evaluate(real: Path | str, generated: Path | str, reporter: Reporter = SILENT, **options: Any) -> "Evaluated":
@@ -96,6 +96,12 @@ def quickstart(folder: Path | str | None = None, reporter: Reporter = SILENT, **
 
     request = operation.QuickstartRequest(folder=None if folder is None else _path("folder", folder), **options)
     return operation.quickstart(request, reporter)
+
+
+def _loaded(model: "Pipeline | Path | str") -> "Pipeline":
+    from audio_gen.generation.pipeline import Pipeline
+
+    return Pipeline.load(model) if isinstance(model, Path | str) else model
 
 
 def _path(name: str, value: Path | str) -> Path:

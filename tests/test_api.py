@@ -140,3 +140,9 @@ def test_options_and_paths_are_checked_before_any_work(pipeline: Pipeline, tmp_p
             call()
         assert told in str(error.value) and "\n" not in str(error.value)
     assert not run.exists()
+
+
+def test_a_model_may_be_given_by_its_folder(pipeline: Pipeline) -> None:
+    (clip,) = sample(pipeline.path, 1, seed=5, pitch=60)
+    (same,) = sample(Pipeline.load(pipeline.path), 1, seed=5, pitch=60)
+    assert torch.equal(clip.wav, same.wav)
