@@ -133,7 +133,7 @@ def test_after_several_a_run_goes_back_with_half_the_rate(
 
 def test_three_times_back_are_enough(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoilt(monkeypatch, lambda call: math.nan)
-    with pytest.raises(TrainingError, match=r"NaN or infinite.*after 3 rollbacks.*step-00000000\.pt is kept.*train\.lr"):
+    with pytest.raises(TrainingError, match=r"NaN or inf.*after 3 rollbacks.*step-00000000\.pt is kept.*train\.lr"):
         train(notes, tmp_path / "run", steps=50)
 
 
