@@ -141,7 +141,7 @@ def test_every_micro_batch_is_one_process_s(size: int, batch: int, count: int | 
     assert [(number, parts, clips) for numbers, parts, clips in found for number in numbers] == own
 
 
-@pytest.mark.parametrize(("batch", "count"), [(33, None), (32, 3), (2, 4)])
+@pytest.mark.parametrize(("batch", "count"), [(33, None), (32, 3)])
 def test_batches_that_cannot_be_spread_are_refused_with_a_number_that_can(batch: int, count: int | None) -> None:
     with pytest.raises(ConfigError, match=r"give --set train\.") as told:
         World(0, 2).micro_batches(batch, count)
@@ -150,3 +150,8 @@ def test_batches_that_cannot_be_spread_are_refused_with_a_number_that_can(batch:
         World(0, 2).micro_batches(12 * int(value), int(value))
     else:
         World(0, 2).micro_batches(int(value), count)
+
+
+def test_more_micro_batches_than_clips_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.micro_batches \(4\) is above train\.batch_size \(2\)"):
+        World(0, 2).micro_batches(2, 4)
