@@ -100,7 +100,7 @@ def test_when_one_is_killed_the_other_ends_and_the_run_goes_on_alone(notes: Path
     (status, lines), _ = ended([lead, other], 60)
     assert time.monotonic() - killed < 60
     assert status == 2
-    assert "process 0 lost the others of the run; start all of them again" in lines
+    assert "process 0 lost contact with the other processes; start all of them again" in lines
     assert len(lines.strip().splitlines()) == 1
     step = newest(tmp_path / "run")["step"]
     again = command(notes, tmp_path / "run", "vae", "train.checkpoint_minutes=0.01", f"train.steps={step + 2}")
