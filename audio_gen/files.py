@@ -34,6 +34,13 @@ def at_home(path: Path | str) -> Path:
         return Path(path)
 
 
+def all_at_home(value: Any) -> Any:
+    """An option's value with `~` expanded in its paths, alone or in a list or tuple; other values as they are."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(all_at_home, value))
+    return at_home(value) if isinstance(value, Path) else value
+
+
 def named_path(text: str) -> Path:
     """A path that a user names; an empty one would be the current folder.
 

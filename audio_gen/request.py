@@ -1,13 +1,12 @@
 """The request of an operation: typed, frozen, and checked before any work starts."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError, field_validator
 
 from audio_gen.config import Settings, problems_in
 from audio_gen.errors import ConfigError
-from audio_gen.files import at_home
+from audio_gen.files import all_at_home
 
 
 class Request(Settings):
@@ -30,9 +29,7 @@ class Request(Settings):
     @field_validator("*")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [at_home(one) if isinstance(one, Path) else one for one in value]
-        return at_home(value) if isinstance(value, Path) else value
+        return all_at_home(value)
 
     @property
     def origin(self) -> str:

@@ -8,7 +8,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,7 @@ from typer.core import TyperCommand
 from audio_gen import __version__
 from audio_gen.cli.streams import drop_output, prepare_streams
 from audio_gen.errors import AudioGenError, DesertedError, is_out_of_memory, os_error_line
-from audio_gen.files import at_home
+from audio_gen.files import all_at_home
 from audio_gen.text import clipped, visible
 
 # A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
@@ -65,14 +64,9 @@ def load_command(name: str) -> Any:
 def _with_home(function: Callable[..., None]) -> Callable[..., None]:
     """The function with `~` expanded in its paths, because a shell does not expand --out=~/clips."""
 
-    def expanded(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return type(value)(map(expanded, value))
-        return at_home(value) if isinstance(value, Path) else value
-
     @functools.wraps(function)
     def call(**values: Any) -> None:
-        function(**{name: expanded(value) for name, value in values.items()})
+        function(**{name: all_at_home(value) for name, value in values.items()})
 
     return call
 
