@@ -67,5 +67,5 @@ def test_what_cannot_be_reached_is_told_in_one_line(monkeypatch: pytest.MonkeyPa
     with pytest.raises(DataError, match="give its folder as the path") as caught:
         load_embedding(name)
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="is no folder with a model"):
+    with pytest.raises(DataError, match="is not a folder with a model"):
         load_embedding(name, path=tmp_path / "nowhere")
