@@ -1,5 +1,7 @@
 """The VAE: a clip's log-mel <-> one latent z of the whole clip."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,9 +13,11 @@ from audio_gen.models.blocks import (
     ResBlock2d,
     pad_to,
     patched,
+    pitch_inputs,
     stage_sizes,
     velocity_inputs,
 )
+from audio_gen.models.codecs.gan import NOISE_CHANNELS, NOISE_SEED, REFINEMENT, Synthesis
 from audio_gen.models.codecs.trunk import Trunk
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions, LatentShape, Posterior
 from audio_gen.models.earlier import VAE_KEYS, rename_on_load
@@ -24,10 +28,11 @@ class VAE(nn.Module):
     """A linear autoencoder of the data's principal components, refined by convolutional networks.
 
     The linear path makes training start as good as PCA, which suits small folders and short budgets; the networks start
-    at zero.
+    at zero. With grain, the decoder is the GAN's: noise at full resolution gives the texture of noisy sounds.
     Source: Kingma and Welling 2014; AdaLN conditioning from Peebles and Xie 2023.
     """
 
+    noise: Tensor
     has_encoder = True
 
     def __init__(
@@ -46,20 +51,22 @@ class VAE(nn.Module):
         pitch_high: float | None = None,
         velocity: bool = False,
         condition_dim: int = 64,
+        grain: bool = False,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
+        Bundles before 2026-11-27 lack `grain`.
         """
         super().__init__()
-        self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
+        self.n_mels, self.frames, self.mel_floor, self.grain = n_mels, frames, mel_floor, grain
         self.latent = LatentShape(latent_dim)
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim) if n_classes else None
         if self.class_embedding is not None:
             nn.init.normal_(self.class_embedding.weight, std=0.1)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
-            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=False,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=grain,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
@@ -70,10 +77,17 @@ class VAE(nn.Module):
             n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks, out_dim=2 * latent_dim,
             features=features, condition_dim=dim,
         )  # fmt: skip
-        self.decoder = Decoder(
-            n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks, in_dim=latent_dim + dim,
-            features=features,
-        )  # fmt: skip
+        size: dict[str, Any] = {
+            "n_mels": n_mels, "frames": frames, "channels": tuple(channels), "blocks": blocks, "features": features,
+        }  # fmt: skip
+        self.decoder: Decoder | Synthesis
+        if grain:
+            self.decoder = Synthesis(w_dim=latent_dim + dim + SCALAR_INPUTS, **size)
+            height, width = self.decoder.sizes[0]
+            fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
+            self.register_buffer("noise", fixed)
+        else:
+            self.decoder = Decoder(in_dim=latent_dim + dim, **size)
         rename_on_load(self, VAE_KEYS)
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
@@ -89,12 +103,23 @@ class VAE(nn.Module):
         """z (B, 1, D) -> log-mel (B, M, L) in nats."""
         return self.trunk.limited(self.decode_raw(z, conditions))
 
-    def decode_raw(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """As `decode`, but not clamped, so that the loss has a gradient everywhere."""
+    def decode_raw(self, z: Tensor, conditions: Conditions, noise: Tensor | None = None) -> Tensor:
+        """As `decode`, but not clamped, so that the loss has a gradient everywhere; `noise` is from `draw_noise`."""
         z, pitch = z[:, 0], self.trunk.pitch(conditions)
         mel, condition = self.trunk.mel(z, pitch), self._condition(conditions)
         inputs = z if condition is None else torch.cat([z, condition], dim=1)
-        return mel + self.trunk.scale * self.decoder(inputs, self.trunk.features(pitch))
+        features = self.trunk.features(pitch)
+        if isinstance(self.decoder, Decoder):
+            return mel + self.trunk.scale * self.decoder(inputs, features)
+        styles = torch.cat([inputs, pitch_inputs(pitch)], dim=1)[:, None].expand(-1, len(self.decoder.stages), -1)
+        refined = self.decoder(styles, features, self.noise if noise is None else noise)
+        return mel + REFINEMENT * self.trunk.scale * refined
+
+    def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
+        """Noise for `count` mels (B, 16, H, W); None for a model without grain."""
+        if not self.grain:
+            return None
+        return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:

@@ -1,6 +1,7 @@
 """The training task of the VAE: settings, losses, validation and bundle."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,17 +11,31 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import Depth, MelFloor, NotNegative, Settings, Share, TrainSettings, Width
+from audio_gen.config import (
+    Count,
+    Depth,
+    MelFloor,
+    NotNegative,
+    Positive,
+    RateFactor,
+    Settings,
+    Share,
+    TrainSettings,
+    Width,
+)
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
-from audio_gen.losses.spectral import difference_l1, mel_l1
+from audio_gen.losses.spectral import difference_l1, floored, mel_l1, pooled_l1
 from audio_gen.models.blocks import GROUPS
 from audio_gen.models.codecs.vae import VAE
-from audio_gen.models.contract import Conditions
+from audio_gen.models.contract import Conditions, Posterior
 from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.models.registry import Part
 from audio_gen.training.task import Loss, Phase, Preview
+from audio_gen.training.tasks.blends import Blends
+from audio_gen.training.tasks.gan.discriminator import AdversarialLosses, Drawn
+from audio_gen.training.tasks.gan.settings import Size
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
@@ -68,6 +83,43 @@ class VAELoss(Settings):
     """Weight of a frame of padding, relative to a frame of sound."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Learning rate of the linear path, relative to the networks'."""
+    encoder_lr: RateFactor = 1.0
+    """Learning rate of the encoder, relative to the decoder's."""
+
+
+class VAEAdversarial(Settings):
+    """Adversarial training of the decoder."""
+
+    start: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the run after which a discriminator also trains the decoder; 1 is never."""
+    local: NotNegative = 1.0
+    """Weight of adversarial losses on image patches, relative to those on whole images."""
+    penalty: NotNegative = 0.1
+    """R1 and R2, gradient penalties of the discriminator, at the end of the ramp."""
+    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    """Factor on the penalty when the discriminator starts."""
+    penalty_stride: Count = 4
+    """Penalties use every n-th image; 1 uses all and is slow."""
+    penalty_steps: Count = 1
+    """Steps between two penalties, whose weight is multiplied by this."""
+    ramp: Share = 0.2
+    """Share of the run over which the penalty falls."""
+    mel: NotNegative = 0.1
+    """Factor on the weights of the log-mel losses from `start` on."""
+    reconstruction: NotNegative = 1.0
+    """L1 of pooled log-mels between clips and their reconstructions, from `start` on."""
+    reconstruction_pool: Count = 4
+    """Bands and frames that are averaged for it."""
+    reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of a batch that is reconstructed; the other images are decoded between two clips."""
+    noise: NotNegative = 0.25
+    """Noise added to latents between two clips, and to those of samples, in deviations of the latents."""
+    d_lr: RateFactor = 4.0
+    """Learning rate of the discriminator, relative to the decoder's."""
+    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Overfitting that adaptive augmentation aims at, as in a GAN."""
+    overfitting_images: Positive = 50_000
+    """Images in which its probability can go from 0 to 1."""
 
 
 class VAEConfig(RunConfig):
@@ -77,16 +129,34 @@ class VAEConfig(RunConfig):
     train: TrainSettings = TrainSettings(steps=3000)
     net: VAENet = VAENet()
     loss: VAELoss = VAELoss()
+    adversarial: VAEAdversarial = VAEAdversarial()
     augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
     """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips."""
 
 
-class Clips(NamedTuple):
-    """Log-mels (B, M, L) of a micro-batch, their frames before the padding (B,), and their conditions."""
+class Step(NamedTuple):
+    """Data that the phases of a step share.
 
-    mel: Tensor
+    Attributes:
+        drawn: Clips, and images of which the first are their reconstructions, not clamped.
+        frames: Frames of the clips before the padding (B,).
+        posterior: Of the reconstructed clips.
+    """
+
+    drawn: Drawn
     frames: Tensor
-    conditions: Conditions
+    posterior: Posterior
+
+
+class Progress(nn.Module):
+    """The progress of the run after the last step; a buffer, so that checkpoints hold it."""
+
+    value: Tensor
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        super().__init__()
+        self.register_buffer("value", torch.zeros(()))
 
 
 class VAETask:
@@ -110,9 +180,19 @@ class VAETask:
         }  # fmt: skip
         if self.mels.velocity_range:  # otherwise missing, as in runs of earlier versions
             self.args["velocity"] = True
+        self.sharp = config.adversarial.start < 1
+        if self.sharp:
+            self.args["grain"] = True
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
+        if self.sharp:
+            size = Size(net.channels, net.blocks, net.channels, net.blocks, 0)
+            self.adversarial = AdversarialLosses(
+                config.adversarial, self.vae, size, n_classes=len(self.mels.classes), images=config.train.batch_size
+            )
+            self.progress = Progress()
+            self.modules.update({**self.adversarial.modules, "progress": self.progress})
         self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
     def compilable(self) -> Sequence[nn.Module]:
@@ -123,6 +203,8 @@ class VAETask:
         """Set the linear path to the principal components of 512 to 1,024 training clips, augmented as in training."""
         self.mels.prepare(train)
         self.vae.initialise(*self.mels.basis())
+        if self.sharp:
+            self.blends = Blends(self.mels, self.vae, self.config.adversarial.noise)
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Load the weights of a VAE of the same size; drop components with outlying latents."""
@@ -130,58 +212,132 @@ class VAETask:
         return drop_outliers(self.vae, bundle, self.mels, run)
 
     def phases(self) -> list[Phase]:
-        """One phase; the linear path moves slowly, since it starts from a PCA."""
+        """The discriminator, if there is one, then the VAE; the linear path moves slowly: it starts from a PCA."""
+        rates = self.config.loss
         linear = [*self.vae.analysis.parameters(), *self.vae.trunk.linear.parameters()]
-        slow = {id(parameter) for parameter in linear}
-        rest = [parameter for parameter in self.vae.parameters() if id(parameter) not in slow]
-        return [Phase("g", [(linear, self.config.loss.linear_lr), (rest, 1.0)])]
+        encoder = list(self.vae.encoder.parameters()) if rates.encoder_lr != 1 else []
+        apart = {id(parameter) for parameter in [*linear, *encoder]}
+        rest = [parameter for parameter in self.vae.parameters() if id(parameter) not in apart]
+        groups = [(linear, rates.linear_lr), (rest, 1.0), *([(encoder, rates.encoder_lr)] if encoder else [])]
+        vae = Phase("g", groups)
+        if not self.sharp:
+            return [vae]
+        return [Phase("d", [(list(self.adversarial.d.parameters()), self.config.adversarial.d_lr)]), vae]
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Clips:
-        """The log-mels of clips, augmented."""
-        return Clips(*self.mels.augmented(batch, generator), self.mels.conditions(batch))
+    @property
+    def has_started(self) -> bool:
+        """Whether the discriminator trains."""
+        return self.sharp and float(self.progress.value) >= self.config.adversarial.start
 
-    def loss(self, phase: str, shared: Clips, generator: torch.Generator, progress: float) -> Loss:
-        """Reconstruction from a posterior sample, and the KL, whose weight ramps up."""
-        mel, frames, conditions = shared
-        posterior = self.vae.encode(mel, conditions)
-        mu, logvar = posterior.mean, posterior.logvar
+    def begin(self, batch: Batch, generator: torch.Generator) -> Step:
+        """Reconstructions from posterior samples and, once the discriminator trains, images between two clips."""
+        vae, (mel, frames), conditions = self.vae, self.mels.augmented(batch, generator), self.mels.conditions(batch)
+        rebuilt = len(mel)
+        if self.has_started:
+            rebuilt = max(1, round(self.config.adversarial.reconstruction_share * len(mel)))
+        part = slice(0, rebuilt)
+        posterior = vae.encode(mel[part], conditions[part])
+        mu = posterior.mean
+        z = posterior.sample(torch.randn(mu.shape, generator=generator, device=mu.device))
+        if rebuilt < len(mel):
+            rest = slice(rebuilt, None)
+            with torch.no_grad():
+                other = vae.encode(mel[rest], conditions[rest]).mean
+            others = Batch(**{f.name: getattr(batch, f.name)[rest] for f in fields(batch)})
+            z = torch.cat([z, self.blends.latents(vae, other, others, generator)])
+        decoded = vae.decode_raw(z, conditions, vae.draw_noise(len(mel), generator)).float()
+        moves = decoded.new_zeros(len(mel), 1)
+        features = vae.trunk.features(vae.trunk.pitch(conditions))
+        return Step(Drawn(mel, decoded, rebuilt, conditions, features, moves), frames, posterior)
+
+    def loss(self, phase: str, shared: Step, generator: torch.Generator, progress: float) -> Loss:
+        """Reconstruction, the KL, whose weight ramps up, and from `adversarial.start` on adversarial losses."""
+        drawn, floor, w = shared.drawn, self.config.net.mel_floor, self.config.loss
+        now = torch.tensor(progress, device=drawn.real.device)
+        if self.has_started:
+            clamped = drawn._replace(real=drawn.real.clamp(min=floor), fake=floored(drawn.fake, floor))
+        if phase == "d":
+            return self._d_loss(clamped, generator, progress) if self.has_started else self._no_d_loss(drawn)
+        part, (mu, logvar) = slice(0, drawn.rebuilt), (shared.posterior.mean, shared.posterior.logvar)
         assert logvar is not None
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device)
-        decoded = self.vae.decode_raw(posterior.sample(noise), conditions).float()
-        floor, w = self.config.net.mel_floor, self.config.loss
+        mel, decoded, frames = drawn.real[part], drawn.fake[part], shared.frames[part]
         rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
-        return Loss(
-            {
-                "mel": (mel_l1(decoded, mel, floor, self.mels.frame_weights(frames, w.padding)), w.mel),
-                "delta_time": (difference_l1(decoded, mel, floor, -1), w.delta_time),
-                "delta_frequency": (difference_l1(decoded, mel, floor, -2), w.delta_frequency),
-                "kl": (kl_divergence(mu.float(), logvar.float(), w.free_nats), w.kl * rise),
-            }
-        )
+        share = self.config.adversarial.mel if self.has_started else 1.0
+        terms = {
+            "mel": (mel_l1(decoded, mel, floor, self.mels.frame_weights(frames, w.padding)), share * w.mel),
+            "delta_time": (difference_l1(decoded, mel, floor, -1), share * w.delta_time),
+            "delta_frequency": (difference_l1(decoded, mel, floor, -2), share * w.delta_frequency),
+            "kl": (kl_divergence(mu.float(), logvar.float(), w.free_nats), w.kl * rise),
+        }
+        if not self.sharp:
+            return Loss(terms)
+        a = self.config.adversarial
+        if self.has_started:
+            error = pooled_l1(clamped.fake[part], clamped.real[part], a.reconstruction_pool)
+            terms |= {**self.adversarial.g_terms(clamped, generator), "reconstruction": (error, a.reconstruction)}
+        else:
+            terms |= {name: (mu.new_zeros(()), 0.0) for name in ("adv_g", "adv_g_local", "reconstruction")}
+        return Loss(terms, {"progress": now})
+
+    def _d_loss(self, drawn: Drawn, generator: torch.Generator, progress: float) -> Loss:
+        a = self.config.adversarial
+        ramp = min(1.0, (progress - a.start) / a.ramp) if a.ramp else 1.0
+        return self.adversarial.d_loss(drawn, generator, penalty=a.penalty * a.penalty_start ** (1 - ramp))
+
+    def _no_d_loss(self, drawn: Drawn) -> Loss:
+        """Zero, without gradients of the discriminator, so that its optimiser does not move."""
+        zero = drawn.real.new_zeros(())
+        terms = {name: (zero.clone().requires_grad_(), 1.0) for name in ("adv_d", "adv_d_local", "penalty")}
+        return Loss(terms, {"real": zero, "fake": zero})
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Nothing."""
-        return {}
+        """Keep the progress, and adapt the augmentation of the discriminator's images."""
+        if not self.sharp:
+            return {}
+        found = self.adversarial.after_step(statistics) if self.has_started else {}
+        self.progress.value.copy_(statistics["progress"])
+        return found
 
     def after_validation(self, figures: Mapping[str, float]) -> None:
-        """Nothing."""
+        """Measure the discriminator's overfitting by its gaps of logits."""
+        if self.sharp:
+            self.adversarial.adaptive.measure(figures["logits_gap_train"], figures["logits_gap"])
 
     def validate(self, model: VAE, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out log-mel L1 in nats over the frames of sound, KL, and active dimensions."""
-        errors, mus, logvars = [], [], []
+        errors, mus, logvars, gaps = [], [], [], []
         for batch in batches:
             mel, conditions = self.mels.front_end(batch.wav), self.mels.conditions(batch)
             posterior = model.encode(mel, conditions)
-            errors.append(self.mels.mel_l1(model.decode(posterior.mean, conditions), mel, batch))
+            decoded = model.decode(posterior.mean, conditions)
+            errors.append(self.mels.mel_l1(decoded, mel, batch))
+            gaps += self._gap(model, mel, decoded, conditions)
             assert posterior.logvar is not None
             mus.append(posterior.mean)
             logvars.append(posterior.logvar)
         mu, logvar = torch.cat(mus), torch.cat(logvars)
-        return {
+        found = {
             "mel_l1": float(torch.cat(errors).mean()),
             "kl": float(kl_divergence(mu, logvar)),
             "active_dimensions": float(active_dimensions(mu)),
         }
+        if not self.sharp:
+            return found
+        training: list[Tensor] = []
+        for mel, batch in self.mels.draws(len(mu), mu.device):
+            conditions = self.mels.conditions(batch)
+            decoded = model.decode(model.encode(mel, conditions).mean, conditions)
+            training += self._gap(model, mel, decoded, conditions)
+        return found | {
+            "logits_gap": float(torch.cat(gaps).mean()), "logits_gap_train": float(torch.cat(training).mean()),
+        }  # fmt: skip
+
+    def _gap(self, model: VAE, mel: Tensor, decoded: Tensor, conditions: Conditions) -> list[Tensor]:
+        """Logits of real mel images (B, M, L) minus those of their reconstructions, (B,), of a discriminator."""
+        if not self.sharp:
+            return []
+        features = model.trunk.features(model.trunk.pitch(conditions))
+        return [self.adversarial.gap(mel.clamp(min=model.mel_floor), decoded, conditions, features)]
 
     def preview(self, model: VAE, batch: Batch) -> Preview:
         """Real, reconstructed and sampled clips."""
@@ -208,7 +364,10 @@ class VAETask:
             conditions = self.mels.conditions(batch)
             parts.append((model.encode(mel, conditions).mean, conditions, batch.index))
         z, index = (torch.cat([part[i] for part in parts])[:count].cpu() for i in (0, 2))  # type: ignore[misc]
-        return NeighbourPrior.fit(z, Conditions.join([part[1] for part in parts])[:count].to("cpu"), index)
+        conditions = Conditions.join([part[1] for part in parts])[:count].to("cpu")
+        return NeighbourPrior.fit(
+            z, conditions, index, line_noise=self.config.adversarial.noise if self.sharp else None
+        )
 
     def bundle(self, model: VAE) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""

@@ -88,20 +88,26 @@ class AdversarialLosses:
 
     def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float) -> Loss:
         """The generator's loss, without gradients of the discriminator; `reconstruction` is a weight."""
-        self.d.requires_grad_(False)
-        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
-        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
-        self.d.requires_grad_(True)
         rebuilt = slice(0, drawn.rebuilt)
         error = pooled_l1(drawn.fake[rebuilt], drawn.real[rebuilt], self.loss.reconstruction_pool)
         return Loss(
             {
-                "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
-                "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
+                **self.g_terms(drawn, generator),
                 "reconstruction": (error, reconstruction),
                 "stay": (drawn.moves.square().mean(), self.loss.stay),
             }
         )
+
+    def g_terms(self, drawn: Drawn, generator: torch.Generator) -> dict[str, tuple[Tensor, float]]:
+        """The adversarial terms of the generator with their weights, without gradients of the discriminator."""
+        self.d.requires_grad_(False)
+        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
+        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
+        self.d.requires_grad_(True)
+        return {
+            "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
+            "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
+        }
 
     @torch.no_grad()
     def gap(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Tensor:
