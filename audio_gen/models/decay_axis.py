@@ -11,32 +11,38 @@ END_NATS = DECAY_DB * math.log(10) / 20
 SHORTEST = 2.0  # frames of decay
 LONGEST = 1.5  # clips' frames; decays that leave the clip are continued up to here
 BEYOND = 0.15  # of the decay, which the axis holds after its end
+FLOOR_MARGIN, LEAST_NATS = 0.5, 1.0  # above the floor, and of a fall that is measured
 SLOPE_SHARE = 0.5  # of a clip, the last part, whose slope continues the decay
 
 
-def frame_levels(mel: Tensor) -> Tensor:
-    """The level of each frame in nats (B, L): half the log of the summed power of log-mels (B, M, L)."""
-    return torch.logsumexp(2 * mel, dim=1) / 2
+def frame_levels(mel: Tensor, floor: float = -math.inf) -> Tensor:
+    """The level of each frame in nats (B, L) of log-mels (B, M, L): half the log of the power above `floor`."""
+    return torch.logsumexp(2 * mel.masked_fill(mel <= floor, -math.inf), dim=1) / 2
 
 
-def decay_end(mel: Tensor) -> Tensor:
+def decay_end(mel: Tensor, floor: float) -> Tensor:
     """The frame (B,) from which log-mels (B, M, L) stay 50 dB below their peak, read between frames.
 
-    A decay that leaves the clip is continued with the slope of its second half, up to `LONGEST` clips.
+    A decay that leaves the clip is continued with the slope of its second half, and one that reaches the floor (nats)
+    earlier with its mean slope, up to `LONGEST` clips.
     """
-    level, frames = frame_levels(mel), mel.shape[2]
-    wanted = level.amax(1) - END_NATS  # (B,)
+    level, frames = frame_levels(mel, floor), mel.shape[2]
+    peak, top = level.max(1)  # (B,)
+    peak = peak.clamp(min=floor)
+    fall = (peak - floor - FLOOR_MARGIN).clamp(LEAST_NATS, END_NATS)
+    wanted = peak - fall
     frame = torch.arange(frames, device=mel.device)
     last = torch.where(level >= wanted[:, None], frame, 0).amax(1)
     here = level.gather(1, last[:, None])[:, 0]
     after = level.gather(1, (last + 1).clamp(max=frames - 1)[:, None])[:, 0]
-    inside = last + ((here - wanted) / (here - after).clamp(min=1e-6)).clamp(0, 1)
-    part = level[:, int(frames * (1 - SLOPE_SHARE)) :].double()
+    inside = last + ((here - wanted) / (here - after).clamp(min=1e-6)).nan_to_num(0.0).clamp(0, 1)
+    part = level[:, int(frames * (1 - SLOPE_SHARE)) :].clamp(min=floor).double()
     time = torch.arange(part.shape[1], device=mel.device, dtype=part.dtype)
     time = time - time.mean()
-    fall = -((part - part.mean(1, keepdim=True)) @ time / time.square().sum()).to(mel.dtype)  # nats a frame
-    beyond = frames - 1 + (level[:, -1] - wanted) / fall.clamp(min=1e-4)
-    return torch.where(last == frames - 1, beyond, inside).clamp(max=LONGEST * frames)
+    slope = -((part - part.mean(1, keepdim=True)) @ time / time.square().sum()).to(mel.dtype)  # nats a frame
+    beyond = frames - 1 + (here - wanted) / slope.clamp(min=1e-4)
+    end = torch.where(last == frames - 1, beyond, inside)
+    return (top + (end - top) * (END_NATS / fall)).clamp(max=LONGEST * frames)
 
 
 class DecayAxis(nn.Module):
@@ -61,7 +67,7 @@ class DecayAxis(nn.Module):
 
     def lengths(self, mel: Tensor) -> Tensor:
         """The log of the frames (B,) from onset to the end of the decay of log-mels (B, M, L)."""
-        return (decay_end(mel) - self.onset).clamp(min=self.attack + SHORTEST).log()
+        return (decay_end(mel, self.floor) - self.onset).clamp(min=self.attack + SHORTEST).log()
 
     def to_rows(self, mel: Tensor, length: Tensor) -> Tensor:
         """Log-mel (B, M, L) of a log length (B,) -> (B, M, rows); after the clip's end its decay is continued."""

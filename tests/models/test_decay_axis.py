@@ -27,12 +27,17 @@ def axis() -> DecayAxis:
 
 @pytest.mark.parametrize("end", [12.0, 30.5, 60.25, 78.0])
 def test_the_end_is_50_db_below_the_peak(end: float) -> None:
-    assert float(decay_end(decay(end)[None])) == pytest.approx(end, abs=0.1)
+    assert float(decay_end(decay(end)[None], FLOOR)) == pytest.approx(end, abs=0.1)
 
 
 def test_a_decay_that_leaves_the_clip_is_continued() -> None:
-    assert float(decay_end(decay(100.0)[None])) == pytest.approx(100, abs=0.5)
-    assert float(decay_end(torch.zeros(1, BANDS, FRAMES))) == LONGEST * FRAMES  # it does not fall
+    assert float(decay_end(decay(100.0)[None], FLOOR)) == pytest.approx(100, abs=0.5)
+    assert float(decay_end(torch.zeros(1, BANDS, FRAMES), FLOOR)) == LONGEST * FRAMES  # it does not fall
+
+
+def test_a_soft_sound_is_about_as_long_as_a_loud_one() -> None:
+    soft = decay(40.0, peak=-6.0)[None]  # it reaches the floor 26 dB below its peak
+    assert float(decay_end(soft, FLOOR)) == pytest.approx(40, rel=0.15)
 
 
 def test_silence_has_a_length() -> None:
@@ -58,7 +63,7 @@ def test_a_blend_has_the_geometric_mean_of_the_lengths_and_one_slope(ends: tuple
     middle = lengths.mean(0, keepdim=True)
     blend = one.to_time(one.to_rows(mels, lengths).mean(0, keepdim=True), middle)
     wanted = math.sqrt((ends[0] - ONSET) * (ends[1] - ONSET))
-    assert float(decay_end(blend) - ONSET) == pytest.approx(wanted, rel=0.05)
+    assert float(decay_end(blend, FLOOR) - ONSET) == pytest.approx(wanted, rel=0.05)
     assert largest_kink(blend, wanted) < 0.05 < largest_kink(mels.mean(0, keepdim=True), ends[1])
 
 
@@ -99,7 +104,7 @@ def test_the_length_is_a_latent_of_its_own() -> None:
     assert float(length.exp()) == pytest.approx(28, rel=0.02)
     z[:, 0] += math.log(2) / float(one.get_buffer("length_spread"))
     longer = one.limited(one.mel(z, pitch)).detach()
-    assert float(decay_end(longer) - ONSET) == pytest.approx(56, rel=0.1)
+    assert float(decay_end(longer, FLOOR) - ONSET) == pytest.approx(56, rel=0.1)
     z.requires_grad_()
     one.mel(z, pitch).sum().backward()
     assert z.grad is not None

@@ -20,14 +20,19 @@ HALF_WAY_DB = 6.0  # below the peak at half its length: a sound decays; an even 
 LEAST_SHARE = 0.75  # of the clips that must decay
 
 
-def falls_half_way(mel: Tensor, onset: float) -> Tensor:
-    """The fall in dB (B,) of log-mels (B, M, L) from their peak to half-way between frame `onset` and their end."""
-    level = frame_levels(mel)
-    half = (onset + (decay_end(mel) - onset) / 2).round().long().clamp(0, mel.shape[2] - 1)
+def falls_half_way(mel: Tensor, onset: float, floor: float) -> Tensor:
+    """The fall in dB (B,) of log-mels (B, M, L) from their peak to half-way between frame `onset` and their end.
+
+    Values at or below `floor`, in nats, are silence.
+    """
+    level = frame_levels(mel, floor).clamp(min=floor)
+    half = (onset + (decay_end(mel, floor) - onset) / 2).round().long().clamp(0, mel.shape[2] - 1)
     return (level.amax(1) - level.gather(1, half[:, None])[:, 0]) * 20 / math.log(10)
 
 
-def decaying_share(cache: Cache, spec: MelSpec, data: DataSettings, *, samples: int, preroll: int, seed: int) -> float:
+def decaying_share(
+    cache: Cache, spec: MelSpec, data: DataSettings, *, samples: int, preroll: int, floor: float, seed: int
+) -> float:
     """The share of training clips that decay, of up to MEASURED_CLIPS.
 
     Args:
@@ -36,11 +41,12 @@ def decaying_share(cache: Cache, spec: MelSpec, data: DataSettings, *, samples: 
         data: The settings of the data.
         samples: Length of a clip.
         preroll: Samples of silence at its start.
+        floor: Nats at and below which a log-mel is silence.
         seed: Of the choice of clips.
     """
     train = ClipDataset(cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll)
     mel = MelFrontEnd(spec)(train.batch(0, min(MEASURED_CLIPS, len(train))).wav)
-    return float((falls_half_way(mel, preroll / spec.hop_length) >= HALF_WAY_DB).float().mean())
+    return float((falls_half_way(mel, preroll / spec.hop_length, floor) >= HALF_WAY_DB).float().mean())
 
 
 def decay_args(onset: int, spec: MelSpec) -> dict[str, float]:
@@ -70,7 +76,13 @@ def choose(settings: RunConfig, cache: Cache, init: Bundle | None) -> tuple[RunC
         axis = time_axis_of(init)
     elif preroll:
         share = decaying_share(
-            cache, settings.mel, settings.data, samples=samples, preroll=preroll, seed=settings.train.seed
+            cache,
+            settings.mel,
+            settings.data,
+            samples=samples,
+            preroll=preroll,
+            floor=net.mel_floor,
+            seed=settings.train.seed,
         )
         axis = "decay" if share >= LEAST_SHARE else "seconds"
         why = "blends have lengths in between" if axis == "decay" else "blends are mixed over time"
