@@ -52,11 +52,14 @@ class VAE(nn.Module):
         velocity: bool = False,
         condition_dim: int = 64,
         grain: bool = False,
+        decay_onset: float | None = None,
+        decay_attack: float = 0.0,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
-        Bundles before 2026-11-27 lack `grain`.
+        With `grain` the decoder takes noise; earlier bundles lack it.
+        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
         """
         super().__init__()
         self.n_mels, self.frames, self.mel_floor, self.grain = n_mels, frames, mel_floor, grain
@@ -66,7 +69,8 @@ class VAE(nn.Module):
             nn.init.normal_(self.class_embedding.weight, std=0.1)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
-            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=grain,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=grain, decay_onset=decay_onset,
+            decay_attack=decay_attack,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
@@ -97,7 +101,20 @@ class VAE(nn.Module):
         image = (mel - self.mel_floor) / self.trunk.scale - 1
         hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions))
         delta, logvar = hidden.chunk(2, dim=1)
-        return Posterior((self.analysis(rows) + delta)[:, None], (logvar - 4).clamp(-12, 4)[:, None])
+        mean = self.trunk.with_length(self.analysis(rows) + delta, mel)
+        return Posterior(mean[:, None], (logvar - 4).clamp(-12, 4)[:, None])
+
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        """See `Codec.carry`."""
+        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
+        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        """See `Codec.length_frames`."""
+        length = self.trunk.length(z[:, 0])
+        return None if length is None else length.exp()
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
         """z (B, 1, D) -> log-mel (B, M, L) in nats."""
@@ -130,7 +147,7 @@ class VAE(nn.Module):
         basis = self.trunk.fit(mel, self.trunk.pitch(conditions))
         self.analysis.weight.zero_()
         self.analysis.bias.zero_()
-        self.analysis.weight[: len(basis.analysis)] = basis.analysis
+        self.analysis.weight[self.trunk.components(basis)] = basis.analysis
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:

@@ -40,6 +40,7 @@ from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
+from audio_gen.training.tasks.time_axis import TimeAxis
 
 Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
@@ -62,6 +63,9 @@ class VAENet(Settings):
     """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
     """Condition on the velocity if most clips have one."""
+    time_axis: TimeAxis = "auto"
+    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
+    sustained sounds; auto: decay if most sounds decay."""
 
 
 class VAELoss(Settings):
@@ -171,6 +175,7 @@ class VAETask:
         self.mels = MelData(
             spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
             use_velocity=net.use_velocity, augment=config.augment, seed=config.train.seed,
+            time_axis=net.time_axis,
         )  # fmt: skip
         low, high = self.mels.pitch_range or (None, None)
         self.args: dict[str, Any] = {
@@ -183,6 +188,7 @@ class VAETask:
         self.sharp = config.adversarial.start < 1
         if self.sharp:
             self.args["grain"] = True
+        self.args |= self.mels.decay_args
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
