@@ -25,7 +25,7 @@ README = ROOT / "configs" / "README.md"
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 Reads = set[tuple[type, str]]
 # Switches without which some settings are not needed.
-ON = {"gan": ["augment=auto"], "vae": [], "vocoder": ["loss.adversarial=1", "train.validations=1"]}
+ON = {"gan": ["augment=auto"], "vae": ["adversarial.start=0"], "vocoder": ["loss.adversarial=1", "train.validations=1"]}
 NEEDLESS = {"vocoder": {"data.onset"}}  # it is trained on crops of any part of a sound
 
 

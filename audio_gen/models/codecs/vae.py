@@ -1,5 +1,6 @@
 """The VAE: a clip's log-mel <-> one latent z of the whole clip."""
 
+import copy
 from typing import Any
 
 import torch
@@ -85,7 +86,9 @@ class VAE(nn.Module):
             "n_mels": n_mels, "frames": frames, "channels": tuple(channels), "blocks": blocks, "features": features,
         }  # fmt: skip
         self.decoder: Decoder | Synthesis
-        if grain:
+        self.decoder_class_embedding = None
+        if grain:  # the encoder can be fixed while the decoder trains
+            self.decoder_class_embedding = copy.deepcopy(self.class_embedding)
             self.decoder = Synthesis(w_dim=latent_dim + dim + SCALAR_INPUTS, **size)
             height, width = self.decoder.sizes[0]
             fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
@@ -99,7 +102,7 @@ class VAE(nn.Module):
         mel, pitch = mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions)
         rows = self.trunk.rows(mel, pitch)
         image = (mel - self.mel_floor) / self.trunk.scale - 1
-        hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions))
+        hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions, self.class_embedding))
         delta, logvar = hidden.chunk(2, dim=1)
         mean = self.trunk.with_length(self.analysis(rows) + delta, mel)
         return Posterior(mean[:, None], (logvar - 4).clamp(-12, 4)[:, None])
@@ -123,7 +126,8 @@ class VAE(nn.Module):
     def decode_raw(self, z: Tensor, conditions: Conditions, noise: Tensor | None = None) -> Tensor:
         """As `decode`, but not clamped, so that the loss has a gradient everywhere; `noise` is from `draw_noise`."""
         z, pitch = z[:, 0], self.trunk.pitch(conditions)
-        mel, condition = self.trunk.mel(z, pitch), self._condition(conditions)
+        embedding = self.decoder_class_embedding if self.grain else self.class_embedding
+        mel, condition = self.trunk.mel(z, pitch), self._condition(conditions, embedding)
         inputs = z if condition is None else torch.cat([z, condition], dim=1)
         features = self.trunk.features(pitch)
         if isinstance(self.decoder, Decoder):
@@ -137,6 +141,10 @@ class VAE(nn.Module):
         if not self.grain:
             return None
         return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
+
+    def no_noise(self) -> Tensor | None:
+        """The noise of an image without grain."""
+        return torch.zeros_like(self.noise) if self.grain else None
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
@@ -157,11 +165,11 @@ class VAE(nn.Module):
             layer.bias[: len(which)][which] = 0
         self.trunk.drop_components(which)
 
-    def _condition(self, conditions: Conditions) -> Tensor | None:
+    def _condition(self, conditions: Conditions, embedding: nn.Embedding | None) -> Tensor | None:
         """Inputs for class and velocity (B, K), if the model has them."""
         device, parts = self.trunk.mean.device, []
-        if self.class_embedding is not None:
-            parts.append(self.class_embedding(conditions.get(CLASS, device) + 1))  # row 0: no class
+        if embedding is not None:
+            parts.append(embedding(conditions.get(CLASS, device) + 1))  # row 0: no class
         if VELOCITY in self.conditions:
             parts.append(velocity_inputs(conditions.get(VELOCITY, device)))
         return torch.cat(parts, dim=1) if parts else None

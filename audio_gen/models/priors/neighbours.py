@@ -150,8 +150,8 @@ class NeighbourPrior(nn.Module):
         noise = self.factors[component] @ torch.randn(self.factors.shape[2], generator=generator)
         drawn = (blend / blend.sum()) @ self.corners[component] + noise
         if self.lines:
-            spread = self.get_buffer("noise")
-            drawn[:-1] += spread * torch.randn(spread.shape, generator=generator)
+            deviations = self.get_buffer("noise")
+            drawn[:-1] += deviations * torch.randn(deviations.shape, generator=generator)
         point = torch.lerp(means[component], drawn, temperature)
         if not math.isnan(pitch):
             slope = (spread[component] @ spread[component, -1]) / pitch_variance[component]

@@ -142,14 +142,18 @@ class Step(NamedTuple):
     """Data that the phases of a step share.
 
     Attributes:
-        drawn: Clips, and images of which the first are their reconstructions, not clamped.
-        frames: Frames of the clips before the padding (B,).
-        posterior: Of the reconstructed clips.
+        mel: Log-mels of clips (B, M, L).
+        decoded: Reconstructions of the first of them, without noise, not clamped.
+        frames: Frames of these before the padding.
+        posterior: Of these.
+        drawn: Clips and images for the discriminator; None before it trains.
     """
 
-    drawn: Drawn
+    mel: Tensor
+    decoded: Tensor
     frames: Tensor
     posterior: Posterior
+    drawn: Drawn | None
 
 
 class Progress(nn.Module):
@@ -236,41 +240,46 @@ class VAETask:
         return self.sharp and float(self.progress.value) >= self.config.adversarial.start
 
     def begin(self, batch: Batch, generator: torch.Generator) -> Step:
-        """Reconstructions from posterior samples and, once the discriminator trains, images between two clips."""
+        """Reconstructions from posterior samples and, once the discriminator trains, images for it.
+
+        From then on the encoder is fixed, as in RAVE (Caillon and Esling 2021): otherwise both ends drift along
+        components of little weight, and each makes up for the other.
+        """
         vae, (mel, frames), conditions = self.vae, self.mels.augmented(batch, generator), self.mels.conditions(batch)
-        rebuilt = len(mel)
-        if self.has_started:
-            rebuilt = max(1, round(self.config.adversarial.reconstruction_share * len(mel)))
-        part = slice(0, rebuilt)
-        posterior = vae.encode(mel[part], conditions[part])
+        share = self.config.adversarial.reconstruction_share if self.has_started else 1.0
+        part = slice(0, max(1, round(share * len(mel))))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.has_started):
+            posterior = vae.encode(mel[part], conditions[part])
         mu = posterior.mean
         z = posterior.sample(torch.randn(mu.shape, generator=generator, device=mu.device))
-        if rebuilt < len(mel):
-            rest = slice(rebuilt, None)
+        decoded = vae.decode_raw(z, conditions[part], vae.no_noise()).float()
+        drawn = self._drawn(batch, mel, z, generator) if self.has_started else None
+        return Step(mel, decoded, frames[part], posterior, drawn)
+
+    def _drawn(self, batch: Batch, mel: Tensor, z: Tensor, generator: torch.Generator) -> Drawn:
+        """Clips (B, M, L), and images: of the first clips from their latents z, of the others between two clips."""
+        vae, conditions, rest = self.vae, self.mels.conditions(batch), slice(len(z), None)
+        if len(z) < len(mel):
             with torch.no_grad():
                 other = vae.encode(mel[rest], conditions[rest]).mean
             others = Batch(**{f.name: getattr(batch, f.name)[rest] for f in fields(batch)})
             z = torch.cat([z, self.blends.latents(vae, other, others, generator)])
-        decoded = vae.decode_raw(z, conditions, vae.draw_noise(len(mel), generator)).float()
-        moves = decoded.new_zeros(len(mel), 1)
+        raw = vae.decode_raw(z, conditions, vae.draw_noise(len(mel), generator)).float()
+        fake, real = floored(raw, vae.mel_floor), mel.clamp(min=vae.mel_floor)
         features = vae.trunk.features(vae.trunk.pitch(conditions))
-        return Step(Drawn(mel, decoded, rebuilt, conditions, features, moves), frames, posterior)
+        return Drawn(real, fake, len(mel) - len(mel[rest]), conditions, features, fake.new_zeros(len(mel), 1))
 
     def loss(self, phase: str, shared: Step, generator: torch.Generator, progress: float) -> Loss:
         """Reconstruction, the KL, whose weight ramps up, and from `adversarial.start` on adversarial losses."""
-        drawn, floor, w = shared.drawn, self.config.net.mel_floor, self.config.loss
-        now = torch.tensor(progress, device=drawn.real.device)
-        if self.has_started:
-            clamped = drawn._replace(real=drawn.real.clamp(min=floor), fake=floored(drawn.fake, floor))
+        drawn, decoded, floor, w = shared.drawn, shared.decoded, self.config.net.mel_floor, self.config.loss
         if phase == "d":
-            return self._d_loss(clamped, generator, progress) if self.has_started else self._no_d_loss(drawn)
-        part, (mu, logvar) = slice(0, drawn.rebuilt), (shared.posterior.mean, shared.posterior.logvar)
+            return self._no_d_loss(decoded) if drawn is None else self._d_loss(drawn, generator, progress)
+        mel, mu, logvar = shared.mel[: len(decoded)], shared.posterior.mean, shared.posterior.logvar
         assert logvar is not None
-        mel, decoded, frames = drawn.real[part], drawn.fake[part], shared.frames[part]
         rise = min(1.0, progress / w.kl_warmup) if w.kl_warmup else 1.0
-        share = self.config.adversarial.mel if self.has_started else 1.0
+        share = 1.0 if drawn is None else self.config.adversarial.mel
         terms = {
-            "mel": (mel_l1(decoded, mel, floor, self.mels.frame_weights(frames, w.padding)), share * w.mel),
+            "mel": (mel_l1(decoded, mel, floor, self.mels.frame_weights(shared.frames, w.padding)), share * w.mel),
             "delta_time": (difference_l1(decoded, mel, floor, -1), share * w.delta_time),
             "delta_frequency": (difference_l1(decoded, mel, floor, -2), share * w.delta_frequency),
             "kl": (kl_divergence(mu.float(), logvar.float(), w.free_nats), w.kl * rise),
@@ -278,21 +287,22 @@ class VAETask:
         if not self.sharp:
             return Loss(terms)
         a = self.config.adversarial
-        if self.has_started:
-            error = pooled_l1(clamped.fake[part], clamped.real[part], a.reconstruction_pool)
-            terms |= {**self.adversarial.g_terms(clamped, generator), "reconstruction": (error, a.reconstruction)}
-        else:
+        if drawn is None:
             terms |= {name: (mu.new_zeros(()), 0.0) for name in ("adv_g", "adv_g_local", "reconstruction")}
-        return Loss(terms, {"progress": now})
+        else:
+            part = slice(0, drawn.rebuilt)
+            error = pooled_l1(drawn.fake[part], drawn.real[part], a.reconstruction_pool)
+            terms |= {**self.adversarial.g_terms(drawn, generator), "reconstruction": (error, a.reconstruction)}
+        return Loss(terms, {"progress": torch.tensor(progress, device=mu.device)})
 
     def _d_loss(self, drawn: Drawn, generator: torch.Generator, progress: float) -> Loss:
         a = self.config.adversarial
         ramp = min(1.0, (progress - a.start) / a.ramp) if a.ramp else 1.0
         return self.adversarial.d_loss(drawn, generator, penalty=a.penalty * a.penalty_start ** (1 - ramp))
 
-    def _no_d_loss(self, drawn: Drawn) -> Loss:
+    def _no_d_loss(self, decoded: Tensor) -> Loss:
         """Zero, without gradients of the discriminator, so that its optimiser does not move."""
-        zero = drawn.real.new_zeros(())
+        zero = decoded.new_zeros(())
         terms = {name: (zero.clone().requires_grad_(), 1.0) for name in ("adv_d", "adv_d_local", "penalty")}
         return Loss(terms, {"real": zero, "fake": zero})
 
