@@ -16,6 +16,7 @@ def interpolate_command(
     morph: o.MorphOption = None,
     layers: o.LayersOption = None,
     attack: o.AttackOption = None,
+    keep_attack: o.KeepAttackOption = None,
     class_name: o.ClassOption = None,
     pitch: o.FixedPitchOption = None,
     temperature: o.TemperatureOption = 1.0,
@@ -31,16 +32,15 @@ def interpolate_command(
 ) -> None:
     """Move from one sound to another in steps, and as one morph.
 
-    Class and pitch of a file come from its name or folder; otherwise the pitch is estimated and the class is
-    --class. A clip of the same model uses the latent in its JSON. Without --pitch the pitch moves too. With --layers
-    only these layers move; class and pitch stay those of --from.
+    Steps are equally far apart. Class and pitch of a file come from its name or folder; otherwise the pitch is
+    estimated and the class is --class. Without --pitch the pitch moves too. With --layers only these layers move.
     """
     from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 
     request = InterpolateRequest(
-        start=start, end=end, steps=steps, morph=morph, layers=layers, attack=attack, class_name=class_name,
-        pitch=pitch, temperature=temperature, normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length,
-        command=command_line())  # fmt: skip
+        start=start, end=end, steps=steps, morph=morph, layers=layers, attack=attack,
+        keep_attack=keep_attack, class_name=class_name, pitch=pitch, temperature=temperature, normalize=normalize,
+        bits=bits, rate=rate, tail_db=tail, length=length, command=command_line())  # fmt: skip
     clips = interpolate(load(run, vocoder, device), request)
     saved = clips.save(out, force=force, reporter=Console())
     if json_output:

@@ -184,6 +184,14 @@ class Codec(Protocol):
     def decode_raw(self, z: Tensor, conditions: Conditions) -> Tensor:
         """As `decode`, but not clamped, so that losses and searches have a gradient everywhere."""
 
+    def carry(
+        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
+    ) -> Tensor:
+        """An image (B, M, L) on the time and frequency axes of one latent's sound, as it lies on those of another.
+
+        Equal lengths and pitches leave it as it is.
+        """
+
 
 class Prior(Protocol):
     """The distribution of latents.

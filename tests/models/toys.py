@@ -38,6 +38,11 @@ class ToyCodec(nn.Module):
         bands = (z[:, 0] + self._level(conditions)) @ self.get_buffer("groups").T
         return bands[..., None].expand(-1, -1, self.frames)
 
+    def carry(
+        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
+    ) -> Tensor:
+        return image
+
 
 class ToyPrior(nn.Module):
     """A Gaussian, the same for every class."""

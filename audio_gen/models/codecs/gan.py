@@ -91,6 +91,12 @@ class GANCodec(nn.Module):
         refined = self.synthesis(styles, self.trunk.features(pitch), self.noise if noise is None else noise)
         return mel + REFINEMENT * self.trunk.scale * refined
 
+    def carry(
+        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
+    ) -> Tensor:
+        """An image (B, M, L) of a sound at one pitch, moved to another; see `Codec.carry`."""
+        return self.trunk.carry(image, self.trunk.pitch(conditions_from), self.trunk.pitch(conditions_to))
+
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise for `count` mels (B, 16, H, W)."""
         return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)

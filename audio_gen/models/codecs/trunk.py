@@ -62,6 +62,14 @@ class Trunk(nn.Module):
         """Features (B, F, M) of bands relative to the pitch (B,); None for a model without pitch."""
         return self.axis.features(pitch) if self.axis else None
 
+    def carry(self, image: Tensor, pitch_from: Tensor, pitch_to: Tensor) -> Tensor:
+        """An image (B, M, L) of sounds at pitches (B,), with their partials moved to other pitches (B,)."""
+        if self.axis is None or bool((self.axis.known(pitch_from) == self.axis.known(pitch_to)).all()):
+            return image
+        moved = self.axis.to_mel(self.axis.to_rows(image, pitch_from), pitch_to)
+        same = self.axis.known(pitch_from) == self.axis.known(pitch_to)
+        return torch.where(same[:, None, None], image, moved)
+
     def limited(self, mel: Tensor) -> Tensor:
         """Log-mel (B, M, L) clamped to `mel_floor` and to the ceiling of each band in training."""
         return torch.minimum(mel, self.ceiling).clamp(min=self.mel_floor)

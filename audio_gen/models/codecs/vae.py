@@ -96,6 +96,12 @@ class VAE(nn.Module):
         inputs = z if condition is None else torch.cat([z, condition], dim=1)
         return mel + self.trunk.scale * self.decoder(inputs, self.trunk.features(pitch))
 
+    def carry(
+        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
+    ) -> Tensor:
+        """An image (B, M, L) of a sound at one pitch, moved to another; see `Codec.carry`."""
+        return self.trunk.carry(image, self.trunk.pitch(conditions_from), self.trunk.pitch(conditions_to))
+
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
         """Set normalisation and the linear path to the principal components of mel (N, M, L), N >= 1.
