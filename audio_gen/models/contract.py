@@ -184,12 +184,26 @@ class Codec(Protocol):
     def decode_raw(self, z: Tensor, conditions: Conditions) -> Tensor:
         """As `decode`, but not clamped, so that losses and searches have a gradient everywhere."""
 
-    def carry(
-        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
-    ) -> Tensor:
-        """An image (B, M, L) on the time and frequency axes of one latent's sound, as it lies on those of another.
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        """Frames (B,) from the onset to the decay's end that z (B, N, D) asks for; None if the length is no latent.
 
-        Equal lengths and pitches leave it as it is.
+        If it is one, it is the first component of z, and z is linear in the log of the length.
+        """
+
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        """Move an image from the axes of one sound to those of another.
+
+        The decay is scaled by the ratio of the lengths, and partials move by that of the pitches; with equal lengths
+        and pitches the image stays as it is.
+
+        Args:
+            image: (B, M, L), for example what the codec leaves out of a log-mel.
+            start: Latents (B, N, D) of its sounds.
+            start_conditions: Their conditions.
+            end: Latents of the other sounds.
+            end_conditions: Their conditions.
         """
 
 

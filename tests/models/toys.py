@@ -39,9 +39,12 @@ class ToyCodec(nn.Module):
         return bands[..., None].expand(-1, -1, self.frames)
 
     def carry(
-        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
     ) -> Tensor:
         return image
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        return None
 
 
 class ToyPrior(nn.Module):

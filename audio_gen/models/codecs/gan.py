@@ -41,11 +41,12 @@ class GANCodec(nn.Module):
         self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int,
         channels: tuple[int, ...], blocks: int, mel_floor: float, n_classes: int = 0,
         pitch_low: float | None = None, pitch_high: float | None = None, velocity: bool = False,
-        condition_dim: int = 32,
+        condition_dim: int = 32, decay_onset: float | None = None, decay_attack: float = 0.0,
     ) -> None:  # fmt: skip
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
+        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
         """
         super().__init__()
         self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
@@ -53,7 +54,8 @@ class GANCodec(nn.Module):
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
-            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=True,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=True, decay_onset=decay_onset,
+            decay_attack=decay_attack,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
@@ -70,8 +72,21 @@ class GANCodec(nn.Module):
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """A first estimate of w (B, 1, D) for log-mel (B, M, L): its principal components."""
-        rows = self.trunk.rows(mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions))
-        return Posterior((rows @ self.analysis.T)[:, None])
+        mel = mel.clamp(min=self.mel_floor)
+        w = self.trunk.rows(mel, self.trunk.pitch(conditions)) @ self.analysis.T
+        return Posterior(self.trunk.with_length(w, mel)[:, None])
+
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        """See `Codec.carry`; the first layer's latents have the lengths."""
+        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
+        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        """See `Codec.length_frames`."""
+        length = self.trunk.length(z[:, 0])
+        return None if length is None else length.exp()
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
         """w (B, 1, D), or (B, K, D) with one per style layer -> log-mel (B, M, L) in nats."""
@@ -91,12 +106,6 @@ class GANCodec(nn.Module):
         refined = self.synthesis(styles, self.trunk.features(pitch), self.noise if noise is None else noise)
         return mel + REFINEMENT * self.trunk.scale * refined
 
-    def carry(
-        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
-    ) -> Tensor:
-        """An image (B, M, L) of a sound at one pitch, moved to another; see `Codec.carry`."""
-        return self.trunk.carry(image, self.trunk.pitch(conditions_from), self.trunk.pitch(conditions_to))
-
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise for `count` mels (B, 16, H, W)."""
         return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
@@ -106,7 +115,7 @@ class GANCodec(nn.Module):
         """Set the linear path to the principal components of mel (N, M, L), N >= 1."""
         basis = self.trunk.fit(mel, self.trunk.pitch(conditions))
         self.analysis.zero_()
-        self.analysis[: len(basis.analysis)] = basis.analysis
+        self.analysis[self.trunk.components(basis)] = basis.analysis
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:

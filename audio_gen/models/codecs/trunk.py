@@ -5,17 +5,21 @@ from torch import Tensor, nn
 
 from audio_gen.models.basis import Basis, principal_components
 from audio_gen.models.contract import PITCH, Conditions
+from audio_gen.models.decay_axis import DecayAxis
 from audio_gen.models.pitch_axis import HarmonicAxis
 
 CEILING = 6.0  # nats; no log-mel of a sound below full scale is higher
 CEILING_MARGIN = 0.5
+LEAST_SPREAD = 0.1  # of log lengths
+LENGTH = 0  # the component of z that is the length, on a decay axis
 
 
 class Trunk(nn.Module):
-    """z <-> log-mel by principal components, on the `HarmonicAxis` if the model has pitches.
+    """z <-> log-mel by principal components, on the `HarmonicAxis` and the `DecayAxis` if the model has them.
 
-    z is in units of the components' deviations over the training clips. The analysis from log-mels to z is part of the
-    codec, since only some train it.
+    z is in units of the components' deviations over the training clips. On a decay axis, its first component is the
+    clip's log length, in deviations as well, and the principal components follow. The analysis from log-mels to z is
+    part of the codec, since only some train it.
     """
 
     mean: Tensor
@@ -24,12 +28,14 @@ class Trunk(nn.Module):
 
     def __init__(
         self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int, pitch_low: float | None,
-        pitch_high: float | None, mel_floor: float, exact_rows: bool,
+        pitch_high: float | None, mel_floor: float, exact_rows: bool, decay_onset: float | None = None,
+        decay_attack: float = 0.0,
     ) -> None:  # fmt: skip
         """For log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats. With `exact_rows` the conversion to the
-        harmonic axis and back is exact.
+        harmonic axis and back is exact. `decay_onset` and `decay_attack`, in frames, are those of a decay axis; None
+        for none.
         """
         super().__init__()
         self.latent_dim, self.mel_floor, self.exact_rows = latent_dim, mel_floor, exact_rows
@@ -39,8 +45,14 @@ class Trunk(nn.Module):
                 n_mels=n_mels, f_min=f_min, f_max=f_max, pitch_low=pitch_low, pitch_high=pitch_high
             )
         rows = self.axis.rows if self.axis else n_mels
-        self.size = rows * frames
-        self.register_buffer("mean", torch.zeros(rows, frames))
+        self.time = None
+        if decay_onset is not None:
+            self.time = DecayAxis(frames=frames, onset=decay_onset, attack=decay_attack, floor=mel_floor)
+            self.register_buffer("length_mean", torch.zeros(()))
+            self.register_buffer("length_spread", torch.ones(()))
+        columns = self.time.rows if self.time else frames
+        self.size = rows * columns
+        self.register_buffer("mean", torch.zeros(rows, columns))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("ceiling", torch.full((n_mels, 1), CEILING))
         self.linear = nn.Linear(latent_dim, self.size)
@@ -53,22 +65,31 @@ class Trunk(nn.Module):
         """Log-mel (B, M, L) -> normalised rows (B, size), which an analysis reads."""
         return ((self._laid_out(mel, pitch) - self.mean) / self.scale).flatten(1)
 
+    def with_length(self, z: Tensor, mel: Tensor) -> Tensor:
+        """z (B, D) with the length of log-mel (B, M, L) as its first component; z itself without a decay axis."""
+        if self.time is None:
+            return z
+        length = (self.time.lengths(mel) - self.get_buffer("length_mean")) / self.get_buffer("length_spread")
+        return torch.cat([length[:, None], z[:, 1:]], dim=1)
+
+    def length(self, z: Tensor) -> Tensor | None:
+        """The log of the frames (B,) from onset to the end of the decay, by z (B, D); None without a decay axis."""
+        if self.time is None:
+            return None
+        return self.get_buffer("length_mean") + self.get_buffer("length_spread") * z[:, LENGTH]
+
     def mel(self, z: Tensor, pitch: Tensor) -> Tensor:
         """z (B, D) -> the linear path's log-mel (B, M, L)."""
-        rows = self.linear(z).unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, L)
+        rows = self.linear(z).unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, columns)
+        if self.time is not None:
+            length = self.length(z)
+            assert length is not None
+            rows = self.time.to_time(rows, length)
         return self.axis.to_mel(rows, pitch) if self.axis else rows
 
     def features(self, pitch: Tensor) -> Tensor | None:
         """Features (B, F, M) of bands relative to the pitch (B,); None for a model without pitch."""
         return self.axis.features(pitch) if self.axis else None
-
-    def carry(self, image: Tensor, pitch_from: Tensor, pitch_to: Tensor) -> Tensor:
-        """An image (B, M, L) of sounds at pitches (B,), with their partials moved to other pitches (B,)."""
-        if self.axis is None or bool((self.axis.known(pitch_from) == self.axis.known(pitch_to)).all()):
-            return image
-        moved = self.axis.to_mel(self.axis.to_rows(image, pitch_from), pitch_to)
-        same = self.axis.known(pitch_from) == self.axis.known(pitch_to)
-        return torch.where(same[:, None, None], image, moved)
 
     def limited(self, mel: Tensor) -> Tensor:
         """Log-mel (B, M, L) clamped to `mel_floor` and to the ceiling of each band in training."""
@@ -80,21 +101,52 @@ class Trunk(nn.Module):
         # With pitches a partial may be in any band, so all bands share one ceiling.
         highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
         self.ceiling.copy_(highest + CEILING_MARGIN)
-        laid_out = self._laid_out(mel.clamp(min=self.mel_floor), pitch)
-        basis = principal_components(laid_out.flatten(1), self.latent_dim)
+        mel = mel.clamp(min=self.mel_floor)
+        if self.time is not None:
+            lengths = self.time.lengths(mel)
+            self.get_buffer("length_mean").copy_(lengths.mean())
+            self.get_buffer("length_spread").copy_(lengths.std(unbiased=False).clamp(min=LEAST_SPREAD))
+        basis = principal_components(self._laid_out(mel, pitch).flatten(1), self.latent_dim - self.first)
         self.mean.copy_(basis.mean.unflatten(0, self.mean.shape))
         self.scale.copy_(basis.scale)
         self.linear.weight.zero_()
         self.linear.bias.zero_()
-        self.linear.weight[:, : len(basis.analysis)] = basis.synthesis
+        self.linear.weight[:, self.components(basis)] = basis.synthesis
         return basis
+
+    @property
+    def first(self) -> int:
+        """The first component of z that is a principal component."""
+        return 0 if self.time is None else LENGTH + 1
+
+    def components(self, basis: Basis) -> slice:
+        """The components of z that are those of a basis."""
+        return slice(self.first, self.first + len(basis.analysis))
+
+    def carry(self, image: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]) -> Tensor:
+        """An image (B, M, L) on the axes of one sound, on those of another.
+
+        Args:
+            image: For example what the codec leaves out of a log-mel.
+            start: z (B, D) and pitch (B,) of its sound.
+            end: Those of the other sound.
+        """
+        if self.time is not None and not torch.equal(start[0][:, LENGTH], end[0][:, LENGTH]):
+            lengths = self.length(start[0]), self.length(end[0])
+            assert lengths[0] is not None and lengths[1] is not None
+            image = self.time.carry(image, lengths[0], lengths[1])
+        if self.axis is not None and not torch.equal(self.axis.known(start[1]), self.axis.known(end[1])):
+            image = self.axis.to_mel(self.axis.fit_rows(image, start[1]), end[1])
+        return image
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:
         """Remove components (D,) bool from the mapping of z to the mel."""
-        self.linear.weight[:, which] = 0
+        self.linear.weight[:, which] = 0  # a length stays, since the decay axis reads it
 
     def _laid_out(self, mel: Tensor, pitch: Tensor) -> Tensor:
+        if self.time is not None:
+            mel = self.time.to_rows(mel, self.time.lengths(mel))
         if self.axis is None:
             return mel
         return self.axis.fit_rows(mel, pitch) if self.exact_rows else self.axis.to_rows(mel, pitch)

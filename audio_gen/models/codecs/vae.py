@@ -46,10 +46,13 @@ class VAE(nn.Module):
         pitch_high: float | None = None,
         velocity: bool = False,
         condition_dim: int = 64,
+        decay_onset: float | None = None,
+        decay_attack: float = 0.0,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
+        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
         """
         super().__init__()
         self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
@@ -59,7 +62,8 @@ class VAE(nn.Module):
             nn.init.normal_(self.class_embedding.weight, std=0.1)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
-            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=False,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=False, decay_onset=decay_onset,
+            decay_attack=decay_attack,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
@@ -83,7 +87,20 @@ class VAE(nn.Module):
         image = (mel - self.mel_floor) / self.trunk.scale - 1
         hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions))
         delta, logvar = hidden.chunk(2, dim=1)
-        return Posterior((self.analysis(rows) + delta)[:, None], (logvar - 4).clamp(-12, 4)[:, None])
+        mean = self.trunk.with_length(self.analysis(rows) + delta, mel)
+        return Posterior(mean[:, None], (logvar - 4).clamp(-12, 4)[:, None])
+
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        """See `Codec.carry`."""
+        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
+        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        """See `Codec.length_frames`."""
+        length = self.trunk.length(z[:, 0])
+        return None if length is None else length.exp()
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
         """z (B, 1, D) -> log-mel (B, M, L) in nats."""
@@ -96,12 +113,6 @@ class VAE(nn.Module):
         inputs = z if condition is None else torch.cat([z, condition], dim=1)
         return mel + self.trunk.scale * self.decoder(inputs, self.trunk.features(pitch))
 
-    def carry(
-        self, image: Tensor, z_from: Tensor, conditions_from: Conditions, z_to: Tensor, conditions_to: Conditions
-    ) -> Tensor:
-        """An image (B, M, L) of a sound at one pitch, moved to another; see `Codec.carry`."""
-        return self.trunk.carry(image, self.trunk.pitch(conditions_from), self.trunk.pitch(conditions_to))
-
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
         """Set normalisation and the linear path to the principal components of mel (N, M, L), N >= 1.
@@ -111,7 +122,7 @@ class VAE(nn.Module):
         basis = self.trunk.fit(mel, self.trunk.pitch(conditions))
         self.analysis.weight.zero_()
         self.analysis.bias.zero_()
-        self.analysis.weight[: len(basis.analysis)] = basis.analysis
+        self.analysis.weight[self.trunk.components(basis)] = basis.analysis
 
     @torch.no_grad()
     def drop_components(self, which: Tensor) -> None:

@@ -17,9 +17,10 @@ from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Codec, Conditions,
 from audio_gen.models.priors.neighbours import MAX_COMPONENTS
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Preview
-from audio_gen.training.tasks.settings import clip_frames
+from audio_gen.training.tasks.settings import clip_frames, clip_samples
+from audio_gen.training.tasks.time_axis import LEAST_SHARE, TimeAxis, decay_args, decaying_share
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
-from audio_gen.vocoding.silence import silent_frames, subtract_floor
+from audio_gen.vocoding.silence import subtract_floor
 
 MIN_KNOWN_SHARE = 0.5  # of clips with a pitch (velocity) for a model conditioned on it
 BASIS_CLIPS, ENCODE_BATCH = 1024, 64
@@ -33,16 +34,15 @@ class MelData:
 
     def __init__(
         self, spec: MelSpec, cache: Cache, data: DataSettings, *, floor: float, use_class: bool, use_pitch: bool,
-        use_velocity: bool, augment: Literal["auto"] | float, seed: int,
+        use_velocity: bool, augment: Literal["auto"] | float, seed: int, time_axis: TimeAxis = "seconds",
     ) -> None:  # fmt: skip
         """`floor`: nats below which a log-mel is silence; `augment`: strength, see `augment_mel`."""
         self.spec, self.floor, self.augment, self.seed = spec, floor, augment, seed
         self.front_end = MelFrontEnd(spec)
         self.frames = clip_frames(data.segment_sec, spec)
-        self.segments = (spec.samples(self.frames),) * 2
-        aligned = data.onset == "align" and self.frames > silent_frames(spec)
-        self.preroll = spec.samples(silent_frames(spec)) if aligned else 0
-        self.onset = self.preroll + lead_samples(spec.sample_rate) if aligned else None
+        samples, self.preroll = clip_samples(data, spec)
+        self.segments = (samples, samples)
+        self.onset = self.preroll + lead_samples(spec.sample_rate) if self.preroll else None
         pitched = 1 - np.isnan(cache.clips.column("pitch")).mean() >= MIN_KNOWN_SHARE
         self.pitch_range = cache.pitch_range if use_pitch and pitched else None
         struck = (cache.clips.column("velocity") >= 0).mean() >= MIN_KNOWN_SHARE
@@ -50,6 +50,11 @@ class MelData:
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping starts from
         self.strength = 0.0
+        self.decay_args: dict[str, float] = {}  # arguments of a codec with a decay axis
+        if self.onset is not None and time_axis != "seconds":
+            at = {"samples": self.segments[0], "preroll": self.preroll, "floor": floor, "seed": seed}
+            if time_axis == "decay" or decaying_share(cache, spec, data, **at) >= LEAST_SHARE:
+                self.decay_args = decay_args(self.onset, spec)
 
     def prepare(self, train: ClipDataset) -> None:
         """Set the training clips; fewer clips are augmented more strongly."""

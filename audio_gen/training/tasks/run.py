@@ -29,6 +29,7 @@ from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
+from audio_gen.training.tasks import time_axis
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
@@ -154,6 +155,11 @@ def train_run(
             if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
+            settings, note = time_axis.choose(
+                settings, cache, None if init is None else load_bundle(bundle_named(init))
+            )
+            if note:
+                tell(Note(note))
             return settings.model_dump(mode="json"), str(cache.path)
 
         values, place = world.main_first(prepare)
@@ -307,6 +313,9 @@ def resolve_config(
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # defaults of earlier versions
+    has_axis = "time_axis" in getattr(kind.model_fields["net"].annotation, "model_fields", {})
+    if stored is not None and has_axis:
+        stored["net"] = {"time_axis": "seconds", **(stored.get("net") or {})}  # that of earlier versions
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )
@@ -317,7 +326,10 @@ def resolve_config(
         wanted = _shown(base.get("model"))
         raise ConfigError(f"--model {model}: the settings are for {wanted}; give --model {wanted}")
     base = {**base, "train": {k: v for k, v in base.get("train", {}).items() if v is not None or k not in LENGTHS}}
-    settings = config.build(kind, config.merge(base, given))
+    values = config.merge(base, given)
+    if stored is not None and has_axis and values["net"].get("time_axis", "auto") == "auto":
+        values["net"]["time_axis"] = stored["net"]["time_axis"]  # chosen at the start of the run
+    settings = config.build(kind, values)
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
         defaults = config.flat(kind.model_construct().model_dump(mode="json"))

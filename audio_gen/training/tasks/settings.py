@@ -11,6 +11,7 @@ from audio_gen.audio.mel import PRESETS, MelSpec
 from audio_gen.config import DEFAULT_MEL, DEFAULT_MODEL, DataSettings, Settings, TrainSettings, read_yaml
 from audio_gen.errors import ConfigError
 from audio_gen.text import shortened
+from audio_gen.vocoding.silence import silent_frames
 
 
 def as_spec(value: Any) -> MelSpec:
@@ -42,6 +43,13 @@ def as_setting(spec: MelSpec) -> str | dict[str, int | float]:
 def clip_frames(duration_sec: float, spec: MelSpec) -> int:
     """Frames of a clip, at least one."""
     return max(1, round(duration_sec * spec.frame_rate))
+
+
+def clip_samples(data: DataSettings, spec: MelSpec) -> tuple[int, int]:
+    """Samples of a clip, and of the silence at its start: 0 if onsets are not aligned."""
+    frames = clip_frames(data.segment_sec, spec)
+    aligned = data.onset == "align" and frames > silent_frames(spec)
+    return spec.samples(frames), spec.samples(silent_frames(spec)) if aligned else 0
 
 
 class RunConfig(Settings):

@@ -119,6 +119,10 @@ def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, An
                 else "with them; add --set net.use_pitch=false"
             )
         )
+    axes = ["seconds" if values.get("decay_onset") is None else "decay" for values in (theirs, args)]
+    if axes[0] != axes[1]:
+        text = f"has net.time_axis={axes[0]}, this run {axes[1]}; add --set net.time_axis={axes[0]}"
+        raise CheckpointError(f"--init {one_line(path)}: {text}")
     names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "width")
     other = [name for name in names if name in args and theirs.get(name) != args[name]]
     if not other:
@@ -210,9 +214,9 @@ def _transfer_rows(tensors: dict[str, Tensor], then: Mapping[str, Any], now: Map
         return
     to_new, to_old = new.reading(old), old.reading(new)
     for name in tensors.keys() & {*READ, *WRITTEN}:
-        value, frames = tensors[name], now["frames"]
+        value = tensors[name]
         if name in READ:  # inputs: new rows are mapped to old ones
-            tensors[name] = torch.einsum("dol,on->dnl", value.unflatten(1, (old.rows, frames)), to_old).flatten(1)
+            tensors[name] = torch.einsum("dol,on->dnl", value.unflatten(1, (old.rows, -1)), to_old).flatten(1)
         else:
             apart = value.reshape(old.rows, -1)
             tensors[name] = (to_new @ apart).reshape(value.shape)

@@ -25,6 +25,7 @@ from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
 from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
+from audio_gen.training.tasks.time_axis import TimeAxis
 
 Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
@@ -47,6 +48,9 @@ class VAENet(Settings):
     """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
     """Condition on the velocity if most clips have one."""
+    time_axis: TimeAxis = "auto"
+    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
+    sustained sounds; auto: decay if most sounds decay."""
 
 
 class VAELoss(Settings):
@@ -101,6 +105,7 @@ class VAETask:
         self.mels = MelData(
             spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
             use_velocity=net.use_velocity, augment=config.augment, seed=config.train.seed,
+            time_axis=net.time_axis,
         )  # fmt: skip
         low, high = self.mels.pitch_range or (None, None)
         self.args: dict[str, Any] = {
@@ -110,6 +115,7 @@ class VAETask:
         }  # fmt: skip
         if self.mels.velocity_range:  # otherwise missing, as in runs of earlier versions
             self.args["velocity"] = True
+        self.args |= self.mels.decay_args
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})

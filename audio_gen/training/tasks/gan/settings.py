@@ -19,6 +19,7 @@ from audio_gen.config import (
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
 from audio_gen.training.tasks.settings import RunConfig, clip_frames
+from audio_gen.training.tasks.time_axis import TimeAxis
 
 
 class Size(NamedTuple):
@@ -62,6 +63,9 @@ class GANNet(Settings):
     """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
     """Condition on the velocity if most clips have one."""
+    time_axis: TimeAxis = "auto"
+    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
+    sustained sounds; auto: decay if most sounds decay."""
     freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
     """Parts that are not trained in a run with --init."""
 

@@ -38,6 +38,7 @@ class GANTask:
         self.mels = MelData(
             spec, cache, config.data, floor=net.mel_floor, use_class=net.use_class, use_pitch=net.use_pitch,
             use_velocity=net.use_velocity, augment=config.augment, seed=config.train.seed,
+            time_axis=net.time_axis,
         )  # fmt: skip
         low, high = self.mels.pitch_range or (None, None)
         size, classes = net.sized(), len(self.mels.classes)
@@ -50,6 +51,7 @@ class GANTask:
         }  # fmt: skip
         if self.mels.velocity_range:  # otherwise missing, as in runs of earlier versions
             self.args["velocity"] = True
+        self.args |= self.mels.decay_args
         self.codec_args, self.mapping_args = split_gan_args(self.args)
         self.model: nn.Module
         self.model = self.generator = Generator(codec=self.codec_args, mapping=self.mapping_args)

@@ -1,0 +1,90 @@
+"""Choose the time axis of a model by how the sounds of its folder decay."""
+
+import math
+from typing import Literal
+
+from torch import Tensor
+
+from audio_gen.artefacts.bundle import Bundle
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.config import DataSettings
+from audio_gen.data.dataset import ClipDataset
+from audio_gen.data.store import Cache
+from audio_gen.models.decay_axis import ATTACK_SEC, decay_end, frame_levels
+from audio_gen.models.registry import parts_of
+from audio_gen.training.tasks.settings import RunConfig, clip_samples
+
+TimeAxis = Literal["auto", "decay", "seconds"]
+MEASURED_CLIPS = 256
+HALF_WAY_DB = 6.0  # below the peak at half its length: a sound decays; an even decay has fallen by 25 dB there
+LEAST_SHARE = 0.75  # of the clips that must decay
+
+
+def falls_half_way(mel: Tensor, onset: float, floor: float) -> Tensor:
+    """The fall in dB (B,) of log-mels (B, M, L) from their peak to half-way between frame `onset` and their end.
+
+    Values at or below `floor`, in nats, are silence.
+    """
+    level = frame_levels(mel, floor).clamp(min=floor)
+    half = (onset + (decay_end(mel, floor) - onset) / 2).round().long().clamp(0, mel.shape[2] - 1)
+    return (level.amax(1) - level.gather(1, half[:, None])[:, 0]) * 20 / math.log(10)
+
+
+def decaying_share(
+    cache: Cache, spec: MelSpec, data: DataSettings, *, samples: int, preroll: int, floor: float, seed: int
+) -> float:
+    """The share of training clips that decay, of up to MEASURED_CLIPS.
+
+    Args:
+        cache: The clips.
+        spec: Their mel.
+        data: The settings of the data.
+        samples: Length of a clip.
+        preroll: Samples of silence at its start.
+        floor: Nats at and below which a log-mel is silence.
+        seed: Of the choice of clips.
+    """
+    train = ClipDataset(cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll)
+    mel = MelFrontEnd(spec)(train.batch(0, min(MEASURED_CLIPS, len(train))).wav)
+    return float((falls_half_way(mel, preroll / spec.hop_length, floor) >= HALF_WAY_DB).float().mean())
+
+
+def decay_args(onset: int, spec: MelSpec) -> dict[str, float]:
+    """Arguments of a codec with a decay axis, for clips that begin at sample `onset`."""
+    return {"decay_onset": onset / spec.hop_length, "decay_attack": ATTACK_SEC * spec.frame_rate}
+
+
+def time_axis_of(bundle: Bundle) -> TimeAxis:
+    """The time axis of a bundle's model."""
+    codec = parts_of(bundle).get("codec")
+    return "seconds" if codec is None or codec.args.get("decay_onset") is None else "decay"
+
+
+def choose(settings: RunConfig, cache: Cache, init: Bundle | None) -> tuple[RunConfig, str | None]:
+    """Settings with a time axis in place of "auto", and a note on the choice.
+
+    A run that starts from a bundle takes the bundle's.
+    """
+    net = getattr(settings, "net", None)
+    if getattr(net, "time_axis", None) != "auto":
+        return settings, None
+    assert net is not None
+    samples, preroll = clip_samples(settings.data, settings.mel)
+    note: str | None = None
+    axis: TimeAxis = "seconds"
+    if init is not None:
+        axis = time_axis_of(init)
+    elif preroll:
+        share = decaying_share(
+            cache,
+            settings.mel,
+            settings.data,
+            samples=samples,
+            preroll=preroll,
+            floor=net.mel_floor,
+            seed=settings.train.seed,
+        )
+        axis = "decay" if share >= LEAST_SHARE else "seconds"
+        why = "blends have lengths in between" if axis == "decay" else "blends are mixed over time"
+        note = f"{share:.0%} of the clips decay, so net.time_axis is {axis}: {why}"
+    return settings.model_copy(update={"net": net.model_copy(update={"time_axis": axis})}), note
