@@ -74,10 +74,16 @@ ClipRunOption = Annotated[
 ]
 
 # Of `interpolate`.
-FromOption = Annotated[str, Option("--from", help="A sound file, or seed:N, the clip that `sample` generates from N.")]
-ToOption = Annotated[str, Option("--to", help="A sound file, or seed:N.")]
-StepsOption = Annotated[int, Option("--steps", min=0, help="Clips from end to end, both included.")]
+FromOption = Annotated[
+    str | None, Option("--from", help="A sound file, or seed:N, the clip that `sample` generates from N.")
+]
+ToOption = Annotated[str | None, Option("--to", help="A sound file, or seed:N.")]
+CornerOption = Annotated[list[str] | None, Option("--corner", help="Four times, instead of --from and --to: a grid.")]
+StepsOption = Annotated[int, Option("--steps", min=0, help="Clips from end to end, both included; rows of a grid.")]
 MorphOption = Annotated[str | None, Option("--morph", help="Also write one morphing sound of this length: 4s, 500ms.")]
+MorphKindOption = Annotated[str, Option("--morph-kind", help="roll (hits), glide, or auto: a roll of percussion.")]
+BpmOption = Annotated[float, Option("--bpm", help="Tempo of a roll.")]
+HitsOption = Annotated[str, Option("--hits", help="Hits of a roll: a note value (1/16), or a number per second (8).")]
 LayersOption = Annotated[
     str | None,
     Option("--layers", help="Move only these layers of a GAN: coarse, fine, or such as 2-4; 0 is the coarsest."),

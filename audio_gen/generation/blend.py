@@ -30,7 +30,7 @@ class Blend:
     """
 
     pipeline: Pipeline
-    ends: tuple[Source, ...]
+    ends: Sequence[Source]
     levelled: bool = True
 
     def points(self, weights: Tensor) -> Latents:

@@ -102,4 +102,4 @@ def test_variations_and_steps_keep_the_attack_of_a_file(gan: Pipeline, tmp_path:
         )
         assert float(alike) > 0.999
         assert clip.provenance["edited"] is True
-    assert varied[0].provenance["attack_sec"] == steps[0].provenance["kept_attack_sec"] == 0.015
+    assert varied[0].provenance["kept_attack_sec"] == steps[0].provenance["kept_attack_sec"] == 0.015

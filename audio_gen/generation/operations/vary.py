@@ -87,7 +87,7 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
     def about(i: int, one: Variation) -> dict[str, Any]:
         more: dict[str, Any] = {"source": one_line(request.clip), "amount": request.amount}
         more |= {"position": round(one.position, 5), "distance_db": round(one.distance_db, 3)}
-        more |= {"attack_sec": attack_sec} if attack_sec else {}
+        more |= {"kept_attack_sec": attack_sec} if attack_sec else {}
         more |= {"edited": True} if clip.residual is not None or attack_sec else {}
         drawn = {"seed": request.seed + i, "temperature": request.temperature}
         return describe(pipeline, one.latents, command=request.origin, more=more, **drawn)  # type: ignore[arg-type]
