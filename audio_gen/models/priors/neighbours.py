@@ -65,6 +65,7 @@ class NeighbourPrior(nn.Module):
     def fit(
         cls, z: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None,
         line_noise: float | None = None,
+        weights: Tensor | None = None,
     ) -> "NeighbourPrior":  # fmt: skip
         """Fit to encoded clips.
 
@@ -73,6 +74,7 @@ class NeighbourPrior(nn.Module):
             conditions: Their conditions, N.
             clip: Number of the clip of each (N,); a clip may appear several times, augmented.
             own: Factors (K, D, R) of the variation of each component's clip; None for that of its augmented latents.
+            weights: (D,) of z in the distances that choose neighbours; None for 1.
             line_noise: Blend a clip with one neighbour at a time, and add noise of this share of the deviations of
                 the latents; None for blends of all corners.
         """
@@ -91,7 +93,7 @@ class NeighbourPrior(nn.Module):
         )  # fmt: skip
         if line_noise is not None:
             prior.get_buffer("noise").copy_(line_noise * z[:, 0].std(0, unbiased=False))
-        prior.corners.copy_(torch.stack([_corners(i, centres, distinct.class_id) for i in chosen]))
+        prior.corners.copy_(torch.stack([_corners(i, centres, distinct.class_id, weights) for i in chosen]))
         prior.factors.copy_(factors)
         prior.class_id.copy_(distinct.class_id[chosen])
         if velocity:
@@ -209,10 +211,13 @@ def own_directions(points: Tensor, spread: float = 1.0) -> Tensor:
     return factor
 
 
-def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
+def _corners(i: int, centres: Tensor, classes: Tensor, weights: Tensor | None) -> Tensor:
     """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1), repeated if there are few."""
     same = torch.nonzero(classes == classes[i])[:, 0]
     same = same[same != i]
-    nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
+    away = centres[same] - centres[i]
+    if weights is not None:
+        away = torch.cat([away[:, :-1] * weights, away[:, -1:]], dim=1)
+    nearest = same[away.norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
     others = nearest or [i]
     return centres[[i, *(others[j % len(others)] for j in range(NEIGHBOURS))]]

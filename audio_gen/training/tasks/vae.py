@@ -381,9 +381,8 @@ class VAETask:
             parts.append((model.encode(mel, conditions).mean, conditions, batch.index))
         z, index = (torch.cat([part[i] for part in parts])[:count].cpu() for i in (0, 2))  # type: ignore[misc]
         conditions = Conditions.join([part[1] for part in parts])[:count].to("cpu")
-        return NeighbourPrior.fit(
-            z, conditions, index, line_noise=self.config.adversarial.noise if self.sharp else None
-        )
+        noise = self.config.adversarial.noise if self.sharp else None
+        return NeighbourPrior.fit(z, conditions, index, line_noise=noise, weights=model.trunk.distance_weights())
 
     def bundle(self, model: VAE) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""
