@@ -47,6 +47,8 @@ def test_the_discriminator_waits_for_its_start(ready: Ready) -> None:
     assert all(before[phase].terms.keys() == after[phase].terms.keys() for phase in ("d", "g"))
     before["d"].total().backward()
     assert all(parameter.grad is None for parameter in task.adversarial.d.parameters())
+    # The guard must not take the first step for an explosion.
+    assert float(before["d"].total()) == pytest.approx(float(after["d"].total()), rel=0.1)
     assert float(before["g"].terms["adv_g"][0]) == 0 and float(after["g"].terms["adv_g"][0]) > 0
     after["d"].total().backward()
     assert any(parameter.grad is not None for parameter in task.adversarial.d.parameters())

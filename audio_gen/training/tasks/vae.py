@@ -1,5 +1,6 @@
 """The training task of the VAE: settings, losses, validation and bundle."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -301,10 +302,14 @@ class VAETask:
         return self.adversarial.d_loss(drawn, generator, penalty=a.penalty * a.penalty_start ** (1 - ramp))
 
     def _no_d_loss(self, decoded: Tensor) -> Loss:
-        """Zero, without gradients of the discriminator, so that its optimiser does not move."""
-        zero = decoded.new_zeros(())
-        terms = {name: (zero.clone().requires_grad_(), 1.0) for name in ("adv_d", "adv_d_local", "penalty")}
-        return Loss(terms, {"real": zero, "fake": zero})
+        """The loss of an undecided discriminator, without its gradients, so that its optimiser does not move."""
+        zero, local = decoded.new_zeros(()), self.config.adversarial.local
+        undecided = zero + math.log(2)
+        terms = {"adv_d": (undecided, 1.0), "adv_d_local": (undecided, local), "penalty": (zero, 1.0)}
+        return Loss(
+            {name: (value.clone().requires_grad_(), weight) for name, (value, weight) in terms.items()},
+            {"real": zero, "fake": zero},
+        )
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Keep the progress, and adapt the augmentation of the discriminator's images."""
