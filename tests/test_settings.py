@@ -17,7 +17,7 @@ from audio_gen.config import DEFAULT_MODEL, Settings
 from audio_gen.errors import ConfigError
 from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.settings import RunConfig, model_for
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from tests import sounds
 
 ROOT = Path(__file__).parents[1]

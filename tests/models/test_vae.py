@@ -160,10 +160,10 @@ def test_noise_changes_the_grain_and_the_fixed_draw_none() -> None:
     assert torch.equal(*start)  # at the start noise has no effect
     torch.nn.init.normal_(model.decoder.grain.weight)  # type: ignore[union-attr]
     a, b = (model.decode_raw(z, UNKNOWN[slice(0, 4)], one) for one in noise)
-    assert float((a - b).abs().mean()) > 1e-3
+    assert (a - b).abs().mean().item() > 1e-3
     assert torch.equal(model.decode_raw(z, UNKNOWN[slice(0, 4)]), model.decode_raw(z, UNKNOWN[slice(0, 4)]))
     silent = model.decode_raw(z, UNKNOWN[slice(0, 4)], model.no_noise())
-    assert float((silent - a).abs().mean()) > 1e-3 and tiny().no_noise() is None
+    assert (silent - a).abs().mean().item() > 1e-3 and tiny().no_noise() is None
 
 
 def test_a_model_with_grain_starts_as_pca() -> None:

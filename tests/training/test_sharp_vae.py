@@ -48,8 +48,8 @@ def test_the_discriminator_waits_for_its_start(ready: Ready) -> None:
     before["d"].total().backward()
     assert all(parameter.grad is None for parameter in task.adversarial.d.parameters())
     # The guard must not take the first step for an explosion.
-    assert float(before["d"].total()) == pytest.approx(float(after["d"].total()), rel=0.1)
-    assert float(before["g"].terms["adv_g"][0]) == 0 and float(after["g"].terms["adv_g"][0]) > 0
+    assert before["d"].total().item() == pytest.approx(after["d"].total().item(), rel=0.1)
+    assert before["g"].terms["adv_g"][0].item() == 0 and after["g"].terms["adv_g"][0].item() > 0
     after["d"].total().backward()
     assert any(parameter.grad is not None for parameter in task.adversarial.d.parameters())
 
@@ -82,7 +82,7 @@ def test_images_lie_between_a_clip_and_one_of_its_neighbours(ready: Ready) -> No
         return task.vae.encode(task.mels.front_end(one.wav), task.mels.conditions(one)).mean
 
     z = encoded(batch)
-    moved = task.blends.latents(task.vae, z, batch, generator())
+    moved = task.blends.latents(task.vae, z, batch.index, generator())
     for i, number in enumerate(batch.index.tolist()):
         row = task.blends.numbers.tolist().index(number)
         others = encoded(data.starts(task.blends.neighbours[row]))[:, 0] - z[i, 0]

@@ -128,11 +128,11 @@ class VAE(nn.Module):
         z, pitch = z[:, 0], self.trunk.pitch(conditions)
         embedding = self.decoder_class_embedding if self.grain else self.class_embedding
         mel, condition = self.trunk.mel(z, pitch), self._condition(conditions, embedding)
-        inputs = z if condition is None else torch.cat([z, condition], dim=1)
-        features = self.trunk.features(pitch)
+        parts = [z, *([pitch_inputs(pitch)] if self.grain else []), *([] if condition is None else [condition])]
+        inputs, features = torch.cat(parts, dim=1), self.trunk.features(pitch)
         if isinstance(self.decoder, Decoder):
             return mel + self.trunk.scale * self.decoder(inputs, features)
-        styles = torch.cat([inputs, pitch_inputs(pitch)], dim=1)[:, None].expand(-1, len(self.decoder.stages), -1)
+        styles = inputs[:, None].expand(-1, len(self.decoder.stages), -1)
         refined = self.decoder(styles, features, self.noise if noise is None else noise)
         return mel + REFINEMENT * self.trunk.scale * refined
 

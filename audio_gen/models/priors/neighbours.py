@@ -64,8 +64,7 @@ class NeighbourPrior(nn.Module):
     @classmethod
     def fit(
         cls, z: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None,
-        line_noise: float | None = None,
-        weights: Tensor | None = None,
+        weights: Tensor | None = None, line_noise: float | None = None,
     ) -> "NeighbourPrior":  # fmt: skip
         """Fit to encoded clips.
 

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from audio_gen.data.dataset import Batch
 from audio_gen.models.contract import PITCH, Codec
 from audio_gen.models.priors.neighbours import FARTHEST, NEIGHBOURS, PITCH_SCALE, nearest_share
 from audio_gen.training.tasks.mels import ENCODE_BATCH, MelData
@@ -37,14 +36,14 @@ class Blends:
         self.neighbours = self.numbers[rows]  # (N, K)
 
     @torch.no_grad()
-    def latents(self, codec: Codec, z: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Latents z (B, 1, D) of the clips of a batch, moved towards neighbours, with noise."""
-        count, device = len(z), z.device
+    def latents(self, codec: Codec, z: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents z (B, 1, D) of clips with numbers `index` (B,), moved towards neighbours, with noise."""
+        count, device, index = len(z), z.device, index.cpu()
         draw = torch.rand(2, count, generator=generator, device=device)
-        row = torch.searchsorted(self.numbers, batch.index.cpu()).clamp(max=len(self.numbers) - 1)
-        known = self.numbers[row] == batch.index.cpu()
+        row = torch.searchsorted(self.numbers, index).clamp(max=len(self.numbers) - 1)
+        known = self.numbers[row] == index  # clips beyond the first TABLE_CLIPS stay
         chosen = self.neighbours[row, (draw[0].cpu() * self.neighbours.shape[1]).long()]
-        other = self.mels.train.starts(torch.where(known, chosen, batch.index.cpu())).to(device)
+        other = self.mels.train.starts(torch.where(known, chosen, index)).to(device)
         mel, conditions = self.mels.front_end(other.wav), self.mels.conditions(other)
         share = self.nearest + (FARTHEST - self.nearest) * draw[1]
         noise = self.noise.to(device) * torch.randn(z.shape, generator=generator, device=device)

@@ -1,34 +1,19 @@
-"""The training task of the VAE: settings, losses, validation and bundle."""
+"""The training task of the VAE: losses, validation and bundle."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import (
-    Count,
-    Depth,
-    MelFloor,
-    NotNegative,
-    Positive,
-    RateFactor,
-    Settings,
-    Share,
-    TrainSettings,
-    Width,
-)
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.losses.latent import active_dimensions, kl_divergence
 from audio_gen.losses.spectral import difference_l1, floored, mel_l1, pooled_l1
-from audio_gen.models.blocks import GROUPS
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import Conditions, Posterior
 from audio_gen.models.priors.neighbours import NeighbourPrior
@@ -39,104 +24,10 @@ from audio_gen.training.tasks.gan.discriminator import AdversarialLosses, Drawn
 from audio_gen.training.tasks.gan.settings import Size
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
-from audio_gen.training.tasks.settings import RunConfig
 from audio_gen.training.tasks.start import load_some
-from audio_gen.training.tasks.time_axis import TimeAxis
+from audio_gen.training.tasks.vae_settings import VAEConfig
 
-Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
-
-
-class VAENet(Settings):
-    """The network."""
-
-    latent_dim: Width = 128
-    """Dimensions of z."""
-    channels: Annotated[tuple[Channels, ...], Field(min_length=1)] = (32, 64, 96, 128)
-    """Channels of each stage; each stage halves the resolution."""
-    blocks: Depth = 1
-    """Residual blocks per stage."""
-    mel_floor: MelFloor = -9.0
-    """Nats below which a log-mel counts as silence."""
-    use_class: bool = True
-    """Condition on the class if the folder has classes."""
-    use_pitch: bool = True
-    """Condition on the pitch if most clips have one."""
-    use_velocity: bool = False
-    """Condition on the velocity if most clips have one."""
-    time_axis: TimeAxis = "auto"
-    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
-    sustained sounds; auto: decay if most sounds decay."""
-
-
-class VAELoss(Settings):
-    """Weights and parameters of the losses."""
-
-    mel: NotNegative = 1.0
-    """Log-mel L1."""
-    delta_time: NotNegative = 0.2
-    """L1 of differences from frame to frame: onsets."""
-    delta_frequency: NotNegative = 0.2
-    """L1 of differences from band to band: partials."""
-    kl: NotNegative = 1e-3
-    """KL divergence to N(0, I), in nats summed over z."""
-    kl_warmup: Share = 0.2
-    """Share of the run over which the KL weight rises."""
-    free_nats: NotNegative = 0.02
-    """KL in nats of each dimension that is free."""
-    padding: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Weight of a frame of padding, relative to a frame of sound."""
-    linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.03
-    """Learning rate of the linear path, relative to the networks'."""
-    encoder_lr: RateFactor = 1.0
-    """Learning rate of the encoder, relative to the decoder's."""
-
-
-class VAEAdversarial(Settings):
-    """Adversarial training of the decoder."""
-
-    start: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the run after which a discriminator also trains the decoder; 1 is never."""
-    local: NotNegative = 1.0
-    """Weight of adversarial losses on image patches, relative to those on whole images."""
-    penalty: NotNegative = 0.1
-    """R1 and R2, gradient penalties of the discriminator, at the end of the ramp."""
-    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    """Factor on the penalty when the discriminator starts."""
-    penalty_stride: Count = 4
-    """Penalties use every n-th image; 1 uses all and is slow."""
-    penalty_steps: Count = 1
-    """Steps between two penalties, whose weight is multiplied by this."""
-    ramp: Share = 0.2
-    """Share of the run over which the penalty falls."""
-    mel: NotNegative = 0.1
-    """Factor on the weights of the log-mel losses from `start` on."""
-    reconstruction: NotNegative = 1.0
-    """L1 of pooled log-mels between clips and their reconstructions, from `start` on."""
-    reconstruction_pool: Count = 4
-    """Bands and frames that are averaged for it."""
-    reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of a batch that is reconstructed; the other images are decoded between two clips."""
-    noise: NotNegative = 0.25
-    """Noise added to latents between two clips, and to those of samples, in deviations of the latents."""
-    d_lr: RateFactor = 4.0
-    """Learning rate of the discriminator, relative to the decoder's."""
-    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Overfitting that adaptive augmentation aims at, as in a GAN."""
-    overfitting_images: Positive = 50_000
-    """Images in which its probability can go from 0 to 1."""
-
-
-class VAEConfig(RunConfig):
-    """A VAE run."""
-
-    model: Literal["vae"] = "vae"
-    train: TrainSettings = TrainSettings(steps=3000)
-    net: VAENet = VAENet()
-    loss: VAELoss = VAELoss()
-    adversarial: VAEAdversarial = VAEAdversarial()
-    augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
-    """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips."""
 
 
 class Step(NamedTuple):
@@ -203,6 +94,7 @@ class VAETask:
                 config.adversarial, self.vae, size, n_classes=len(self.mels.classes), images=config.train.batch_size
             )
             self.progress = Progress()
+            self.blends: Blends | None = None
             self.modules.update({**self.adversarial.modules, "progress": self.progress})
         self.segments, self.preroll = self.mels.segments, self.mels.preroll
 
@@ -263,8 +155,9 @@ class VAETask:
         if len(z) < len(mel):
             with torch.no_grad():
                 other = vae.encode(mel[rest], conditions[rest]).mean
-            others = Batch(**{f.name: getattr(batch, f.name)[rest] for f in fields(batch)})
-            z = torch.cat([z, self.blends.latents(vae, other, others, generator)])
+            if self.blends is not None:  # None while `--auto` measures speed
+                other = self.blends.latents(vae, other, batch.index[rest], generator)
+            z = torch.cat([z, other])
         raw = vae.decode_raw(z, conditions, vae.draw_noise(len(mel), generator)).float()
         fake, real = floored(raw, vae.mel_floor), mel.clamp(min=vae.mel_floor)
         features = vae.trunk.features(vae.trunk.pitch(conditions))
