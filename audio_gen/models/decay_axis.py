@@ -1,4 +1,4 @@
-"""The decay axis: log-mel spectrograms by the share of a clip's own length instead of seconds."""
+"""The decay axis: the envelope of log-mel spectrograms by the share of a clip's own length instead of seconds."""
 
 import math
 
@@ -11,6 +11,9 @@ END_NATS = DECAY_DB * math.log(10) / 20
 SHORTEST = 2.0  # frames of decay
 LONGEST = 1.5  # clips' frames; decays that leave the clip are continued up to here
 BEYOND = 0.15  # of the decay, which the axis holds after its end
+KNOTS = 12  # points of the envelope; more blur the detail of blends, fewer leave steps in their decay
+LAST = 3  # intervals between knots, whose slope goes on after the last one
+READS = 8  # of the decay for each knot
 FLOOR_MARGIN, LEAST_NATS = 0.5, 1.0  # above the floor, and of a fall that is measured
 SLOPE_SHARE = 0.5  # of a clip, the last part, whose slope continues the decay
 
@@ -46,12 +49,16 @@ def decay_end(mel: Tensor, floor: float) -> Tensor:
 
 
 class DecayAxis(nn.Module):
-    """Conversion of log-mels between time and an axis on which every decay has the same length.
+    """Conversion of log-mels between time and the coordinates in which sounds are blended.
 
-    Frames up to shortly after the onset keep their time; the decay from there to its end is scaled linearly. So a blend
-    of a short and a long sound is a sound in between, whose length is the geometric mean: mixed over time it would be
-    a short sound with the tail of a long one.
+    The attack keeps its time. The decay is split: its envelope, a few knots joined by lines, lies at shares of the
+    clip's own length; the detail around the envelope keeps its time, since stretched noise is no noise. So a blend of a
+    short and a long sound has a length in between, the geometric mean, and one decay. Mixed over time, it would be the
+    short sound with the tail of the long one.
     """
+
+    fit: Tensor
+    share: Tensor
 
     def __init__(self, *, frames: int, onset: float, attack: float, floor: float) -> None:
         """An axis for clips of `frames` frames.
@@ -61,51 +68,64 @@ class DecayAxis(nn.Module):
         """
         super().__init__()
         self.frames, self.onset, self.attack, self.floor = frames, onset, attack, floor
-        self.start = onset + attack  # frame from which time is scaled
-        self.common = max(frames - 1.0, self.start + SHORTEST)  # row at which every decay ends
-        self.rows = math.ceil(self.common + BEYOND * (self.common - self.start)) + 1
+        self.start = onset + attack  # frame of the first knot
+        self.columns = KNOTS + frames
+        share = torch.linspace(0, 1, READS * (KNOTS - 1) + 1)
+        hats = (1 - (torch.arange(KNOTS)[:, None] - share * (KNOTS - 1)).abs()).clamp(min=0)
+        self.register_buffer("share", share * (1 + BEYOND), persistent=False)  # of the decay
+        self.register_buffer("fit", torch.linalg.pinv(hats.double()).float(), persistent=False)  # least squares
 
     def lengths(self, mel: Tensor) -> Tensor:
         """The log of the frames (B,) from onset to the end of the decay of log-mels (B, M, L)."""
         return (decay_end(mel, self.floor) - self.onset).clamp(min=self.attack + SHORTEST).log()
 
-    def to_rows(self, mel: Tensor, length: Tensor) -> Tensor:
-        """Log-mel (B, M, L) of a log length (B,) -> (B, M, rows); after the clip's end its decay is continued."""
-        row = torch.arange(self.rows, device=mel.device, dtype=mel.dtype)
-        speed = self._speed(length)[:, None]  # frames a row
-        time = torch.where(row <= self.start, row, self.start + (row - self.start) * speed)
-        fall = END_NATS / self._decay(length)
-        return read_continued(mel, time, fall).clamp(min=self.floor)
+    def to_columns(self, mel: Tensor, length: Tensor) -> Tensor:
+        """Log-mel (B, M, L) of a log length (B,) -> knots of its envelope, and its detail (B, M, columns)."""
+        fall = END_NATS / length.exp()  # nats a frame, by which a decay that leaves the clip is continued
+        knots = self._knots(mel, length, fall).clamp(min=self.floor)
+        return torch.cat([knots, mel - self._envelope(knots, length)], dim=2)
 
-    def to_time(self, rows: Tensor, length: Tensor) -> Tensor:
-        """Rows (B, M, rows) at a log length (B,) -> log-mel (B, M, L)."""
-        return read_continued(
-            rows, self._row_of(length), END_NATS / (self.common - self.start) * torch.ones_like(length)
-        )
+    def to_time(self, columns: Tensor, length: Tensor) -> Tensor:
+        """Columns (B, M, columns) at a log length (B,) -> log-mel (B, M, L)."""
+        return self._envelope(columns[..., :KNOTS], length) + columns[..., KNOTS:]
 
-    def position(self, length: Tensor) -> Tensor:
-        """Each frame as a share of the decay (B, L): 0 until the attack ends, 1 at the decay's end."""
-        return ((self._row_of(length) - self.start) / (self.common - self.start)).clamp(min=0)
+    def carry(self, image: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """An image (B, M, L) of a sound of log length `start` (B,) as it lies on a sound of log length `end`.
 
-    def carry(self, image: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """An image (B, M, L) of a sound of one log length (B,) as it lies on a sound of another; zero after its end."""
-        row = self._row_of(target)
-        speed = self._speed(source)[:, None]
-        time = torch.where(row <= self.start, row, self.start + (row - self.start) * speed)
-        inside = (time <= self.frames - 1 + 1e-4).to(image.dtype)
-        return read_continued(image, time, torch.zeros_like(source)) * inside[:, None]
+        It is zero after that sound's end.
+        """
+        knots = self._knots(image, start, torch.zeros_like(start))
+        detail = image - self._joined(knots, start)
+        inside = (self._share_of(end) <= 1 + BEYOND).to(image.dtype)[:, None]
+        return (self._joined(knots, end) + detail) * inside
 
-    def _row_of(self, length: Tensor) -> Tensor:
-        """The row (B, L) of each frame."""
+    def _knots(self, mel: Tensor, length: Tensor, fall: Tensor) -> Tensor:
+        """The knots (B, M, KNOTS) whose lines are closest to log-mels (B, M, L)."""
+        return read_continued(mel, self.start + self.share * self._decay(length)[:, None], fall) @ self.fit
+
+    def _envelope(self, knots: Tensor, length: Tensor) -> Tensor:
+        """The envelope (B, M, L), not below the floor; 0 in the attack."""
+        return torch.where(self._after_attack(length), self._joined(knots, length).clamp(min=self.floor), 0.0)
+
+    def _joined(self, knots: Tensor, length: Tensor) -> Tensor:
+        """Lines between knots over time (B, M, L): 0 in the attack, and after the last knot going on down."""
+        position = self._share_of(length).clamp(min=0) / (1 + BEYOND) * (KNOTS - 1)
+        fall = ((knots[..., -1 - LAST] - knots[..., -1]) / LAST).clamp(min=0)  # (B, M)
+        beyond = (position - (KNOTS - 1)).clamp(min=0)[:, None]
+        joined = read_continued(knots, position, torch.zeros_like(length)) - beyond * fall[..., None]
+        return torch.where(self._after_attack(length), joined, 0.0)
+
+    def _after_attack(self, length: Tensor) -> Tensor:
+        return torch.arange(self.frames, device=length.device) > self.start
+
+    def _share_of(self, length: Tensor) -> Tensor:
+        """Each frame as a share of the decay (B, L); negative in the attack."""
         frame = torch.arange(self.frames, device=length.device, dtype=length.dtype)
-        return torch.where(frame <= self.start, frame, self.start + (frame - self.start) / self._speed(length)[:, None])
+        return (frame - self.start) / self._decay(length)[:, None]
 
     def _decay(self, length: Tensor) -> Tensor:
         """Frames (B,) of the decay, without the attack."""
         return (length.exp() - self.attack).clamp(SHORTEST, LONGEST * self.frames)
-
-    def _speed(self, length: Tensor) -> Tensor:
-        return self._decay(length) / (self.common - self.start)
 
 
 def read_continued(x: Tensor, position: Tensor, fall: Tensor) -> Tensor:

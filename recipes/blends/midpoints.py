@@ -119,7 +119,7 @@ def main() -> None:
         frames=mel.shape[2], onset=onset, attack=ATTACK_SEC * first.spec.frame_rate, floor=FLOOR
     )  # fmt: skip
     own = axis.lengths(mel)
-    rows = axis.to_rows(mel, own)
+    rows = axis.to_columns(mel, own)
     middles = {
         "log-mels, mixed over time": (mel[a] + mel[b]) / 2,
         "log-mels, on the decay axis": axis.to_time((rows[a] + rows[b]) / 2, (own[a] + own[b]) / 2).clamp(min=FLOOR),

@@ -43,14 +43,15 @@ def test_a_soft_sound_is_about_as_long_as_a_loud_one() -> None:
 def test_silence_has_a_length() -> None:
     silent = torch.full((1, BANDS, FRAMES), FLOOR)
     assert bool(axis().lengths(silent).isfinite().all())
-    assert bool((axis().to_rows(silent, axis().lengths(silent)) == FLOOR).all())
+    there = axis().to_columns(silent, axis().lengths(silent))
+    torch.testing.assert_close(axis().to_time(there, axis().lengths(silent)), silent)
 
 
 @pytest.mark.parametrize("end", [9.0, 20.0, 50.0, 79.0, 110.0])
 def test_there_and_back_at_the_own_length(end: float) -> None:
     mel, one = decay(end)[None], axis()
     length = one.lengths(mel)
-    back = one.to_time(one.to_rows(mel, length), length).clamp(min=FLOOR)
+    back = one.to_time(one.to_columns(mel, length), length).clamp(min=FLOOR)
     heard = slice(0, int(end))
     torch.testing.assert_close(back[..., heard], mel[..., heard], atol=0.06, rtol=0)
     assert torch.equal(back[..., :5], mel[..., :5])  # the attack is not scaled
@@ -61,7 +62,7 @@ def test_a_blend_has_the_geometric_mean_of_the_lengths_and_one_slope(ends: tuple
     one, mels = axis(), torch.stack([decay(end) for end in ends])
     lengths = one.lengths(mels)
     middle = lengths.mean(0, keepdim=True)
-    blend = one.to_time(one.to_rows(mels, lengths).mean(0, keepdim=True), middle)
+    blend = one.to_time(one.to_columns(mels, lengths).mean(0, keepdim=True), middle)
     wanted = math.sqrt((ends[0] - ONSET) * (ends[1] - ONSET))
     assert float(decay_end(blend, FLOOR) - ONSET) == pytest.approx(wanted, rel=0.05)
     assert largest_kink(blend, wanted) < 0.05 < largest_kink(mels.mean(0, keepdim=True), ends[1])
@@ -74,14 +75,16 @@ def largest_kink(mel: Tensor, end: float) -> float:
 
 def test_a_mark_is_carried_with_the_decay() -> None:
     one = axis()
-    image = torch.zeros(1, BANDS, FRAMES)
-    image[..., 3], image[..., 35] = 1.0, 1.0  # in the attack, and half-way through a decay of 65 frames
+    frame = torch.arange(FRAMES)
+    image = (-((frame - 35) / 12.0).square()).exp().expand(1, BANDS, -1).clone()  # half-way through 65 frames
+    image[..., 3] = 1.0  # in the attack
     source, target = torch.tensor([65.0]).log(), torch.tensor([34.0]).log()
     moved = one.carry(image, source, target)[0, 0]
     half = ONSET + 3 + (35 - ONSET - 3) * (34 - 3) / (65 - 3)
     assert float(moved[3]) == 1
-    assert int(moved[6:].argmax()) + 6 == round(half)
-    assert torch.equal(one.carry(image, target, source)[0, 0, 70:], torch.zeros(10))  # nothing is known there
+    assert abs(int(moved[6:].argmax()) + 6 - half) <= 2
+    assert float(one.carry(image, source, target)[0, 0, 45:].abs().max()) == 0  # after its end
+    torch.testing.assert_close(one.carry(image, source, source), image)
 
 
 def trunk(decay_onset: float | None) -> Trunk:

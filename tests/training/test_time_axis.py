@@ -28,7 +28,7 @@ def decaying(folder: Path, count: int = 12) -> Path:
     """Noises that fall by 50 dB in 0.08 to 0.4 s."""
     for i, sec in enumerate(np.geomspace(0.08, 0.4, count)):
         time = np.arange(round(0.45 * RATE)) / RATE
-        write(folder / f"{i}.wav", noise(0.45, seed=i)[: len(time)] * 10 ** (-2.5 * time / sec))
+        write(folder / f"{i}.wav", noise(0.45, amplitude=0.99, seed=i)[: len(time)] * 10 ** (-2.5 * time / sec))
     return folder
 
 

@@ -12,6 +12,7 @@ CEILING = 6.0  # nats; no log-mel of a sound below full scale is higher
 CEILING_MARGIN = 0.5
 LEAST_SPREAD = 0.1  # of log lengths
 LENGTH = 0  # the component of z that is the length, on a decay axis
+LENGTH_WEIGHT = 16.0  # of the length, relative to one of the other components, in distances of sounds
 
 
 class Trunk(nn.Module):
@@ -50,7 +51,7 @@ class Trunk(nn.Module):
             self.time = DecayAxis(frames=frames, onset=decay_onset, attack=decay_attack, floor=mel_floor)
             self.register_buffer("length_mean", torch.zeros(()))
             self.register_buffer("length_spread", torch.ones(()))
-        columns = self.time.rows if self.time else frames
+        columns = self.time.columns if self.time else frames
         self.size = rows * columns
         self.register_buffer("mean", torch.zeros(rows, columns))
         self.register_buffer("scale", torch.ones(()))
@@ -123,6 +124,17 @@ class Trunk(nn.Module):
         """The components of z that are those of a basis."""
         return slice(self.first, self.first + len(basis.analysis))
 
+    def distance_weights(self) -> Tensor | None:
+        """Weights (D,) of z in the distances that choose a sound's neighbours; None for 1.
+
+        Blends of sounds of similar length sound more real.
+        """
+        if self.time is None:
+            return None
+        weights = torch.ones(self.latent_dim)
+        weights[LENGTH] = LENGTH_WEIGHT
+        return weights
+
     def carry(self, image: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]) -> Tensor:
         """An image (B, M, L) on the axes of one sound, on those of another.
 
@@ -146,7 +158,7 @@ class Trunk(nn.Module):
 
     def _laid_out(self, mel: Tensor, pitch: Tensor) -> Tensor:
         if self.time is not None:
-            mel = self.time.to_rows(mel, self.time.lengths(mel))
+            mel = self.time.to_columns(mel, self.time.lengths(mel))
         if self.axis is None:
             return mel
         return self.axis.fit_rows(mel, pitch) if self.exact_rows else self.axis.to_rows(mel, pitch)

@@ -118,7 +118,10 @@ class Mapping(nn.Module):
         return below.sum(1).clamp(max=len(self.anchor_class) - 1)
 
     @torch.no_grad()
-    def initialise(self, w: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None) -> None:
+    def initialise(
+        self, w: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:  # fmt: skip
         """Initialise from the latents of training clips.
 
         Args:
@@ -126,8 +129,9 @@ class Mapping(nn.Module):
             conditions: Their conditions, N.
             clip: Number of the clip of each (N,); there are as many clips as anchors, unless anchors are limited.
             own: Variation of clips, see `NeighbourPrior.fit`.
+            weights: (D,) of w, see `NeighbourPrior.fit`.
         """
-        blends = NeighbourPrior.fit(w, conditions, clip, own)
+        blends = NeighbourPrior.fit(w, conditions, clip, own, weights)
         # Sorted by the first component, so that z moves through similar sounds.
         order = blends.corners[:, 0, 0].argsort()[: len(self.anchor_class)]
         order = order[torch.arange(len(self.anchor_class)) % len(order)]

@@ -52,7 +52,10 @@ class NeighbourPrior(nn.Module):
         self.examples = Examples(clips=clips, velocity=velocity)
 
     @classmethod
-    def fit(cls, z: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None) -> "NeighbourPrior":
+    def fit(
+        cls, z: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> "NeighbourPrior":  # fmt: skip
         """Fit to encoded clips.
 
         Args:
@@ -60,6 +63,7 @@ class NeighbourPrior(nn.Module):
             conditions: Their conditions, N.
             clip: Number of the clip of each (N,); a clip may appear several times, augmented.
             own: Factors (K, D, R) of the variation of each component's clip; None for that of its augmented latents.
+            weights: (D,) of z in the distances that choose neighbours; None for 1.
         """
         joint = torch.cat([z[:, 0], conditions.pitch.nan_to_num(0)[:, None] / PITCH_SCALE], dim=1)  # (N, D + 1)
         numbers, first = _unique(clip)
@@ -73,7 +77,7 @@ class NeighbourPrior(nn.Module):
         prior = cls(
             latent_dim=z.shape[2], components=len(chosen), clips=len(numbers), rank=factors.shape[2], velocity=velocity
         )
-        prior.corners.copy_(torch.stack([_corners(i, centres, distinct.class_id) for i in chosen]))
+        prior.corners.copy_(torch.stack([_corners(i, centres, distinct.class_id, weights) for i in chosen]))
         prior.factors.copy_(factors)
         prior.class_id.copy_(distinct.class_id[chosen])
         if velocity:
@@ -169,10 +173,13 @@ def own_directions(points: Tensor, spread: float = 1.0) -> Tensor:
     return factor
 
 
-def _corners(i: int, centres: Tensor, classes: Tensor) -> Tensor:
+def _corners(i: int, centres: Tensor, classes: Tensor, weights: Tensor | None) -> Tensor:
     """Clip i and its nearest neighbours of the same class (1 + NEIGHBOURS, D + 1), repeated if there are few."""
     same = torch.nonzero(classes == classes[i])[:, 0]
     same = same[same != i]
-    nearest = same[(centres[same] - centres[i]).norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
+    away = centres[same] - centres[i]
+    if weights is not None:
+        away = torch.cat([away[:, :-1] * weights, away[:, -1:]], dim=1)
+    nearest = same[away.norm(dim=1).argsort()[:NEIGHBOURS]].tolist()
     others = nearest or [i]
     return centres[[i, *(others[j % len(others)] for j in range(NEIGHBOURS))]]

@@ -52,7 +52,7 @@ class MelData:
         self.strength = 0.0
         self.decay_args: dict[str, float] = {}  # arguments of a codec with a decay axis
         if self.onset is not None and time_axis != "seconds":
-            at = {"samples": self.segments[0], "preroll": self.preroll, "floor": floor, "seed": seed}
+            at: dict[str, Any] = {"samples": self.segments[0], "preroll": self.preroll, "floor": floor, "seed": seed}
             if time_axis == "decay" or decaying_share(cache, spec, data, **at) >= LEAST_SHARE:
                 self.decay_args = decay_args(self.onset, spec)
 

@@ -214,7 +214,8 @@ class VAETask:
             conditions = self.mels.conditions(batch)
             parts.append((model.encode(mel, conditions).mean, conditions, batch.index))
         z, index = (torch.cat([part[i] for part in parts])[:count].cpu() for i in (0, 2))  # type: ignore[misc]
-        return NeighbourPrior.fit(z, Conditions.join([part[1] for part in parts])[:count].to("cpu"), index)
+        conditions = Conditions.join([part[1] for part in parts])[:count].to("cpu")
+        return NeighbourPrior.fit(z, conditions, index, weights=model.trunk.distance_weights())
 
     def bundle(self, model: VAE) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The averaged weights, and the density of the latents of training clips, augmented as in training."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from audio_gen.data.dataset import Batch
-from audio_gen.models.contract import Codec, Conditions
+from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.contract import Conditions
 from audio_gen.models.priors.mapped import Mapping
 from audio_gen.models.priors.neighbours import components, own_directions
 from audio_gen.training.tasks.mels import ENCODE_BATCH, MelData
@@ -16,7 +17,7 @@ VARIANTS = 12  # of each clip
 
 
 @torch.no_grad()
-def start_mapping(mapping: Mapping, mels: MelData, codec: Codec) -> None:
+def start_mapping(mapping: Mapping, mels: MelData, codec: GANCodec) -> None:
     """Initialise a mapping network as the density of the latents of clips and of their variants."""
     device = mapping.spread.device
     parts: list[tuple[Tensor, Conditions, Tensor]] = []
@@ -28,10 +29,10 @@ def start_mapping(mapping: Mapping, mels: MelData, codec: Codec) -> None:
     w, index = torch.cat([part[0] for part in parts]).cpu(), torch.cat([part[2] for part in parts]).cpu()
     conditions = Conditions.join([part[1] for part in parts]).to("cpu")
     directions = None if mapping.own is None else _directions(mels, codec, index[components(len(index))], device)
-    mapping.initialise(w, conditions, index, directions)
+    mapping.initialise(w, conditions, index, directions, codec.trunk.distance_weights())
 
 
-def _directions(mels: MelData, codec: Codec, numbers: Tensor, device: torch.device) -> Tensor:
+def _directions(mels: MelData, codec: GANCodec, numbers: Tensor, device: torch.device) -> Tensor:
     """Directions (K, D, R) in which the latents of the clips with these numbers (K,) vary with tilt and band shifts."""
     generator = torch.Generator(device).manual_seed(mels.seed)
     factors: list[Tensor] = []
