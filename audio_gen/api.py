@@ -54,19 +54,22 @@ def sample(pipeline: "Pipeline | Path | str", count: int = 16, **options: Any) -
     return operation.sample(_loaded(pipeline), operation.SampleRequest(count=count, **options))
 
 
-def interpolate(pipeline: "Pipeline | Path | str", start: Path | str, end: Path | str, **options: Any) -> "Clips":
+def interpolate(
+    pipeline: "Pipeline | Path | str", start: Path | str | None = None, end: Path | str | None = None, **options: Any
+) -> "Clips":
     """Interpolate between two sounds: `interpolate(pipeline, "a.wav", "seed:7", steps=8, morph="4s").save("between")`.
 
     Args:
         pipeline: The model, from `Pipeline.load`, or the folder of a run or bundle.
         start: A sound file, or "seed:N", the clip that `sample` generates from N.
         end: The same for the other end.
-        options: Fields of `InterpolateRequest`.
+        options: Fields of `InterpolateRequest`, such as corners=["a.wav", "b.wav", "c.wav", "seed:7"] instead of ends.
     """
     from audio_gen.generation.operations import interpolate as operation
 
-    request = operation.InterpolateRequest(start=_text("start", start), end=_text("end", end), **options)
-    return operation.interpolate(_loaded(pipeline), request)
+    if "corners" not in options or start is not None or end is not None:
+        options |= {"start": _text("start", start), "end": _text("end", end)}
+    return operation.interpolate(_loaded(pipeline), operation.InterpolateRequest(**options))
 
 
 def evaluate(real: Path | str, generated: Path | str, reporter: Reporter = SILENT, **options: Any) -> "Evaluated":
@@ -109,7 +112,7 @@ def _path(name: str, value: Path | str) -> Path:
     return Path(_text(name, value))
 
 
-def _text(name: str, value: Path | str) -> str:
+def _text(name: str, value: Path | str | None) -> str:
     """The path in an argument, as text.
 
     Raises:

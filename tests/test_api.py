@@ -81,7 +81,7 @@ def test_ends_of_a_move_are_the_clips_of_their_seeds(pipeline: Pipeline) -> None
     assert [clip.name for clip in clips] == ["step-00", "step-01", "step-02", "morph"]
     assert torch.equal(clips[0].wav, pipeline.sample(1, seed=1)[0])
     assert torch.equal(clips[2].wav, pipeline.sample(1, seed=2)[0])
-    assert clips[1].provenance["position"] == 0.5
+    assert clips[1].provenance["distance_db"] == pytest.approx(clips[2].provenance["distance_db"] / 2, abs=0.01)
 
 
 def test_wrong_options_are_one_line_that_names_the_nearest(pipeline: Pipeline) -> None:

@@ -33,6 +33,7 @@ class Sidecar:
         digest: Hash of the bundle.
         bundle_path: Path of the bundle, if neither bundle nor clip was moved alone.
         velocity: MIDI velocity it was decoded with.
+        edited: Whether the clip is more than its latent decodes to, as an edit of a user's sound is.
     """
 
     z: "Tensor"
@@ -41,6 +42,7 @@ class Sidecar:
     digest: str
     bundle_path: Path
     velocity: float | None = None
+    edited: bool = False
 
 
 def sidecar_path(wav: Path) -> Path:
@@ -150,7 +152,7 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         # Earlier versions wrote absolute paths.
         bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
         z = z if z.ndim == 2 else z[None]  # (D,) -> (1, D)
-        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path, velocity)
+        return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path, velocity, values.get("edited") is True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
             f"{one_line(path)}: damaged, or not a sidecar of a clip ({type(e).__name__}: "

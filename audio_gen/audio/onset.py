@@ -37,11 +37,20 @@ def onset(wav: Floats, sample_rate: int) -> int:
     peak = float(level.max(initial=0))
     if not peak:
         return 0
+    if has_onset(wav, sample_rate):
+        return int(np.argmax(level > peak * amplitude(PEAK_DB)))
+    return int(np.argmax(level > peak * amplitude(SILENCE_DB)))
+
+
+def has_onset(wav: Floats, sample_rate: int) -> bool:
+    """Whether a sound (T,) begins with a hit: it rises by 20 dB, to within 20 dB of its peak, in 10 ms."""
+    level = np.abs(wav)
+    peak = float(level.max(initial=0))
+    if not peak:
+        return False
     hit = int(np.argmax(level > peak * amplitude(PEAK_DB)))
     soon = level[hit : hit + max(1, round(STEEP_SEC * sample_rate))]
-    if soon.max() >= peak * amplitude(PEAK_DB + STEEP_DB):
-        return hit
-    return int(np.argmax(level > peak * amplitude(SILENCE_DB)))
+    return bool(soon.max() >= peak * amplitude(PEAK_DB + STEEP_DB))
 
 
 def silent_until(wav: Floats, sample_rate: int) -> int:

@@ -1,4 +1,4 @@
-"""`audio-gen interpolate`: from one sound to another."""
+"""`audio-gen interpolate`: from one sound to another, or between four."""
 
 from collections.abc import Sequence
 
@@ -8,46 +8,35 @@ from audio_gen.text import one_line
 
 
 def interpolate_command(
-    run: o.RunArgument,
-    start: o.FromOption,
-    end: o.ToOption,
-    out: o.OutOption,
-    steps: o.StepsOption = 8,
-    morph: o.MorphOption = None,
-    layers: o.LayersOption = None,
-    attack: o.AttackOption = None,
-    class_name: o.ClassOption = None,
-    pitch: o.FixedPitchOption = None,
-    temperature: o.TemperatureOption = 1.0,
-    normalize: o.NormalizeOption = "peak",
-    bits: o.BitsOption = "24",
-    rate: o.RateOption = None,
-    tail: o.TailOption = 60.0,
-    length: o.LengthOption = "sound",
-    vocoder: o.VocoderOption = None,
-    device: o.DeviceOption = "auto",
-    force: o.ForceOption = False,
-    json_output: o.JsonOption = False,
-) -> None:
-    """Move from one sound to another in steps, and as one morph.
+    run: o.RunArgument, out: o.OutOption, start: o.FromOption = None, end: o.ToOption = None,
+    corner: o.CornerOption = None, steps: o.StepsOption = 8, morph: o.MorphOption = None,
+    morph_kind: o.MorphKindOption = "auto", bpm: o.BpmOption = 120.0, hits: o.HitsOption = "1/16",
+    layers: o.LayersOption = None, attack: o.AttackOption = None, keep_attack: o.KeepAttackOption = None,
+    class_name: o.ClassOption = None, pitch: o.FixedPitchOption = None, temperature: o.TemperatureOption = 1.0,
+    normalize: o.NormalizeOption = "peak", bits: o.BitsOption = "24", rate: o.RateOption = None,
+    tail: o.TailOption = 60.0, length: o.LengthOption = "sound", vocoder: o.VocoderOption = None,
+    device: o.DeviceOption = "auto", force: o.ForceOption = False, json_output: o.JsonOption = False,
+) -> None:  # fmt: skip
+    """Move from one sound to another in steps, and as one morph; or fill a grid between four sounds.
 
-    Class and pitch of a file come from its name or folder; otherwise the pitch is estimated and the class is
-    --class. A clip of the same model uses the latent in its JSON. Without --pitch the pitch moves too. With --layers
-    only these layers move; class and pitch stay those of --from.
+    Steps are equally far apart. Class and pitch of a file come from its name or folder; otherwise the pitch is
+    estimated and the class is --class. Without --pitch the pitch moves too. With --layers only these layers move.
     """
     from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 
     request = InterpolateRequest(
-        start=start, end=end, steps=steps, morph=morph, layers=layers, attack=attack, class_name=class_name,
-        pitch=pitch, temperature=temperature, normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length,
+        start=start, end=end, corners=corner, steps=steps, morph=morph, morph_kind=morph_kind, bpm=bpm, hits=hits,
+        layers=layers, attack=attack, keep_attack=keep_attack, class_name=class_name, pitch=pitch,
+        temperature=temperature, normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length,
         command=command_line())  # fmt: skip
     clips = interpolate(load(run, vocoder, device), request)
     saved = clips.save(out, force=force, reporter=Console())
     if json_output:
         return emit_json({"files": [str(one.path) for one in saved], "notes": clips.notes, **sources(clips.pipeline)})
-    say(f"from {one_line(start)} to {one_line(end)} in {out}: {_ranges(clips.names, steps)}")
+    ends = ("between ", ", ") if corner else ("from ", " to ")
+    say(f"{ends[0]}{ends[1].join(map(one_line, request.sounds))} in {out}: {_ranges(clips.names)}")
 
 
-def _ranges(names: Sequence[str], steps: int) -> str:
-    shown = [f"{names[0]}.wav to {names[steps - 1]}.wav"] if steps else []
-    return ", ".join([*shown, *(f"{name}.wav" for name in names[steps:])])
+def _ranges(names: Sequence[str]) -> str:
+    morphs, steps = names[-1:] if names[-1] == "morph" else [], [name for name in names if name != "morph"]
+    return ", ".join([*([f"{steps[0]}.wav to {steps[-1]}.wav"] if steps else []), *(f"{name}.wav" for name in morphs)])

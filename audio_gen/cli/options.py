@@ -63,17 +63,27 @@ EverySeedOption = Annotated[bool, Option("--every-seed", help="Use every seed, a
 GridOption = Annotated[bool, Option("--grid", help="Also write grid.png: the clips as one picture.")]
 BatchOption = Annotated[int, Option("--batch", min=1, help="Clips per batch; does not change the result.")]
 ClipArgument = Annotated[Path, Argument(help="A WAV with its JSON file, or any sound together with --run.")]
-AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 1: a new one.")]
+AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 0.3: 3 dB from it; 1: 10 dB, a new one.")]
+VaryNormalizeOption = Annotated[
+    str, Option("--normalize", help="peak, lufs, none, or auto: none for a sound of yours, otherwise peak.")
+]
+KeepAttackOption = Annotated[str | None, Option("--keep-attack", help="Keep this much of the file's samples: 15ms.")]
 VariationsOption = Annotated[int, Option("-n", "--count", min=1, help="Number of variations.")]
 ClipRunOption = Annotated[
     Path | None, Option("--run", help="Run or bundle; needed if the clip has no JSON or the run was moved.")
 ]
 
 # Of `interpolate`.
-FromOption = Annotated[str, Option("--from", help="A sound file, or seed:N, the clip that `sample` generates from N.")]
-ToOption = Annotated[str, Option("--to", help="A sound file, or seed:N.")]
-StepsOption = Annotated[int, Option("--steps", min=0, help="Clips from end to end, both included.")]
+FromOption = Annotated[
+    str | None, Option("--from", help="A sound file, or seed:N, the clip that `sample` generates from N.")
+]
+ToOption = Annotated[str | None, Option("--to", help="A sound file, or seed:N.")]
+CornerOption = Annotated[list[str] | None, Option("--corner", help="Four times, instead of --from and --to: a grid.")]
+StepsOption = Annotated[int, Option("--steps", min=0, help="Clips from end to end, both included; rows of a grid.")]
 MorphOption = Annotated[str | None, Option("--morph", help="Also write one morphing sound of this length: 4s, 500ms.")]
+MorphKindOption = Annotated[str, Option("--morph-kind", help="roll (hits), glide, or auto: a roll of percussion.")]
+BpmOption = Annotated[float, Option("--bpm", help="Tempo of a roll.")]
+HitsOption = Annotated[str, Option("--hits", help="Hits of a roll: a note value (1/16), or a number per second (8).")]
 LayersOption = Annotated[
     str | None,
     Option("--layers", help="Move only these layers of a GAN: coarse, fine, or such as 2-4; 0 is the coarsest."),
@@ -88,6 +98,7 @@ SearchOption = Annotated[
     int | None,
     Option("--steps", min=0, help="Steps of the search for a GAN's latent (default: at most 200); a VAE needs none."),
 ]
+ResidualOption = Annotated[bool, Option("--keep-residual", help="Add what the model cannot express of the file.")]
 CopyOption = Annotated[
     bool, Option("--copy-synthesis", help="Also write NAME.copy.wav: the real mel through the vocoder alone.")
 ]

@@ -10,6 +10,7 @@ def reconstruct_command(
     files: o.FilesArgument,
     out: o.OutOption,
     copy_synthesis: o.CopyOption = False,
+    keep_residual: o.ResidualOption = False,
     class_name: o.ClassOption = None,
     pitch: o.PitchOption = None,
     vocoder: o.VocoderOption = None,
@@ -26,7 +27,12 @@ def reconstruct_command(
 
     files = sound_files(files)
     request = EncodeRequest(
-        files=files, class_name=class_name, pitch=pitch, copy_synthesis=copy_synthesis, command=command_line()
+        files=files,
+        class_name=class_name,
+        pitch=pitch,
+        copy_synthesis=copy_synthesis,
+        keep_residual=keep_residual,
+        command=command_line(),
     )
     pipeline = load(run, vocoder, device)
     saved = reconstruct(pipeline, request).save(out, force=force, reporter=Console())

@@ -13,7 +13,8 @@ def vary_command(
     run: o.ClipRunOption = None,
     seed: o.SeedOption = 0,
     temperature: o.TemperatureOption = 1.0,
-    normalize: o.NormalizeOption = "peak",
+    keep_attack: o.KeepAttackOption = None,
+    normalize: o.VaryNormalizeOption = "auto",
     bits: o.BitsOption = "24",
     rate: o.RateOption = None,
     tail: o.TailOption = 60.0,
@@ -27,8 +28,8 @@ def vary_command(
     from audio_gen.generation.operations.vary import VaryRequest, model_of, vary
 
     request = VaryRequest(
-        clip=clip, amount=amount, count=count, seed=seed, temperature=temperature, normalize=normalize, bits=bits,
-        rate=rate, tail_db=tail, length=length, command=command_line(),
+        clip=clip, amount=amount, count=count, seed=seed, temperature=temperature, keep_attack=keep_attack,
+        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, command=command_line(),
     )  # fmt: skip
     pipeline = load(model_of(clip, run), vocoder, device)
     saved = vary(pipeline, request).save(out, force=force, reporter=Console())

@@ -1,17 +1,18 @@
-"""Interpolation between two sounds, in steps or as one morph."""
+"""The way from one sound to another: in equal steps, or as one sound that glides."""
 
-import math
 import re
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from audio_gen.errors import ConfigError
+from audio_gen.generation.blend import Blend, blended, level_db, line
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.models.contract import CLASS, SCALARS, Conditions
+from audio_gen.generation.source import Source
+from audio_gen.generation.spacing import equal_steps
 
-DB_PER_NAT = 20 / math.log(10)
 MAX_MORPH_SEC = 300.0
 MAX_MORPH_POINTS = 64  # decoded points; log-mels between them are interpolated
 ATTACK_FADE_SEC = 0.02  # crossfade from an attack to another tail
@@ -36,82 +37,52 @@ def parse_duration(text: str) -> float:
 
 
 def between(start: Latents, end: Latents, positions: Tensor) -> Latents:
-    """Points on the straight line between two latents.
+    """Points on the straight line between two latents, each a set of one, at positions (B,) from 0 to 1.
 
-    Args:
-        start: A set of one.
-        end: A set of one.
-        positions: (B,) from 0 (start) to 1 (end).
-
-    Returns:
-        B points, with a latent per style layer if an end has that. Pitch (in semitones) and velocity are interpolated
-        if both ends have one; class, and conditions of one end only, are those of the closer end.
+    See `blended` for their conditions.
     """
-    late, ends = positions >= 0.5, (start.conditions, end.conditions)
-    values = {name: torch.where(late, ends[1].get(name), ends[0].get(name)) for name in (CLASS, *SCALARS)}
-    values |= {name: torch.lerp(ends[0].get(name), ends[1].get(name), positions) for name in _moving(*ends)}
-    known = {name: value for name, value in values.items() if any(name in one.values for one in ends)}
-    return Latents(torch.lerp(start.z, end.z, positions[:, None, None]), Conditions(len(positions), known))
+    return blended([start, end], line(positions))
 
 
 def decode_between(
     pipeline: Pipeline, start: Latents, end: Latents, positions: Tensor, batch: int = 16, *, attack_sec: float = 0.0
 ) -> Tensor:
-    """Log-mels between two latents; at 0 and 1 they are exactly those of the ends.
+    """Log-mels (B, M, L) between two latents, each a set of one; see `PathBetween`."""
+    ends = Source.exact(pipeline, start), Source.exact(pipeline, end)
+    return PathBetween(pipeline, *ends, attack_sec).mel(positions, batch)
 
-    Classes have no middle. If the ends' classes differ (or only one has a pitch or a velocity), a point is decoded with
-    the conditions of each end, and the two log-mels are mixed. The level is interpolated in dB.
 
-    Args:
+@dataclass(frozen=True)
+class PathBetween:
+    """The way from one sound to another.
+
+    Attributes:
         pipeline: The model.
-        start: A set of one.
-        end: A set of one.
-        positions: (B,) from 0 to 1.
-        batch: Clips at a time on a GPU.
+        start: The sound at position 0.
+        end: The sound at position 1.
         attack_sec: This much of the start, from its onset, stays; only the rest moves.
-
-    Returns:
-        mel (B, M, L).
     """
-    points = between(start, end, positions)
-    as_start, as_end = _conditioned_as(start, points, end), _conditioned_as(end, points, start)
-    mel = pipeline.decode(as_start, batch)
-    if not as_start.conditions.same(as_end.conditions):
-        mel = torch.lerp(mel, pipeline.decode(as_end, batch), positions[:, None, None])
-    first, last = pipeline.decode(start), pipeline.decode(end)
-    mel = set_level(mel, torch.lerp(level_db(first), level_db(last), positions), pipeline.codec.mel_floor)
-    if not attack_sec:
-        return mel
-    return with_attack(first, mel, attack_sec * pipeline.spec.frame_rate, ATTACK_FADE_SEC * pipeline.spec.frame_rate)
 
+    pipeline: Pipeline
+    start: Source
+    end: Source
+    attack_sec: float = 0.0
 
-def _conditioned_as(end: Latents, points: Latents, other: Latents) -> Latents:
-    """The points with the conditions of one end, except for interpolated ones."""
-    conditions = end.conditions.repeat(len(points))
-    for name in _moving(end.conditions, other.conditions):
-        conditions = conditions.replaced(name, points.conditions.get(name))
-    return Latents(points.z, conditions)
+    def points(self, positions: Tensor) -> Latents:
+        """The latents at positions (B,)."""
+        return between(self.start.latents, self.end.latents, positions)
 
+    def mel(self, positions: Tensor, batch: int = 16) -> Tensor:
+        """The log-mels (B, M, L) at positions (B,); at 0 and 1 they are exactly those of the ends."""
+        mel = Blend(self.pipeline, (self.start, self.end)).mel(line(positions), batch)
+        if not self.attack_sec:
+            return mel
+        rate = self.pipeline.spec.frame_rate
+        return with_attack(self.start.mel, mel, self.attack_sec * rate, ATTACK_FADE_SEC * rate)
 
-def _moving(start: Conditions, end: Conditions) -> list[str]:
-    """Names of the conditions that are interpolated: numbers that both ends have."""
-    return [name for name in SCALARS if bool(torch.isfinite(start.get(name) + end.get(name)).all())]
-
-
-def level_db(mel: Tensor) -> Tensor:
-    """Mean energy of log-mels (B, M, L), in dB (B,)."""
-    # Clip by clip: a sum over a batch may round differently, and the ends must be exact.
-    energy = torch.stack([torch.logsumexp(2 * clip.flatten(), dim=0) for clip in mel])
-    return DB_PER_NAT / 2 * (energy - math.log(mel[0].numel()))
-
-
-def set_level(mel: Tensor, wanted_db: Tensor, mel_floor: float) -> Tensor:
-    """Shift log-mels (B, M, L) to levels (B,): midpoints of a line are often quieter than its ends.
-
-    Values at the floor are silence and stay.
-    """
-    shift = (wanted_db - level_db(mel)) / DB_PER_NAT
-    return torch.where(mel > mel_floor, mel + shift[:, None, None], mel).clamp(min=mel_floor)
+    def steps(self, count: int) -> tuple[Tensor, Tensor]:
+        """`count` positions whose sounds are equally far apart, and their distances from the start in dB."""
+        return equal_steps(self.mel, count)
 
 
 def with_attack(first: Tensor, mel: Tensor, attack: float, fade: float) -> Tensor:
@@ -120,31 +91,25 @@ def with_attack(first: Tensor, mel: Tensor, attack: float, fade: float) -> Tenso
     return torch.lerp(first.expand_as(mel), mel, (after / max(fade, 1.0)).clamp(0, 1))
 
 
-def morph(
-    pipeline: Pipeline, start: Latents, end: Latents, duration_sec: float, batch: int = 16, *, attack_sec: float = 0.0
-) -> Tensor:
-    """One sound of a given length whose timbre (and pitch) moves from `start` to `end`.
+def glide(path: PathBetween, duration_sec: float) -> Tensor:
+    """One sound of a given length whose timbre (and pitch) moves evenly from the start of a path to its end.
 
-    The clip is stretched to the duration except for its attack; each frame is read from a later point of the
-    interpolation.
+    The clip is stretched to the duration except for its attack; each frame is read from a later point of the path.
 
     Args:
-        pipeline: The model.
-        start: A set of one.
-        end: A set of one.
+        path: The path.
         duration_sec: Length in seconds.
-        batch: Clips at a time on a GPU.
-        attack_sec: See `decode_between`.
 
     Returns:
         mel (M, N), N frames.
     """
-    frames = max(2, round(duration_sec * pipeline.spec.frame_rate))
+    frame_rate = path.pipeline.spec.frame_rate
+    frames = max(2, round(duration_sec * frame_rate))
     count = max(2, min(MAX_MORPH_POINTS, frames // 2))
-    mels = decode_between(pipeline, start, end, torch.linspace(0, 1, count), batch, attack_sec=attack_sec)
+    mels = path.mel(path.steps(count)[0])
     positions = torch.linspace(0, 1, frames)
     last = torch.lerp(last_frame(mels[0]), last_frame(mels[-1]), positions)
-    time = stretched(frames, last, ATTACK_SEC * pipeline.spec.frame_rate)
+    time = stretched(frames, last, ATTACK_SEC * frame_rate)
     return read_bilinear(mels, positions * (count - 1), time)
 
 

@@ -23,7 +23,7 @@ from audio_gen.evaluation.session import Session
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.distinct import draw_distinct
 from audio_gen.generation.finish import Finish
-from audio_gen.generation.interpolate import decode_between
+from audio_gen.generation.interpolate import PathBetween
 from audio_gen.generation.inversion import log_mel_l1
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.operations.common import rendered
@@ -32,6 +32,7 @@ from audio_gen.generation.operations.sample import clip_stems
 from audio_gen.generation.originals import Match, novelty_line, originals_of
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode_sound, for_each, sound_frames
+from audio_gen.generation.source import Source
 from audio_gen.hints import command
 from audio_gen.reporter import Advance, Reporter
 from audio_gen.text import one_line
@@ -250,10 +251,12 @@ def _move(
     names = one_line(called[0]), one_line(called[1])
     request = InterpolateRequest(start=names[0], end=names[1], steps=STEPS, morph=f"{MORPH_SEC}s", command=origin)
     paths = []
-    for clip in clips_between(pipeline, ends, request):
+    first, last = (Source.exact(pipeline, end) for end in ends)
+    for clip in clips_between(pipeline, (first, last), request):
         paths.append(clip.save(out / f"{clip.name}.wav", overwrite=True).path)
         advance(1)
-    mels = decode_between(pipeline, *ends, torch.linspace(0, 1, STEPS))
+    between = PathBetween(pipeline, first, last)
+    mels = between.mel(between.steps(STEPS)[0])
     picture = spectrogram_png([(f"step {i}", mel) for i, mel in enumerate(mels)], spec=pipeline.spec, per_row=4)
     players = _players(
         [*(f"step {i} of {STEPS - 1}" for i in PLAYED_STEPS), f"one morphing sound, {MORPH_SEC:g} s"],

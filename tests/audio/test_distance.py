@@ -2,7 +2,7 @@ import librosa
 import pytest
 import torch
 
-from audio_gen.audio.distance import BANDS_BY_N_FFT, mrmel
+from audio_gen.audio.distance import BANDS_BY_N_FFT, DB_PER_NAT, mel_distance_db, mrmel
 
 SAMPLE_RATE = 44100
 
@@ -47,3 +47,25 @@ def test_against_the_definition_written_out_with_librosa():
 def test_short_and_unequal_lengths_are_compared():
     assert mrmel(sine(440)[:100], sine(440)[:300], SAMPLE_RATE) == 0
     assert mrmel(torch.zeros(5000), torch.zeros(4000), SAMPLE_RATE) == 0
+
+
+def test_mel_distance_is_the_mean_over_cells_that_sound() -> None:
+    a = torch.full((1, 4, 5), -9.0)
+    a[:, 0, :2] = 0.0
+    b = a.clone()
+    assert float(mel_distance_db(a, b)) == 0
+    b[:, 0, :2] = 10 / DB_PER_NAT  # 10 dB louder, in all cells that sound
+    assert float(mel_distance_db(a, b)) == pytest.approx(10, abs=1e-4)
+    c = a.clone()
+    c[:, 1, 0] = 0.0  # of three cells one sounds in one only: it differs by 60 dB
+    assert float(mel_distance_db(a, c)) == float(mel_distance_db(c, a)) == pytest.approx(20, abs=1e-4)
+    assert mel_distance_db(torch.cat([a, b, c]), a).shape == (3,)
+    silence = torch.full((1, 4, 5), -9.0)
+    assert float(mel_distance_db(silence, silence)) == 0
+
+
+def test_cells_that_are_empty_in_both_do_not_dilute_the_distance() -> None:
+    a, b = torch.full((1, 4, 5), -9.0), torch.full((1, 4, 5), -9.0)
+    a[:, 0], b[:, 0] = 0.0, 1.0
+    padded = [torch.nn.functional.pad(x, (0, 7, 0, 9), value=-9.0) for x in (a, b)]
+    assert float(mel_distance_db(*padded)) == float(mel_distance_db(a, b)) == pytest.approx(DB_PER_NAT)

@@ -115,24 +115,30 @@ def test_a_missing_run_is_one_line(run: Run) -> None:
 def test_interpolate_between_seeds_ends_at_the_samples(run: Run, bundle: Path) -> None:
     run("sample", bundle, "-n", "2", "--seed", "3", "--every-seed", "--out", "s", *WHOLE, *FAST)
     out, _ = run("interpolate", bundle, "--from", "seed:3", "--to", "seed:4", "--steps", "3", "--out", "i",
-                 "--morph", "700ms", "--json", *WHOLE, *FAST)  # fmt: skip
+                 "--morph", "700ms", "--morph-kind", "glide", "--json", *WHOLE, *FAST)  # fmt: skip
     assert [Path(p).name for p in json.loads(out)["files"]] == [*(f"step-0{i}.wav" for i in range(3)), "morph.wav"]
     assert Path("i/step-00.wav").read_bytes() == clip_of("s", 3).read_bytes()
     assert Path("i/step-02.wav").read_bytes() == clip_of("s", 4).read_bytes()
     assert len(samples_of(Path("i/morph.wav"))) / 22050 == pytest.approx(0.7, abs=0.02)
     about = json.loads(Path("i/step-01.json").read_text())
-    assert (about["from"], about["to"], about["position"]) == ("seed:3", "seed:4", 0.5)
+    assert (about["from"], about["to"], about["edited"]) == ("seed:3", "seed:4", True)
+    whole = json.loads(Path("i/step-02.json").read_text())
+    assert 0 < about["position"] < 1 == whole["position"] and "edited" not in whole
+    assert about["distance_db"] == pytest.approx(whole["distance_db"] / 2, abs=0.01) and about["distance_db"] > 0.5
 
 
-def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundle: Path) -> None:
+def test_interpolate_between_files_ends_at_the_files(run: Run, bundle: Path) -> None:
     a = sounds.write(Path("drum-050-100.wav"), sounds.pluck(146.8, 0.3))
     b = sounds.write(Path("flute-070-100.wav"), sounds.sine(466.2, 0.2))
     out, notes = run("reconstruct", bundle, a, b, "--out", "r", "--copy-synthesis", *FAST)
+    run("reconstruct", bundle, a, b, "--keep-residual", "--out", "k", *FAST)
+    for path in Path("k").glob("*.wav"):
+        assert path.read_bytes() == Path("r", path.name.replace("recon", "copy")).read_bytes()
     assert "log-mel L1" in out and "mean of 2" in out and "silence is added" in notes
     assert len(list(Path("r").glob("*.copy.wav"))) == 2
     run("interpolate", bundle, "--from", a, "--to", b, "--steps", "4", "--out", "i", *WHOLE, *FAST)
-    assert Path("i/step-00.wav").read_bytes() == Path("r/drum-050-100.recon.wav").read_bytes()
-    step, made = samples_of(Path("i/step-03.wav")), samples_of(Path("r/flute-070-100.recon.wav"))
+    assert Path("i/step-00.wav").read_bytes() == Path("r/drum-050-100.copy.wav").read_bytes()
+    step, made = samples_of(Path("i/step-03.wav")), samples_of(Path("r/flute-070-100.copy.wav"))
     assert len(made) == round(0.2 * 22050) < len(step)  # as long as the file, and faded out there
     same = len(made) - round(CUT_FADE_SEC * 22050)
     assert (made[:same] == step[:same]).all() and made[:same].any()
@@ -152,11 +158,29 @@ def test_interpolate_between_files_ends_at_their_reconstructions(run: Run, bundl
         (["--from", "seed:0", "--to", "seed:1", "--steps", "1"], "--steps 1: must be at least 2"),
         (["--from", "seed:0", "--to", "seed:1", "--steps", "0"], "--steps 0"),
         (["--from", "seed:0", "--to", "seed:1", "--morph", "soon"], "duration (soon)"),
+        (["--from", "seed:0", "--to", "seed:1", "--morph", "1s", "--hits", "x"], "--hits x: must be a note value"),
+        (["--from", "seed:0"], "--to: is missing; give --from and --to, or --corner four times"),
+        (["--corner", "seed:1", "--corner", "seed:2", "--corner", "seed:3"], "--corner: 3 given"),
+        (["--from", "seed:0", "--to", "silent.wav"], "silent.wav: is silent; give a file with sound"),
     ],
 )
 def test_interpolate_tells_what_is_wrong(run: Run, bundle: Path, args: list[str], told: str) -> None:
+    sounds.write(Path("silent.wav"), np.zeros(9000))
     assert told in fails(run, "interpolate", bundle, "--out", "a", *args, *FAST)
     assert not Path("a").exists()
+
+
+def test_interpolate_rolls_and_fills_a_grid(run: Run, bundle: Path) -> None:
+    ends = ["--from", "seed:3", "--to", "seed:4"]
+    roll = ["--morph", "1s", "--morph-kind", "roll", "--bpm", "60", "--hits", "1/16"]
+    out, notes = run("interpolate", bundle, *ends, "--steps", "0", *roll, "--out", "i", *FAST)
+    assert "morph.wav" in out and "a roll of 4 hits, 4 a second" in notes
+    about = json.loads(Path("i/morph.json").read_text())
+    assert (about["morph_kind"], about["hits"], about["interval_sec"]) == ("roll", 4, 0.25)
+    corners = [part for seed in (1, 2, 3, 4) for part in ("--corner", f"seed:{seed}")]
+    out, _ = run("interpolate", bundle, *corners, "--steps", "2", "--out", "g", *FAST)
+    assert out.startswith("between seed:1, seed:2, seed:3, seed:4 in g: grid-00-00.wav to grid-01-01.wav")
+    assert len(list(Path("g").glob("grid-*.wav"))) == 4
 
 
 @pytest.mark.parametrize("files", [[""], ["a.wav", " "]])
@@ -261,6 +285,23 @@ def test_vary_tells_what_is_missing(run: Run, bundle: Path, tmp_path: Path) -> N
     _, told = run("vary", clip, "--run", another, "-n", "1", "--out", "u", *FAST)
     assert "its sound is encoded instead" in told
     assert "amount (2)" in fails(run, "vary", clip, "--run", bundle, "--amount", "2", "--out", "t", *FAST)
+    assert "at most 100 ms" in fails(run, "vary", clip, "--run", bundle, "--keep-attack", "1s", "--out", "t", *FAST)
+
+
+def test_vary_gives_a_file_back_at_its_level(run: Run, bundle: Path) -> None:
+    x = 0.2 * sounds.pluck(261.63, 0.15)
+    path = sounds.write(Path("drum-060-100.wav"), x)
+    run("reconstruct", bundle, path, "--copy-synthesis", "--out", "r", *FAST)
+    run("vary", path, "--run", bundle, "--amount", "0", "-n", "1", "--length", "model", "--out", "v", *FAST)
+    made, copy = samples_of(Path("v/drum-060-100-vary-00.wav")), samples_of(Path("r/drum-060-100.copy.wav"))
+    same = len(copy) - round(CUT_FADE_SEC * 22050)
+    assert (made[:same] == copy[:same]).all() and made[:same].any()
+    about = json.loads(Path("v/drum-060-100-vary-00.json").read_text())
+    assert (about["normalize"], about["position"], about["distance_db"], about["edited"]) == ("none", 0, 0, True)
+    again = ["vary", "v/drum-060-100-vary-00.wav", "-n", "1", "--amount", "0"]
+    run(*again, "--keep-attack", "10ms", "--normalize", "peak", "--out", "w", *FAST)
+    about = json.loads(Path("w/drum-060-100-vary-00-vary-00.json").read_text())
+    assert (about["normalize"], about["kept_attack_sec"]) == ("peak", 0.01)
 
 
 def test_an_error_is_one_line_of_a_process_too(run_cli: Callable, bundle: Path) -> None:

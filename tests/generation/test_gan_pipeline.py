@@ -9,9 +9,10 @@ from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.errors import ConfigError
 from audio_gen.generation.clip_file import describe, write_clip
-from audio_gen.generation.interpolate import between, decode_between, morph
+from audio_gen.generation.interpolate import PathBetween, between, decode_between, glide
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.source import Source
 from audio_gen.generation.vary import vary
 from tests.generation.models import GAN_LAYERS, LATENT_DIM, write_gan_bundle
 from tests.given import one
@@ -75,15 +76,18 @@ def test_ends_are_exactly_the_clips(gan: Pipeline, layered: tuple[Latents, Laten
         mel = decode_between(gan, start, end, POSITIONS)
         assert torch.equal(mel[:1], gan.decode(start)) and torch.equal(mel[-1:], gan.decode(end))
         assert between(start, end, POSITIONS).z.shape == (5, GAN_LAYERS, LATENT_DIM)
-    assert bool(morph(gan, *layered, 0.3).isfinite().all())
+    ends = Source.exact(gan, layered[0]), Source.exact(gan, layered[1])
+    assert bool(glide(PathBetween(gan, *ends), 0.3).isfinite().all())
 
 
 def test_variations_of_a_layered_clip(gan: Pipeline, layered: tuple[Latents, Latents]) -> None:
-    same = vary(gan, layered[0], 0.0, range(2))
-    assert torch.equal(same.z, layered[0].z.expand(2, -1, -1))
-    fresh = vary(gan, layered[0], 1.0, [7])
-    expected = gan.prior.sample(one(0, 50.0), [torch.Generator().manual_seed(7)])[0]
-    torch.testing.assert_close(fresh.z[0], expected.expand(GAN_LAYERS, -1))
+    clip = Source.exact(gan, layered[0])
+    same = vary(gan, clip, 0.0, range(2))
+    assert all(torch.equal(one.latents.z, layered[0].z) for one in same)
+    (near,) = vary(gan, clip, 0.2, [7])
+    (draw,) = gan.prior.sample(one(0, 50.0), [torch.Generator().manual_seed(7)])
+    torch.testing.assert_close(near.latents.z, torch.lerp(layered[0].z, draw[None], near.position))
+    assert torch.equal(near.mel, gan.decode(near.latents)) and 0 < near.position < 1.5
 
 
 def test_a_layered_clip_is_made_again_from_its_sidecar(

@@ -4,20 +4,21 @@ import pytest
 import torch
 
 from audio_gen.errors import ConfigError
+from audio_gen.generation.blend import level_db, set_level
 from audio_gen.generation.interpolate import (
+    PathBetween,
     between,
     decode_between,
+    glide,
     last_frame,
-    level_db,
-    morph,
     parse_duration,
     read_bilinear,
-    set_level,
     sounding_frames,
     stretched,
 )
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.source import Source
 from tests.generation.models import LATENT_DIM, SPEC
 from tests.given import one
 
@@ -28,6 +29,10 @@ def ends(first: tuple[int, float], second: tuple[int, float]) -> tuple[Latents, 
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, LATENT_DIM, generator=generator)
     return Latents.one(a[None], one(*first)), Latents.one(b[None], one(*second))
+
+
+def path(pipeline: Pipeline, start: Latents, end: Latents, attack_sec: float = 0.0) -> PathBetween:
+    return PathBetween(pipeline, Source.exact(pipeline, start), Source.exact(pipeline, end), attack_sec)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +89,13 @@ def test_level_is_known_and_set() -> None:
 
 @pytest.mark.parametrize("duration_sec", [0.001, 0.1, 1.0, 3.0])
 def test_morph_has_its_length(pipeline: Pipeline, duration_sec: float) -> None:
-    mel = morph(pipeline, *ends((0, 50.0), (2, 70.0)), duration_sec)
+    mel = glide(path(pipeline, *ends((0, 50.0), (2, 70.0))), duration_sec)
     assert mel.shape == (SPEC.n_mels, max(2, round(duration_sec * SPEC.frame_rate))) and bool(mel.isfinite().all())
 
 
 def test_morph_moves_from_start_to_end(pipeline: Pipeline) -> None:
     start, end = ends((0, 50.0), (2, 70.0))
-    mel = morph(pipeline, start, end, 2.0)
+    mel = glide(path(pipeline, start, end), 2.0)
     first, last = pipeline.decode(start)[0], pipeline.decode(end)[0]
     torch.testing.assert_close(mel[:, 0], first[:, 0])
     torch.testing.assert_close(mel[:, -1], last[:, int(last_frame(last))], atol=1e-3, rtol=1e-3)

@@ -87,5 +87,5 @@ def test_velocity_is_kept(struck: Pipeline, tmp_path: Path) -> None:
     write_clip(tmp_path / "a.wav", struck.vocode(struck.decode(point))[0], describe(struck, point, command="test"))
     found = read_sidecar(tmp_path / "a.wav")
     assert found is not None and found.velocity == 80
-    again, _ = starting_point(struck, tmp_path / "a.wav")
+    again = starting_point(struck, tmp_path / "a.wav").latents
     assert again.conditions.same(point.conditions) and torch.equal(again.z, point.z)

@@ -38,6 +38,14 @@ class ToyCodec(nn.Module):
         bands = (z[:, 0] + self._level(conditions)) @ self.get_buffer("groups").T
         return bands[..., None].expand(-1, -1, self.frames)
 
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        return image
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        return None
+
 
 class ToyPrior(nn.Module):
     """A Gaussian, the same for every class."""

@@ -37,6 +37,8 @@ class EncodeRequest(Request):
     """MIDI pitch of files that do not give one."""
     copy_synthesis: bool = False
     """Also render the real mel through the vocoder alone, in `reconstruct`."""
+    keep_residual: bool = False
+    """Add what the model cannot express of a sound, in `reconstruct`: the start of an edit."""
 
     @field_validator("files", mode="before")
     @classmethod
@@ -60,10 +62,11 @@ def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:
 
 def reconstruct(pipeline: Pipeline, request: EncodeRequest) -> Clips:
     """Send sounds through the model and back; arguments and errors as for `encode`."""
-    return _encoded(pipeline, request, [RECONSTRUCTED, COPIED] if request.copy_synthesis else [RECONSTRUCTED])
+    kinds = [RECONSTRUCTED, COPIED] if request.copy_synthesis else [RECONSTRUCTED]
+    return _encoded(pipeline, request, kinds, keep_residual=request.keep_residual)
 
 
-def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -> Clips:
+def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *, keep_residual: bool = False) -> Clips:
     files = sound_files(request.files)
     stems = output_stems(files)
 
@@ -76,8 +79,10 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str]) -
             mel = pipeline.decode(one.latents)
             score = log_mel_l1(one.mel, mel[0], one.frames)
             figures = {"mel_l1": score, "mel_l1_start": one.search.mel_l1_start if one.search else score}
-            for kind, some in zip(kinds, (mel, one.mel[None]), strict=False):
+            real = one.mel[None]  # the decoded log-mel with its residual
+            for kind, some in zip(kinds, (real if keep_residual else mel, real), strict=False):
                 source = {"source": one_line(one.path), "kind": kind, "mel_l1": score}
+                source |= {"edited": True} if keep_residual else {}
                 about = describe(pipeline, one.latents, command=request.origin, more=source)
                 wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # aligned with the file
                 yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, AS_IT_IS, figures)

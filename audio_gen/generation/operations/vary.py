@@ -1,22 +1,29 @@
 """Variations of a clip."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 
 from audio_gen.artefacts.sidecar import read_sidecar, sidecar_path
 from audio_gen.errors import CheckpointError, DataError
+from audio_gen.generation.attack import check_attack, parse_attack, with_attack_of
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
+from audio_gen.generation.finish import Finish
 from audio_gen.generation.inputs import starting_point
-from audio_gen.generation.operations.common import FileRequest, rendered
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest
 from audio_gen.generation.outputs import output_stems
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.vary import Variation, check_amount
 from audio_gen.generation.vary import vary as varied
 from audio_gen.reporter import Reporter
 from audio_gen.text import one_line
+
+AUTO = "auto"
 
 
 class VaryRequest(FileRequest):
@@ -25,13 +32,33 @@ class VaryRequest(FileRequest):
     clip: Path
     """A generated WAV with its sidecar, or any sound."""
     amount: float = 0.3
-    """0: the same clip; 1: a new one."""
+    """0: the same clip; 0.3: 3 dB from it; 1: 10 dB from it, about as far as a new one."""
     count: Annotated[int, Field(ge=1)] = 4
     """Number of variations."""
     seed: int = 0
     """First seed."""
     temperature: float = 1.0
     """Temperature of the new clips that variations move towards."""
+    keep_attack: str | None = None
+    """Length of the start of the file itself that is kept, up to 100 ms: 15ms."""
+    normalize: str = AUTO
+    """peak, lufs or none; auto: none for a user's sound, peak for a generated clip."""
+
+    @model_validator(mode="after")
+    def _check_attack(self) -> Self:
+        _ = self.attack_sec
+        return self
+
+    @property
+    def attack_sec(self) -> float:
+        """Length of the kept attack in seconds."""
+        return parse_attack(self.keep_attack)
+
+    @property
+    def finish(self) -> Finish:
+        """The options as settings of `Clip`; auto is peak."""
+        how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
+        return Finish(**{**how, "normalize": "peak" if self.normalize == AUTO else self.normalize})
 
 
 def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
@@ -43,21 +70,38 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
 
     Raises:
         ConfigError: A value is out of its range.
-        AudioFileError: The clip has to be encoded, and cannot be read.
+        AudioFileError: The clip has to be encoded, and cannot be read; or it has no attack to keep.
     """
-    point, notes = starting_point(pipeline, request.clip)
-    count, seeds = request.count, range(request.seed, request.seed + request.count)
-    points = varied(pipeline, point, request.amount, seeds, request.temperature)
+    check_amount(request.amount, request.temperature)
+    clip = starting_point(pipeline, request.clip)
+    notes, count, rate, attack_sec = list(clip.notes), request.count, pipeline.spec.sample_rate, request.attack_sec
+    attack = clip.rendered(pipeline) if attack_sec else None
+    if attack is not None:
+        check_attack(attack, rate, attack_sec, request.clip)
     if request.amount == 0 and count > 1:
         notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
-    source = {"source": one_line(request.clip), "amount": request.amount}
+    finish = request.finish
+    if request.normalize == AUTO and clip.residual is not None:
+        finish = replace(finish, normalize="none")
 
-    def about(i: int) -> dict[str, Any]:
-        drawn = {"seed": seeds[i], "temperature": request.temperature}
-        return describe(pipeline, points[i], command=request.origin, more=source, **drawn)  # type: ignore[arg-type]
+    def about(i: int, one: Variation) -> dict[str, Any]:
+        more: dict[str, Any] = {"source": one_line(request.clip), "amount": request.amount}
+        more |= {"position": round(one.position, 5), "distance_db": round(one.distance_db, 3)}
+        more |= {"kept_attack_sec": attack_sec} if attack_sec else {}
+        more |= {"edited": True} if clip.residual is not None or attack_sec else {}
+        drawn = {"seed": request.seed + i, "temperature": request.temperature}
+        return describe(pipeline, one.latents, command=request.origin, more=more, **drawn)  # type: ignore[arg-type]
 
     def render(reporter: Reporter) -> Iterator[Clip]:
-        return rendered(pipeline, points, names, about, request.finish)
+        for first in range(0, count, AT_ONCE):
+            seeds = range(request.seed + first, request.seed + min(first + AT_ONCE, count))
+            found = varied(pipeline, clip, request.amount, seeds, request.temperature)
+            wavs = pipeline.vocode(torch.cat([one.mel for one in found]))
+            for i, (one, wav) in enumerate(zip(found, wavs, strict=True), first):
+                if (note := one.note(request.amount)) is not None:
+                    reporter.note(f"{names[i]}: {note}")
+                sound = wav if attack is None else with_attack_of(wav, attack, rate, attack_sec)
+                yield Clip(names[i], sound, rate, about(i, one), finish)
 
     names = [f"{output_stems([request.clip])[0]}-vary-{i:02d}" for i in range(count)]
     return Clips(names, render, pipeline, request.origin, "Varying", notes=notes)

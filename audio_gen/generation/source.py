@@ -1,0 +1,67 @@
+"""The sound that an edit starts from: its latent, and what the model cannot express of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audio_gen.generation.latents import Latents
+from audio_gen.generation.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sound as the start of an edit.
+
+    Attributes:
+        latents: A set of one.
+        mel: Its log-mel (1, M, L): that of the latent plus the residual.
+        residual: The log-mel of the sound minus that of the latent, (1, M, L) in nats; None if the latent is exact.
+        wav: The samples (1, T) of a file from the start of the model's clip, at the model's rate; None for a clip that
+            the model renders.
+        notes: Notes for the user.
+    """
+
+    latents: Latents
+    mel: Tensor
+    residual: Tensor | None = None
+    wav: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def exact(cls, pipeline: Pipeline, latents: Latents, notes: tuple[str, ...] = ()) -> "Source":
+        """A clip of the model itself."""
+        return cls(latents, pipeline.decode(latents), notes=notes)
+
+    @classmethod
+    def of_file(
+        cls, pipeline: Pipeline, latents: Latents, mel: Tensor, wav: Tensor, notes: tuple[str, ...] = ()
+    ) -> "Source":
+        """A sound of which a latent is an estimate: log-mel (M, L) and samples (1, T) as in `Pipeline.mel`."""
+        return cls(latents, mel[None], mel[None] - pipeline.decode(latents), wav, notes)
+
+    def with_pitch(self, pipeline: Pipeline, pitch: float | None) -> "Source":
+        """The same sound at another pitch (MIDI); None keeps its own."""
+        if pitch is None:
+            return self
+        latents = self.latents.with_pitch(pitch)
+        mel, residual = pipeline.decode(latents), self.carried(pipeline, latents)
+        if residual is None:
+            return Source(latents, mel, notes=self.notes)
+        mel = (mel + residual).clamp(min=pipeline.codec.mel_floor)
+        return Source(latents, mel, residual, self.wav, self.notes)
+
+    def carried(self, pipeline: Pipeline, points: Latents) -> Tensor | None:
+        """The residual on the time and frequency axes of B points, (B, M, L); None if there is none."""
+        if self.residual is None:
+            return None
+        count, device = len(points), pipeline.device
+        start = Latents(self.latents.z.expand(count, -1, -1), self.latents.conditions.repeat(count))
+        image = self.residual.expand(count, -1, -1).to(device)
+        with torch.no_grad():
+            ends = [(one.z.to(device), one.conditions.to(device)) for one in (start, points)]
+            return pipeline.codec.carry(image, *ends[0], *ends[1]).float().cpu()
+
+    def rendered(self, pipeline: Pipeline) -> Tensor:
+        """The samples (1, T) of the sound from the start of the model's clip."""
+        return pipeline.vocode(self.mel)[0] if self.wav is None else self.wav
