@@ -13,8 +13,8 @@ def interpolate_command(
     morph_kind: o.MorphKindOption = "auto", bpm: o.BpmOption = 120.0, hits: o.HitsOption = "1/16",
     layers: o.LayersOption = None, attack: o.AttackOption = None, keep_attack: o.KeepAttackOption = None,
     class_name: o.ClassOption = None, pitch: o.FixedPitchOption = None, temperature: o.TemperatureOption = 1.0,
-    normalize: o.NormalizeOption = "peak", bits: o.BitsOption = "24", rate: o.RateOption = None,
-    tail: o.TailOption = 60.0, length: o.LengthOption = "sound", vocoder: o.VocoderOption = None,
+    normalize: o.NormalizeOption = None, bits: o.BitsOption = "24", rate: o.RateOption = None,
+    tail: o.TailOption = None, length: o.LengthOption = "sound", vocoder: o.VocoderOption = None,
     device: o.DeviceOption = "auto", force: o.ForceOption = False, json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip
     """Move from one sound to another in steps, and as one morph; or fill a grid between four sounds.

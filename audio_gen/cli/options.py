@@ -41,11 +41,12 @@ TemperatureOption = Annotated[
     float, Option("--temperature", "--truncation", help="0: the most typical clips; 1: the model's whole variety.")
 ]
 NormalizeOption = Annotated[
-    str, Option("--normalize", help="peak: peak at -1 dBFS; lufs: -23 LUFS; none: the model's level.")
+    str | None,
+    Option("--normalize", help="peak (default): at -1 dBFS; lufs: -23 LUFS; none (default of `vary FILE`): no change."),
 ]
 BitsOption = Annotated[str, Option("--bits", help="16 (with dither), 24 or float.")]
 RateOption = Annotated[int | None, Option("--rate", help="Sample rate in Hz (default: the model's).")]
-TailOption = Annotated[float, Option("--tail", help="Level below the peak, in dB, at which a file ends.")]
+TailOption = Annotated[float | None, Option("--tail", help="A file ends this far below its peak, in dB (default 60).")]
 LengthOption = Annotated[str, Option("--length", help="sound: from onset to end; model: the model's whole length.")]
 
 # Of `sample` and `vary`.
@@ -64,9 +65,6 @@ GridOption = Annotated[bool, Option("--grid", help="Also write grid.png: the cli
 BatchOption = Annotated[int, Option("--batch", min=1, help="Clips per batch; does not change the result.")]
 ClipArgument = Annotated[Path, Argument(help="A WAV with its JSON file, or any sound together with --run.")]
 AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 0.3: 3 dB from it; 1: 10 dB, a new one.")]
-VaryNormalizeOption = Annotated[
-    str, Option("--normalize", help="peak, lufs, none, or auto: none for a sound of yours, otherwise peak.")
-]
 KeepAttackOption = Annotated[str | None, Option("--keep-attack", help="Keep this much of the file's samples: 15ms.")]
 VariationsOption = Annotated[int, Option("-n", "--count", min=1, help="Number of variations.")]
 ClipRunOption = Annotated[

@@ -24,10 +24,10 @@ def sample_command(
     directions: o.DirectionsOption = None,
     per_class: o.PerClassOption = None,
     every_seed: o.EverySeedOption = False,
-    normalize: o.NormalizeOption = "peak",
+    normalize: o.NormalizeOption = None,
     bits: o.BitsOption = "24",
     rate: o.RateOption = None,
-    tail: o.TailOption = 60.0,
+    tail: o.TailOption = None,
     length: o.LengthOption = "sound",
     grid: o.GridOption = False,
     batch: o.BatchOption = 16,
@@ -57,7 +57,7 @@ def _show(clips: "Clips", saved: "list[Saved]", out: "Path", json_output: bool) 
     from audio_gen.generation.operations.sample import ends_note
 
     if json_output:
-        keys = ("seed", "class", "pitch", "velocity", "original")
+        keys = ("seed", "class", "pitch", "velocity", "moved", "original")
         files = [
             {"path": str(s.path), **{key: s.provenance[key] for key in keys if key in s.provenance}} for s in saved
         ]

@@ -1,6 +1,5 @@
 """Blends of sounds: weighted averages of their latents, decoded with the residuals and at the level of the sounds."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,11 +7,10 @@ import torch
 from torch import Tensor
 
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import level_db, set_level, shift_level
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 from audio_gen.models.contract import CLASS, SCALARS, Conditions
-
-DB_PER_NAT = 20 / math.log(10)
 
 
 @dataclass(frozen=True)
@@ -21,12 +19,12 @@ class Blend:
 
     Classes have no middle. If the ends' classes differ (or only one has a pitch or a velocity), a blend is decoded with
     the conditions of each end, and the log-mels are mixed. The residuals of the ends are carried to the blend and fade
-    with their weights, so that a blend of one end is that end exactly. The level is averaged in dB.
+    with their weights, so that a blend of one end is that end exactly. Gains and levels are averaged in dB.
 
     Attributes:
         pipeline: The model.
         ends: K sounds.
-        levelled: Set the level; otherwise it is that of the decoded latent.
+        levelled: Set the level; otherwise it is that of the decoded latent, with the gain.
     """
 
     pipeline: Pipeline
@@ -46,7 +44,7 @@ class Blend:
             residual = end.carried(self.pipeline, points)
             if residual is not None:
                 mel = mel + weight[:, None, None] * residual
-        mel = mel.clamp(min=floor)
+        mel = shift_level(mel.clamp(min=floor), share @ torch.tensor([end.gain_db for end in self.ends]), floor)
         if self.levelled:
             levels = torch.cat([level_db(end.mel) for end in self.ends])
             mel = set_level(mel, share @ levels, floor)
@@ -113,19 +111,3 @@ def blended(ends: Sequence[Latents], weights: Tensor) -> Latents:
 def interpolated(ends: Sequence[Conditions]) -> list[str]:
     """Names of the conditions that have a middle: numbers that all ends have."""
     return [name for name in SCALARS if all(bool(torch.isfinite(one.get(name)).all()) for one in ends)]
-
-
-def level_db(mel: Tensor) -> Tensor:
-    """Mean energy of log-mels (B, M, L), in dB (B,)."""
-    # Clip by clip: a sum over a batch may round differently, and the ends must be exact.
-    energy = torch.stack([torch.logsumexp(2 * clip.flatten(), dim=0) for clip in mel])
-    return DB_PER_NAT / 2 * (energy - math.log(mel[0].numel()))
-
-
-def set_level(mel: Tensor, wanted_db: Tensor, mel_floor: float) -> Tensor:
-    """Shift log-mels (B, M, L) to levels (B,): midpoints of a line are often quieter than its ends.
-
-    Values at the floor are silence and stay.
-    """
-    shift = (wanted_db - level_db(mel)) / DB_PER_NAT
-    return torch.where(mel > mel_floor, mel + shift[:, None, None], mel).clamp(min=mel_floor)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import ConfigError
-from audio_gen.generation.blend import Blend, blended, level_db, line
+from audio_gen.generation.blend import Blend, blended, line
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import level_db
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 from audio_gen.generation.spacing import equal_steps

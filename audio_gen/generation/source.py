@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import level_db, shift_level
 from audio_gen.generation.pipeline import Pipeline
 
 
@@ -15,8 +16,10 @@ class Source:
 
     Attributes:
         latents: A set of one.
-        mel: Its log-mel (1, M, L): that of the latent plus the residual.
-        residual: The log-mel of the sound minus that of the latent, (1, M, L) in nats; None if the latent is exact.
+        mel: Its log-mel (1, M, L): that of the latent plus the residual, at the gain.
+        residual: The log-mel of the sound at the level of its latent, minus that of the latent, (1, M, L) in nats; None
+            if the latent is exact.
+        gain_db: The level of the sound, relative to that of its latent.
         wav: The samples (1, T) of a file from the start of the model's clip, at the model's rate; None for a clip that
             the model renders.
         notes: Notes for the user.
@@ -25,6 +28,7 @@ class Source:
     latents: Latents
     mel: Tensor
     residual: Tensor | None = None
+    gain_db: float = 0.0
     wav: Tensor | None = None
     notes: tuple[str, ...] = ()
 
@@ -38,18 +42,22 @@ class Source:
         cls, pipeline: Pipeline, latents: Latents, mel: Tensor, wav: Tensor, notes: tuple[str, ...] = ()
     ) -> "Source":
         """A sound of which a latent is an estimate: log-mel (M, L) and samples (1, T) as in `Pipeline.mel`."""
-        return cls(latents, mel[None], mel[None] - pipeline.decode(latents), wav, notes)
+        decoded, floor = pipeline.decode(latents), pipeline.codec.mel_floor
+        gain_db = level_db(mel[None]) - level_db(decoded)
+        return cls(
+            latents, mel[None], shift_level(mel[None], -gain_db, floor) - decoded, float(gain_db), wav, notes
+        )  # fmt: skip
 
     def with_pitch(self, pipeline: Pipeline, pitch: float | None) -> "Source":
         """The same sound at another pitch (MIDI); None keeps its own."""
         if pitch is None:
             return self
         latents = self.latents.with_pitch(pitch)
-        mel, residual = pipeline.decode(latents), self.carried(pipeline, latents)
+        decoded, residual, floor = pipeline.decode(latents), self.carried(pipeline, latents), pipeline.codec.mel_floor
         if residual is None:
-            return Source(latents, mel, notes=self.notes)
-        mel = (mel + residual).clamp(min=pipeline.codec.mel_floor)
-        return Source(latents, mel, residual, self.wav, self.notes)
+            return Source(latents, decoded, notes=self.notes)
+        mel = shift_level((decoded + residual).clamp(min=floor), torch.tensor([self.gain_db]), floor)
+        return Source(latents, mel, residual, self.gain_db, self.wav, self.notes)
 
     def carried(self, pipeline: Pipeline, points: Latents) -> Tensor | None:
         """The residual on the time and frequency axes of B points, (B, M, L); None if there is none."""

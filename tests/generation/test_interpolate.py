@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from audio_gen.errors import ConfigError
-from audio_gen.generation.blend import level_db, set_level
 from audio_gen.generation.interpolate import (
     PathBetween,
     between,
@@ -17,6 +16,7 @@ from audio_gen.generation.interpolate import (
     stretched,
 )
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import level_db, set_level, shift_level
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 from tests.generation.models import LATENT_DIM, SPEC
@@ -83,6 +83,10 @@ def test_level_is_known_and_set() -> None:
     mel = torch.log(torch.tensor([1.0, 10.0]))[:, None, None].expand(2, 3, 4)
     torch.testing.assert_close(level_db(mel), torch.tensor([0.0, 20.0]))
     torch.testing.assert_close(set_level(mel, torch.tensor([6.0, 6.0]), -9.0), torch.full((2, 3, 4), 6 / 8.685889638))
+    quiet = torch.tensor([[[-1.0, -8.0, -9.0]]])
+    torch.testing.assert_close(
+        shift_level(quiet, torch.tensor([-20.0]), -9.0), torch.tensor([[[-3.302585, -9.0, -9.0]]])
+    )
     silent = torch.full((1, 3, 4), -9.0)
     assert torch.equal(set_level(silent, torch.tensor([0.0]), -9.0), silent)
 

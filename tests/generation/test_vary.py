@@ -8,6 +8,7 @@ import torch
 from audio_gen.audio.distance import mel_distance_db
 from audio_gen.errors import ConfigError
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import level_db, shift_level
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 from audio_gen.generation.vary import FARTHEST, vary
@@ -55,8 +56,20 @@ def test_points_lie_on_the_line_to_the_new_sample(pipeline: Pipeline, clip: Sour
 def test_the_residual_fades_with_the_position(pipeline: Pipeline, file: Source) -> None:
     assert file.residual is not None
     (varied,) = vary(pipeline, file, 0.3, [7])
-    expected = pipeline.decode(varied.latents) + (1 - varied.position) * file.residual
-    torch.testing.assert_close(varied.mel, expected.clamp(min=pipeline.codec.mel_floor))
+    floor = pipeline.codec.mel_floor
+    expected = (pipeline.decode(varied.latents) + (1 - varied.position) * file.residual).clamp(min=floor)
+    torch.testing.assert_close(varied.mel, shift_level(expected, torch.tensor([file.gain_db]), floor))
+
+
+def test_a_quiet_file_has_quiet_variations_that_differ_in_more_than_level(pipeline: Pipeline, file: Source) -> None:
+    """At 20 dB less, an amount goes as far towards the new sample as it does at the level of the model."""
+    floor = pipeline.codec.mel_floor
+    quieter = shift_level(file.mel, torch.tensor([-20.0]), floor)[0]
+    quiet = Source.of_file(pipeline, file.latents, quieter, torch.zeros(1, 1))
+    assert quiet.gain_db == pytest.approx(file.gain_db - 20, abs=0.5)
+    loud, soft = (vary(pipeline, source, 0.5, [7])[0] for source in (file, quiet))
+    assert float(level_db(soft.mel)) == pytest.approx(float(level_db(loud.mel)) - 20, abs=2)
+    assert soft.position == pytest.approx(loud.position, rel=0.3)
 
 
 def test_what_is_out_of_reach_is_as_far_as_it_goes(pipeline: Pipeline, clip: Source) -> None:

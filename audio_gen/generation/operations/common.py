@@ -1,32 +1,34 @@
 """Shared by operations: file options, and rendering of points of the latent space."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from pydantic import model_validator
 from torch import Tensor
 
 from audio_gen.generation.clip import Clip
-from audio_gen.generation.finish import TAIL_DB, Finish
+from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.originals import Match
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.request import Request
 
 AT_ONCE = 16  # clips
+FILE_TAIL_DB = 90.0
 
 
 class FileRequest(Request):
     """Base of requests for clips, with the settings of files."""
 
-    normalize: str = "peak"
-    """peak: the peak at -1 dBFS; lufs: -23 LUFS; none: as the model renders it."""
+    normalize: str | None = None
+    """peak: the peak at -1 dBFS; lufs: -23 LUFS; none: as the model renders it. None is peak."""
     bits: str = "24"
     """16 (with dither), 24 or float."""
     rate: int | None = None
     """Sample rate in Hz; None is the model's."""
-    tail_db: float = TAIL_DB
-    """A file ends this far below its peak."""
+    tail_db: float | None = None
+    """A file ends this far below its peak. None is 60."""
     length: str = "sound"
     """sound: from onset to end; model: the model's whole clip."""
 
@@ -39,7 +41,14 @@ class FileRequest(Request):
     def finish(self) -> Finish:
         """The options as settings of `Clip`."""
         how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
-        return Finish(**how)
+        return Finish(**{name: value for name, value in how.items() if value is not None})
+
+    @property
+    def finish_of_file(self) -> Finish:
+        """The options for versions of a user's sound, which keep its level and its quiet tail by default."""
+        kept = {"normalize": "none"} if self.normalize is None else {}
+        tail = {"tail_db": FILE_TAIL_DB} if self.tail_db is None else {}
+        return replace(self.finish, **kept, **tail)  # type: ignore[arg-type]
 
 
 def rendered(

@@ -1,7 +1,6 @@
 """Variations of a clip."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,7 +12,6 @@ from audio_gen.errors import CheckpointError, DataError
 from audio_gen.generation.attack import check_attack, parse_attack, with_attack_of
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.finish import Finish
 from audio_gen.generation.inputs import starting_point
 from audio_gen.generation.operations.common import AT_ONCE, FileRequest
 from audio_gen.generation.outputs import output_stems
@@ -22,8 +20,6 @@ from audio_gen.generation.vary import Variation, check_amount
 from audio_gen.generation.vary import vary as varied
 from audio_gen.reporter import Reporter
 from audio_gen.text import one_line
-
-AUTO = "auto"
 
 
 class VaryRequest(FileRequest):
@@ -41,8 +37,6 @@ class VaryRequest(FileRequest):
     """Temperature of the new clips that variations move towards."""
     keep_attack: str | None = None
     """Length of the start of the file itself that is kept, up to 100 ms: 15ms."""
-    normalize: str = AUTO
-    """peak, lufs or none; auto: none for a user's sound, peak for a generated clip."""
 
     @model_validator(mode="after")
     def _check_attack(self) -> Self:
@@ -53,12 +47,6 @@ class VaryRequest(FileRequest):
     def attack_sec(self) -> float:
         """Length of the kept attack in seconds."""
         return parse_attack(self.keep_attack)
-
-    @property
-    def finish(self) -> Finish:
-        """The options as settings of `Clip`; auto is peak."""
-        how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
-        return Finish(**{**how, "normalize": "peak" if self.normalize == AUTO else self.normalize})
 
 
 def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
@@ -80,9 +68,7 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
         check_attack(attack, rate, attack_sec, request.clip)
     if request.amount == 0 and count > 1:
         notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
-    finish = request.finish
-    if request.normalize == AUTO and clip.residual is not None:
-        finish = replace(finish, normalize="none")
+    finish = request.finish if clip.residual is None else request.finish_of_file
 
     def about(i: int, one: Variation) -> dict[str, Any]:
         more: dict[str, Any] = {"source": one_line(request.clip), "amount": request.amount}
