@@ -89,11 +89,12 @@ def test_images_lie_between_a_clip_and_one_of_its_neighbours(ready: Ready) -> No
         step = moved[i, 0] - z[i, 0]
         share = (others @ step) / others.square().sum(1).clamp(min=1e-9)
         off = (step - share[:, None] * others).norm(dim=1) / step.norm()
-        assert float(off.min()) < 1e-3 and 0 < float(share[off.argmin()]) <= 0.5
+        assert off.min().item() < 1e-3 and 0 < share[off.argmin()].item() <= 0.5
         assert all(data.cache.clips[int(n)].class_name == data.cache.clips[number].class_name
                    for n in task.blends.neighbours[row])  # fmt: skip
 
 
+@torch.no_grad()
 def test_validation_changes_nothing_and_measures_the_gap(ready: Ready) -> None:
     task, data = ready
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
