@@ -233,7 +233,8 @@ def run_record(folder: Path) -> Kind:
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
-    "vae": vae, "gan": gan, "gan_of_hits": gan_of_hits, "old_vae": old_vae, "vocoder": vocoder, "training": training, "settings": settings,
+    "vae": vae, "gan": gan, "gan_of_hits": gan_of_hits, "old_vae": old_vae, "vocoder": vocoder,
+    "training": training, "settings": settings,
     "progress": progress, "metrics": metrics, "sidecar": sidecar, "directions": directions, "reference": reference,
     "run_record": run_record,
 }  # fmt: skip
