@@ -63,7 +63,10 @@ def test_amount_zero_is_copy_synthesis_at_the_level_of_the_file(pipeline: Pipeli
     path = a_file(tmp_path)
     (same,) = vary(pipeline, VaryRequest(clip=path, amount=0, count=1))
     assert torch.equal(same.wav, pipeline.vocode(starting_point(pipeline, path).mel)[0])
-    assert same.finish.normalize == "none" and same.provenance["edited"] is True
+    assert (same.finish.normalize, same.finish.tail_db) == ("none", 90.0)
+    (other,) = vary(pipeline, VaryRequest(clip=path, amount=0.1, count=1))
+    assert (other.finish.normalize, other.finish.tail_db) == ("none", 60.0)
+    assert same.provenance["edited"] is True
     (loud,) = vary(pipeline, VaryRequest(clip=path, amount=0, normalize="lufs", count=1))
     assert loud.finish.normalize == "lufs"
 
