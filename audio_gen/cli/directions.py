@@ -17,7 +17,8 @@ def directions_command(
 ) -> None:
     """Find latent directions for brightness, length, noisiness ..
 
-    `sample --move NAME=AMOUNT` moves along them: +1 is one standard deviation of the sounds of one class and pitch.
+    `sample --move NAME=AMOUNT` moves each clip by that many units and holds the other descriptors. The table says what
+    a unit is.
     """
     from audio_gen.generation.operations import directions as operation
 
@@ -28,7 +29,7 @@ def directions_command(
         emit_json(operation.directions_json(path, found))
         return
     for fact in found.facts:
-        say(operation.direction_line(fact, found.spreads))
+        say(operation.direction_line(fact))
     other = ("--directions", out) if out else ()
-    say(f"sd: of the sounds of one class at one pitch. Written to {one_line(path)}; try")
+    say(f"Written to {one_line(path)}; try")
     say(f"  {command('sample', run, *other, '--move', f'{operation.strongest(found)}=+1.5', '--out', 'moved')}")

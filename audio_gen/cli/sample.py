@@ -57,7 +57,7 @@ def _show(clips: "Clips", saved: "list[Saved]", out: "Path", json_output: bool) 
     from audio_gen.generation.operations.sample import ends_note
 
     if json_output:
-        keys = ("seed", "class", "pitch", "velocity", "original")
+        keys = ("seed", "class", "pitch", "velocity", "moved", "original")
         files = [
             {"path": str(s.path), **{key: s.provenance[key] for key in keys if key in s.provenance}} for s in saved
         ]

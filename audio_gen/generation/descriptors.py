@@ -13,6 +13,7 @@ ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sustained sound 
 END_BELOW_PEAK = 0.01  # -40 dB
 FLATNESS_BANDS = 16  # with wide windows every dark sound measures as a tone
 SILENT_AMPLITUDE = 1e-4  # -80 dB
+LEAST_POWER = 1e-24  # so that gradients stay finite where a frame is silent
 DB_PER_NEPER = 20 / math.log(10)
 
 
@@ -23,20 +24,37 @@ class Descriptor:
     Attributes:
         unit: Its unit.
         least: The smallest audible spread over many clips.
+        step: A move by +1 changes it by this much.
+        reading: The unit in which people read it: Hz, ms or dB.
+        meaning: The figure in the field's words.
     """
 
     unit: str
     least: float
+    step: float
+    reading: str
+    meaning: str
+
+    def read(self, value: float) -> float:
+        """A value as people read it; octaves are above 1 kHz or 1 s."""
+        return value if self.unit == "dB" else 1000 * 2**value
+
+    def amount(self, change: float) -> str:
+        """A change in words: octaves of a frequency, the factor of a time, or dB."""
+        if self.reading == "ms":
+            return f"x {2**change:.2f}"
+        return f"{change:+.2f} octaves" if self.reading == "Hz" else f"{change:+.1f} dB"
 
 
 # Times and frequencies are perceived as ratios, so both are in octaves: +1 is twice as long, or as high.
 DESCRIPTORS = {
-    "brightness": Descriptor("octaves", 0.01),
-    "attack": Descriptor("octaves", 0.02),
-    "noisiness": Descriptor("dB", 0.05),
-    "length": Descriptor("octaves", 0.02),
-    "loudness": Descriptor("dB", 0.05),
+    "brightness": Descriptor("octaves", 0.01, 0.25, "Hz", "spectral centroid"),
+    "attack": Descriptor("octaves", 0.02, 0.5, "ms", "attack time"),
+    "noisiness": Descriptor("dB", 0.05, 3.0, "dB", "spectral flatness"),
+    "length": Descriptor("octaves", 0.02, 0.5, "ms", "length"),
+    "loudness": Descriptor("dB", 0.05, 3.0, "dB", "level before files are normalised"),
 }
+STEPS = torch.tensor([descriptor.step for descriptor in DESCRIPTORS.values()])
 
 
 def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
@@ -53,12 +71,12 @@ def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
         mel_floor: Values at or below it are silence.
 
     Returns:
-        (B, 5) in the order of DESCRIPTORS; NaN throughout for a silent clip.
+        (B, 5) in the order of DESCRIPTORS, differentiable; NaN throughout for a silent clip.
 
     Source: log attack time, centroid and flatness as in Peeters 2004.
     """
     amplitude = torch.where(mel > mel_floor, mel.exp(), 0.0)
-    envelope = amplitude.square().mean(1).sqrt()  # (B, M, L) -> (B, L)
+    envelope = amplitude.square().mean(1).clamp(min=LEAST_POWER).sqrt()  # (B, M, L) -> (B, L)
     onset, attack, end = (frames / spec.frame_rate for frames in _times(envelope))
     figures = {
         "brightness": _brightness(amplitude, spec),
@@ -87,7 +105,7 @@ def _noisiness(mel: Tensor, amplitude: Tensor) -> Tensor:
     flatness_db = DB_PER_NEPER * mel.mean(-1) - DB_PER_NEPER / 2 * (
         torch.logsumexp(2 * mel, dim=-1) - math.log(size)
     )  # fmt: skip
-    weight = amplitude.square().mean(-1).sqrt()
+    weight = amplitude.square().mean(-1).clamp(min=LEAST_POWER).sqrt()
     return (flatness_db * weight).sum((1, 2)) / weight.sum((1, 2))
 
 

@@ -1,8 +1,9 @@
-"""Find latent directions: draw clips, measure descriptors, regress latents on them.
+"""Find latent directions: draw clips, measure descriptors, and try moves on other clips.
 
-A descriptor's direction is its covariance with the latent, which stays in the model's distribution of latents; its
-length is scaled by its measured effect. The others are the principal components of the latent.
-Source: linear directions of an attribute, Shen 2020 (InterFaceGAN); principal components, Härkönen 2020 (GANSpace).
+A descriptor's direction is its gradient at each clip, in the metric of the model's latents, so that a move is as likely
+as it can be; `moves` follows it. The others are the principal components of the latents.
+Source: directions of an attribute with others held, Shen 2020 (InterFaceGAN); principal components, Härkönen 2020
+(GANSpace).
 """
 
 from collections.abc import Callable
@@ -12,29 +13,28 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel
-from audio_gen.generation.directions import Direction, Directions
+from audio_gen.generation.descriptors import DESCRIPTORS, STEPS, describe_mel
+from audio_gen.generation.directions import Direction, Directions, names_of
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.moves import move
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.contract import PITCH, SCALARS
 
 Advance = Callable[[float], object]
 
-PRINCIPAL = 5
-MEASURED = 64  # clips that are moved both ways, the same ones each time, so that differences are exact
-ROUNDS = 3  # of measuring the effect and scaling the length
+PRINCIPAL = 5  # named components
+MEASURED = 20  # clips that are moved both ways
 TRIMMED = 0.05  # of the clips at either end, against outliers
-STEP_LIMIT, LENGTH_LIMIT, LEAST_STEP = 2.0, 4.0, 0.05  # factors; longer directions leave the model's distribution
 LEAST_FREEDOM = 32  # degrees of freedom after class means and pitch
-FOLDS = 5
+LEAST_VARIANCE = 1e-8  # of the largest
+RIGHT = 0.1  # of a step: a move in the right direction
 BLOCK = 32  # clips decoded at a time, so that memory stays small
-RIDGE_STRENGTHS = np.logspace(-2, 5, 15)
 
 
 def clips_needed(pipeline: Pipeline, count: int) -> int:
-    """Number of clips that `find_directions` decodes, for a progress bar."""
+    """Number of clips that `find_directions` decodes or moves, for a progress bar."""
     principal = min(PRINCIPAL, pipeline.codec.latent.dim)
-    return count + 2 * MEASURED * (ROUNDS * len(DESCRIPTORS) + principal)
+    return count + 2 * MEASURED * (len(DESCRIPTORS) + principal)
 
 
 def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance = lambda amount: None) -> Directions:
@@ -55,26 +55,49 @@ def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance 
     """
     held_out = pipeline.latents(range(seed + count, seed + count + MEASURED))
     known, table = _drawn_and_measured(pipeline, range(seed, seed + count), advance)
-    w = without_conditions(known, known.z.mean(1).double())  # (B, N, D) -> (B, D)
-    y = trimmed(without_conditions(known, table))
-    spreads = y.std(0)
+    spreads = trimmed(without_conditions(known, table)).std(0)
     varies = spreads >= torch.tensor([descriptor.least for descriptor in DESCRIPTORS.values()])
-    # A constant descriptor has no direction; dividing its rounding errors would produce one.
-    y = torch.where(varies, y / spreads.clamp(min=1e-12), 0.0)
-    trials = _Trials(pipeline, held_out, spreads.clamp(min=1e-12), varies, advance)
-    vectors = calibrated((y.T @ w / len(w)).float(), trials)
-    principal, shares = principal_directions(w)
-    effects = torch.cat([vectors[1], trials.effects(principal)])
-    rows = [dict(zip(DESCRIPTORS, row, strict=True)) for row in effects.tolist()]
-    facts = [Direction(name, rows[i], r2=cross_validated_r2(w, y[:, i])) for i, name in enumerate(DESCRIPTORS)]
-    facts += [Direction(f"pca{i + 1}", rows[len(DESCRIPTORS) + i], share=share) for i, share in enumerate(shares)]
-    return Directions(
-        torch.cat([vectors[0], principal]),
-        tuple(facts),
-        dict(zip(DESCRIPTORS, spreads.tolist(), strict=True)),
-        pipeline.digest,
+    principal, shares = principal_directions(without_conditions(known, known.z.mean(1).double()))
+    names = names_of(min(PRINCIPAL, len(principal)))
+    untried = [Direction(name, dict.fromkeys(DESCRIPTORS, 0.0)) for name in names]
+    found = Directions(
+        principal, tuple(untried), dict(zip(DESCRIPTORS, spreads.tolist(), strict=True)), pipeline.digest,
         {"n": count, "seed": seed},
-    )
+    )  # fmt: skip
+    facts = []
+    for i, name in enumerate(names):
+        change = torch.cat([sign * _changes(pipeline, held_out, found, {name: sign}, advance) for sign in (1.0, -1.0)])
+        change = torch.where(varies, change, 0.0)
+        sizes = change.abs()
+        if i < len(DESCRIPTORS):
+            sizes[:, i], right = change[:, i], float((change[:, i] >= RIGHT).double().mean()) if len(change) else 0.0
+            facts.append(Direction(name, _effects(sizes), right=right))
+        else:
+            facts.append(Direction(name, _effects(change), share=shares[i - len(DESCRIPTORS)]))
+    return Directions(found.principal, tuple(facts), found.spreads, found.digest, found.source)
+
+
+def _changes(
+    pipeline: Pipeline, points: Latents, directions: Directions, moves: dict[str, float], advance: Advance
+) -> Tensor:
+    """Changes (B, 5) of descriptors by a move, in steps; without silent clips."""
+    if set(moves) <= set(DESCRIPTORS):
+        moved = move(pipeline, points, directions, moves)
+        before, after = moved.before, moved.after
+        advance(len(points))
+    else:
+        before = _measured(pipeline, points, lambda amount: None)
+        after = _measured(pipeline, move(pipeline, points, directions, moves).points, advance)
+    change = (after - before) / STEPS
+    return change[~change.isnan().any(1)]
+
+
+def _effects(change: Tensor) -> dict[str, float]:
+    """Trimmed means of changes (B, 5), by descriptor."""
+    from scipy.stats import trim_mean
+
+    means = trim_mean(change.numpy(), TRIMMED, axis=0).tolist() if len(change) else [0.0] * len(DESCRIPTORS)
+    return dict(zip(DESCRIPTORS, means, strict=True))
 
 
 def _drawn_and_measured(pipeline: Pipeline, seeds: range, advance: Advance) -> tuple[Latents, Tensor]:
@@ -129,76 +152,12 @@ def without_conditions(points: Latents, values: Tensor) -> Tensor:
     return values - torch.from_numpy(LinearRegression().fit(known, values.numpy()).predict(known))
 
 
-class _Trials:
-    """Held-out clips that are moved along directions, to measure effects."""
-
-    def __init__(self, pipeline: Pipeline, points: Latents, spreads: Tensor, varies: Tensor, advance: Advance) -> None:
-        self._pipeline, self._points, self._advance = pipeline, points, advance
-        self._spreads, self._varies = spreads, varies
-
-    def effects(self, vectors: Tensor) -> Tensor:
-        """Effects (N, 5) of +1 along each of vectors (N, D) on each descriptor, in its standard deviations."""
-        return torch.stack([self._effect(vector) for vector in vectors])
-
-    def _effect(self, vector: Tensor) -> Tensor:
-        up, down = (self._tables(step * vector) for step in (1, -1))
-        change = trimmed_mean((up - down) / 2 / self._spreads)
-        return torch.where(self._varies, change, 0.0)
-
-    def _tables(self, step: Tensor) -> Tensor:
-        return _measured(self._pipeline, self._points.with_z(self._points.z + step), self._advance)
-
-
-def trimmed_mean(change: Tensor) -> Tensor:
-    """Means (N,) of change (B, N), without silent clips and the outer TRIMMED."""
-    from scipy.stats import trim_mean
-
-    change = change[~change.isnan().any(1)]
-    return (
-        torch.from_numpy(trim_mean(change.numpy(), TRIMMED, axis=0))
-        if len(change)
-        else change.new_zeros(change.shape[1])
-    )
-
-
-def calibrated(vectors: Tensor, trials: _Trials) -> tuple[Tensor, Tensor]:
-    """Scale vectors (5, D), one per descriptor, until +1 changes it by about one standard deviation.
-
-    Returns:
-        The vectors, and their effects (5, 5).
-    """
-    length = torch.ones(len(vectors))
-    for last in [False] * (ROUNDS - 1) + [True]:
-        effects = trials.effects(length[:, None] * vectors)
-        if last:
-            break
-        diagonal = effects.diagonal().float()
-        # Linear through zero; a direction with hardly any effect, or a reverse one, keeps its length.
-        step = torch.where(diagonal > LEAST_STEP, 1 / diagonal, 1.0).clamp(1 / STEP_LIMIT, STEP_LIMIT)
-        length = (length * step).clamp(1 / LENGTH_LIMIT, LENGTH_LIMIT)
-    return length[:, None] * vectors, effects
-
-
 def principal_directions(w: Tensor) -> tuple[Tensor, list[float]]:
-    """Principal components of latents (B, D) with mean 0, one standard deviation long, and their shares."""
+    """Principal components (R, D) of latents (B, D) with mean 0, one standard deviation long, and their shares."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(min(PRINCIPAL, *w.shape), svd_solver="full").fit(w.numpy())
-    vectors = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
-    return torch.from_numpy(vectors).float(), pca.explained_variance_ratio_.tolist()
-
-
-def cross_validated_r2(w: Tensor, y: Tensor) -> float:
-    """Cross-validated R2 of a ridge regression of y (B,) on latents w (B, D), at least 0.
-
-    The ridge's strength is cross-validated within each fold.
-    """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import cross_val_predict
-
-    if not bool(y.any()):
-        return 0.0
-    scale = w.std().clamp(min=1e-12)
-    predicted = cross_val_predict(RidgeCV(RIDGE_STRENGTHS), (w / scale).numpy(), y.numpy(), cv=FOLDS)
-    error = (y - torch.from_numpy(predicted)).square().mean() / y.square().mean()
-    return max(0.0, 1 - float(error))
+    pca = PCA(min(w.shape), svd_solver="full").fit(w.numpy())
+    kept = pca.explained_variance_ > LEAST_VARIANCE * pca.explained_variance_[0]
+    kept[: min(PRINCIPAL, len(kept))] = True
+    vectors = (pca.components_ * np.sqrt(pca.explained_variance_)[:, None])[kept]
+    return torch.from_numpy(vectors).float(), pca.explained_variance_ratio_[kept].tolist()

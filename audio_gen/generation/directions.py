@@ -1,4 +1,4 @@
-"""Latent directions: read, write, and move latents along them."""
+"""Latent directions: their effects, their file, and texts of moves. `moves` moves clips along them."""
 
 import difflib
 import json
@@ -16,15 +16,14 @@ from audio_gen.artefacts.tensors import read_tensors, write_tensors
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import parse_json
 from audio_gen.generation.descriptors import DESCRIPTORS
-from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.hints import command
 from audio_gen.text import clipped, one_line, shortened
 
-DIRECTIONS_FORMAT = 1
-LARGEST_BYTES, MOST_DIRECTIONS, LONGEST_NAME = 1 << 26, 1000, 60
+DIRECTIONS_FORMAT = 2
+LARGEST_BYTES = 1 << 26
 MAX_MOVE = 5.0
-LEAST_R2, LEAST_EFFECT = 0.05, 0.2
+LEAST_RIGHT, LEAST_EFFECT = 0.6, 0.2
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,22 @@ class Direction:
 
     Attributes:
         name: A descriptor, or "pca1" and so on.
-        effects: Effect of a move by +1 on each descriptor, in standard deviations of clips of one class and pitch.
-        r2: Cross-validated R2 of the descriptor given the latent; None for a principal component.
+        effects: Effect of a move by +1 on each descriptor, in their steps. Of a descriptor's direction, those on the
+            others are mean sizes, since it holds them.
+        right: Share of clips whose descriptor moves the right way, by a tenth of a step or more; None for a principal
+            component.
         share: Its share of the latent's variance within classes; None for a descriptor's.
     """
 
     name: str
     effects: dict[str, float]
-    r2: float | None = None
+    right: float | None = None
     share: float | None = None
 
     @property
     def works(self) -> bool:
         """Whether a move along it changes its descriptor; always true of a principal component."""
-        return self.r2 is None or (self.r2 > LEAST_R2 and self.effects[self.name] >= LEAST_EFFECT)
+        return self.right is None or (self.right >= LEAST_RIGHT and self.effects[self.name] >= LEAST_EFFECT)
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class Directions:
     """All directions of one bundle.
 
     Attributes:
-        vectors: (N, D); a move by +1 adds a row to a latent.
-        facts: The effects of each, N of them.
+        principal: Principal components (R, D) of the latents of one class and pitch, each one standard deviation long.
+        facts: The effects of each direction: the descriptors, then the first principal components.
         spreads: The standard deviation of each descriptor over clips of one class and pitch, in its unit.
         digest: Hash of their bundle.
         source: "n" and "seed" of the search.
     """
 
-    vectors: Tensor
+    principal: Tensor
     facts: tuple[Direction, ...]
     spreads: dict[str, float]
     digest: str
@@ -87,6 +88,11 @@ class Directions:
         return self.names.index(name)
 
 
+def names_of(principal: int) -> list[str]:
+    """The names of the directions, with this many principal components."""
+    return [*DESCRIPTORS, *(f"pca{i + 1}" for i in range(principal))]
+
+
 def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
     """A line for each direction in `moves` that hardly works in this model.
 
@@ -95,8 +101,9 @@ def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
     """
     facts = [directions.facts[directions.index(name)] for name in moves]
     return [
-        f"{fact.name}: has almost no effect in this model (R2 {fact.r2:.2f}, a move by +1 is "
-        f"{fact.effects[fact.name]:+.2f} standard deviations)"
+        f"{fact.name}: has almost no effect in this model (+1 reaches "
+        f"{DESCRIPTORS[fact.name].amount(fact.effects[fact.name] * DESCRIPTORS[fact.name].step)} of "
+        f"{DESCRIPTORS[fact.name].amount(DESCRIPTORS[fact.name].step)})"
         for fact in facts
         if not fact.works
     ]
@@ -112,7 +119,8 @@ def save_directions(path: Path, directions: Directions) -> None:
         "directions": [asdict(fact) for fact in directions.facts],
         "version": __version__,
     }
-    write_tensors(path, {"directions": directions.vectors.contiguous()}, {"about": json.dumps(about, allow_nan=False)})
+    tensors = {"principal": directions.principal.contiguous()}
+    write_tensors(path, tensors, {"about": json.dumps(about, allow_nan=False)})
 
 
 def read_directions(path: Path) -> Directions:
@@ -123,19 +131,21 @@ def read_directions(path: Path) -> Directions:
     """
     try:
         meta, tensors, _ = read_tensors(path, LARGEST_BYTES)
-        about, vectors = parse_json(meta["about"]), tensors["directions"]
+        about = parse_json(meta["about"])
         if about["format"] != DIRECTIONS_FORMAT:
             raise ValueError(f"format {shortened(about['format'])}, this version reads {DIRECTIONS_FORMAT}")
-        facts = tuple(Direction(**fact) for fact in about["directions"])
-        if vectors.ndim != 2 or len(vectors) != len(facts) or not bool(torch.isfinite(vectors.float()).all()):
-            raise ValueError("its vectors")
-        if len(facts) > MOST_DIRECTIONS or not all(map(_is_whole, facts)):
+        facts, principal = tuple(Direction(**fact) for fact in about["directions"]), tensors["principal"]
+        if principal.ndim != 2 or not bool(torch.isfinite(principal.float()).all()):
+            raise ValueError("its components")
+        if [fact.name for fact in facts] != names_of(len(facts) - len(DESCRIPTORS)) or not all(map(_is_whole, facts)):
             raise ValueError("its descriptors")
+        if len(facts) - len(DESCRIPTORS) > len(principal):
+            raise ValueError("its components")
         if not _are_figures(about["spreads"]) or not isinstance(about["bundle"], str):
             raise ValueError("its spreads or its bundle")
         if set(about["source"]) != {"n", "seed"} or any(type(value) is not int for value in about["source"].values()):
             raise ValueError("its source")
-        return Directions(vectors.float(), facts, about["spreads"], about["bundle"], about["source"])
+        return Directions(principal.float(), facts, about["spreads"], about["bundle"], about["source"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise CheckpointError(
             f"{one_line(path)}: damaged, or no directions ({clipped(one_line(str(e)), 120)}); run "
@@ -145,14 +155,8 @@ def read_directions(path: Path) -> Directions:
 
 def _is_whole(fact: Direction) -> bool:
     """Whether all fields of a direction, which comes from an untrusted file, have the right type."""
-    numbers = all(value is None or (type(value) in (int, float)) for value in (fact.r2, fact.share))
-    named = isinstance(fact.name, str) and 0 < len(fact.name) <= LONGEST_NAME
-    return (
-        numbers
-        and named
-        and _are_figures(fact.effects)
-        and (fact.share is not None if fact.r2 is None else fact.name in DESCRIPTORS)
-    )
+    figure, other = (fact.right, fact.share) if fact.name in DESCRIPTORS else (fact.share, fact.right)
+    return type(figure) in (int, float) and other is None and _are_figures(fact.effects)
 
 
 def _are_figures(values: object) -> bool:
@@ -174,7 +178,7 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     if not place.is_file():
         raise CheckpointError(f"{one_line(place)}: is missing; create it with `{command('directions', run)}`")
     directions = read_directions(place)
-    if directions.digest != pipeline.digest or directions.vectors.shape[1] != pipeline.codec.latent.dim:
+    if directions.digest != pipeline.digest or directions.principal.shape[1] != pipeline.codec.latent.dim:
         raise CheckpointError(
             f"{one_line(place)}: belongs to the bundle {shortened(directions.digest)}, not {pipeline.digest}; run "
             f"`{command('directions', run)}` again"
@@ -203,15 +207,3 @@ def parse_moves(texts: Sequence[str]) -> dict[str, float]:
                 "try brightness=+1.5"
             )
     return moves
-
-
-def moved(points: Latents, directions: Directions, moves: Mapping[str, float]) -> Latents:
-    """Points moved along directions by the amounts in `moves`; all latents of a point move.
-
-    Raises:
-        ConfigError: A name is unknown.
-    """
-    z = points.z
-    for name, amount in moves.items():
-        z = z + amount * directions.vectors[directions.index(name)]
-    return points.with_z(z)

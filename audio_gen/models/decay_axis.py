@@ -70,6 +70,7 @@ class DecayAxis(nn.Module):
         self.frames, self.onset, self.attack, self.floor = frames, onset, attack, floor
         self.start = onset + attack  # frame of the first knot
         self.columns = KNOTS + frames
+        self.weight = math.sqrt(frames / KNOTS)  # of a knot, so that a column counts as much as it changes
         share = torch.linspace(0, 1, READS * (KNOTS - 1) + 1)
         hats = (1 - (torch.arange(KNOTS)[:, None] - share * (KNOTS - 1)).abs()).clamp(min=0)
         self.register_buffer("share", share * (1 + BEYOND), persistent=False)  # of the decay
@@ -80,14 +81,14 @@ class DecayAxis(nn.Module):
         return (decay_end(mel, self.floor) - self.onset).clamp(min=self.attack + SHORTEST).log()
 
     def to_columns(self, mel: Tensor, length: Tensor) -> Tensor:
-        """Log-mel (B, M, L) of a log length (B,) -> knots of its envelope, and its detail (B, M, columns)."""
+        """Log-mel (B, M, L) of a log length (B,) -> weighted knots of its envelope, then its detail (B, M, columns)."""
         fall = END_NATS / length.exp()  # nats a frame, by which a decay that leaves the clip is continued
         knots = self._knots(mel, length, fall).clamp(min=self.floor)
-        return torch.cat([knots, mel - self._envelope(knots, length)], dim=2)
+        return torch.cat([self.weight * knots, mel - self._envelope(knots, length)], dim=2)
 
     def to_time(self, columns: Tensor, length: Tensor) -> Tensor:
         """Columns (B, M, columns) at a log length (B,) -> log-mel (B, M, L)."""
-        return self._envelope(columns[..., :KNOTS], length) + columns[..., KNOTS:]
+        return self._envelope(columns[..., :KNOTS] / self.weight, length) + columns[..., KNOTS:]
 
     def carry(self, image: Tensor, start: Tensor, end: Tensor) -> Tensor:
         """An image (B, M, L) of a sound of log length `start` (B,) as it lies on a sound of log length `end`.

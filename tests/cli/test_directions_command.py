@@ -56,6 +56,7 @@ def test_json_tells_all_and_the_file_is_read_again(run: Run, plain: Path) -> Non
     assert (told["n"], told["seed"], told["file"]) == (64, 3, str(Path("d/x.safetensors")))
     assert all(set(d["effects"]) == set(names[:5]) for d in told["directions"])
     assert told["spreads"]["loudness"]["unit"] == "dB" and told["spreads"]["loudness"]["sd"] > 0
+    assert told["spreads"]["loudness"]["step"] == 3.0
     assert read_directions(Path("d/x.safetensors")).digest == told["bundle"]
     assert not BundleFolder(plain).directions.exists()
 
@@ -64,7 +65,8 @@ def test_text_has_a_line_for_each_and_what_to_try(run: Run, plain: Path) -> None
     out, _ = run("directions", plain, "-n", "64", "--out", "x.safetensors")
     lines = out.splitlines()
     assert len(lines) == 12 and "of the variance" in lines[5]
-    assert all("sd" in line and "R2 0." in line for line in lines[:5])
+    assert all("+1: " in line for line in lines[:5])
+    assert lines[0].startswith("brightness +1: spectral centroid +0.25 octaves; ")
     assert "--directions x.safetensors --move" in lines[-1]
 
 
@@ -75,7 +77,7 @@ def test_a_move_changes_the_sound_and_is_in_the_sidecar(run: Run, made: Path) ->
     assert after["moves"] == {"pca1": 1.5, "pca2": -2.0} and "moves" not in before
     assert after["bundle"] == before["bundle"]
     directions = read_directions(BundleFolder(made).directions)
-    step = 1.5 * directions.vectors[directions.index("pca1")] - 2 * directions.vectors[directions.index("pca2")]
+    step = 1.5 * directions.principal[0] - 2 * directions.principal[1]
     assert [b - a for a, b in zip(before["z"], after["z"], strict=True)] == pytest.approx(step.tolist(), abs=1e-5)
     sounds = [sf.read(clip_of(name, 0), dtype="int16")[0] for name in "ab"]
     assert len(sounds[0]) == len(sounds[1]) and (sounds[0] != sounds[1]).any()
@@ -86,6 +88,29 @@ def test_a_moved_clip_is_varied_from_where_it_is(run: Run, made: Path) -> None:
     clip = clip_of("b", 0)
     run("vary", clip, "--amount", "0", "-n", "1", "--out", "v", *FAST)
     assert Path(f"v/{clip.stem}-vary-00.wav").read_bytes() == clip.read_bytes()
+
+
+def test_what_a_move_did_is_told_and_in_the_sidecar(run: Run, made: Path) -> None:
+    moves = ["--move", "loudness=-1", "--move", "brightness=0.5"]
+    out, _ = run("sample", made, "-n", "3", "--out", "b", *moves, *FAST)
+    assert "loudness: asked for -3.0 dB, reached -" in out and "brightness: asked for +0.12 octaves" in out
+    assert "the others moved by (median): attack " in out
+    moved = json.loads(clip_of("b", 0).with_suffix(".json").read_text())["moved"]
+    loudness = moved["loudness"]
+    assert loudness["unit"] == "dB" and loudness["to"] - loudness["from"] == pytest.approx(
+        -3.0, abs=1.0
+    )  # of a tiny model
+    assert loudness["steps"] == pytest.approx((loudness["to"] - loudness["from"]) / 3, abs=0.01)
+    assert moved["brightness"]["to"] > moved["brightness"]["from"] > 0 and moved["brightness"]["unit"] == "Hz"
+    told = json.loads(run("sample", made, "-n", "3", "--out", "c", "--json", *moves, *FAST)[0])
+    assert told["files"][0]["moved"] == moved
+
+
+def test_a_moved_clip_does_not_depend_on_the_others(run: Run, made: Path) -> None:
+    move = ["--move", "loudness=1", "--every-seed", *FAST]
+    run("sample", made, "-n", "3", "--out", "many", "--batch", "2", "--grid", *move)
+    run("sample", made, "-n", "1", "--seed", "2", "--out", "one", *move)
+    assert clip_of("many", 2).read_bytes() == clip_of("one", 2).read_bytes()
 
 
 def test_the_same_for_gans(run: Run) -> None:

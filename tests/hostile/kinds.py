@@ -173,7 +173,7 @@ def sidecar(folder: Path) -> Kind:
 def directions(folder: Path) -> Kind:
     folder.mkdir()
     path, effects = folder / "d.safetensors", dict.fromkeys(DESCRIPTORS, 0.5)
-    facts = (Direction(next(iter(DESCRIPTORS)), effects, r2=0.5), Direction("pca1", effects, share=0.1))
+    facts = (*(Direction(name, effects, right=0.9) for name in DESCRIPTORS), Direction("pca1", effects, share=0.1))
     save_directions(path, Directions(torch.ones(2, 4), facts, effects, "0" * 12, {"n": 64, "seed": 0}))
     from safetensors import safe_open
 
@@ -181,7 +181,7 @@ def directions(folder: Path) -> Kind:
         value = json.loads(file.metadata()["about"])
 
     def write(some: Any) -> None:
-        save_file({"directions": torch.ones(2, 4)}, path, metadata={"about": json.dumps(some)})
+        save_file({"principal": torch.ones(2, 4)}, path, metadata={"about": json.dumps(some)})
 
     def read() -> None:
         from audio_gen.generation.operations.directions import direction_line, directions_json
@@ -189,7 +189,7 @@ def directions(folder: Path) -> Kind:
         found = read_directions(path)
         directions_json(path, found)
         for fact in found.facts:
-            direction_line(fact, found.spreads)
+            direction_line(fact)
 
     return Kind(value, write, read)
 

@@ -17,7 +17,7 @@ from audio_gen.reporter import SILENT, Reporter
 from audio_gen.request import Request
 from audio_gen.text import one_line
 
-SHOWN_EFFECT = 0.2  # standard deviations; smaller effects are not listed
+SHOWN_EFFECT, SHOWN_DRIFT = 0.2, 0.1  # of a unit move; smaller effects are not listed
 
 
 class DirectionsRequest(Request):
@@ -84,27 +84,38 @@ def _check_writable(path: Path) -> None:
         raise OutputError(f"{one_line(path.parent)}: cannot be written; choose another folder with --out")
 
 
-def direction_line(fact: Direction, spreads: dict[str, float]) -> str:
+def direction_line(fact: Direction) -> str:
     """One line on a direction."""
-    others = ", ".join(
-        f"{name} {effect:+.1f}"
-        for name, effect in fact.effects.items()
-        if name != fact.name and abs(effect) >= SHOWN_EFFECT
-    )
-    if fact.r2 is None:
+    if fact.right is None:
         assert fact.share is not None
-        return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {others or 'none of these five'}"
-    own_effect = fact.effects[fact.name]
+        moves = ", ".join(
+            f"{name} {DESCRIPTORS[name].amount(effect * DESCRIPTORS[name].step)}"
+            for name, effect in fact.effects.items()
+            if abs(effect) >= SHOWN_EFFECT
+        )
+        return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {moves or 'none of these five'}"
+    descriptor, own_effect = DESCRIPTORS[fact.name], fact.effects[fact.name]
+    reached = descriptor.amount(own_effect * descriptor.step)
+    text = f"{fact.name:<11}+1: {descriptor.meaning} {descriptor.amount(descriptor.step)}"
     if not fact.works:
-        return f"{fact.name:<11}R2 {fact.r2:.2f}; almost no effect: +1 changes it by {own_effect:+.2f} sd"
-    size = f"{own_effect:+.2f} sd ({own_effect * spreads[fact.name]:+.2g} {DESCRIPTORS[fact.name].unit})"
-    return f"{fact.name:<11}R2 {fact.r2:.2f}; +1 moves it by {size}" + (f", and {others}" if others else "")
+        return f"{text}; almost no effect in this model: {reached}"
+    others = ", ".join(
+        f"{name} by {_size(effect * DESCRIPTORS[name].step, DESCRIPTORS[name].unit)}"
+        for name, effect in fact.effects.items()
+        if name != fact.name and effect >= SHOWN_DRIFT
+    )
+    rest = f"moves {others} with it" if others else "holds the others"
+    return f"{text}; {reached} on average, {fact.right:.0%} of clips the right way; {rest}"
+
+
+def _size(change: float, unit: str) -> str:
+    return f"{change:.1f} dB" if unit == "dB" else f"{2**change - 1:.0%}"
 
 
 def strongest(found: Directions) -> str:
     """The direction to try first."""
-    working = [fact for fact in found.facts if fact.r2 is not None and fact.works]
-    return max(working, key=lambda fact: fact.r2 or 0.0).name if working else "pca1"
+    working = [fact for fact in found.facts if fact.right is not None and fact.works]
+    return max(working, key=lambda fact: (fact.right or 0.0, fact.effects[fact.name])).name if working else "pca1"
 
 
 def directions_json(path: Path, found: Directions) -> dict[str, Any]:
@@ -113,9 +124,12 @@ def directions_json(path: Path, found: Directions) -> dict[str, Any]:
         "file": str(path),
         "bundle": found.digest,
         **found.source,
-        "spreads": {name: {"sd": sd, "unit": DESCRIPTORS[name].unit} for name, sd in found.spreads.items()},
+        "spreads": {
+            name: {"sd": sd, "unit": DESCRIPTORS[name].unit, "step": DESCRIPTORS[name].step}
+            for name, sd in found.spreads.items()
+        },
         "directions": [
-            {"name": fact.name, "r2": fact.r2, "share": fact.share, "works": fact.works, "effects": fact.effects}
+            {"name": fact.name, "right": fact.right, "share": fact.share, "works": fact.works, "effects": fact.effects}
             for fact in found.facts
         ],
     }

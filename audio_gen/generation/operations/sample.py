@@ -1,6 +1,7 @@
 """Generate clips with a trained model."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 from unicodedata import normalize
@@ -10,11 +11,12 @@ from pydantic import Field, field_validator, model_validator
 from audio_gen.errors import ConfigError
 from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.directions import doubts, load_directions, moved, parse_moves
+from audio_gen.generation.directions import Directions, doubts, load_directions, parse_moves
 from audio_gen.generation.distinct import Distinct, draw_distinct
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.grid import GRID_NAME, write_grid
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.moves import move, move_lines, moved_json
 from audio_gen.generation.operations.common import FileRequest, rendered
 from audio_gen.generation.originals import Match, Originals, novelty_line, originals_of
 from audio_gen.generation.outputs import distinct_names
@@ -43,7 +45,7 @@ class SampleRequest(FileRequest):
     temperature: float = 1.0
     """0: the most typical clips; 1: the model's whole variety."""
     moves: dict[str, float] = Field({})
-    """Directions by name, each with an amount in standard deviations; or texts such as brightness=+1.5."""
+    """Directions by name, each with an amount in units of the direction; or texts such as brightness=+1.5."""
     directions: Path | None = None
     """File of the directions; None is the one in the bundle's folder."""
     per_class: Count | None = None
@@ -84,29 +86,56 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
     points, seeds = Latents.join([one.latents for one in drawn]), [seed for one in drawn for seed in one.seeds]
     notes = [note for one in drawn if (note := one.shortage)]
     if known_directions is not None:
-        points, notes = moved(points, known_directions, request.moves), notes + doubts(known_directions, request.moves)
+        notes += doubts(known_directions, request.moves)
     notes += [note] if (note := rate_note(pipeline, request.finish)) else []
     compare: Originals | None = None
-
-    def about(i: int) -> dict[str, Any]:
-        more = {"moves": request.moves} if request.moves else None
-        drawn = {"seed": seeds[i], "temperature": request.temperature}
-        return describe(pipeline, points[i], command=request.origin, more=more, **drawn)  # type: ignore[arg-type]
+    placed: list[Latents] = []  # the rendered points
 
     def render(reporter: Reporter) -> Iterator[Clip]:
         nonlocal compare
         compare = originals_of(pipeline)
-        yield from rendered(pipeline, points, names, about, request.finish, batch=request.batch, compare=compare)
+        placed.clear()
+        for first in range(0, len(points), request.batch):
+            rows = slice(first, first + request.batch)
+            # Moved here, since the search for each clip takes time that belongs to the progress bar.
+            some, changes = _moved(pipeline, points[rows], known_directions, request.moves)
+            placed.append(some)
+            about = partial(_about, pipeline, request, some, seeds[rows], changes)
+            yield from rendered(pipeline, some, names[rows], about, request.finish, batch=request.batch,
+                                compare=compare)  # fmt: skip
 
     def summary(saved: Sequence[Saved]) -> list[str]:
+        lines = move_lines(request.moves, [one.provenance.get("moved") for one in saved])
         if compare is None:
-            return []
+            return lines
         matches = [Match(**one.provenance["original"]) for one in saved]
-        return [novelty_line(matches, [one.path.name for one in saved], compare.real_share())]
+        return [*lines, novelty_line(matches, [one.path.name for one in saved], compare.real_share())]
 
     names = clip_stems(pipeline, points, seeds, folders=request.per_class is not None)
-    pictures = {GRID_NAME: lambda path: write_grid(path, pipeline, points, seeds)} if request.grid else {}
+    pictures = {GRID_NAME: lambda path: write_grid(path, pipeline, Latents.join(placed), seeds)} if request.grid else {}
     return Clips(names, render, pipeline, request.origin, "Sampling", notes=notes, pictures=pictures, summary=summary)
+
+
+def _moved(
+    pipeline: Pipeline, points: Latents, directions: Directions | None, moves: dict[str, float]
+) -> tuple[Latents, list[dict[str, Any] | None]]:
+    """Points (B) after the moves, and for each its descriptors before and after, if there are moves."""
+    if directions is None:
+        return points, [None] * len(points)
+    found = move(pipeline, points, directions, moves)
+    return found.points, [moved_json(*rows) for rows in zip(found.before, found.after, strict=True)]
+
+
+def _about(
+    pipeline: Pipeline, request: SampleRequest, points: Latents, seeds: Sequence[int],
+    changes: Sequence[dict[str, Any] | None], i: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The sidecar of clip i."""
+    more: dict[str, Any] = {"moves": request.moves} if request.moves else {}
+    more |= {"moved": changes[i]} if changes[i] else {}
+    return describe(
+        pipeline, points[i], command=request.origin, more=more, seed=seeds[i], temperature=request.temperature
+    )
 
 
 def _classes(pipeline: Pipeline, request: SampleRequest) -> list[str | None]:
