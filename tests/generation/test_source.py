@@ -141,3 +141,16 @@ def test_a_sidecar_without_the_mark_is_exact(pipeline: Pipeline, tmp_path: Path)
     del values["edited"]
     sidecar.write_text(json.dumps(values))
     assert starting_point(pipeline, saved.path).residual is None
+
+
+def test_after_the_end_of_a_decay_the_residual_stays(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what a model decodes after a file has ended would be heard."""
+
+    def carry(image: torch.Tensor, *_: object) -> torch.Tensor:
+        return torch.cat([image[..., :10] * 2, torch.zeros_like(image[..., 10:])], dim=2)
+
+    monkeypatch.setattr(pipeline.codec, "carry", carry)
+    point = pipeline.latents([1])
+    residual = torch.full((1, 40, 24), -0.5)
+    carried = Source(point, pipeline.decode(point) + residual, residual).carried(pipeline, point)
+    assert carried is not None and bool((carried[..., :10] == -1).all()) and bool((carried[..., 10:] == -0.5).all())
