@@ -29,7 +29,7 @@ from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import ProgressFile, read_progress
 from audio_gen.training.tasks.run import resolve_config
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.network import VocoderNetwork
 from tests.generation.models import SPEC, write_bundle, write_format_1, write_gan_bundle
