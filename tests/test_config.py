@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from audio_gen import config
 from audio_gen.errors import ConfigError
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 
 ROOT = Path(__file__).parents[1]
 

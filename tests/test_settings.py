@@ -17,7 +17,7 @@ from audio_gen.config import DEFAULT_MODEL, Settings
 from audio_gen.errors import ConfigError
 from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.settings import RunConfig, model_for
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from tests import sounds
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ README = ROOT / "configs" / "README.md"
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 Reads = set[tuple[type, str]]
 # Switches without which some settings are not needed.
-ON = {"gan": ["augment=auto"], "vae": [], "vocoder": ["loss.adversarial=1", "train.validations=1"]}
+ON = {"gan": ["augment=auto"], "vae": ["adversarial.start=0"], "vocoder": ["loss.adversarial=1", "train.validations=1"]}
 NEEDLESS = {"vocoder": {"data.onset"}}  # it is trained on crops of any part of a sound
 
 

@@ -113,6 +113,10 @@ class ClipDataset:
         for i in range(0, len(numbers), batch_size):
             yield self._collect([(number, 0) for number in numbers[i : i + batch_size]])
 
+    def starts(self, numbers: Tensor) -> Batch:
+        """The clips with these numbers (B,) in the cache, cropped at their start."""
+        return self._collect([(number, 0) for number in numbers.tolist()])
+
     def _draw(self, n: int) -> tuple[int, int]:
         """The clip and the first sample of the n-th crop since the start of training."""
         epoch, position = divmod(n, len(self._numbers))

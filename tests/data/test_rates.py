@@ -16,7 +16,7 @@ from audio_gen.data.rates import DEFAULT_SAMPLE_RATE, note_of_rates, rate_notes,
 from audio_gen.errors import MelMismatchError
 from audio_gen.training.tasks.run import train_run
 from audio_gen.training.tasks.source import mel_of_rate
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from tests import sounds
 
 

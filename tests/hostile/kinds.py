@@ -29,7 +29,7 @@ from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.progress import ProgressFile, read_progress
 from audio_gen.training.tasks.run import resolve_config
-from audio_gen.training.tasks.vae import VAEConfig
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.network import VocoderNetwork
 from tests.generation.models import SPEC, write_bundle, write_format_1, write_gan_bundle
@@ -68,6 +68,14 @@ def vae(folder: Path) -> Kind:
 
 def gan(folder: Path) -> Kind:
     write_gan_bundle(folder)
+    return Kind(
+        json.loads((folder / "config.json").read_text()), as_json(folder / "config.json"), lambda: sample(folder)
+    )
+
+
+def gan_of_hits(folder: Path) -> Kind:
+    """A GAN with a decay axis."""
+    write_gan_bundle(folder, pitch=False, decay=True)
     return Kind(
         json.loads((folder / "config.json").read_text()), as_json(folder / "config.json"), lambda: sample(folder)
     )
@@ -225,7 +233,8 @@ def run_record(folder: Path) -> Kind:
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
-    "vae": vae, "gan": gan, "old_vae": old_vae, "vocoder": vocoder, "training": training, "settings": settings,
+    "vae": vae, "gan": gan, "gan_of_hits": gan_of_hits, "old_vae": old_vae, "vocoder": vocoder,
+    "training": training, "settings": settings,
     "progress": progress, "metrics": metrics, "sidecar": sidecar, "directions": directions, "reference": reference,
     "run_record": run_record,
 }  # fmt: skip

@@ -32,6 +32,7 @@ class Case(NamedTuple):
 
 CODECS = {
     "vae": Case(lambda: VAE(**MEL, **CONDITIONED), lambda: VAE(**MEL)),
+    "vae with grain": Case(lambda: VAE(**MEL, **CONDITIONED, grain=True), lambda: VAE(**MEL, grain=True)),
     "gan": Case(lambda: GANCodec(**MEL, **CONDITIONED), lambda: GANCodec(**MEL)),
     "toy": Case(lambda: ToyCodec(**SIZES, n_classes=2), lambda: ToyCodec(**SIZES)),
 }
@@ -55,6 +56,7 @@ def mapped() -> MappedPrior:
 
 PRIORS: dict[str, Callable[[], Any]] = {
     "neighbours": lambda: NeighbourPrior.fit(latents(), known(), torch.arange(CLIPS)),
+    "lines": lambda: NeighbourPrior.fit(latents(), known(), torch.arange(CLIPS), line_noise=0.3),
     "mapped": mapped,
     "toy": lambda: ToyPrior(latent_dim=DIM, n_classes=2),
 }

@@ -96,3 +96,20 @@ def test_augmented_copies_are_one_clip_with_half_their_spread() -> None:
     made = draw(density, 300, class_id=1)
     assert torch.allclose(made.std(0), torch.full((2,), OWN_SPREAD), atol=0.15)
     assert torch.allclose(made.mean(0), torch.full((2,), 30.0), atol=0.25)
+
+
+def test_lines_lead_from_a_clip_to_one_neighbour() -> None:
+    """With three clips at the corners of a triangle, points lie on its sides, never inside."""
+    z = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    prior = NeighbourPrior.fit(z[:, None], Conditions(3), torch.arange(3), line_noise=0.0)
+    made = draw(prior, 60)
+    on_side = torch.stack([made[:, 0].abs(), made[:, 1].abs(), (made.sum(1) - 4).abs()]).amin(0)
+    assert float(on_side.max()) < 1e-4
+    assert float(draw(fit(z, torch.full((3,), -1), torch.full((3,), NAN)), 60).amin(1).max()) > 0.1  # blends are inside
+
+
+def test_noise_on_lines_has_a_share_of_the_deviations() -> None:
+    z = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 4.0, 0.0])
+    priors = [NeighbourPrior.fit(z[:, None], Conditions(50), torch.arange(50), line_noise=n) for n in (0.0, 0.5)]
+    noise = draw(priors[1], 400) - draw(priors[0], 400)
+    assert torch.allclose(noise.std(0), 0.5 * z.std(0, unbiased=False), rtol=0.15, atol=1e-6)

@@ -151,3 +151,22 @@ def test_weights_of_earlier_versions_make_what_they_made() -> None:
     again.load_state_dict(old)
     z = torch.randn(6, 1, 8)
     assert torch.equal(again.decode(z, UNKNOWN), model.decode(z, UNKNOWN))
+
+
+def test_noise_changes_the_grain_and_the_fixed_draw_none() -> None:
+    model, z = tiny(grain=True), torch.randn(4, 1, 8)
+    noise = [model.draw_noise(4, torch.Generator().manual_seed(i)) for i in range(2)]
+    start = [model.decode_raw(z, UNKNOWN[slice(0, 4)], one) for one in noise]
+    assert torch.equal(*start)  # at the start noise has no effect
+    torch.nn.init.normal_(model.decoder.grain.weight)  # type: ignore[union-attr]
+    a, b = (model.decode_raw(z, UNKNOWN[slice(0, 4)], one) for one in noise)
+    assert (a - b).abs().mean().item() > 1e-3
+    assert torch.equal(model.decode_raw(z, UNKNOWN[slice(0, 4)]), model.decode_raw(z, UNKNOWN[slice(0, 4)]))
+    silent = model.decode_raw(z, UNKNOWN[slice(0, 4)], model.no_noise())
+    assert (silent - a).abs().mean().item() > 1e-3 and tiny().no_noise() is None
+
+
+def test_a_model_with_grain_starts_as_pca() -> None:
+    model, mel = tiny(grain=True), sounds()
+    model.initialise(mel, UNKNOWN)
+    assert torch.allclose(model.decode(model.encode(mel, UNKNOWN).mean, UNKNOWN), mel.clamp(min=-9), atol=1e-3)

@@ -67,9 +67,15 @@ train_run(Path(sys.argv[1]), Path(sys.argv[2]), model=sys.argv[3], config_file=P
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize("model", ["vae", "gan", pytest.param("vocoder", marks=pytest.mark.faults)])
-def test_four_steps_are_two_a_kill_and_two(notes: Path, tmp_path: Path, model: str) -> None:
-    overrides = ["train.previews=2", "train.compact=false"]
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [
+        ("vae", "train.log_every=1"), ("vae", "adversarial.start=0.3"), ("gan", "train.log_every=1"),
+        pytest.param("vocoder", "train.log_every=1", marks=pytest.mark.faults),
+    ],
+)  # fmt: skip
+def test_four_steps_are_two_a_kill_and_two(notes: Path, tmp_path: Path, model: str, setting: str) -> None:
+    overrides = ["train.previews=2", "train.compact=false", setting]
     train(notes, tmp_path / "whole", model, overrides=overrides)
     command = [sys.executable, "-c", KILLED, str(notes), str(tmp_path / "killed"), model, str(tiny(model)), *overrides]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums round otherwise with another number of them

@@ -82,7 +82,7 @@ def test_a_step_of_each_loss_moves_the_logits_its_way(drawn: tuple[Any, Any], wh
     critics, step = drawn
     fake = step.fake.detach().requires_grad_()
     before = logits(critics, step, fake)[where]
-    loss = values(critics.g_loss(step._replace(fake=fake), generator(), reconstruction=1.0))[f"adv_g{where}"]
+    loss = values(critics.g_loss(step._replace(fake=fake), generator(), reconstruction=1.0, stay=2.0))[f"adv_g{where}"]
     (slope,) = torch.autograd.grad(loss, fake)
     assert logits(critics, step, fake - 0.1 * slope / slope.abs().max())[where] < before
     weights = list(critics.d.parameters())

@@ -130,12 +130,15 @@ def moved(given: Bundle, args: dict[str, Any], classes: list[str]) -> VAE:
     return vae
 
 
+@pytest.mark.parametrize("grain", [False, True])
 @pytest.mark.parametrize(("then", "now"), [([], ["a", "b"]), (["a", "b"], [])])
-def test_a_vae_that_gains_or_loses_classes_does_what_it_did(then: list[str], now: list[str]) -> None:
-    old, given = bundle(ARGS, then)
-    new = moved(given, ARGS, now)
+def test_a_vae_that_gains_or_loses_classes_does_what_it_did(then: list[str], now: list[str], grain: bool) -> None:
+    args = {**ARGS, "grain": grain}
+    old, given = bundle(args, then)
+    new = moved(given, args, now)
     if then:  # without classes it is as at their mean
-        old.class_embedding.weight.data[1] = old.class_embedding.weight[1:].mean(0)
+        for embedding in (old.class_embedding, old.decoder_class_embedding)[: 1 + grain]:
+            embedding.weight.data[1] = embedding.weight[1:].mean(0)
     mel, z = torch.randn(3, 16, 8), torch.randn(3, 1, 4)
     at = Conditions(3, {"class": torch.zeros(3, dtype=torch.long)})
     assert torch.allclose(old.decode_raw(z, at), new.decode_raw(z, at), atol=1e-4)

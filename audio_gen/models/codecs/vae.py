@@ -1,5 +1,8 @@
 """The VAE: a clip's log-mel <-> one latent z of the whole clip."""
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,9 +14,11 @@ from audio_gen.models.blocks import (
     ResBlock2d,
     pad_to,
     patched,
+    pitch_inputs,
     stage_sizes,
     velocity_inputs,
 )
+from audio_gen.models.codecs.gan import NOISE_CHANNELS, NOISE_SEED, REFINEMENT, Synthesis
 from audio_gen.models.codecs.trunk import Trunk
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions, LatentShape, Posterior
 from audio_gen.models.earlier import VAE_KEYS, rename_on_load
@@ -24,10 +29,11 @@ class VAE(nn.Module):
     """A linear autoencoder of the data's principal components, refined by convolutional networks.
 
     The linear path makes training start as good as PCA, which suits small folders and short budgets; the networks start
-    at zero.
+    at zero. With grain, the decoder is the GAN's: noise at full resolution gives the texture of noisy sounds.
     Source: Kingma and Welling 2014; AdaLN conditioning from Peebles and Xie 2023.
     """
 
+    noise: Tensor
     has_encoder = True
 
     def __init__(
@@ -46,23 +52,25 @@ class VAE(nn.Module):
         pitch_high: float | None = None,
         velocity: bool = False,
         condition_dim: int = 64,
+        grain: bool = False,
         decay_onset: float | None = None,
         decay_attack: float = 0.0,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
+        With `grain` the decoder takes noise; earlier bundles lack it.
         `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
         """
         super().__init__()
-        self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
+        self.n_mels, self.frames, self.mel_floor, self.grain = n_mels, frames, mel_floor, grain
         self.latent = LatentShape(latent_dim)
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim) if n_classes else None
         if self.class_embedding is not None:
             nn.init.normal_(self.class_embedding.weight, std=0.1)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
-            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=False, decay_onset=decay_onset,
+            pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=grain, decay_onset=decay_onset,
             decay_attack=decay_attack,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
@@ -74,10 +82,19 @@ class VAE(nn.Module):
             n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks, out_dim=2 * latent_dim,
             features=features, condition_dim=dim,
         )  # fmt: skip
-        self.decoder = Decoder(
-            n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks, in_dim=latent_dim + dim,
-            features=features,
-        )  # fmt: skip
+        size: dict[str, Any] = {
+            "n_mels": n_mels, "frames": frames, "channels": tuple(channels), "blocks": blocks, "features": features,
+        }  # fmt: skip
+        self.decoder: Decoder | Synthesis
+        self.decoder_class_embedding = None
+        if grain:  # the encoder can be fixed while the decoder trains
+            self.decoder_class_embedding = copy.deepcopy(self.class_embedding)
+            self.decoder = Synthesis(w_dim=latent_dim + dim + SCALAR_INPUTS, **size)
+            height, width = self.decoder.sizes[0]
+            fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
+            self.register_buffer("noise", fixed)
+        else:
+            self.decoder = Decoder(in_dim=latent_dim + dim, **size)
         rename_on_load(self, VAE_KEYS)
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
@@ -85,7 +102,7 @@ class VAE(nn.Module):
         mel, pitch = mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions)
         rows = self.trunk.rows(mel, pitch)
         image = (mel - self.mel_floor) / self.trunk.scale - 1
-        hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions))
+        hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions, self.class_embedding))
         delta, logvar = hidden.chunk(2, dim=1)
         mean = self.trunk.with_length(self.analysis(rows) + delta, mel)
         return Posterior(mean[:, None], (logvar - 4).clamp(-12, 4)[:, None])
@@ -106,12 +123,28 @@ class VAE(nn.Module):
         """z (B, 1, D) -> log-mel (B, M, L) in nats."""
         return self.trunk.limited(self.decode_raw(z, conditions))
 
-    def decode_raw(self, z: Tensor, conditions: Conditions) -> Tensor:
-        """As `decode`, but not clamped, so that the loss has a gradient everywhere."""
+    def decode_raw(self, z: Tensor, conditions: Conditions, noise: Tensor | None = None) -> Tensor:
+        """As `decode`, but not clamped, so that the loss has a gradient everywhere; `noise` is from `draw_noise`."""
         z, pitch = z[:, 0], self.trunk.pitch(conditions)
-        mel, condition = self.trunk.mel(z, pitch), self._condition(conditions)
-        inputs = z if condition is None else torch.cat([z, condition], dim=1)
-        return mel + self.trunk.scale * self.decoder(inputs, self.trunk.features(pitch))
+        embedding = self.decoder_class_embedding if self.grain else self.class_embedding
+        mel, condition = self.trunk.mel(z, pitch), self._condition(conditions, embedding)
+        parts = [z, *([pitch_inputs(pitch)] if self.grain else []), *([] if condition is None else [condition])]
+        inputs, features = torch.cat(parts, dim=1), self.trunk.features(pitch)
+        if isinstance(self.decoder, Decoder):
+            return mel + self.trunk.scale * self.decoder(inputs, features)
+        styles = inputs[:, None].expand(-1, len(self.decoder.stages), -1)
+        refined = self.decoder(styles, features, self.noise if noise is None else noise)
+        return mel + REFINEMENT * self.trunk.scale * refined
+
+    def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
+        """Noise for `count` mels (B, 16, H, W); None for a model without grain."""
+        if not self.grain:
+            return None
+        return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
+
+    def no_noise(self) -> Tensor | None:
+        """The noise of an image without grain."""
+        return torch.zeros_like(self.noise) if self.grain else None
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
@@ -132,11 +165,11 @@ class VAE(nn.Module):
             layer.bias[: len(which)][which] = 0
         self.trunk.drop_components(which)
 
-    def _condition(self, conditions: Conditions) -> Tensor | None:
+    def _condition(self, conditions: Conditions, embedding: nn.Embedding | None) -> Tensor | None:
         """Inputs for class and velocity (B, K), if the model has them."""
         device, parts = self.trunk.mean.device, []
-        if self.class_embedding is not None:
-            parts.append(self.class_embedding(conditions.get(CLASS, device) + 1))  # row 0: no class
+        if embedding is not None:
+            parts.append(embedding(conditions.get(CLASS, device) + 1))  # row 0: no class
         if VELOCITY in self.conditions:
             parts.append(velocity_inputs(conditions.get(VELOCITY, device)))
         return torch.cat(parts, dim=1) if parts else None

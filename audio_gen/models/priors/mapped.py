@@ -11,11 +11,9 @@ from audio_gen.models.basis import FARTHEST as FARTHEST_ROW
 from audio_gen.models.blocks import SCALAR_INPUTS, pitch_inputs, velocity_inputs
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
 from audio_gen.models.priors.examples import Examples
-from audio_gen.models.priors.neighbours import CORNERS, PITCH_SCALE, NeighbourPrior, spread_of
+from audio_gen.models.priors.neighbours import CORNERS, FARTHEST, PITCH_SCALE, NeighbourPrior, nearest_share, spread_of
 
 MIN_NOISE = 3  # clip, neighbour, distance towards it
-FARTHEST = 0.5  # half-way: the other half of the line belongs to the neighbour
-NEAREST, FEW = 0.15, 60  # start of the lines for up to FEW clips; with more clips it is inversely proportional
 EDGE = 1e-6
 CENTRE_DRAWS = 2048
 
@@ -145,11 +143,6 @@ class Mapping(nn.Module):
         self.pitch_variance.copy_(variance)
         self.slope.copy_((torch.einsum("kdr,kr->kd", spread, spread[:, -1]) / variance[:, None])[:, :-1])
         self.spread.copy_(w[:, 0].std(0, unbiased=False).clamp(min=1e-3))
-
-
-def nearest_share(clips: int) -> float:
-    """The start of the lines as a share of the way to the neighbour: closer points would be copies of clips."""
-    return NEAREST * min(1.0, FEW / clips)
 
 
 class MappedPrior(nn.Module):

@@ -18,6 +18,8 @@ OWN_SPREAD = 0.5  # share of the spread of training augmentation
 MAX_COMPONENTS = 512
 PITCH_BANDWIDTH = 1.0 / PITCH_SCALE
 VELOCITY_BANDWIDTH = 16.0  # MIDI
+FARTHEST = 0.5  # half-way: the other half of the line belongs to the neighbour
+NEAREST, FEW = 0.15, 60  # start of the lines for up to FEW clips; with more clips it is inversely proportional
 
 
 class NeighbourPrior(nn.Module):
@@ -36,17 +38,25 @@ class NeighbourPrior(nn.Module):
 
     def __init__(
         self, *, latent_dim: int, components: int, clips: int, corners: int = CORNERS, rank: int = OWN_DIRECTIONS,
-        velocity: bool = False,
+        velocity: bool = False, lines: bool = False,
     ) -> None:  # fmt: skip
-        """`components` of `corners` clips each, spread in `rank` directions, for `clips` training clips."""
+        """`components` of `corners` clips each, spread in `rank` directions, for `clips` training clips.
+
+        With `lines` blends are of a clip and one neighbour, with Gaussian noise, otherwise of all corners.
+        """
         super().__init__()
+        self.lines, self.clips = lines, clips
         self.args = {
             "latent_dim": latent_dim, "components": components, "clips": clips, "corners": corners, "rank": rank,
             "velocity": velocity,
         }  # fmt: skip
+        if lines:  # otherwise missing, as in bundles of earlier versions
+            self.args["lines"] = True
         self.register_buffer("corners", torch.zeros(components, corners, latent_dim + 1))  # z and pitch / 12
         self.register_buffer("factors", torch.zeros(components, latent_dim + 1, rank))  # spread around blends
         self.register_buffer("class_id", torch.full((components,), -1))
+        if lines:
+            self.register_buffer("noise", torch.zeros(latent_dim))  # deviations
         if velocity:
             self.register_buffer("velocity", torch.full((components,), torch.nan))
         self.examples = Examples(clips=clips, velocity=velocity)
@@ -54,7 +64,7 @@ class NeighbourPrior(nn.Module):
     @classmethod
     def fit(
         cls, z: Tensor, conditions: Conditions, clip: Tensor, own: Tensor | None = None,
-        weights: Tensor | None = None,
+        weights: Tensor | None = None, line_noise: float | None = None,
     ) -> "NeighbourPrior":  # fmt: skip
         """Fit to encoded clips.
 
@@ -64,6 +74,8 @@ class NeighbourPrior(nn.Module):
             clip: Number of the clip of each (N,); a clip may appear several times, augmented.
             own: Factors (K, D, R) of the variation of each component's clip; None for that of its augmented latents.
             weights: (D,) of z in the distances that choose neighbours; None for 1.
+            line_noise: Blend a clip with one neighbour at a time, and add noise of this share of the deviations of
+                the latents; None for blends of all corners.
         """
         joint = torch.cat([z[:, 0], conditions.pitch.nan_to_num(0)[:, None] / PITCH_SCALE], dim=1)  # (N, D + 1)
         numbers, first = _unique(clip)
@@ -75,8 +87,11 @@ class NeighbourPrior(nn.Module):
             factors = torch.cat([own, own.new_zeros(len(own), 1, own.shape[2])], dim=1)  # the pitch does not vary
         velocity = VELOCITY in conditions.values
         prior = cls(
-            latent_dim=z.shape[2], components=len(chosen), clips=len(numbers), rank=factors.shape[2], velocity=velocity
-        )
+            latent_dim=z.shape[2], components=len(chosen), clips=len(numbers), rank=factors.shape[2],
+            velocity=velocity, lines=line_noise is not None,
+        )  # fmt: skip
+        if line_noise is not None:
+            prior.get_buffer("noise").copy_(line_noise * z[:, 0].std(0, unbiased=False))
         prior.corners.copy_(torch.stack([_corners(i, centres, distinct.class_id, weights) for i in chosen]))
         prior.factors.copy_(factors)
         prior.class_id.copy_(distinct.class_id[chosen])
@@ -103,6 +118,20 @@ class NeighbourPrior(nn.Module):
         known = conditions.subset(self.conditions)
         return torch.stack([self._draw(known[i], generators[i], temperature) for i in range(len(known))])[:, None]
 
+    def _simplex(self, generator: torch.Generator) -> Tensor:
+        """Positive weights of the corners (J,)."""
+        return torch.rand(self.corners.shape[1], generator=generator).clamp(min=1e-6).log().neg() ** PEAKEDNESS
+
+    def _line(self, generator: torch.Generator) -> Tensor:
+        """Weights of the corners (J,): of the clip and one neighbour, up to half-way."""
+        neighbour = 1 + int(torch.randint(self.corners.shape[1] - 1, (), generator=generator))
+        share = torch.lerp(
+            torch.tensor(nearest_share(self.clips)), torch.tensor(FARTHEST), torch.rand((), generator=generator)
+        )
+        weights = torch.zeros(self.corners.shape[1])
+        weights[0], weights[neighbour] = 1 - share, share
+        return weights
+
     def _draw(self, condition: Conditions, generator: torch.Generator, temperature: float) -> Tensor:
         """One latent (D,) for the condition of one clip."""
         class_id, pitch = int(condition.class_id), float(condition.pitch)
@@ -118,9 +147,12 @@ class NeighbourPrior(nn.Module):
             weights = weights * (log_likelihood - log_likelihood[weights > 0].max()).exp()
         weights = self._near_velocity(weights, float(condition.velocity))
         component = int(torch.multinomial(weights, 1, generator=generator))
-        blend = torch.rand(self.corners.shape[1], generator=generator).clamp(min=1e-6).log().neg() ** PEAKEDNESS
+        blend = self._line(generator) if self.lines else self._simplex(generator)
         noise = self.factors[component] @ torch.randn(self.factors.shape[2], generator=generator)
         drawn = (blend / blend.sum()) @ self.corners[component] + noise
+        if self.lines:
+            deviations = self.get_buffer("noise")
+            drawn[:-1] += deviations * torch.randn(deviations.shape, generator=generator)
         point = torch.lerp(means[component], drawn, temperature)
         if not math.isnan(pitch):
             slope = (spread[component] @ spread[component, -1]) / pitch_variance[component]
@@ -133,6 +165,11 @@ class NeighbourPrior(nn.Module):
             return weights
         away = ((self.get_buffer("velocity") - velocity) / VELOCITY_BANDWIDTH).square().nan_to_num(1.0)
         return weights * (0.5 * (away[weights > 0].min() - away)).clamp(max=0.0).exp()
+
+
+def nearest_share(clips: int) -> float:
+    """The start of the lines as a share of the way to the neighbour: closer points would be copies of clips."""
+    return NEAREST * min(1.0, FEW / clips)
 
 
 def components(clips: int) -> list[int]:

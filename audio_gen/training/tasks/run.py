@@ -48,7 +48,8 @@ from audio_gen.training.tasks.source import (
     warn_of_long,
 )  # fmt: skip
 from audio_gen.training.tasks.start import check_preroll, classes_taken
-from audio_gen.training.tasks.vae import VAEConfig, VAETask
+from audio_gen.training.tasks.vae import VAETask
+from audio_gen.training.tasks.vae_settings import VAEConfig
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
 
 TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {

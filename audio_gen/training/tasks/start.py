@@ -18,7 +18,7 @@ from audio_gen.training.tasks.gan.settings import SIZES
 CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
 )
-EMBEDDING = "class_embedding.weight"  # row 0: no class
+EMBEDDING, DECODER_EMBEDDING = "class_embedding.weight", "decoder_class_embedding.weight"  # row 0: no class
 READ = ("codec.analysis", "analysis.weight")
 WRITTEN = tuple(f"{codec}trunk.{name}" for codec in ("", "codec.") for name in ("mean", "linear.weight", "linear.bias"))
 PROJECT, NORM = ("project.weight", "project.bias"), ("norm.weight", "norm.bias")  # of an AdaptiveNorm2d
@@ -191,8 +191,10 @@ def _convert_conditions(theirs: dict[str, Tensor], mine: Mapping[str, Tensor]) -
             elif name in theirs and value.ndim == 2 and value.shape[1] == theirs[name].shape[1] + width:
                 theirs[name] = torch.cat([theirs[name], torch.zeros(len(value), width)], dim=1)
         return
-    typical = theirs.pop(EMBEDDING)[1:].mean(0)
+    mean = theirs.pop(EMBEDDING)[1:].mean(0)
+    mean_of_decoder = theirs.pop(DECODER_EMBEDDING)[1:].mean(0) if DECODER_EMBEDDING in theirs else mean
     for name, value in mine.items():
+        typical = mean_of_decoder if name.startswith("decoder.") else mean
         if name.endswith(NORM[0]) and (start := name.removesuffix(NORM[0])) + PROJECT[0] in theirs:
             weight, bias = (theirs.pop(start + part) for part in PROJECT)
             theirs[name], theirs[start + NORM[1]] = (

@@ -1,7 +1,7 @@
 """The discriminator side of a GAN: inputs, losses, penalties and augmentation."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from audio_gen.losses import adversarial
 from audio_gen.losses.spectral import pooled_l1
 from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import VELOCITY, Conditions
 from audio_gen.models.discriminators.mel import MelDiscriminator
 from audio_gen.models.pitch_axis import FEATURES
 from audio_gen.training.task import Loss
 from audio_gen.training.tasks.gan.adaptive_augmentation import AdaptiveAugment
-from audio_gen.training.tasks.gan.settings import GANLoss, Size
+from audio_gen.training.tasks.gan.settings import Size
 
 LEVEL = 5.0  # nats per unit of the discriminator's input
 
@@ -41,6 +42,34 @@ class Drawn(NamedTuple):
     moves: Tensor
 
 
+class DiscriminatorSettings(Protocol):
+    """The settings of a discriminator that models share; see `GANLoss`."""
+
+    @property
+    def local(self) -> float:
+        """Weight of adversarial losses on patches."""
+
+    @property
+    def penalty_stride(self) -> int:
+        """Penalties use every n-th image."""
+
+    @property
+    def penalty_steps(self) -> int:
+        """Steps between two penalties."""
+
+    @property
+    def reconstruction_pool(self) -> int:
+        """Bands and frames that are averaged."""
+
+    @property
+    def overfitting_target(self) -> float:
+        """Overfitting that adaptive augmentation aims at."""
+
+    @property
+    def overfitting_images(self) -> float:
+        """Images in which its probability can go from 0 to 1."""
+
+
 class Averages(nn.Module):
     """The number of steps; a buffer, so that checkpoints hold it."""
 
@@ -59,7 +88,9 @@ class AdversarialLosses:
         modules: Modules in checkpoints, by name.
     """
 
-    def __init__(self, loss: GANLoss, codec: GANCodec, size: Size, *, n_classes: int, images: int) -> None:
+    def __init__(
+        self, loss: DiscriminatorSettings, codec: GANCodec | VAE, size: Size, *, n_classes: int, images: int
+    ) -> None:
         """`images`: number of a step's images that `codec` decodes."""
         self.loss, self.floor, self.images = loss, codec.mel_floor, images
         self.d = MelDiscriminator(
@@ -86,22 +117,28 @@ class AdversarialLosses:
         }
         return Loss(terms, {"real": logits_real.detach().mean(), "fake": logits_fake.detach().mean()})
 
-    def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float) -> Loss:
-        """The generator's loss, without gradients of the discriminator; `reconstruction` is a weight."""
-        self.d.requires_grad_(False)
-        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
-        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
-        self.d.requires_grad_(True)
+    def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float, stay: float) -> Loss:
+        """The generator's loss, without gradients of the discriminator; `reconstruction` and `stay` are weights."""
         rebuilt = slice(0, drawn.rebuilt)
         error = pooled_l1(drawn.fake[rebuilt], drawn.real[rebuilt], self.loss.reconstruction_pool)
         return Loss(
             {
-                "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
-                "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
+                **self.g_terms(drawn, generator),
                 "reconstruction": (error, reconstruction),
-                "stay": (drawn.moves.square().mean(), self.loss.stay),
+                "stay": (drawn.moves.square().mean(), stay),
             }
         )
+
+    def g_terms(self, drawn: Drawn, generator: torch.Generator) -> dict[str, tuple[Tensor, float]]:
+        """The adversarial terms of the generator with their weights, without gradients of the discriminator."""
+        self.d.requires_grad_(False)
+        real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake, generator)
+        logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
+        self.d.requires_grad_(True)
+        return {
+            "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
+            "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
+        }
 
     @torch.no_grad()
     def gap(self, real: Tensor, fake: Tensor, conditions: Conditions, features: Tensor | None) -> Tensor:

@@ -125,7 +125,7 @@ class GANTask:
         if phase == "d":
             return self.adversarial.d_loss(shared, generator, penalty=w.penalty * w.penalty_start ** (1 - ramp))
         reconstruction = w.reconstruction_end + (1 - ramp) * (w.reconstruction - w.reconstruction_end)
-        return self.adversarial.g_loss(shared, generator, reconstruction=reconstruction)
+        return self.adversarial.g_loss(shared, generator, reconstruction=reconstruction, stay=w.stay)
 
     def _noise(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, self.mapping.noise_dim, generator=generator, device=generator.device)
