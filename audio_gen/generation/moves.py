@@ -19,6 +19,7 @@ from audio_gen.generation.directions import Directions
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.contract import Conditions
+from audio_gen.models.decay_axis import LONGEST
 
 ROUNDS = 6  # of measuring the gradients
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of a step, until one of them is better
@@ -27,7 +28,6 @@ DONE = 0.05  # of a unit move; the search ends when all errors are smaller
 FARTHEST = 6.0  # deviations, at most; samples are about 10 from the centre
 WITHIN = 0.2  # of the request: what counts as reached
 LENGTH = list(DESCRIPTORS).index("length")
-LONGEST = 1.5  # clips: no decay is longer
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ class Source:
         return Source(latents, mel, residual, self.gain_db, self.wav, self.notes)
 
     def carried(self, pipeline: Pipeline, points: Latents) -> Tensor | None:
-        """The residual on the time and frequency axes of B points, (B, M, L); None if there is none."""
+        """The residual on the time and frequency axes of B points, (B, M, L); None if there is none.
+
+        After the end of a decay, where a codec carries nothing, it stays as it is: it silences what the model decodes.
+        """
         if self.residual is None:
             return None
         count, device = len(points), pipeline.device
@@ -68,7 +71,10 @@ class Source:
         image = self.residual.expand(count, -1, -1).to(device)
         with torch.no_grad():
             ends = [(one.z.to(device), one.conditions.to(device)) for one in (start, points)]
-            return pipeline.codec.carry(image, *ends[0], *ends[1]).float().cpu()
+            carried = pipeline.codec.carry(image, *ends[0], *ends[1])
+            inside = pipeline.codec.carry(torch.ones_like(image), *ends[0], *ends[1]) != 0
+            ended = ~inside.any(dim=1, keepdim=True)  # (B, 1, L)
+            return torch.where(ended, image, carried).float().cpu()
 
     def rendered(self, pipeline: Pipeline) -> Tensor:
         """The samples (1, T) of the sound from the start of the model's clip."""

@@ -9,27 +9,36 @@ from audio_gen.audio.distance import mel_distance_db
 
 Path = Callable[[Tensor], Tensor]  # positions (B,) -> log-mels (B, M, L)
 
-DECODED = 65  # points whose distances are summed
+DECODED = 65  # points whose distances are summed, for a first estimate
+CORRECTED = 4  # times, until the distances of the steps themselves are equal: a partial that glides has a long way
 REFINED, AT_ONCE = 3, 8  # of the search for a distance: 8 points between the two nearest, three times
 
 
 def equal_steps(path: Path, count: int) -> tuple[Tensor, Tensor]:
-    """Positions whose sounds are equally far apart, measured along the path.
+    """Positions whose sounds are equally far apart.
 
     Args:
         path: The log-mels at positions from 0 to 1.
         count: Number of positions, at least 2, both ends included.
 
     Returns:
-        Positions (count,), and their distances from the start along the path in dB (count,).
+        Positions (count,), and the sums of the distances of the steps in dB (count,), 0 for the first.
     """
     positions = torch.linspace(0, 1, DECODED)
-    mels = path(positions)
-    passed = torch.cat([torch.zeros(1), mel_distance_db(mels[1:], mels[:-1]).cumsum(0)])
-    if not passed[-1]:
-        return torch.linspace(0, 1, count), torch.zeros(count)
-    wanted = torch.linspace(0, 1, count) * passed[-1]
-    return inverse(wanted, passed, positions), wanted
+    passed = travelled(path(positions))
+    found: list[tuple[float, Tensor, Tensor]] = []
+    for _ in range(1 + CORRECTED):
+        if not passed[-1]:
+            return torch.linspace(0, 1, count), torch.zeros(count)
+        positions = inverse(torch.linspace(0, 1, count) * passed[-1], passed, positions)
+        passed = travelled(path(positions))
+        found.append((float(passed.diff().std(correction=0) / passed[-1].clamp(min=1e-9)), positions, passed))
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def travelled(mels: Tensor) -> Tensor:
+    """The sums (B,) of the distances of log-mels (B, M, L) from one to the next, in dB."""
+    return torch.cat([torch.zeros(1), mel_distance_db(mels[1:], mels[:-1]).cumsum(0)])
 
 
 def inverse(wanted: Tensor, rising: Tensor, positions: Tensor) -> Tensor:

@@ -40,12 +40,15 @@ def write_bundle(
 
 
 def write_gan_bundle(
-    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0
-) -> Path:
+    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0,
+    decay: bool = False,
+) -> Path:  # fmt: skip
     """Write a GAN that was set to random mels; equal seeds give equal bundles."""
     torch.manual_seed(seed)
     mel, known = _clips(classes, pitch, velocity)
     args = {**_args(classes, pitch, velocity), "condition_dim": 8}
+    if decay:
+        args |= {"decay_onset": 1.0, "decay_attack": 2.0}
     mapping = {
         "noise_dim": NOISE_DIM, "latent_dim": LATENT_DIM, "anchors": len(mel), "n_classes": args["n_classes"],
         "width": 16, "condition_dim": 8, "velocity": velocity,

@@ -63,7 +63,10 @@ def test_amount_zero_is_copy_synthesis_at_the_level_of_the_file(pipeline: Pipeli
     path = a_file(tmp_path)
     (same,) = vary(pipeline, VaryRequest(clip=path, amount=0, count=1))
     assert torch.equal(same.wav, pipeline.vocode(starting_point(pipeline, path).mel)[0])
-    assert same.finish.normalize == "none" and same.provenance["edited"] is True
+    assert (same.finish.normalize, same.finish.tail_db) == ("none", 90.0)
+    (other,) = vary(pipeline, VaryRequest(clip=path, amount=0.1, count=1))
+    assert (other.finish.normalize, other.finish.tail_db) == ("none", 60.0)
+    assert same.provenance["edited"] is True
     (loud,) = vary(pipeline, VaryRequest(clip=path, amount=0, normalize="lufs", count=1))
     assert loud.finish.normalize == "lufs"
 
@@ -138,3 +141,16 @@ def test_a_sidecar_without_the_mark_is_exact(pipeline: Pipeline, tmp_path: Path)
     del values["edited"]
     sidecar.write_text(json.dumps(values))
     assert starting_point(pipeline, saved.path).residual is None
+
+
+def test_after_the_end_of_a_decay_the_residual_stays(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what a model decodes after a file has ended would be heard."""
+
+    def carry(image: torch.Tensor, *_: object) -> torch.Tensor:
+        return torch.cat([image[..., :10] * 2, torch.zeros_like(image[..., 10:])], dim=2)
+
+    monkeypatch.setattr(pipeline.codec, "carry", carry)
+    point = pipeline.latents([1])
+    residual = torch.full((1, 40, 24), -0.5)
+    carried = Source(point, pipeline.decode(point) + residual, residual).carried(pipeline, point)
+    assert carried is not None and bool((carried[..., :10] == -1).all()) and bool((carried[..., 10:] == -0.5).all())

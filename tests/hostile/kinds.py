@@ -73,6 +73,14 @@ def gan(folder: Path) -> Kind:
     )
 
 
+def gan_of_hits(folder: Path) -> Kind:
+    """A GAN with a decay axis."""
+    write_gan_bundle(folder, pitch=False, decay=True)
+    return Kind(
+        json.loads((folder / "config.json").read_text()), as_json(folder / "config.json"), lambda: sample(folder)
+    )
+
+
 def old_vae(folder: Path) -> Kind:
     """A bundle of format 1."""
     write_format_1(folder, write_bundle(folder.with_name("new")))
@@ -225,7 +233,8 @@ def run_record(folder: Path) -> Kind:
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
-    "vae": vae, "gan": gan, "old_vae": old_vae, "vocoder": vocoder, "training": training, "settings": settings,
+    "vae": vae, "gan": gan, "gan_of_hits": gan_of_hits, "old_vae": old_vae, "vocoder": vocoder,
+    "training": training, "settings": settings,
     "progress": progress, "metrics": metrics, "sidecar": sidecar, "directions": directions, "reference": reference,
     "run_record": run_record,
 }  # fmt: skip

@@ -109,3 +109,8 @@ def test_a_blend_has_a_length_in_between(tmp_path: Path, model: str) -> None:
     asked = pipeline.codec.length_frames(middle.z)
     assert asked is not None
     assert ends[1] == pytest.approx(float(asked), rel=0.2)
+
+
+def test_the_card_names_the_axis(tmp_path: Path) -> None:
+    train(decaying(tmp_path / "hits"), tmp_path / "run", "vae")
+    assert "\n- time axis: decay\n" in (tmp_path / "run" / "bundle" / "README.md").read_text()

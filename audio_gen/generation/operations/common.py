@@ -43,12 +43,12 @@ class FileRequest(Request):
         how: dict[str, Any] = {name: getattr(self, name) for name in FileRequest.model_fields if name != "command"}
         return Finish(**{name: value for name, value in how.items() if value is not None})
 
-    @property
-    def finish_of_file(self) -> Finish:
-        """The options for versions of a user's sound, which keep its level and its quiet tail by default."""
-        kept = {"normalize": "none"} if self.normalize is None else {}
-        tail = {"tail_db": FILE_TAIL_DB} if self.tail_db is None else {}
-        return replace(self.finish, **kept, **tail)  # type: ignore[arg-type]
+    def finish_of_file(self, *, unchanged: bool) -> Finish:
+        """The options for a version of a user's sound: by default it keeps its level, and unchanged its quiet tail."""
+        how = self.finish
+        if self.normalize is None:
+            how = replace(how, normalize="none")
+        return replace(how, tail_db=FILE_TAIL_DB) if unchanged and self.tail_db is None else how
 
 
 def rendered(

@@ -68,7 +68,7 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
         check_attack(attack, rate, attack_sec, request.clip)
     if request.amount == 0 and count > 1:
         notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
-    finish = request.finish if clip.residual is None else request.finish_of_file
+    finish = request.finish if clip.residual is None else request.finish_of_file(unchanged=request.amount == 0)
 
     def about(i: int, one: Variation) -> dict[str, Any]:
         more: dict[str, Any] = {"source": one_line(request.clip), "amount": request.amount}

@@ -18,6 +18,7 @@ from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.outliers import check_reach
+from audio_gen.training.tasks.time_axis import time_axis_in
 
 TRAINED = ("codec.", "prior.mapping.")  # name prefixes of a clip model's networks in a bundle
 
@@ -75,13 +76,14 @@ class BundleExport:
         )
         if not is_vocoder:  # the sound changes by under 0.1 dB
             tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(TRAINED)})}
+        axis = "" if is_vocoder else f"- time axis: {time_axis_in(bundle_config['codec']['args'])}\n"
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(
             BundleFolder(folder).card,
             f"# {one_line(folder.resolve().parent.name)}\n\nA {kind} made with audio_gen "
             f"{__version__} ({training['steps']} steps, {training['minutes']} minutes, on {self._clips} clips).\n\n"
             f"- weights: {digest} (SHA-256, first 12 digits)\n- mel: {bundle_config['mel']}\n"
-            f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n\n"
+            f"- classes: {', '.join(map(one_line, bundle_config.get('classes') or [])) or 'none'}\n{axis}\n"
             f"    audio-gen {use}\n",
         )
 

@@ -1,7 +1,8 @@
 """Choose the time axis of a model by how the sounds of its folder decay."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -54,10 +55,15 @@ def decay_args(onset: int, spec: MelSpec) -> dict[str, float]:
     return {"decay_onset": onset / spec.hop_length, "decay_attack": ATTACK_SEC * spec.frame_rate}
 
 
+def time_axis_in(args: Mapping[str, Any]) -> TimeAxis:
+    """The time axis of a codec with these arguments."""
+    return "seconds" if args.get("decay_onset") is None else "decay"
+
+
 def time_axis_of(bundle: Bundle) -> TimeAxis:
     """The time axis of a bundle's model."""
     codec = parts_of(bundle).get("codec")
-    return "seconds" if codec is None or codec.args.get("decay_onset") is None else "decay"
+    return "seconds" if codec is None else time_axis_in(codec.args)
 
 
 def choose(settings: RunConfig, cache: Cache, init: Bundle | None) -> tuple[RunConfig, str | None]:
