@@ -101,7 +101,7 @@ def test_a_run_is_started_with_it_and_goes_on_without(tmp_path: Path, monkeypatc
     for steps in (1, 2):
         train_run(
             notes, tmp_path / "run", model="vae", config_file=CONFIGS / "vae" / "tiny.yaml", steps=steps, device="cpu",
-            auto=True, on_event=events.append, overrides=["train.compact=false"],
+            auto=True, on_event=events.append, overrides=["train.compact=false", "net.time_axis=seconds"],
         )  # fmt: skip
     assert [e.text for e in events if isinstance(e, Note)] == [
         f"--auto: {torch.get_num_threads()} threads, as the environment says"

@@ -217,9 +217,9 @@ def _train_on(
         init = bundle_named(init)
         bundle = load_bundle(init)
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
-        dropped = task.start_from(bundle, init)
         if task.generates:
             check_preroll(bundle, task.preroll, init)
+        dropped = task.start_from(bundle, init)
         for text in (classes_taken(bundle, init, cache.classes), dropped):
             if text:
                 tell(Note(text))
@@ -317,6 +317,8 @@ def resolve_config(
     has_axis = "time_axis" in getattr(kind.model_fields["net"].annotation, "model_fields", {})
     if stored is not None and has_axis:
         stored["net"] = {"time_axis": "seconds", **(stored.get("net") or {})}  # that of earlier versions
+    if stored is not None and "adversarial" in kind.model_fields:
+        stored.setdefault("adversarial", {"start": 1.0})  # they had no discriminator
     base: dict[str, Any] = (
         kind.model_construct().model_dump(mode="json", exclude_none=True) if stored is None or config_file else stored
     )

@@ -26,8 +26,8 @@ Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 class VAENet(Settings):
     """The network."""
 
-    latent_dim: Width = 128
-    """Dimensions of z."""
+    latent_dim: Width = 512
+    """Dimensions of z; one for each clip keeps samples sharp."""
     channels: Annotated[tuple[Channels, ...], Field(min_length=1)] = (32, 64, 96, 128)
     """Channels of each stage; each stage halves the resolution."""
     blocks: Depth = 1
@@ -54,7 +54,7 @@ class VAELoss(Settings):
     """L1 of differences from frame to frame: onsets."""
     delta_frequency: NotNegative = 0.2
     """L1 of differences from band to band: partials."""
-    kl: NotNegative = 1e-3
+    kl: NotNegative = 1e-4
     """KL divergence to N(0, I), in nats summed over z."""
     kl_warmup: Share = 0.2
     """Share of the run over which the KL weight rises."""
@@ -71,7 +71,7 @@ class VAELoss(Settings):
 class VAEAdversarial(Settings):
     """Adversarial training of the decoder."""
 
-    start: Annotated[float, Field(ge=0, le=1)] = 1.0
+    start: Annotated[float, Field(ge=0, le=1)] = 0.12
     """Share of the run after which a discriminator also trains the decoder; 1 is never."""
     local: NotNegative = 1.0
     """Weight of adversarial losses on image patches, relative to those on whole images."""
@@ -85,15 +85,15 @@ class VAEAdversarial(Settings):
     """Steps between two penalties, whose weight is multiplied by this."""
     ramp: Share = 0.2
     """Share of the run over which the penalty falls."""
-    mel: NotNegative = 0.1
+    mel: NotNegative = 1.0
     """Factor on the weights of the log-mel losses from `start` on."""
-    reconstruction: NotNegative = 1.0
+    reconstruction: NotNegative = 3.0
     """L1 of pooled log-mels between clips and their reconstructions, from `start` on."""
     reconstruction_pool: Count = 4
     """Bands and frames that are averaged for it."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of a batch that is reconstructed; the other images are decoded between two clips."""
-    noise: NotNegative = 0.25
+    noise: NotNegative = 0.1
     """Noise added to latents between two clips, and to those of samples, in deviations of the latents."""
     d_lr: RateFactor = 4.0
     """Learning rate of the discriminator, relative to the decoder's."""
@@ -107,11 +107,13 @@ class VAEConfig(RunConfig):
     """A VAE run."""
 
     model: Literal["vae"] = "vae"
-    train: TrainSettings = TrainSettings(steps=3000)
+    train: TrainSettings = TrainSettings(
+        steps=3000, lr=1e-4, betas=(0.0, 0.99), weight_decay=0.0, clip_norm=2.0, ema_images=10_000
+    )
     net: VAENet = VAENet()
     loss: VAELoss = VAELoss()
     adversarial: VAEAdversarial = VAEAdversarial()
-    augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    augment: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 0.0
     """Strength of random gain, tilt, speed (and band shifts, without pitches); auto: stronger for fewer clips."""
 
     @model_validator(mode="after")
