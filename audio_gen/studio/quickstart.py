@@ -41,7 +41,7 @@ class QuickstartRequest(Request):
     minutes: float = 5.0
     """Training time."""
     model: str = DEFAULT_MODEL
-    """gan (sharper) or vae (blurrier, but encodes files instantly)."""
+    """gan, or vae, which encodes files instantly."""
     out: Path = Path("quickstart-out")
     """Folder for the run, the clips and the report."""
     overrides: tuple[str, ...] = ()
