@@ -133,7 +133,7 @@ def read_continued(x: Tensor, position: Tensor, fall: Tensor) -> Tensor:
     """Interpolate x (B, N, K) linearly at positions (B, J) -> (B, N, J); it falls by `fall` (B,) a step after K."""
     last = x.shape[-1] - 1
     inside = position.clamp(0, last)
-    low = inside.detach().long().clamp(max=max(last - 1, 0))
+    low = inside.detach().nan_to_num(0.0).long().clamp(max=max(last - 1, 0))  # NaN comes through the weight
     high = (low + 1).clamp(max=last)
     weight = (inside - low)[:, None]
 

@@ -124,3 +124,10 @@ def test_nothing_moves_without_axes() -> None:
     assert one.length(z[0]) is None
     pitch = Conditions(1).pitch
     assert torch.equal(one.carry(image, (z[0], pitch), (z[1], pitch)), image)
+
+
+def test_an_unknown_length_gives_no_sound_instead_of_an_error() -> None:
+    one, mel = axis(), decay(30.0)[None]
+    columns = one.to_columns(mel, one.lengths(mel))
+    assert bool(one.to_time(columns, torch.tensor([math.nan]))[..., 10:].isnan().any())
+    assert bool(one.to_time(columns, torch.tensor([math.inf])).isfinite().all())
