@@ -179,9 +179,7 @@ AutoOption = Annotated[
 ProfileOption = Annotated[int, Option("--profile", min=0, help="Number of steps to profile.")]
 StartArgument = Annotated[Path | None, Argument(help="A folder of sounds; without it, the bundled samples.")]
 TrainingOption = Annotated[float, Option("--minutes", help="How long to train.")]
-StartModelOption = Annotated[
-    str, Option("--model", help="gan, or vae, which encodes files instantly.")
-]
+StartModelOption = Annotated[str, Option("--model", help="gan, or vae, which encodes files instantly.")]
 StartOutOption = Annotated[Path, Option("--out", "-o", help="The folder for the run, the clips and the report.")]
 StartSetOption = Annotated[list[str] | None, Option("--set", help="A setting, such as data.segment_sec=1.")]
 ReadRunArgument = Annotated[Path, Argument(help="The folder of a run, running or not; it is only read.")]

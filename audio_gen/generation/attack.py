@@ -25,9 +25,13 @@ def parse_attack(text: str | None) -> float:
     """
     if text is None:
         return 0.0
-    attack_sec = parse_duration(text)
+    wrong = ConfigError(f"--keep-attack {text}: must be a duration of at most {1000 * LONGEST_SEC:g} ms; try 15ms")
+    try:
+        attack_sec = parse_duration(text)
+    except ConfigError:
+        raise wrong from None
     if attack_sec > LONGEST_SEC:
-        raise ConfigError(f"--keep-attack {text}: must be at most {1000 * LONGEST_SEC:g} ms; try 15ms")
+        raise wrong
     return attack_sec
 
 
@@ -48,10 +52,10 @@ def check_attack(wav: Tensor, sample_rate: int, attack_sec: float, name: Path | 
         raise AudioFileError(f"{one_line(name)}: has no onset, so there is no attack to keep; remove --keep-attack")
     sound_sec = (len(x) - onset(x, sample_rate)) / sample_rate
     if sound_sec < attack_sec + FADE_SEC:
-        most = max(1, int(1000 * (sound_sec - FADE_SEC)))
+        most = int(1000 * (sound_sec - FADE_SEC))
         raise AudioFileError(
             f"--keep-attack {1000 * attack_sec:g}ms: {one_line(name)} is only {1000 * sound_sec:.0f} ms long; "
-            f"try {min(15, most)}ms"
+            + (f"try {min(15, most)}ms" if most > 0 else "remove --keep-attack")
         )
 
 

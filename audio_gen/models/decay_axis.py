@@ -67,6 +67,8 @@ class DecayAxis(nn.Module):
         nats.
         """
         super().__init__()
+        fits = onset >= 0 and attack >= 0 and onset + attack < frames
+        assert fits, f"decay_onset ({onset:g}) and decay_attack ({attack:g}) must lie within {frames} frames"
         self.frames, self.onset, self.attack, self.floor = frames, onset, attack, floor
         self.start = onset + attack  # frame of the first knot
         self.columns = KNOTS + frames

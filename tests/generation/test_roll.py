@@ -123,3 +123,10 @@ def test_hits_of_a_roll_are_equally_spaced_steps(pipeline: Pipeline, hits: list[
 def test_wrong_rolls(options: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         InterpolateRequest(start="seed:1", end="seed:2", **options)
+
+
+def test_a_long_glide_is_no_roll() -> None:
+    asked = InterpolateRequest(start="seed:1", end="seed:2", morph="100s", morph_kind="glide")
+    assert asked.morph_sec == 100
+    with pytest.raises(ConfigError, match="a roll of 800 hits"):
+        InterpolateRequest(start="seed:1", end="seed:2", morph="100s", morph_kind="roll")

@@ -40,6 +40,12 @@ def test_a_soft_sound_is_about_as_long_as_a_loud_one() -> None:
     assert float(decay_end(soft, FLOOR)) == pytest.approx(40, rel=0.15)
 
 
+@pytest.mark.parametrize(("onset", "attack"), [(-5.0, 3.0), (2.0, -1.0), (79.0, 1.0), (1e6, 3.0), (math.nan, 3.0)])
+def test_an_axis_lies_within_the_clip(onset: float, attack: float) -> None:
+    with pytest.raises(AssertionError, match="decay_onset"):
+        DecayAxis(frames=FRAMES, onset=onset, attack=attack, floor=FLOOR)
+
+
 def test_silence_has_a_length() -> None:
     silent = torch.full((1, BANDS, FRAMES), FLOOR)
     assert bool(axis().lengths(silent).isfinite().all())

@@ -9,7 +9,7 @@ import torch
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.config import read_yaml
-from audio_gen.errors import CheckpointError
+from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import write_json
 from audio_gen.generation.interpolate import between
 from audio_gen.generation.pipeline import Pipeline
@@ -60,6 +60,19 @@ def test_the_sounds_decide(tmp_path: Path, model: str) -> None:
     # unaligned clips have no common onset
     train(tmp_path / "hits", tmp_path / "keep-run", model, "data.onset=keep")
     assert time_axis_of(load_bundle(tmp_path / "keep-run")) == "seconds"
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_a_decay_axis_needs_aligned_onsets(tmp_path: Path, model: str) -> None:
+    with pytest.raises(ConfigError, match=r"net\.time_axis=decay: it aligns no onsets"):
+        train(decaying(tmp_path / "hits"), tmp_path / "run", model, "net.time_axis=decay", "data.onset=keep")
+
+
+def test_a_start_without_a_discriminator_names_the_setting(tmp_path: Path) -> None:
+    hits = decaying(tmp_path / "hits")
+    train(hits, tmp_path / "first", "vae")
+    with pytest.raises(CheckpointError, match=r"without a discriminator.*add --set adversarial\.start=1$"):
+        train(hits, tmp_path / "second", "vae", "adversarial.start=0.1", init=tmp_path / "first")
 
 
 def test_a_run_keeps_its_axis(tmp_path: Path) -> None:

@@ -94,8 +94,10 @@ class InterpolateRequest(FileRequest):
         if self.morph_kind not in MORPH_KINDS:
             raise ConfigError(f"--morph-kind {self.morph_kind}: unknown; use {', '.join(MORPH_KINDS)}")
         _ = self.attack_sec, self.kept_attack_sec
-        hits = 0 if self.morph_sec is None else count_hits(self.morph_sec, self.interval_sec)
-        if self.morph is not None and self.morph_kind == "roll" and hits < 2:
+        if self.morph_sec is None:
+            return self
+        interval_sec = self.interval_sec
+        if self.morph_kind == "roll" and count_hits(self.morph_sec, interval_sec) < 2:
             raise ConfigError(f"--morph {self.morph}: too short for a roll of 2 hits; use more --hits, or a longer one")
         return self
 
@@ -196,11 +198,11 @@ def _count_hits(pipeline: Pipeline, ends: tuple[Source, Source], request: Interp
     """The number of hits of the morph; 0 if it is a glide, or there is none."""
     if request.morph_sec is None or request.morph_kind == "glide":
         return 0
-    hits = count_hits(request.morph_sec, request.interval_sec)
-    if request.morph_kind == "roll":
-        return hits
     rate = pipeline.spec.sample_rate
-    return hits if hits > 1 and all(is_percussive(end.rendered(pipeline), rate) for end in ends) else 0
+    if request.morph_kind == "auto" and not all(is_percussive(end.rendered(pipeline), rate) for end in ends):
+        return 0
+    hits = count_hits(request.morph_sec, request.interval_sec)
+    return hits if hits > 1 else 0
 
 
 def _between_corners(pipeline: Pipeline, request: InterpolateRequest) -> Clips:

@@ -123,6 +123,11 @@ def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, An
     if axes[0] != axes[1]:
         text = f"has net.time_axis={axes[0]}, this run {axes[1]}; add --set net.time_axis={axes[0]}"
         raise CheckpointError(f"--init {one_line(path)}: {text}")
+    grain = [bool(values.get("grain")) for values in (theirs, args)]
+    if grain[0] != grain[1]:
+        text = f"was trained {'with' if grain[0] else 'without'} a discriminator, this run is the other way"
+        start = 0.12 if grain[0] else 1
+        raise CheckpointError(f"--init {one_line(path)}: {text}; add --set adversarial.start={start:g}")
     names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "width")
     other = [name for name in names if name in args and theirs.get(name) != args[name]]
     if not other:

@@ -11,6 +11,7 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.config import DataSettings
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
+from audio_gen.errors import ConfigError
 from audio_gen.models.decay_axis import ATTACK_SEC, decay_end, frame_levels
 from audio_gen.models.registry import parts_of
 from audio_gen.training.tasks.settings import RunConfig, clip_samples
@@ -70,12 +71,17 @@ def choose(settings: RunConfig, cache: Cache, init: Bundle | None) -> tuple[RunC
     """Settings with a time axis in place of "auto", and a note on the choice.
 
     A run that starts from a bundle takes the bundle's.
+
+    Raises:
+        ConfigError: The decay axis is asked for, but clips have no common onset.
     """
     net = getattr(settings, "net", None)
-    if getattr(net, "time_axis", None) != "auto":
-        return settings, None
-    assert net is not None
     samples, preroll = clip_samples(settings.data, settings.mel)
+    if getattr(net, "time_axis", None) == "decay" and not preroll:
+        what = "it aligns no onsets" if settings.data.onset == "keep" else "its clips are too short"
+        raise ConfigError(f"net.time_axis=decay: {what}; add --set net.time_axis=auto, or --set data.onset=align")
+    if net is None or getattr(net, "time_axis", None) != "auto":
+        return settings, None
     note: str | None = None
     axis: TimeAxis = "seconds"
     if init is not None:
