@@ -24,12 +24,10 @@ class Blend:
     Attributes:
         pipeline: The model.
         ends: K sounds.
-        levelled: Set the level; otherwise it is that of the decoded latent, with the gain.
     """
 
     pipeline: Pipeline
     ends: Sequence[Source]
-    levelled: bool = True
 
     def points(self, weights: Tensor) -> Latents:
         """The latents of blends with weights (B, K) that sum to 1; weights outside 0 to 1 extrapolate."""
@@ -45,9 +43,7 @@ class Blend:
             if residual is not None:
                 mel = mel + weight[:, None, None] * residual
         mel = shift_level(mel.clamp(min=floor), share @ torch.tensor([end.gain_db for end in self.ends]), floor)
-        if self.levelled:
-            levels = torch.cat([level_db(end.mel) for end in self.ends])
-            mel = set_level(mel, share @ levels, floor)
+        mel = set_level(mel, share @ torch.cat([level_db(end.mel) for end in self.ends]), floor)
         for end, weight in zip(self.ends, weights.T, strict=True):  # rounding must not change the ends
             mel = torch.where((weight == 1)[:, None, None], end.mel, mel)
         return mel

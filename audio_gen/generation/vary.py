@@ -9,7 +9,7 @@ from torch import Tensor
 from audio_gen.errors import ConfigError
 from audio_gen.generation.blend import Blend, line
 from audio_gen.generation.latents import Latents
-from audio_gen.generation.level import shift_level
+from audio_gen.generation.level import level_db, set_level
 from audio_gen.generation.pipeline import Pipeline, check_temperature
 from audio_gen.generation.source import Source
 from audio_gen.generation.spacing import at_distance
@@ -80,10 +80,9 @@ def vary(
 def _variation(pipeline: Pipeline, clip: Source, drawn: Latents, wanted_db: float) -> Variation:
     if not wanted_db:
         return Variation(clip.latents, clip.mel, 0.0, 0.0)
-    # The drawn sample has no residual, so that of the clip fades on the way; the gain of the clip stays.
-    gain_db = torch.tensor([clip.gain_db])
-    mel = shift_level(pipeline.decode(drawn), gain_db, pipeline.codec.mel_floor)
-    path = Blend(pipeline, (clip, Source(drawn, mel, gain_db=clip.gain_db)), levelled=False)
+    # The drawn sample has no residual, so that of the clip fades on the way; the level of the clip stays.
+    mel = set_level(pipeline.decode(drawn), level_db(clip.mel), pipeline.codec.mel_floor)
+    path = Blend(pipeline, (clip, Source(drawn, mel, gain_db=clip.gain_db)))
     position, distance_db = at_distance(lambda at: path.mel(line(at)), clip.mel, wanted_db, FARTHEST)
     weights = line(torch.tensor([position]))
     return Variation(path.points(weights), path.mel(weights), position, distance_db)
