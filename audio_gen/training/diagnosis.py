@@ -151,7 +151,7 @@ def working(log: History) -> Finding | None:
     """Samples or reconstructions that improve."""
     kads, errors = log.values("eval/kad"), log.errors()
     then = "let it continue" if log.progress < 1 else "listen to the previews"
-    if len(kads) > 1 and kads[-1] < CLOSER * kads[0]:
+    if len(kads) > 1 and max(kads[-1], 0.0) < CLOSER * kads[0]:  # below 0 nothing is closer
         floor = log.last("eval/kad_floor")
         real = "" if floor is None else f"; real-vs-real baseline {floor:.3g}"
         text = f"Samples get closer to your sounds (KAD {kads[0]:.3g} -> {kads[-1]:.3g}{real}): {then}."

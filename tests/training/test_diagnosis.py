@@ -181,6 +181,15 @@ def test_plateau_follows_kad_where_there_is_one() -> None:
     assert "plateau" not in notes(rows([3.0, 2.0, 1.2, 1.0]))
 
 
+def test_below_zero_no_kad_is_closer_than_another() -> None:
+    def rows(kads: list[float]) -> Rows:
+        return [{"step": 250 * (i + 1), "eval/kad": kad, "eval/kad_floor": 2.6} for i, kad in enumerate(kads)]
+
+    assert "working" not in notes(rows([-0.494, -0.468]))
+    assert "working" not in notes(rows([-0.2, -0.9]))
+    assert "working" in notes(rows([3.0, -0.2]))
+
+
 def test_missing_keys_never_fail() -> None:
     assert diagnose([]) == []
     assert diagnose([{}, {"loss/mel": 1.0}, {"step": 3}], progress=0.0) == []
