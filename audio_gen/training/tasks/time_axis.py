@@ -76,11 +76,13 @@ def choose(settings: RunConfig, cache: Cache, init: Bundle | None) -> tuple[RunC
         ConfigError: The decay axis is asked for, but clips have no common onset.
     """
     net = getattr(settings, "net", None)
+    if net is None or getattr(net, "time_axis", "seconds") == "seconds":
+        return settings, None
     samples, preroll = clip_samples(settings.data, settings.mel)
-    if getattr(net, "time_axis", None) == "decay" and not preroll:
+    if net.time_axis == "decay" and not preroll:
         what = "it aligns no onsets" if settings.data.onset == "keep" else "its clips are too short"
         raise ConfigError(f"net.time_axis=decay: {what}; add --set net.time_axis=auto, or --set data.onset=align")
-    if net is None or getattr(net, "time_axis", None) != "auto":
+    if net.time_axis == "decay":
         return settings, None
     note: str | None = None
     axis: TimeAxis = "seconds"
