@@ -21,6 +21,7 @@ from audio_gen.hints import command
 from audio_gen.text import clipped, one_line, shortened
 
 DIRECTIONS_FORMAT = 2
+LARGEST_FIGURE = 1000.0  # octaves or dB
 LARGEST_BYTES = 1 << 26
 MAX_MOVE = 5.0
 LEAST_RIGHT, LEAST_EFFECT = 0.6, 0.2
@@ -160,11 +161,11 @@ def _is_whole(fact: Direction) -> bool:
 
 
 def _are_figures(values: object) -> bool:
-    """Whether values are a number for each descriptor."""
+    """Whether values are a number of octaves or dB for each descriptor."""
     return (
         isinstance(values, dict)
         and set(values) == set(DESCRIPTORS)
-        and all(type(value) in (int, float) for value in values.values())
+        and all(type(value) in (int, float) and abs(value) <= LARGEST_FIGURE for value in values.values())
     )
 
 
