@@ -1,17 +1,14 @@
 """Distances between two sounds: `mrmel` of a resynthesis, and `mel_distance_db` of log-mels."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
+from audio_gen.audio.mel import DB_PER_NAT, MEL_FLOOR, MelSpec, mel_filters
 
 BANDS_BY_N_FFT = {256: 20, 512: 40, 1024: 80, 2048: 128, 4096: 160}
 CONVERGENCE_WEIGHT = 0.5
 HEARD_DB = 60.0  # below the loudest cell of two log-mels
-DB_PER_NAT = 20 / math.log(10)
 PEAK, QUIET = 0.95, 1e-4  # below QUIET a sound is silence
 
 

@@ -18,6 +18,7 @@ from audio_gen.config import DEFAULT_MEL
 from audio_gen.errors import ConfigError, MelMismatchError
 from audio_gen.text import shortened
 
+DB_PER_NAT = 20 / math.log(10)
 MEL_FLOOR = 1e-5
 LOG_FLOOR = math.log(MEL_FLOOR)
 MOST = {"sample_rate": 1 << 20, "n_fft": 1 << 17, "hop_length": 1 << 17, "n_mels": 4096}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audio_gen.audio.mel import DB_PER_NAT
 from audio_gen.audio.onset import onset
 
 BANDS, LOW_HZ, HIGH_HZ = 64, 40.0, 16_000.0
@@ -17,7 +18,6 @@ LEAD = 2 * SHIFTS  # frames before the onset, so that no shift cuts into it
 COMPARED = round(VIEW_SEC / HOP_SEC)
 FRAMES = COMPARED + 2 * SHIFTS
 ROWS_AT_ONCE = 64
-DB_PER_NAT = 20 / math.log(10)
 POOLED = (2, 4)  # bands and frames per cell in comparisons of many mels
 COARSE = (4, 8)  # bands and frames per cell in the search for the nearest
 SHORTLIST = 32

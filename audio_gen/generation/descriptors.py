@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import DB_PER_NAT, MelSpec
 from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 
 ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sustained sound may reach 0.9 at any time
@@ -14,7 +14,6 @@ END_BELOW_PEAK = 0.01  # -40 dB
 FLATNESS_BANDS = 16  # with wide windows every dark sound measures as a tone
 SILENT_AMPLITUDE = 1e-4  # -80 dB
 LEAST_POWER = 1e-24  # so that gradients stay finite where a frame is silent
-DB_PER_NEPER = 20 / math.log(10)
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,10 @@ class Descriptor:
         if self.reading == "ms":
             return f"x {2**change:.2f}"
         return f"{change:+.2f} octaves" if self.reading == "Hz" else f"{change:+.1f} dB"
+
+    def size(self, change: float) -> str:
+        """The size of a change in words: dB, or per cent of a frequency or a time."""
+        return f"{change:.1f} dB" if self.unit == "dB" else f"{2**change - 1:.0%}"
 
 
 # Times and frequencies are perceived as ratios, so both are in octaves: +1 is twice as long, or as high.
@@ -83,7 +86,7 @@ def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
         "attack": attack.log2(),
         "noisiness": _noisiness(mel.clamp(min=mel_floor), amplitude),
         "length": (end - onset).log2(),
-        "loudness": DB_PER_NEPER * envelope.square().mean(1).sqrt().log(),
+        "loudness": DB_PER_NAT * envelope.square().mean(1).sqrt().log(),
     }
     silent = envelope.amax(1) < SILENT_AMPLITUDE
     table = torch.stack([figures[name] for name in DESCRIPTORS], dim=1)
@@ -102,7 +105,7 @@ def _noisiness(mel: Tensor, amplitude: Tensor) -> Tensor:
     size = min(FLATNESS_BANDS, mel.shape[1])
     step = max(1, size // 2)
     mel, amplitude = (x.unfold(1, size, step) for x in (mel, amplitude))  # (B, M, L) -> (B, windows, L, size)
-    flatness_db = DB_PER_NEPER * mel.mean(-1) - DB_PER_NEPER / 2 * (
+    flatness_db = DB_PER_NAT * mel.mean(-1) - DB_PER_NAT / 2 * (
         torch.logsumexp(2 * mel, dim=-1) - math.log(size)
     )  # fmt: skip
     weight = amplitude.square().mean(-1).clamp(min=LEAST_POWER).sqrt()

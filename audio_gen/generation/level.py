@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-DB_PER_NAT = 20 / math.log(10)
+from audio_gen.audio.mel import DB_PER_NAT
 
 
 def level_db(mel: Tensor) -> Tensor:

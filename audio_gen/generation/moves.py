@@ -182,11 +182,8 @@ def move_lines(moves: Mapping[str, float], moved: Sequence[Mapping[str, Any] | N
         )
     others = {name: median(abs(one[name]["steps"]) for one in clips) for name in DESCRIPTORS if name not in asked}
     if others:
-        drift = ", ".join(f"{name} {_size(name, steps)}" for name, steps in others.items())
+        drift = ", ".join(
+            f"{name} {DESCRIPTORS[name].size(steps * DESCRIPTORS[name].step)}" for name, steps in others.items()
+        )
         lines.append(f"the others moved by (median): {drift}")
     return lines
-
-
-def _size(name: str, steps: float) -> str:
-    change = steps * DESCRIPTORS[name].step
-    return f"{change:.1f} dB" if DESCRIPTORS[name].unit == "dB" else f"{2**change - 1:.0%}"

@@ -5,9 +5,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from audio_gen.audio.mel import DB_PER_NAT
+
 ATTACK_SEC = 0.035  # after the onset; it keeps its duration
 DECAY_DB = 50.0  # below the peak: the end of a decay
-END_NATS = DECAY_DB * math.log(10) / 20
+END_NATS = DECAY_DB / DB_PER_NAT
 SHORTEST = 2.0  # frames of decay
 LONGEST = 1.5  # clips' frames; decays that leave the clip are continued up to here
 BEYOND = 0.15  # of the decay, which the axis holds after its end
@@ -39,10 +41,11 @@ def decay_end(mel: Tensor, floor: float) -> Tensor:
     here = level.gather(1, last[:, None])[:, 0]
     after = level.gather(1, (last + 1).clamp(max=frames - 1)[:, None])[:, 0]
     inside = last + ((here - wanted) / (here - after).clamp(min=1e-6)).nan_to_num(0.0).clamp(0, 1)
-    part = level[:, int(frames * (1 - SLOPE_SHARE)) :].clamp(min=floor).double()
+    part = level[:, int(frames * (1 - SLOPE_SHARE)) :].clamp(min=floor)
     time = torch.arange(part.shape[1], device=mel.device, dtype=part.dtype)
     time = time - time.mean()
-    slope = -((part - part.mean(1, keepdim=True)) @ time / time.square().sum()).to(mel.dtype)  # nats a frame
+    # Not a product of matrices, which autocast would compute in bf16.
+    slope = -((part - part.mean(1, keepdim=True)) * time).sum(1) / time.square().sum()  # nats a frame
     beyond = frames - 1 + (here - wanted) / slope.clamp(min=1e-4)
     end = torch.where(last == frames - 1, beyond, inside)
     return (top + (end - top) * (END_NATS / fall)).clamp(max=LONGEST * frames)
@@ -104,7 +107,9 @@ class DecayAxis(nn.Module):
 
     def _knots(self, mel: Tensor, length: Tensor, fall: Tensor) -> Tensor:
         """The knots (B, M, KNOTS) whose lines are closest to log-mels (B, M, L)."""
-        return read_continued(mel, self.start + self.share * self._decay(length)[:, None], fall) @ self.fit
+        with torch.autocast(mel.device.type, enabled=False):
+            time = self.start + self.share * self._decay(length)[:, None]
+            return read_continued(mel.float(), time, fall) @ self.fit
 
     def _envelope(self, knots: Tensor, length: Tensor) -> Tensor:
         """The envelope (B, M, L), not below the floor; 0 in the attack."""

@@ -107,7 +107,7 @@ def trunk(decay_onset: float | None) -> Trunk:
 def test_the_length_is_a_latent_of_its_own() -> None:
     one = trunk(ONSET)
     mel, pitch = decay(30.0)[None], Conditions(1).pitch
-    z = one.with_length(torch.zeros(1, 8), mel)
+    z = one.encode(mel, pitch, lambda rows: torch.zeros(1, 8))
     length = one.length(z)
     assert length is not None
     assert float(length.exp()) == pytest.approx(28, rel=0.02)
@@ -124,9 +124,7 @@ def test_the_length_is_a_latent_of_its_own() -> None:
 def test_nothing_moves_without_axes() -> None:
     one = trunk(None)
     z, image = torch.randn(2, 1, 8), torch.randn(1, BANDS, FRAMES)
-    assert one.with_length(z[0], decay(30.0)[None]) is z[0] or torch.equal(
-        one.with_length(z[0], decay(30.0)[None]), z[0]
-    )
+    assert torch.equal(one.encode(decay(30.0)[None], Conditions(1).pitch, lambda rows: z[0]), z[0])
     assert one.length(z[0]) is None
     pitch = Conditions(1).pitch
     assert torch.equal(one.carry(image, (z[0], pitch), (z[1], pitch)), image)

@@ -100,16 +100,12 @@ def direction_line(fact: Direction) -> str:
     if not fact.works:
         return f"{text}; almost no effect in this model: {reached}"
     others = ", ".join(
-        f"{name} by {_size(effect * DESCRIPTORS[name].step, DESCRIPTORS[name].unit)}"
+        f"{name} by {DESCRIPTORS[name].size(effect * DESCRIPTORS[name].step)}"
         for name, effect in fact.effects.items()
         if name != fact.name and effect >= SHOWN_DRIFT
     )
     rest = f"moves {others} with it" if others else "holds the others"
     return f"{text}; {reached} on average, {fact.right:.0%} of clips the right way; {rest}"
-
-
-def _size(change: float, unit: str) -> str:
-    return f"{change:.1f} dB" if unit == "dB" else f"{2**change - 1:.0%}"
 
 
 def strongest(found: Directions) -> str:

@@ -13,7 +13,7 @@ from audio_gen.models.blocks import (
     stage_sizes,
     velocity_inputs,
 )
-from audio_gen.models.codecs.trunk import Trunk
+from audio_gen.models.codecs.trunk import Trunk, TrunkCodec
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions, LatentShape, Posterior
 from audio_gen.models.earlier import GAN_KEYS, rename_on_load
 from audio_gen.models.pitch_axis import FEATURES
@@ -23,7 +23,7 @@ NOISE_CHANNELS = PATCH * PATCH  # white noise at full resolution, a patch in a p
 REFINEMENT = 0.3  # of the deviation of log-mels: unit of the networks' output, which keeps steps small
 
 
-class GANCodec(nn.Module):
+class GANCodec(TrunkCodec):
     """A linear path of the data's principal components, refined by convolutions.
 
     w is in units of the principal components' deviations. The linear path makes the first samples blends of
@@ -65,28 +65,14 @@ class GANCodec(nn.Module):
             w_dim=latent_dim + condition_dim + SCALAR_INPUTS * (2 if velocity else 1),
             features=FEATURES if self.trunk.axis else 0,
         )  # fmt: skip
-        height, width = self.synthesis.sizes[0]
-        fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
-        self.register_buffer("noise", fixed)
+        self.register_buffer("noise", self.synthesis.fixed_noise())
         rename_on_load(self, GAN_KEYS)
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """A first estimate of w (B, 1, D) for log-mel (B, M, L): its principal components."""
         mel = mel.clamp(min=self.mel_floor)
-        w = self.trunk.rows(mel, self.trunk.pitch(conditions)) @ self.analysis.T
-        return Posterior(self.trunk.with_length(w, mel)[:, None])
-
-    def carry(
-        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
-    ) -> Tensor:
-        """See `Codec.carry`; the first layer's latents have the lengths."""
-        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
-        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
-
-    def length_frames(self, z: Tensor) -> Tensor | None:
-        """See `Codec.length_frames`."""
-        length = self.trunk.length(z[:, 0])
-        return None if length is None else length.exp()
+        w = self.trunk.encode(mel, self.trunk.pitch(conditions), lambda rows: rows @ self.analysis.T)
+        return Posterior(w[:, None])
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
         """w (B, 1, D), or (B, K, D) with one per style layer -> log-mel (B, M, L) in nats."""
@@ -108,7 +94,7 @@ class GANCodec(nn.Module):
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise for `count` mels (B, 16, H, W)."""
-        return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
+        return noise_like(self.noise, count, generator)
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, conditions: Conditions) -> None:
@@ -154,6 +140,11 @@ class Synthesis(nn.Module):
             nn.init.zeros_(last.bias)
         self.register_load_state_dict_pre_hook(_without_grain)
 
+    def fixed_noise(self) -> Tensor:
+        """The noise (1, 16, H, W) of decoded clips, the same for all models of a size."""
+        generator = torch.Generator().manual_seed(NOISE_SEED)
+        return torch.randn(1, NOISE_CHANNELS, *self.sizes[0], generator=generator)
+
     def forward(self, w: Tensor, features: Tensor | None, noise: Tensor) -> Tensor:
         """w (B, K, w_dim) for K stages, features (B, F, M), noise (B or 1, 16, H, W) -> (B, M, L)."""
         height, width = self.sizes[-1]
@@ -171,6 +162,11 @@ class Synthesis(nn.Module):
         x = F.silu(x)
         patches = torch.addcmul(self.head(x), self.grain(x), noise)
         return F.pixel_shuffle(patches, PATCH)[:, 0, : self.n_mels, : self.frames]
+
+
+def noise_like(noise: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """New noise (B, 16, H, W) for `count` clips, of the size of `noise`."""
+    return torch.randn(count, *noise.shape[1:], generator=generator, device=noise.device)
 
 
 def _without_grain(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:

@@ -1,5 +1,7 @@
 """The linear path of codecs of whole clips: principal components of log-mels, with limits."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -62,16 +64,18 @@ class Trunk(nn.Module):
         """Pitches (B,) for the networks: NaN for a model without pitch."""
         return conditions.subset((PITCH,) if self.axis else ()).get(PITCH, self.mean.device)
 
-    def rows(self, mel: Tensor, pitch: Tensor) -> Tensor:
-        """Log-mel (B, M, L) -> normalised rows (B, size), which an analysis reads."""
-        return ((self._laid_out(mel, pitch) - self.mean) / self.scale).flatten(1)
+    def encode(self, mel: Tensor, pitch: Tensor, analysis: Callable[[Tensor], Tensor]) -> Tensor:
+        """Log-mel (B, M, L) -> z (B, D).
 
-    def with_length(self, z: Tensor, mel: Tensor) -> Tensor:
-        """z (B, D) with the length of log-mel (B, M, L) as its first component; z itself without a decay axis."""
-        if self.time is None:
+        `analysis` maps normalised rows (B, size) to z; on a decay axis the length takes the place of the first
+        component.
+        """
+        lengths = self._lengths(mel)
+        z = analysis(((self._laid_out(mel, pitch, lengths) - self.mean) / self.scale).flatten(1))
+        if lengths is None:
             return z
-        length = (self.time.lengths(mel) - self.get_buffer("length_mean")) / self.get_buffer("length_spread")
-        return torch.cat([length[:, None], z[:, 1:]], dim=1)
+        length = (lengths - self.get_buffer("length_mean")) / self.get_buffer("length_spread")
+        return torch.cat([length[:, None], z[:, self.first :]], dim=1)
 
     def length(self, z: Tensor) -> Tensor | None:
         """The log of the frames (B,) from onset to the end of the decay, by z (B, D); None without a decay axis."""
@@ -82,9 +86,8 @@ class Trunk(nn.Module):
     def mel(self, z: Tensor, pitch: Tensor) -> Tensor:
         """z (B, D) -> the linear path's log-mel (B, M, L)."""
         rows = self.linear(z).unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, columns)
-        if self.time is not None:
-            length = self.length(z)
-            assert length is not None
+        length = self.length(z)
+        if self.time is not None and length is not None:
             rows = self.time.to_time(rows, length)
         return self.axis.to_mel(rows, pitch) if self.axis else rows
 
@@ -103,11 +106,11 @@ class Trunk(nn.Module):
         highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
         self.ceiling.copy_(highest + CEILING_MARGIN)
         mel = mel.clamp(min=self.mel_floor)
-        if self.time is not None:
-            lengths = self.time.lengths(mel)
+        lengths = self._lengths(mel)
+        if lengths is not None:
             self.get_buffer("length_mean").copy_(lengths.mean())
             self.get_buffer("length_spread").copy_(lengths.std(unbiased=False).clamp(min=LEAST_SPREAD))
-        basis = principal_components(self._laid_out(mel, pitch).flatten(1), self.latent_dim - self.first)
+        basis = principal_components(self._laid_out(mel, pitch, lengths).flatten(1), self.latent_dim - self.first)
         self.mean.copy_(basis.mean.unflatten(0, self.mean.shape))
         self.scale.copy_(basis.scale)
         self.linear.weight.zero_()
@@ -143,10 +146,9 @@ class Trunk(nn.Module):
             start: z (B, D) and pitch (B,) of its sound.
             end: Those of the other sound.
         """
-        if self.time is not None and not torch.equal(start[0][:, LENGTH], end[0][:, LENGTH]):
-            lengths = self.length(start[0]), self.length(end[0])
-            assert lengths[0] is not None and lengths[1] is not None
-            image = self.time.carry(image, lengths[0], lengths[1])
+        before, after = self.length(start[0]), self.length(end[0])
+        if self.time is not None and before is not None and after is not None and not torch.equal(before, after):
+            image = self.time.carry(image, before, after)
         if self.axis is not None and not torch.equal(self.axis.known(start[1]), self.axis.known(end[1])):
             image = self.axis.to_mel(self.axis.fit_rows(image, start[1]), end[1])
         return image
@@ -156,9 +158,31 @@ class Trunk(nn.Module):
         """Remove components (D,) bool from the mapping of z to the mel."""
         self.linear.weight[:, which] = 0  # a length stays, since the decay axis reads it
 
-    def _laid_out(self, mel: Tensor, pitch: Tensor) -> Tensor:
-        if self.time is not None:
-            mel = self.time.to_columns(mel, self.time.lengths(mel))
+    def _lengths(self, mel: Tensor) -> Tensor | None:
+        """The log lengths (B,) of log-mels; None without a decay axis."""
+        return None if self.time is None else self.time.lengths(mel)
+
+    def _laid_out(self, mel: Tensor, pitch: Tensor, lengths: Tensor | None) -> Tensor:
+        if self.time is not None and lengths is not None:
+            mel = self.time.to_columns(mel, lengths)
         if self.axis is None:
             return mel
         return self.axis.fit_rows(mel, pitch) if self.exact_rows else self.axis.to_rows(mel, pitch)
+
+
+class TrunkCodec(nn.Module):
+    """What codecs with a trunk share: the axes of their sounds."""
+
+    trunk: Trunk
+
+    def carry(
+        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
+    ) -> Tensor:
+        """See `Codec.carry`; of several style layers, the first has the length."""
+        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
+        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
+
+    def length_frames(self, z: Tensor) -> Tensor | None:
+        """See `Codec.length_frames`."""
+        length = self.trunk.length(z[:, 0])
+        return None if length is None else length.exp()

@@ -18,14 +18,14 @@ from audio_gen.models.blocks import (
     stage_sizes,
     velocity_inputs,
 )
-from audio_gen.models.codecs.gan import NOISE_CHANNELS, NOISE_SEED, REFINEMENT, Synthesis
-from audio_gen.models.codecs.trunk import Trunk
+from audio_gen.models.codecs.gan import REFINEMENT, Synthesis, noise_like
+from audio_gen.models.codecs.trunk import Trunk, TrunkCodec
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions, LatentShape, Posterior
 from audio_gen.models.earlier import VAE_KEYS, rename_on_load
 from audio_gen.models.pitch_axis import FEATURES
 
 
-class VAE(nn.Module):
+class VAE(TrunkCodec):
     """A linear autoencoder of the data's principal components, refined by convolutional networks.
 
     The linear path makes training start as good as PCA, which suits small folders and short budgets; the networks start
@@ -90,9 +90,7 @@ class VAE(nn.Module):
         if grain:  # the encoder can be fixed while the decoder trains
             self.decoder_class_embedding = copy.deepcopy(self.class_embedding)
             self.decoder = Synthesis(w_dim=latent_dim + dim + SCALAR_INPUTS, **size)
-            height, width = self.decoder.sizes[0]
-            fixed = torch.randn(1, NOISE_CHANNELS, height, width, generator=torch.Generator().manual_seed(NOISE_SEED))
-            self.register_buffer("noise", fixed)
+            self.register_buffer("noise", self.decoder.fixed_noise())
         else:
             self.decoder = Decoder(in_dim=latent_dim + dim, **size)
         rename_on_load(self, VAE_KEYS)
@@ -100,24 +98,11 @@ class VAE(nn.Module):
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """The posterior of z (B, 1, D) for log-mel (B, M, L) in nats, L = frames."""
         mel, pitch = mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions)
-        rows = self.trunk.rows(mel, pitch)
         image = (mel - self.mel_floor) / self.trunk.scale - 1
         hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions, self.class_embedding))
         delta, logvar = hidden.chunk(2, dim=1)
-        mean = self.trunk.with_length(self.analysis(rows) + delta, mel)
+        mean = self.trunk.encode(mel, pitch, lambda rows: self.analysis(rows) + delta)
         return Posterior(mean[:, None], (logvar - 4).clamp(-12, 4)[:, None])
-
-    def carry(
-        self, image: Tensor, start: Tensor, start_conditions: Conditions, end: Tensor, end_conditions: Conditions
-    ) -> Tensor:
-        """See `Codec.carry`."""
-        pitches = self.trunk.pitch(start_conditions), self.trunk.pitch(end_conditions)
-        return self.trunk.carry(image, (start[:, 0], pitches[0]), (end[:, 0], pitches[1]))
-
-    def length_frames(self, z: Tensor) -> Tensor | None:
-        """See `Codec.length_frames`."""
-        length = self.trunk.length(z[:, 0])
-        return None if length is None else length.exp()
 
     def decode(self, z: Tensor, conditions: Conditions) -> Tensor:
         """z (B, 1, D) -> log-mel (B, M, L) in nats."""
@@ -138,9 +123,7 @@ class VAE(nn.Module):
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Noise for `count` mels (B, 16, H, W); None for a model without grain."""
-        if not self.grain:
-            return None
-        return torch.randn(count, *self.noise.shape[1:], generator=generator, device=self.noise.device)
+        return noise_like(self.noise, count, generator) if self.grain else None
 
     def no_noise(self) -> Tensor | None:
         """The noise of an image without grain."""
