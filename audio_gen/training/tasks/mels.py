@@ -17,8 +17,8 @@ from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Codec, Conditions,
 from audio_gen.models.priors.neighbours import MAX_COMPONENTS
 from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Preview
-from audio_gen.training.tasks.settings import clip_frames, clip_samples
-from audio_gen.training.tasks.time_axis import LEAST_SHARE, TimeAxis, decay_args, decaying_share
+from audio_gen.training.tasks.settings import TimeAxis, clip_frames, clip_samples
+from audio_gen.training.tasks.time_axis import decay_args, measured_axis
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.silence import subtract_floor
 
@@ -50,11 +50,10 @@ class MelData:
         self.classes = cache.classes if use_class and len(cache.classes) > 1 else []
         self.anchors = min(MAX_COMPONENTS, max(1, len(cache.split("train"))))  # clips that a mapping starts from
         self.strength = 0.0
-        self.decay_args: dict[str, float] = {}  # arguments of a codec with a decay axis
-        if self.onset is not None and time_axis != "seconds":
-            at: dict[str, Any] = {"samples": self.segments[0], "preroll": self.preroll, "floor": floor, "seed": seed}
-            if time_axis == "decay" or decaying_share(cache, spec, data, **at) >= LEAST_SHARE:
-                self.decay_args = decay_args(self.onset, spec)
+        if time_axis == "auto":
+            time_axis = measured_axis(cache, spec, data, floor=floor, seed=seed)[0]
+        onset = self.onset if time_axis == "decay" else None
+        self.decay_args = {} if onset is None else decay_args(onset, spec)
 
     def prepare(self, train: ClipDataset) -> None:
         """Set the training clips; fewer clips are augmented more strongly."""

@@ -36,7 +36,7 @@ from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
-from audio_gen.training.tasks.settings import RunConfig, as_setting, as_spec, model_for
+from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for
 from audio_gen.training.tasks.source import (
     check_apart,
     check_not_pruned,
@@ -153,14 +153,12 @@ def train_run(
                 raise ConfigError(
                     f"{source}: {clips} training clips are fewer than the {world.size} processes; start fewer"
                 )
+            settings, note = time_axis.choose(settings, cache, init)
+            if note:
+                tell(Note(note))
             if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
-            settings, note = time_axis.choose(
-                settings, cache, None if init is None else load_bundle(bundle_named(init))
-            )
-            if note:
-                tell(Note(note))
             return settings.model_dump(mode="json"), str(cache.path)
 
         values, place = world.main_first(prepare)
@@ -314,7 +312,8 @@ def resolve_config(
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
         stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # defaults of earlier versions
-    has_axis = "time_axis" in getattr(kind.model_fields["net"].annotation, "model_fields", {})
+    net = kind.model_fields["net"].annotation
+    has_axis = isinstance(net, type) and issubclass(net, MelNet)
     if stored is not None and has_axis:
         stored["net"] = {"time_axis": "seconds", **(stored.get("net") or {})}  # that of earlier versions
     if stored is not None and "adversarial" in kind.model_fields:

@@ -2,13 +2,26 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, InstanceOf, PlainSerializer
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import PRESETS, MelSpec
-from audio_gen.config import DEFAULT_MEL, DEFAULT_MODEL, DataSettings, Settings, TrainSettings, read_yaml
+from audio_gen.config import (
+    DEFAULT_MEL,
+    DEFAULT_MODEL,
+    Count,
+    DataSettings,
+    MelFloor,
+    NotNegative,
+    Positive,
+    RateFactor,
+    Settings,
+    Share,
+    TrainSettings,
+    read_yaml,
+)
 from audio_gen.errors import ConfigError
 from audio_gen.text import shortened
 from audio_gen.vocoding.silence import silent_frames
@@ -50,6 +63,51 @@ def clip_samples(data: DataSettings, spec: MelSpec) -> tuple[int, int]:
     frames = clip_frames(data.segment_sec, spec)
     aligned = data.onset == "align" and frames > silent_frames(spec)
     return spec.samples(frames), spec.samples(silent_frames(spec)) if aligned else 0
+
+
+TimeAxis = Literal["auto", "decay", "seconds"]
+
+
+class MelNet(Settings):
+    """What the networks of models of log-mels share."""
+
+    mel_floor: MelFloor = -9.0
+    """Nats below which a log-mel counts as silence."""
+    use_class: bool = True
+    """Condition on the class if the folder has classes."""
+    use_pitch: bool = True
+    """Condition on the pitch if most clips have one."""
+    use_velocity: bool = False
+    """Condition on the velocity if most clips have one."""
+    time_axis: TimeAxis = "auto"
+    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
+    sustained sounds; auto: decay if most sounds decay."""
+
+
+class DiscriminatorSettings(Settings):
+    """What models with a discriminator of mel images share."""
+
+    local: NotNegative = 1.0
+    """Weight of adversarial losses on image patches, relative to those on whole images."""
+    penalty: NotNegative = 0.1
+    """R1 and R2, gradient penalties of the discriminator, at the end of the ramp."""
+    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    """Factor on the penalty when the discriminator starts."""
+    penalty_stride: Count = 4
+    """Penalties use every n-th image; 1 uses all and is slow."""
+    penalty_steps: Count = 1
+    """Steps between two penalties, whose weight is multiplied by this."""
+    reconstruction_pool: Count = 4
+    """Bands and frames that are averaged for the reconstruction loss."""
+    ramp: Share = 0.2
+    """Share of the run over which the penalty (and in a GAN the reconstruction) falls."""
+    d_lr: RateFactor = 4.0
+    """Learning rate of the discriminator, relative to that of the network that it judges."""
+    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Overfitting that adaptive augmentation aims at: share of the training clips' logit gap that held-out
+    clips lack."""
+    overfitting_images: Positive = 50_000
+    """Images in which its probability can go from 0 to 1."""
 
 
 class RunConfig(Settings):

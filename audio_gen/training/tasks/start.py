@@ -14,6 +14,8 @@ from audio_gen.models.pitch_axis import HarmonicAxis
 from audio_gen.models.registry import kind_of, parts_of, trained_weights
 from audio_gen.text import one_line
 from audio_gen.training.tasks.gan.settings import SIZES
+from audio_gen.training.tasks.time_axis import time_axis_in
+from audio_gen.training.tasks.vae_settings import VAEAdversarial
 
 CLIP_TENSORS = tuple(
     f"mapping.{name}" for name in ("corners", "slope", "pitch_mean", "pitch_variance", "anchor_class", "spread", "own")
@@ -119,14 +121,14 @@ def _check_args(bundle: Bundle, theirs: Mapping[str, Any], args: Mapping[str, An
                 else "with them; add --set net.use_pitch=false"
             )
         )
-    axes = ["seconds" if values.get("decay_onset") is None else "decay" for values in (theirs, args)]
+    axes = [time_axis_in(values) for values in (theirs, args)]
     if axes[0] != axes[1]:
         text = f"has net.time_axis={axes[0]}, this run {axes[1]}; add --set net.time_axis={axes[0]}"
         raise CheckpointError(f"--init {one_line(path)}: {text}")
     grain = [bool(values.get("grain")) for values in (theirs, args)]
     if grain[0] != grain[1]:
         text = f"was trained {'with' if grain[0] else 'without'} a discriminator, this run is the other way"
-        start = 0.12 if grain[0] else 1
+        start = VAEAdversarial().start if grain[0] else 1
         raise CheckpointError(f"--init {one_line(path)}: {text}; add --set adversarial.start={start:g}")
     names = ("frames", "latent_dim", "noise_dim", "channels", "blocks", "width")
     other = [name for name in names if name in args and theirs.get(name) != args[name]]

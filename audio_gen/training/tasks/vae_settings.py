@@ -5,11 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from audio_gen.config import (
-    Count,
     Depth,
-    MelFloor,
     NotNegative,
-    Positive,
     RateFactor,
     Settings,
     Share,
@@ -17,13 +14,12 @@ from audio_gen.config import (
     Width,
 )
 from audio_gen.models.blocks import GROUPS
-from audio_gen.training.tasks.settings import RunConfig, clip_frames
-from audio_gen.training.tasks.time_axis import TimeAxis
+from audio_gen.training.tasks.settings import DiscriminatorSettings, MelNet, RunConfig, clip_frames
 
 Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 
 
-class VAENet(Settings):
+class VAENet(MelNet):
     """The network."""
 
     latent_dim: Width = 512
@@ -32,17 +28,6 @@ class VAENet(Settings):
     """Channels of each stage; each stage halves the resolution."""
     blocks: Depth = 1
     """Residual blocks per stage."""
-    mel_floor: MelFloor = -9.0
-    """Nats below which a log-mel counts as silence."""
-    use_class: bool = True
-    """Condition on the class if the folder has classes."""
-    use_pitch: bool = True
-    """Condition on the pitch if most clips have one."""
-    use_velocity: bool = False
-    """Condition on the velocity if most clips have one."""
-    time_axis: TimeAxis = "auto"
-    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
-    sustained sounds; auto: decay if most sounds decay."""
 
 
 class VAELoss(Settings):
@@ -68,39 +53,19 @@ class VAELoss(Settings):
     """Learning rate of the encoder, relative to the decoder's."""
 
 
-class VAEAdversarial(Settings):
+class VAEAdversarial(DiscriminatorSettings):
     """Adversarial training of the decoder."""
 
     start: Annotated[float, Field(ge=0, le=1)] = 0.12
     """Share of the run after which a discriminator also trains the decoder; 1 is never."""
-    local: NotNegative = 1.0
-    """Weight of adversarial losses on image patches, relative to those on whole images."""
-    penalty: NotNegative = 0.1
-    """R1 and R2, gradient penalties of the discriminator, at the end of the ramp."""
-    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    """Factor on the penalty when the discriminator starts."""
-    penalty_stride: Count = 4
-    """Penalties use every n-th image; 1 uses all and is slow."""
-    penalty_steps: Count = 1
-    """Steps between two penalties, whose weight is multiplied by this."""
-    ramp: Share = 0.2
-    """Share of the run over which the penalty falls."""
     mel: NotNegative = 1.0
     """Factor on the weights of the log-mel losses from `start` on."""
     reconstruction: NotNegative = 3.0
     """L1 of pooled log-mels between clips and their reconstructions, from `start` on."""
-    reconstruction_pool: Count = 4
-    """Bands and frames that are averaged for it."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of a batch that is reconstructed; the other images are decoded between two clips."""
     noise: NotNegative = 0.1
     """Noise added to latents between two clips, and to those of samples, in deviations of the latents."""
-    d_lr: RateFactor = 4.0
-    """Learning rate of the discriminator, relative to the decoder's."""
-    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Overfitting that adaptive augmentation aims at, as in a GAN."""
-    overfitting_images: Positive = 50_000
-    """Images in which its probability can go from 0 to 1."""
 
 
 class VAEConfig(RunConfig):

@@ -1,7 +1,7 @@
 """The discriminator side of a GAN: inputs, losses, penalties and augmentation."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from audio_gen.models.pitch_axis import FEATURES
 from audio_gen.training.task import Loss
 from audio_gen.training.tasks.gan.adaptive_augmentation import AdaptiveAugment
 from audio_gen.training.tasks.gan.settings import Size
+from audio_gen.training.tasks.settings import DiscriminatorSettings
 
 LEVEL = 5.0  # nats per unit of the discriminator's input
 
@@ -40,34 +41,6 @@ class Drawn(NamedTuple):
     conditions: Conditions
     features: Tensor | None
     moves: Tensor
-
-
-class DiscriminatorSettings(Protocol):
-    """The settings of a discriminator that models share; see `GANLoss`."""
-
-    @property
-    def local(self) -> float:
-        """Weight of adversarial losses on patches."""
-
-    @property
-    def penalty_stride(self) -> int:
-        """Penalties use every n-th image."""
-
-    @property
-    def penalty_steps(self) -> int:
-        """Steps between two penalties."""
-
-    @property
-    def reconstruction_pool(self) -> int:
-        """Bands and frames that are averaged."""
-
-    @property
-    def overfitting_target(self) -> float:
-        """Overfitting that adaptive augmentation aims at."""
-
-    @property
-    def overfitting_images(self) -> float:
-        """Images in which its probability can go from 0 to 1."""
 
 
 class Averages(nn.Module):

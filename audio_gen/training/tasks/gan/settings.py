@@ -5,21 +5,15 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from audio_gen.config import (
-    Count,
     Depth,
-    MelFloor,
     NotNegative,
-    Positive,
     RateFactor,
-    Settings,
-    Share,
     TrainSettings,
     Width,
 )
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
-from audio_gen.training.tasks.settings import RunConfig, clip_frames
-from audio_gen.training.tasks.time_axis import TimeAxis
+from audio_gen.training.tasks.settings import DiscriminatorSettings, MelNet, RunConfig, clip_frames
 
 
 class Size(NamedTuple):
@@ -40,7 +34,7 @@ SIZES = {
 }
 
 
-class GANNet(Settings):
+class GANNet(MelNet):
     """The networks."""
 
     size: Literal["tiny", "small", "base", "large"] = "small"
@@ -55,17 +49,6 @@ class GANNet(Settings):
     """Dimensions of z."""
     latent_dim: Width = 256
     """Dimensions of w, principal components at the start."""
-    mel_floor: MelFloor = -9.0
-    """Nats below which a log-mel counts as silence."""
-    use_class: bool = True
-    """Condition on the class if the folder has classes."""
-    use_pitch: bool = True
-    """Condition on the pitch if most clips have one."""
-    use_velocity: bool = False
-    """Condition on the velocity if most clips have one."""
-    time_axis: TimeAxis = "auto"
-    """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
-    sustained sounds; auto: decay if most sounds decay."""
     freeze: tuple[Literal["mapping", "linear", "synthesis"], ...] = ()
     """Parts that are not trained in a run with --init."""
 
@@ -84,42 +67,21 @@ class GANNet(Settings):
         return size if self.blocks is None else size._replace(blocks=self.blocks, d_blocks=self.blocks)
 
 
-class GANLoss(Settings):
+class GANLoss(DiscriminatorSettings):
     """Weights and parameters of the losses."""
 
-    local: NotNegative = 1.0
-    """Weight of adversarial losses on image patches, relative to those on whole images."""
-    penalty: NotNegative = 0.1
-    """R1 and R2, gradient penalties of the mel discriminator, at the end of the ramp."""
-    penalty_start: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    """Factor on the penalty at the start of the run."""
-    penalty_stride: Count = 4
-    """Penalties use every n-th image; 1 uses all and is slow."""
-    penalty_steps: Count = 1
-    """Steps between two penalties, whose weight is multiplied by this."""
     reconstruction: NotNegative = 1.0
     """L1 of pooled log-mels between real clips and their reconstructions, at the start."""
     reconstruction_end: NotNegative = 1.0
     """The same after the ramp."""
     stay: NotNegative = 2.0
     """Mean square of the mapping network's offsets to w, in standard deviations."""
-    reconstruction_pool: Count = 4
-    """Bands and frames that are averaged for the reconstruction loss."""
     reconstruction_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of a batch that is decoded from the latents of real clips instead of noise."""
-    ramp: Share = 0.2
-    """Share of the run over which penalties and reconstruction fall."""
-    d_lr: RateFactor = 4.0
-    """Learning rate of the discriminator, relative to the generator's."""
     mapping_lr: RateFactor = 1.0
     """Learning rate of the mapping network, relative to the other parts'."""
     linear_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Learning rate of the linear path, relative to the networks'."""
-    overfitting_target: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Overfitting that adaptive augmentation aims at: share of the training clips' logit gap that held-out
-    clips lack."""
-    overfitting_images: Positive = 50_000
-    """Images in which its probability can go from 0 to 1."""
 
 
 class GANConfig(RunConfig):
