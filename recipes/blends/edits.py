@@ -30,11 +30,11 @@ from audio_gen.audio.onset import amplitude, onset, sound_end
 from audio_gen.files import read_json
 from audio_gen.generation.inputs import read_start
 from audio_gen.generation.operations.vary import VaryRequest, vary
+from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 
 AMOUNTS = (0.0, 0.1, 0.3, 1.0)
 NEAR_DB, SAME_DB = 0.5, 0.3
-SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 
 
 def length_sec(wav: Tensor, sample_rate: int) -> float:
@@ -72,8 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     pipeline = Pipeline.load(options.run, vocoder=options.vocoder, device="cpu")
     rate = pipeline.spec.sample_rate
-    files = [path for path in sorted(options.folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    files = [path for path in files if re.search(options.only, path.name)]
+    files = [path for path in sound_files([options.folder]) if re.search(options.only, path.name)]
     random.Random(options.seed).shuffle(files)
 
     def mel(wav: Tensor) -> Tensor:

@@ -30,13 +30,13 @@ from audio_gen.evaluation.evaluate import EvaluateRequest, evaluate
 from audio_gen.generation.inputs import read_start
 from audio_gen.generation.interpolate import decode_between
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode
 from audio_gen.models.decay_axis import ATTACK_SEC, DecayAxis, decay_end, frame_levels
 
 RATIO, NEAR, SHELF = 2.0, 1.25, 0.95
 FLOOR = -9.0  # nats, of models by default
-SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 
 
 def lengths(mel: Tensor, onset: float) -> Tensor:
@@ -57,7 +57,7 @@ def kinks(mel: Tensor, start: float) -> Tensor:
 
 def read(pipeline: Pipeline, folder: Path, labels: str) -> tuple[list[Tensor], list[str]]:
     """The log-mels of the sounds of a folder, and their classes."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sound_files([folder])
     names = [path.relative_to(folder).as_posix() for path in files]
     known = read_labels(folder, names, source=labels)[0]
     mels = [pipeline.mel(read_start(file, pipeline.spec.sample_rate, 2 * pipeline.samples)[0]) for file in files]

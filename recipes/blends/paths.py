@@ -11,12 +11,13 @@ import argparse
 import random
 from pathlib import Path
 
-from midpoints import RATIO, SUFFIXES, lengths
+from midpoints import RATIO, lengths
 
 from audio_gen.audio.picture import spectrogram_png
 from audio_gen.data.labels import read_labels
 from audio_gen.generation.inputs import starting_point
 from audio_gen.generation.interpolate import PathBetween
+from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 
@@ -36,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
 
     pipeline = Pipeline.load(args.run, vocoder="griffinlim", device="cpu")
-    files = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sound_files([args.folder])
     names = [path.relative_to(args.folder).as_posix() for path in files]
     labels = read_labels(args.folder, names, source=args.labels)[0]
     draw, onset = random.Random(args.seed), (pipeline.onset or 0) / pipeline.spec.hop_length
