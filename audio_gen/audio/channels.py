@@ -1,4 +1,4 @@
-"""Mix channels to mono: their mean, or one channel if they cancel.
+"""Channels to stereo and to mono: width, folding of 5.1, and the mean, or one channel if the channels cancel.
 
 The loss is the mean energy of the channels over the energy of their mean. It is 0 dB for equal channels and 10 log10(C)
 for C uncorrelated channels or a sound in one of C channels: 3 dB in stereo. Channels in antiphase lose more.
@@ -6,8 +6,12 @@ for C uncorrelated channels or a sound in one of C channels: 3 dB in stereo. Cha
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor  # `inspect` starts without torch
 
 WINDOW_SEC = 0.05
 LONG, LONG_DB = 5, 4.5  # windows in a row, and their loss above that of uncorrelated channels ..
@@ -15,7 +19,77 @@ SHORT, SHORT_DB = 2, 9.0  # .. or these; single windows of low sounds lose that 
 WHOLE_DB = 3.0  # .. or the loss of the whole file
 MATTERS_DB = {LONG: 40.0, SHORT: 20.0}  # below the loudest windows; quieter windows are ignored
 NOTED_DB = 0.2  # loss of the whole file above that of uncorrelated channels: noted, and mixed
-MOST_DB = 60.0  # the largest loss that is reported
+MOST_DB = 60.0  # the largest loss and the largest or smallest width that are reported
+WIDTH_DB = -26.0  # stereo is wider than this; a level difference of less than 1 dB everywhere is not
+CANCELS = 1 / 16  # of the channels' mean energy, kept by their mean: below this the channels cancel each other
+SURROUND = {False: (0, 1, 2, 4, 5), True: (0, 2, 1, 3, 4)}  # L, R, C, Ls, Rs in WAV and Vorbis order; no LFE
+SURROUND_GAIN = math.sqrt(0.5)  # of centre and surrounds
+
+Samples = TypeVar("Samples", np.ndarray, "Tensor")
+
+
+def width_db(wav: "np.ndarray | Tensor") -> float:
+    """Energy of the side (L - R) / 2 relative to that of the mid (L + R) / 2.
+
+    Args:
+        wav: (1, T) or (2, T).
+
+    Returns:
+        dB from -60 (mono or silence) to 60 (antiphase); 0 if only one channel sounds.
+    """
+    if len(wav) == 1:
+        return -MOST_DB
+    mid, side = wav[0] + wav[1], wav[0] - wav[1]
+    return width_of(float((mid * mid).sum()), float((side * side).sum()))
+
+
+def width_of(mid_energy: float, side_energy: float) -> float:
+    """The width in dB of two energies, see `width_db`."""
+    if side_energy <= 0:
+        return -MOST_DB
+    ratio_db = 10 * math.log10(side_energy / mid_energy) if mid_energy > 0 else MOST_DB
+    return min(max(ratio_db, -MOST_DB), MOST_DB)
+
+
+def mono(x: Samples) -> Samples:
+    """Mix channels to mono: their mean, or the loudest one if the mean loses more than 12 dB of their mean energy.
+
+    Args:
+        x: (C, T).
+
+    Returns:
+        (T,).
+    """
+    if len(x) == 1:
+        return x[0]
+    mean, energies = x.mean(0), (x * x).sum(1)
+    if float((mean * mean).sum()) < CANCELS * float(energies.mean()):
+        return x[int(energies.argmax())]
+    return mean
+
+
+def foldable(channels: int) -> bool:
+    """Whether a number of channels can be folded to stereo: 2 and 6 (5.1)."""
+    return channels in (2, 6)
+
+
+def fold(x: np.ndarray, vorbis: bool = False) -> np.ndarray:
+    """Fold 2 or 6 channels to stereo: centre and surrounds of 5.1 at -3 dB, without its LFE channel.
+
+    Args:
+        x: (T, 2) or (T, 6).
+        vorbis: The order of six channels is that of Vorbis and Opus, not that of WAV.
+
+    Returns:
+        (2, T), contiguous.
+
+    Source: ITU-R BS.775-3, table 2.
+    """
+    if x.shape[1] == 2:
+        return np.ascontiguousarray(x.T)
+    left, right, centre, *surrounds = (np.ascontiguousarray(x[:, i]) for i in SURROUND[vorbis])
+    gain = np.float32(SURROUND_GAIN)
+    return np.stack([left + gain * (centre + surrounds[0]), right + gain * (centre + surrounds[1])])
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 import soundfile as sf
 
-from audio_gen.audio.channels import ChannelLevels
+from audio_gen.audio.channels import ChannelLevels, fold, foldable
 from audio_gen.audio.containers import Container, look
 from audio_gen.audio.file_view import FileView
 from audio_gen.audio.resample import as_wav, resample
@@ -54,6 +54,11 @@ class AudioInfo:
     format: str
     subtype: str
     note: str | None = None
+
+    @property
+    def vorbis_order(self) -> bool:
+        """Whether its channels are in the order of Vorbis; libsndfile keeps each format's order."""
+        return self.subtype in ("VORBIS", "OPUS")
 
     @property
     def duration_sec(self) -> float:
@@ -169,27 +174,39 @@ def read_blocks(path: Path | str, block_frames: int = BLOCK_FRAMES) -> Iterator[
         yield from sound.blocks(block_frames)
 
 
-def read_wav(path: Path | str, *, sample_rate: int | None = None) -> "tuple[Tensor, int]":
-    """Read a whole file as mono.
+def read_wav(
+    path: Path | str, *, sample_rate: int | None = None, channels: Literal[1, 2] | None = 1
+) -> "tuple[Tensor, int]":
+    """Read a whole file.
 
-    The channels are averaged; if they cancel each other (see `audio_gen.audio.channels`), one channel is used instead.
-    NaN and infinite samples become 0.
+    In mono the channels are averaged; if they cancel each other (see `audio_gen.audio.channels`), one channel is used
+    instead. In stereo, 5.1 is folded; files with 3, 4, 5 or more than 6 channels are mixed to mono. NaN and infinite
+    samples become 0.
 
     Args:
         path: The file.
         sample_rate: Resample to this rate in Hz; None keeps the file's rate.
+        channels: 1 for mono; 2 for stereo, where a mono file is repeated; None for 1 channel if the file is mono or
+            has two equal channels, else 2.
 
     Returns:
-        wav (1, T) float32 and its sample rate in Hz.
+        wav (channels, T) float32 and its sample rate in Hz.
 
     Raises:
         AudioFileError: The file cannot be read to its end, or holds no samples.
     """
     path = Path(path)
     with open_sound(path) as sound:
-        rate, blocks = sound.about.sample_rate, list(sound.blocks())
+        about, rate, blocks = sound.about, sound.about.sample_rate, list(sound.blocks())
     if not blocks:
         raise AudioFileError(f"{one_line(path)}: holds no samples; choose another file")
+    target = sample_rate or rate
+    if channels != 1 and foldable(about.channels):
+        for block in blocks:
+            finite(block)
+        pair = np.concatenate([fold(block, about.vorbis_order) for block in blocks], axis=1)
+        count = 1 if channels is None and np.array_equal(pair[0], pair[1]) else 2
+        return resample(as_wav(pair[:count]), rate, target), target
     levels = ChannelLevels(blocks[0].shape[1], rate)
     means = []
     for block in blocks:
@@ -198,8 +215,8 @@ def read_wav(path: Path | str, *, sample_rate: int | None = None) -> "tuple[Tens
         levels.add(block, means[-1])
     channel = levels.mix().channel
     mono = np.concatenate(means if channel is None else [downmix(block, channel) for block in blocks])
-    target = sample_rate or rate
-    return resample(as_wav(mono), rate, target), target
+    wav = resample(as_wav(mono), rate, target)
+    return (wav.repeat(2, 1) if channels == 2 else wav), target
 
 
 def finite(x: np.ndarray) -> int:

@@ -14,9 +14,14 @@ TABLE_RATE = 48_000  # of the filters in ITU-R BS.1770-4
 
 
 def loudness_lufs(wav: Tensor, sample_rate: int) -> float:
-    """Integrated loudness of one channel in LUFS; NaN if all of it is below the gate of -70.
+    """Integrated loudness in LUFS; NaN if all of it is below the gate of -70.
 
-    A clip shorter than a gating block of 0.4 s is one block of its length.
+    The powers of two channels are added, so two equal channels are 3 LU louder than one. A clip shorter than a gating
+    block of 0.4 s is one block of its length.
+
+    Args:
+        wav: (T,), (1, T) or (2, T).
+        sample_rate: In Hz.
 
     Source: ITU-R BS.1770-4.
     """
@@ -26,8 +31,10 @@ def loudness_lufs(wav: Tensor, sample_rate: int) -> float:
     # Clamping, the library's default, would clip the boosted highs.
     x = lfilter(wav.double(), denominator, numerator, clamp=False)
     block, step = round(GATE_SEC * sample_rate), round(GATE_STEP_SEC * sample_rate)
-    energy = torch.cat([x.new_zeros(1), x.square().cumsum(0)])
-    powers = (energy[block:] - energy[:-block])[::step] / block if len(x) >= block else energy[-1:] / len(x)
+    squares = x.square() if x.ndim == 1 else x.square().sum(0)
+    energy = torch.cat([x.new_zeros(1), squares.cumsum(0)])
+    samples = len(squares)
+    powers = (energy[block:] - energy[:-block])[::step] / block if samples >= block else energy[-1:] / samples
     loud = powers[_lufs(powers) > ABSOLUTE_GATE_LUFS]
     if not len(loud):
         return math.nan

@@ -37,35 +37,53 @@ def resample(wav: "Tensor", from_rate: int, to_rate: int) -> "Tensor":
     return torch.from_numpy(np.stack(rows))
 
 
-def as_wav(mono: np.ndarray) -> "Tensor":
-    """An array (T,) as wav (1, T), in the same memory."""
+def as_wav(x: np.ndarray) -> "Tensor":
+    """An array (T,) or (C, T) as wav (C, T), in the same memory."""
     import torch
 
-    return torch.from_numpy(mono)[None]
+    return torch.from_numpy(np.atleast_2d(x))
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     """Change the sample rate of a sound given in blocks, without artefacts at the joins.
 
     Args:
-        blocks: float32 arrays (T,).
+        blocks: float32 arrays (T,), or all (C, T).
         from_rate: Their rate in Hz.
         to_rate: The new rate in Hz.
 
     Yields:
-        float32 arrays (T,), `resampled_length` samples in all.
+        float32 arrays (T,) or (C, T), `resampled_length` samples in all.
     """
     if from_rate == to_rate:
         yield from blocks
         return
-    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=QUALITY)
-    received = returned = 0
+    streams: list[soxr.ResampleStream] = []  # one per channel
+    shape, received, returned = (0,), 0, 0
     for block in blocks:
-        received += len(block)
-        out = stream.resample_chunk(block)
-        returned += len(out)
+        if not streams:
+            shape = (*block.shape[:-1], -1)
+            streams = [
+                soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=QUALITY)
+                for _ in np.atleast_2d(block)
+            ]
+        received += block.shape[-1]
+        out = _chunk(streams, block, shape)
+        returned += out.shape[-1]
         yield out
-    rest = resampled_length(received, from_rate, to_rate) - returned
-    tail = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    # soxr may round the last sample the other way
-    yield np.pad(tail, (0, max(0, rest - len(tail))))[:rest] if rest >= 0 else tail[:0]
+    if streams:
+        rest = resampled_length(received, from_rate, to_rate) - returned
+        tail = _chunk(streams, np.zeros((len(streams), 0), np.float32), shape, last=True)
+        # soxr may round the last sample the other way
+        missing = [(0, 0)] * (tail.ndim - 1) + [(0, max(0, rest - tail.shape[-1]))]
+        yield np.pad(tail, missing)[..., : max(0, rest)]
+
+
+def _chunk(
+    streams: list[soxr.ResampleStream], block: np.ndarray, shape: tuple[int, ...], last: bool = False
+) -> np.ndarray:
+    """Resample a block, each channel by its stream."""
+    if len(shape) == 1:
+        return streams[0].resample_chunk(block.reshape(-1), last=last)
+    rows = [stream.resample_chunk(row, last=last) for stream, row in zip(streams, block, strict=True)]
+    return np.stack(rows)

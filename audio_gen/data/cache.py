@@ -23,7 +23,7 @@ from audio_gen.data.store import (
     PCM_NAMES,
     STAMP_NAME,
     TABLES,
-    VERSION,
+    VERSIONS,
     Cache,
     digest_of,
     publish,
@@ -185,7 +185,7 @@ def _make_index(
             )
         )
     index = {
-        "version": VERSION,
+        "version": VERSIONS[1],
         "sample_rate": sample_rate,
         "options": kept_options(data),
         "pcm": stored.name,

@@ -26,7 +26,7 @@ class Batch:
     """Crops of several clips.
 
     Attributes:
-        wav: (B, 1, T) float32, zero after the end of short clips, and before the onset if there is a pre-roll.
+        wav: (B, C, T) float32, zero after the end of short clips, and before the onset if there is a pre-roll.
         length: (B,) int64, samples without padding.
         class_id: (B,) int64 index into the cache's classes, -1 if unknown.
         pitch: (B,) float32 MIDI note number, NaN if unknown.
@@ -58,6 +58,7 @@ class ClipDataset:
         seed: int,
         crop: Literal["random", "start"] = "random",
         preroll: int = 0,
+        channels: Literal[1, 2] | None = None,
     ) -> None:
         """Choose the clips.
 
@@ -70,6 +71,8 @@ class ClipDataset:
                 four segments are always cropped at random.
             preroll: Samples of silence at the start of every crop. Clips cropped at their start then begin 1 ms before
                 their onset, which aligns all onsets; 0 for no alignment.
+            channels: Channels of the batches: 1 mixes stereo clips to mono, 2 repeats mono ones. None for those of the
+                cache.
 
         Raises:
             ConfigError: The segment is empty.
@@ -84,6 +87,7 @@ class ClipDataset:
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
         self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may span two epochs
         self.preroll = preroll
+        self.channels = channels or cache.channels
         self._beginning = lru_cache(maxsize=ONSETS_KEPT)(self._before_onset)
 
     def __len__(self) -> int:
@@ -130,24 +134,29 @@ class ClipDataset:
     def _before_onset(self, number: int) -> int:
         """The sample 1 ms before the onset of a clip; it may be negative."""
         clip, rate = self.cache.clips[number], self.cache.sample_rate
-        wav = self.cache.read(clip, 0, min(clip.samples, LONG_SEGMENTS * self.segment_samples))
-        return onset(wav, rate) - lead_samples(rate)
+        wav = self._samples(clip, 0, min(clip.samples, LONG_SEGMENTS * self.segment_samples))
+        level = wav[0] if len(wav) == 1 else np.abs(wav).max(axis=0)  # it begins where either channel begins
+        return onset(level, rate) - lead_samples(rate)
 
-    def _read(self, clip: Clip, begin: int) -> np.ndarray:
-        """A crop (T,) from sample `begin` of the clip; the pre-roll and samples outside the clip are silent."""
-        if not self.preroll:
-            return self.cache.read(clip, begin, self.segment_samples)
-        silent = max(self.preroll, -begin)
-        wav = np.zeros(self.segment_samples, np.float32)
-        wav[silent:] = self.cache.read(clip, begin + silent, self.segment_samples - silent)
-        fade_in(wav[silent:], self.cache.sample_rate)
-        return wav
+    def _samples(self, clip: Clip, start: int, count: int) -> np.ndarray:
+        """A part (1, count) or (C, count) of a clip."""
+        if self.channels == 2 and clip.channels == 2:
+            return self.cache.read_channels(clip, start, count)
+        return self.cache.read(clip, start, count)[None]
+
+    def _read(self, clip: Clip, begin: int, out: np.ndarray) -> None:
+        """Read a crop into (C, T) from sample `begin` of the clip; the pre-roll and what is outside it are silent."""
+        silent = max(self.preroll, -begin) if self.preroll else 0
+        out[:, :silent] = 0
+        out[:, silent:] = self._samples(clip, begin + silent, self.segment_samples - silent)
+        if self.preroll:
+            fade_in(out[:, silent:], self.cache.sample_rate)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers)
 
     def _collect(self, crops: list[tuple[int, int]]) -> Batch:
-        wav = np.empty((len(crops), 1, self.segment_samples), np.float32)
+        wav = np.empty((len(crops), self.channels, self.segment_samples), np.float32)
         clips: list[Clip] = []
         lengths: list[int] = []
         for row, (number, start) in zip(wav, crops, strict=True):
@@ -155,7 +164,7 @@ class ClipDataset:
             begin = start
             if self.preroll:
                 begin = (start or self._beginning(number)) - self.preroll
-            row[0] = self._read(clips[-1], begin)
+            self._read(clips[-1], begin, row)
             lengths.append(min(clips[-1].samples - begin, self.segment_samples))
         class_ids = [-1 if c.class_name is None else self._class_ids[c.class_name] for c in clips]
         return Batch(

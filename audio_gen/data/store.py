@@ -26,8 +26,8 @@ FILES_NAME = "files.json"
 PCM_NAMES, TABLES = ("pcm.int16", "pcm-2.int16"), ("clips", "clips-2")
 BLOCKS_NAME, STAMP_NAME = "blocks.npy", "stamp.json"  # checksums of the samples, and the state of the PCM file then
 DIGESTED = (TEXTS_NAME, SUMS_NAME, BLOCKS_NAME, FILES_NAME)  # files of a table with digests in the index
-VERSION = 3
-OLD_VERSION = 2  # has no checksums
+VERSIONS = {1: 3, 2: 4}  # by the channels of the cache: earlier versions of the package refuse a stereo cache
+OLD_VERSION = 2  # has no checksums, and one channel
 HIGHEST_RATE = 1 << 24
 LARGEST_LIST = 1 << 28  # bytes of a JSON with an entry for each file
 NO_LIMIT = 1 << 62
@@ -47,6 +47,7 @@ class Cache:
         """
         self.path, self._index, self.stored_samples, self.clips = path, index, samples, clips
         self.sample_rate: int = index["sample_rate"]
+        self.channels: int = channels_of(index)
         self.classes = clips.classes
         self.notes: list[str] = index["notes"]
         self.pcm_name: str = index["pcm"]
@@ -65,8 +66,8 @@ class Cache:
         path = at_home(path)
         index = load_index(path)
         try:
-            summed, folder = index["version"] == VERSION, path / index["table"]
-            clips = ClipTable.open(folder, index["pcm_samples"], summed=summed)
+            summed, folder = index["version"] != OLD_VERSION, path / index["table"]
+            clips = ClipTable.open(folder, index["pcm_samples"], summed=summed, channels=channels_of(index))
             if summed:
                 _compare_digests(folder, index["digests"], except_of=FILES_NAME)
             return cls.of(path, index, clips, read_column(folder / BLOCKS_NAME, "<u4") if summed else None)
@@ -123,7 +124,7 @@ class Cache:
         folder = self.path / self.table_name
         try:
             data = read_regular(folder / FILES_NAME, LARGEST_LIST)
-            if self._index["version"] == VERSION and digest(data) != self._index["digests"][FILES_NAME]:
+            if self._index["version"] != OLD_VERSION and digest(data) != self._index["digests"][FILES_NAME]:
                 raise MalformedError("it is not what was written")
             known = parse_json(data)
             pitches = known["auto_pitches"].values()
@@ -166,8 +167,8 @@ class Cache:
         return len(self.stored_samples)
 
     def stored(self, clip: Clip) -> np.ndarray:
-        """The stored int16 samples of a clip."""
-        return self.stored_samples.read(clip.offset, clip.samples)
+        """The stored int16 samples of a clip, its right channel after its left one."""
+        return self.stored_samples.read(clip.offset, clip.stored_samples)
 
     def numbers(self, split: Split) -> np.ndarray:
         """The numbers of the clips of one side (K,); with too few clips for a split, both sides are all clips.
@@ -183,7 +184,7 @@ class Cache:
         return self.clips.only(self.numbers(split))
 
     def read(self, clip: Clip, start: int = 0, count: int | None = None) -> np.ndarray:
-        """Read a part of a clip.
+        """Read a part of a clip in mono.
 
         Args:
             clip: One of `clips`.
@@ -191,12 +192,30 @@ class Cache:
             count: Number of samples; None reads to the clip's end.
 
         Returns:
-            (count,) float32 at the amplitude of the source, zero after the end of the clip.
+            (count,) float32 at the amplitude of the source, zero after the end of the clip. Of two channels it is their
+            mean, or the louder one if the whole clip's channels cancel each other.
         """
         count = clip.samples - start if count is None else count
+        if clip.channels == 1 or clip.mono_channel is not None:
+            return self._read(clip, clip.mono_channel or 0, start, count)
+        left, right = (self._read(clip, channel, start, count) for channel in (0, 1))
+        return (left + right) * np.float32(0.5)
+
+    def read_channels(self, clip: Clip, start: int = 0, count: int | None = None) -> np.ndarray:
+        """Read a part of a clip in the channels of the cache; see `read`.
+
+        Returns:
+            (C, count) float32; a clip of one channel is repeated.
+        """
+        count = clip.samples - start if count is None else count
+        wav = np.stack([self._read(clip, channel, start, count) for channel in range(clip.channels)])
+        return wav if len(wav) == self.channels else wav.repeat(self.channels, 0)
+
+    def _read(self, clip: Clip, channel: int, start: int, count: int) -> np.ndarray:
+        """A part (count,) of a stored channel."""
         out = np.zeros(count, np.float32)
         present = max(0, min(count, clip.samples - start))
-        stored = self.stored_samples.read(clip.offset + start, present)
+        stored = self.stored_samples.read(clip.offset + channel * clip.samples + start, present)
         np.multiply(stored, np.float32(1 / clip.scale), out=out[:present])
         return out
 
@@ -231,8 +250,8 @@ def load_index(path: Path) -> dict[str, Any]:
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise _damaged(file, path, e) from e
-    if type(version) is int and version not in (OLD_VERSION, VERSION):
-        raise DamagedError(file, f"is of version {shortened(version)}, not {VERSION}", _fix(path))
+    if type(version) is int and version not in (OLD_VERSION, *VERSIONS.values()):
+        raise DamagedError(file, f"is of version {shortened(version)}, not {VERSIONS[1]}", _fix(path))
     try:
         _check_index(index)
     except (KeyError, TypeError, ValueError) as e:
@@ -259,13 +278,21 @@ def _check_index(index: dict[str, Any]) -> None:
         "table": index["table"] in TABLES,
         "sounds": isinstance(index["sounds"], str),
     }  # fmt: skip
-    if version == VERSION:
+    if version != OLD_VERSION:
+        right["version"] &= version == VERSIONS.get(channels_of(index))
         right["digests"] = isinstance(index["digests"], dict)
         right["digest"] = index["digest"] == digest_of_json(index, without=("digest",))
     else:
-        right["version"] &= "digest" not in index  # a flipped bit can turn this version into an older one
+        right["version"] &= (
+            "digest" not in index and channels_of(index) == 1
+        )  # a flipped bit can turn this version into an older one
     if wrong := [key for key, fits in right.items() if not fits]:
         raise MalformedError(f"{', '.join(wrong)}: not what was written")
+
+
+def channels_of(index: dict[str, Any]) -> int:
+    """The channels of a cache; only a stereo cache's index states them."""
+    return 2 if index.get("channels") == 2 else 1
 
 
 def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> None:
@@ -280,7 +307,7 @@ def publish(path: Path, index: dict[str, Any], samples: Path | None = None) -> N
     if samples is not None:
         write_json(folder / STAMP_NAME, stamp_of(samples.stat()))
     digests = {name: digest_of_file(folder / name, NO_LIMIT) for name in DIGESTED}
-    index = {**index, "version": VERSION, "digests": digests}
+    index = {**index, "version": VERSIONS[channels_of(index)], "digests": digests}
     write_json(CacheFolder(path).index, {**index, "digest": digest_of_json(index, without=("digest",))})
 
 

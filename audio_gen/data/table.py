@@ -25,11 +25,14 @@ NUMBERS = {
     "offset": "<i8", "samples": "<i8", "scale": "<f8", "class_id": "<i4", "pitch": "<f8", "velocity": "<i2",
     "side": "|u1", "reasons_id": "<i4", "name_end": "<i8", "hash_end": "<i8",
 }  # fmt: skip
+STEREO = {"channels": "|u1", "mono_channel": "|i1", "stereo_hash": "<u8"}  # more numbers, of stereo caches only
 BYTES = {"names": "name_end", "hashes": "hash_end"}
-SUMS_NAME = "rows.npy"  # checksums of blocks of rows, one column per column of NUMBERS and BYTES
+SUMS_NAME = "rows.npy"  # checksums of blocks of rows, one column per column of the table
 ROWS = 1 << 12  # rows per checksum of a column
 IN_MEMORY = 1 << 26  # smaller tables are read, not mapped; truncating a mapped file kills the process
-FILE_NAMES = (*(f"{name}.npy" for name in (*NUMBERS, *BYTES)), SUMS_NAME, TEXTS_NAME)
+KINDS = NUMBERS | STEREO
+MEAN = -1  # mono_channel of clips whose mono is the mean of their channels
+FILE_NAMES = (*(f"{name}.npy" for name in (*NUMBERS, *STEREO, *BYTES)), SUMS_NAME, TEXTS_NAME)
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,17 @@ class Clip:
     Attributes:
         path: Its file's name within the folder.
         offset: Its first sample in the PCM file.
-        samples: Its length in samples.
+        samples: Its length in samples; with two channels, the right one follows the left one.
         scale: Stored samples are divided by this.
         class_name: Its class, if known.
         pitch: MIDI note number, if known.
         velocity: MIDI velocity, if known.
         split: Its side.
-        content_hash: Equal for equal sounds.
+        content_hash: Equal for sounds with the same mono mix.
         reasons: Notes and repairs.
+        channels: 1, or 2 in a stereo cache.
+        mono_channel: The channel that its mono is, since its channels cancel each other; None for their mean.
+        stereo_hash: Of both channels; 0 for a clip of one channel.
     """
 
     path: str
@@ -59,6 +65,24 @@ class Clip:
     split: Split
     content_hash: str
     reasons: tuple[str, ...] = ()
+    channels: int = 1
+    mono_channel: int | None = None
+    stereo_hash: int = 0
+
+    @property
+    def stored_samples(self) -> int:
+        """The number of its samples in the PCM file."""
+        return self.channels * self.samples
+
+    @property
+    def sound(self) -> str:
+        """A key that is equal for equal sounds of equal channels."""
+        return sound_key(self.content_hash, self.stereo_hash)
+
+
+def sound_key(content_hash: str, stereo_hash: int) -> str:
+    """A key of a sound from its hashes; that of one channel is the hash of its samples."""
+    return f"{stereo_hash:016x}" if stereo_hash else content_hash
 
 
 class ClipTable(Sequence[Clip]):
@@ -82,8 +106,13 @@ class ClipTable(Sequence[Clip]):
         self._columns, self._texts, self._rows, self._check = columns, texts, rows, check
 
     @classmethod
-    def of(cls, clips: Iterable[Clip]) -> "ClipTable":
-        """A table in memory."""
+    def of(cls, clips: Iterable[Clip], channels: int = 1) -> "ClipTable":
+        """A table in memory.
+
+        Args:
+            clips: The clips.
+            channels: Channels of the cache.
+        """
         clips = list(clips)
         classes = sorted({clip.class_name for clip in clips if clip.class_name is not None})
         reasons = sorted({clip.reasons for clip in clips})
@@ -104,33 +133,41 @@ class ClipTable(Sequence[Clip]):
             "name_end": np.cumsum([len(name) for name in names]),
             "hash_end": np.cumsum([len(text) for text in hashes]),
         }  # fmt: skip
-        columns = {name: np.asarray(values, NUMBERS[name]) for name, values in numbers.items()}
+        if channels == 2:
+            numbers |= {
+                "channels": [clip.channels for clip in clips],
+                "mono_channel": [MEAN if clip.mono_channel is None else clip.mono_channel for clip in clips],
+                "stereo_hash": [clip.stereo_hash for clip in clips],
+            }
+        columns = {name: np.asarray(values, KINDS[name]) for name, values in numbers.items()}
         columns |= {"names": np.frombuffer(b"".join(names), "|u1"), "hashes": np.frombuffer(b"".join(hashes), "|u1")}
         return cls(columns, {"classes": list(classes), "reasons": [list(some) for some in reasons]})
 
     @classmethod
-    def open(cls, folder: Path, samples: int, *, summed: bool) -> "ClipTable":
+    def open(cls, folder: Path, samples: int, *, summed: bool, channels: int = 1) -> "ClipTable":
         """Open a written table: a small one is read and checked, a large one mapped and checked as it is used.
 
         Args:
             folder: Its folder.
             samples: Total number of samples.
             summed: Whether it has checksums; tables of earlier versions have none.
+            channels: Channels of the cache.
 
         Raises:
             OSError: A part is missing.
             ValueError: A part is damaged.
         """
-        paths = {name: folder / f"{name}.npy" for name in (*NUMBERS, *BYTES)}
+        numbers = [*NUMBERS, *(STEREO if channels == 2 else ())]
+        paths = {name: folder / f"{name}.npy" for name in (*numbers, *BYTES)}
         mapped = sum(path.stat().st_size for path in paths.values()) > IN_MEMORY
-        columns = {name: read_column(path, NUMBERS.get(name, "|u1"), mapped) for name, path in paths.items()}
+        columns = {name: read_column(path, KINDS.get(name, "|u1"), mapped) for name, path in paths.items()}
         texts = read_json(folder / TEXTS_NAME)
         for key, kind in (("classes", str), ("reasons", list)):
             if not isinstance(texts, dict) or not isinstance(found := texts.get(key), list):
                 raise MalformedError(f"{TEXTS_NAME} holds no list of {key}")
             if not all(isinstance(value, kind) for value in found):
                 raise MalformedError(f"{TEXTS_NAME} has other {key} than texts")
-        if len({len(columns[name]) for name in NUMBERS}) > 1:
+        if len({len(columns[name]) for name in numbers}) > 1:
             raise MalformedError("its columns do not match")
         count = len(columns["offset"])
         ends = {name: int(columns[end][-1]) if count else 0 for name, end in BYTES.items()}
@@ -177,7 +214,7 @@ class ClipTable(Sequence[Clip]):
         return list(self._texts["classes"])
 
     def column(self, name: str) -> np.ndarray:
-        """A column of numbers (N,), by its name in NUMBERS."""
+        """A column of numbers (N,), by its name in NUMBERS, or in STEREO if the cache is stereo."""
         values = self._columns[name]
         if self._check is not None:
             self._check.column(name)
@@ -218,7 +255,16 @@ class ClipTable(Sequence[Clip]):
             split=SIDES[columns["side"][i]],
             content_hash=self._text(i, "hashes", "hash_end"),
             reasons=tuple(self._texts["reasons"][columns["reasons_id"][i]]),
+            **self._stereo(i),
         )
+
+    def _stereo(self, i: int) -> dict[str, Any]:
+        """What only the clips of a stereo cache have."""
+        if "channels" not in self._columns:
+            return {}
+        channels, mono_channel, stereo_hash = (self._columns[name][i].item() for name in STEREO)
+        mono_channel = None if mono_channel == MEAN else mono_channel
+        return {"channels": channels, "mono_channel": mono_channel, "stereo_hash": stereo_hash}
 
     def __eq__(self, other: object) -> bool:
         """Whether another sequence has the same clips."""
@@ -270,6 +316,13 @@ class _Check:
         rows = slice(block * ROWS, (block + 1) * ROWS)
         offset, samples, scale = (self._columns[name][rows] for name in ("offset", "samples", "scale"))
         fits = (offset >= 0) & (samples >= 0) & (samples <= self._samples) & (offset <= self._samples - samples)
+        if "channels" in self._columns:
+            channels, mono_channel = (self._columns[name][rows] for name in ("channels", "mono_channel"))
+            if (channels < 1).any() or (channels > 2).any():
+                raise DamagedError(self._file("channels"), "has other numbers of channels than 1 and 2")
+            if (mono_channel < MEAN).any() or (mono_channel >= channels.astype(np.int64)).any():
+                raise DamagedError(self._file("mono_channel"), "has channels that do not exist")
+            fits &= samples <= (self._samples - offset) // channels
         if not fits.all():
             raise DamagedError(self._file("offset"), "lists clips past the end of the samples")
         if not (np.isfinite(scale) & (scale > 0)).all():
@@ -303,7 +356,7 @@ class _Check:
 def _sum_of(columns: dict[str, np.ndarray], name: str, block: int) -> int:
     """The checksum of a column in ROWS rows, and of their texts."""
     first, last = block * ROWS, (block + 1) * ROWS
-    if name in NUMBERS:
+    if name in KINDS:
         return zlib.crc32(columns[name][first:last].data)
     ends = columns[BYTES[name]]
     start, stop = int(ends[first - 1]) if first else 0, int(ends[min(last, len(ends)) - 1])
@@ -313,7 +366,7 @@ def _sum_of(columns: dict[str, np.ndarray], name: str, block: int) -> int:
 def _sums_of(columns: dict[str, np.ndarray]) -> np.ndarray:
     """The checksums of a table, block by block (blocks * columns,)."""
     blocks = range(-(-len(columns["offset"]) // ROWS))
-    ordered = {name: columns[name] for name in (*NUMBERS, *BYTES)}
+    ordered = {name: columns[name] for name in (*KINDS, *BYTES) if name in columns}
     return np.array([_sum_of(ordered, name, block) for block in blocks for name in ordered], "<u4")
 
 

@@ -1,10 +1,13 @@
-"""Channels that cancel: decided on short windows, and by what keeps the sound."""
+"""Channels: which cancel, decided on short windows and by what keeps the sound; width, stereo and mono."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from audio_gen.audio.channels import WIDTH_DB, fold, mono, width_db
 from audio_gen.audio.io import read_wav
 from audio_gen.data.measure import blocks_between, measure
 from audio_gen.data.report import decide
@@ -71,3 +74,67 @@ def test_what_does_not_cancel_is_mixed(tmp_path: Path, name: str) -> None:
     assert np.allclose(read_wav(path)[0][0].numpy(), x.mean(axis=1), atol=1e-6)
     if told:
         assert "partly cancel" in decide("a.wav", m)[1][0]
+
+
+def test_width_is_the_side_over_the_mid() -> None:
+    assert width_db(np.stack([X, X])) == width_db(X[None]) == width_db(0 * np.stack([X, X])) == -60
+    assert width_db(np.stack([X, 0 * X])) == 0
+    assert width_db(np.stack([X, -X])) == 60
+    assert width_db(np.stack([A, B])) == pytest.approx(0, abs=0.2)
+    quieter_by_1_db = np.stack([X, 10 ** (-1 / 20) * X])
+    assert WIDTH_DB < width_db(quieter_by_1_db) < WIDTH_DB + 2
+    assert width_db(torch.from_numpy(quieter_by_1_db)) == pytest.approx(width_db(quieter_by_1_db), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_mono_is_the_mean_or_the_louder_channel(kind: Any) -> None:
+    assert np.array_equal(mono(kind(np.stack([A, B]))), (A + B) / 2)
+    assert np.array_equal(mono(kind(np.stack([X, 0 * X]))), X / 2)
+    assert np.array_equal(mono(kind(np.stack([-0.9 * X, X]))), X)
+    assert np.array_equal(mono(kind(X[None])), X)
+
+
+def six(x: np.ndarray, channel: int) -> np.ndarray:
+    """Six channels (T, 6) of which one sounds."""
+    return x[:, None] * (np.arange(6) == channel)
+
+
+@pytest.mark.parametrize("vorbis", [False, True])
+def test_surround_is_folded(vorbis: bool) -> None:
+    names = ["L", "C", "R", "Ls", "Rs", "LFE"] if vorbis else ["L", "R", "C", "LFE", "Ls", "Rs"]
+    half = 10 ** (-3 / 20)
+    gains = {"L": (1, 0), "R": (0, 1), "C": (half, half), "Ls": (half, 0), "Rs": (0, half), "LFE": (0, 0)}
+    for channel, name in enumerate(names):
+        expected = [gain * X for gain in gains[name]]
+        assert np.allclose(fold(six(X, channel).astype(np.float32), vorbis), expected, atol=2e-3), name
+
+
+def test_reading_in_stereo(tmp_path: Path) -> None:
+    pair = np.stack([A, B], axis=1)
+    path = sounds.write(tmp_path / "a.wav", pair, subtype="FLOAT")
+    assert np.array_equal(read_wav(path, channels=2)[0].numpy(), pair.T)
+    assert np.array_equal(read_wav(path, channels=None)[0].numpy(), pair.T)
+    wav, rate = read_wav(path, channels=2, sample_rate=16000)
+    for row, x in zip(wav, (A, B), strict=True):
+        alone = sounds.write(tmp_path / "alone.wav", x, subtype="FLOAT")
+        assert rate == 16000 and torch.equal(row, read_wav(alone, sample_rate=16000)[0][0])
+
+
+@pytest.mark.parametrize("x", [X, np.stack([X, X], axis=1), np.stack([X, A[: len(X)], 0 * X], axis=1)])
+def test_one_channel_is_repeated(tmp_path: Path, x: np.ndarray) -> None:
+    path = sounds.write(tmp_path / "a.wav", x, subtype="FLOAT")
+    one, two, file = (read_wav(path, channels=channels)[0] for channels in (1, 2, None))
+    assert one.shape == file.shape == (1, len(X)) and torch.equal(one, file)
+    assert torch.equal(two, one.expand(2, -1))
+
+
+def test_antiphase_and_surround_are_read_as_they_are(tmp_path: Path) -> None:
+    antiphase = sounds.write(tmp_path / "a.wav", np.stack([X, -X], axis=1), subtype="FLOAT")
+    assert np.array_equal(read_wav(antiphase, channels=2)[0].numpy(), [X, -X])
+    surround = sounds.write(tmp_path / "six.wav", six(X, 4), subtype="FLOAT")
+    assert np.allclose(read_wav(surround, channels=2)[0].numpy(), [X / 2**0.5, 0 * X], atol=1e-6)
+    noise = np.stack([sounds.noise(1.0, 44100, seed=i) for i in range(6)], axis=1)
+    vorbis = sounds.write(tmp_path / "six.ogg", noise * (np.arange(6) == 2), 44100)  # its right channel
+    assert width_db(read_wav(vorbis, channels=2)[0]) == pytest.approx(0, abs=0.1)
+    left, right = read_wav(vorbis, channels=2)[0].square().mean(1).tolist()
+    assert left < 1e-3 * right
