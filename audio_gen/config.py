@@ -47,6 +47,8 @@ class DataSettings(Settings):
     """names: pitches of the labels. auto: missing pitches are estimated with pYIN. none: no pitch condition."""
     onset: Literal["align", "keep"] = "align"
     """align: every clip starts with the same short silence before its onset. keep: clips are not shifted."""
+    channels: Literal["auto", 1, 2] = "auto"
+    """Channels of the clips. auto: 2 where more than a fifth of the files are stereo; an existing cache keeps its."""
     trim_onset: bool = False
     """Cut the silence before every sound."""
     generated: bool = False

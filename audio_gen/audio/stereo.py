@@ -1,7 +1,7 @@
 """Parametric stereo: level difference and coherence of left and right in bands, as rows below a log-mel.
 
-The mel describes the mid (L + R) / 2. The rows, here called the strip, say how the mid spreads to both sides: in each of
-`spec.stereo_bands` bands, for every 4 frames, the level difference in nats (positive: left is louder) and the angle
+The mel describes the mid (L + R) / 2. The rows, here called the strip, say how the mid spreads to both sides: in each
+of `spec.stereo_bands` bands, for every 4 frames, the level difference in nats (positive: left is louder) and the angle
 acos(c) of the coherence c = Re<L, R> / (|L| |R|) in radians, which is 0 for mono, pi / 2 for independent sides and pi
 for antiphase. A mono sound has a strip of zeros, and so has silence.
 
@@ -95,7 +95,9 @@ def measured_strip(left: Tensor, right: Tensor, spec: "MelSpec") -> Tensor:
     """The strip (B, rows, L) of complex STFTs (B, F, L) of both sides."""
     bands = band_weights(spec).to(left.device)
     silence = (spec.n_fft / 4) ** 2 * 10 ** (SILENCE_DB / 10) * bands.sum(1)[:, None]
-    on_left, on_right, both = (_pooled(bands @ x) + silence for x in (_power(left), _power(right), _product(left, right)))
+    on_left, on_right, both = (
+        _pooled(bands @ x) + silence for x in (_power(left), _power(right), _product(left, right))
+    )
     difference = 0.5 * (on_left / on_right).log()
     angle = torch.acos((both * (on_left * on_right).rsqrt()).clamp(-1, 1))
     return packed(Strip(difference.clamp(-MOST_NATS, MOST_NATS), angle), left.shape[-1])

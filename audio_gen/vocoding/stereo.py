@@ -44,4 +44,3 @@ class StereoVocoder:
                 mid, side = (x * gate.to(x.device) for x in (mid, side))
             wavs.append(torch.cat([mid + side, mid - side], dim=1))
         return torch.cat(wavs)
-

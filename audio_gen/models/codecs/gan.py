@@ -47,7 +47,8 @@ class GANCodec(TrunkCodec):
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
-        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none. `stereo_bands` are those of the mel.
+        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
+        `stereo_bands` are those of the mel.
         """
         super().__init__()
         self.frames, self.mel_floor = frames, mel_floor

@@ -61,7 +61,8 @@ class VAE(TrunkCodec):
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
         With `grain` the decoder takes noise; earlier bundles lack it.
-        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none. `stereo_bands` are those of the mel.
+        `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
+        `stereo_bands` are those of the mel.
         """
         super().__init__()
         self.frames, self.mel_floor, self.grain = frames, mel_floor, grain
@@ -84,7 +85,8 @@ class VAE(TrunkCodec):
             features=features, condition_dim=dim,
         )  # fmt: skip
         size: dict[str, Any] = {
-            "n_mels": self.trunk.rows, "frames": frames, "channels": tuple(channels), "blocks": blocks, "features": features,
+            "n_mels": self.trunk.rows, "frames": frames, "channels": tuple(channels), "blocks": blocks,
+            "features": features,
         }  # fmt: skip
         self.decoder: Decoder | Synthesis
         self.decoder_class_embedding = None

@@ -144,7 +144,9 @@ class LightEvaluator:
 
     def _embed(self, wav: Tensor) -> Tensor:
         """Clips (N, C, T) -> (N, D), of their mid."""
-        return self.embedding(list(resample(torch.stack([mono(x) for x in wav]), self.sample_rate, self.embedding.sample_rate)))
+        return self.embedding(
+            list(resample(torch.stack([mono(x) for x in wav]), self.sample_rate, self.embedding.sample_rate))
+        )
 
 
 def make_evaluator(

@@ -201,7 +201,12 @@ def _train_on(
     spec, target = settings.spec, world.device
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments
-    same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll, "channels": spec.channels}
+    same: dict[str, Any] = {
+        "seed": settings.train.seed,
+        "crop": settings.data.crop,
+        "preroll": task.preroll,
+        "channels": spec.channels,
+    }
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.is_main:

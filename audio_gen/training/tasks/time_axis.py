@@ -46,7 +46,9 @@ def measured_axis(
     samples, preroll = clip_samples(data, spec)
     if not preroll:
         return "seconds", None
-    train = ClipDataset(cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll, channels=1)
+    train = ClipDataset(
+        cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll, channels=1
+    )
     mel = MelFrontEnd(spec.mono)(train.batch(0, min(MEASURED_CLIPS, len(train))).wav)
     share = float((falls_half_way(mel, preroll / spec.hop_length, floor) >= HALF_WAY_DB).float().mean())
     return "decay" if share >= LEAST_SHARE else "seconds", share
