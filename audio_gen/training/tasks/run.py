@@ -31,9 +31,9 @@ from audio_gen.training.selfcheck import SelfCheck
 from audio_gen.training.task import Task
 from audio_gen.training.tasks import time_axis
 from audio_gen.training.tasks.auto import Probe, choose
-from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
+from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
