@@ -6,13 +6,16 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
+from audio_gen.audio.stereo import FRAMES, carrier_power, measured_strip, strip_rows
 from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
 from audio_gen.config import DEFAULT_MEL
 from audio_gen.errors import ConfigError, MelMismatchError
@@ -22,6 +25,7 @@ DB_PER_NAT = 20 / math.log(10)
 MEL_FLOOR = 1e-5
 LOG_FLOOR = math.log(MEL_FLOOR)
 MOST = {"sample_rate": 1 << 20, "n_fft": 1 << 17, "hop_length": 1 << 17, "n_mels": 4096}
+MOST_STEREO = 64  # bands
 MOST_WEIGHTS = 1 << 24  # entries of the mel filter matrix
 
 
@@ -38,6 +42,8 @@ class MelSpec:
         n_mels: Number of mel bands.
         f_min: Lower edge of the first band, in Hz.
         f_max: Upper edge of the last band, in Hz; None means the Nyquist frequency.
+        stereo_bands: Bands of level difference and coherence below the log-mel, see `audio_gen.audio.stereo`; 0 for
+            mono.
 
     Raises:
         ConfigError: A value is out of its range or does not fit the others.
@@ -49,6 +55,7 @@ class MelSpec:
     n_mels: int
     f_min: float = 0.0
     f_max: float | None = None
+    stereo_bands: int = 0
 
     def __post_init__(self) -> None:
         """Fill in `f_max`, convert numbers to one type (so that equal specs have equal hashes), and check."""
@@ -59,6 +66,7 @@ class MelSpec:
         object.__setattr__(self, "f_max", _frequency("f_max", f_max))
         _check_sizes(self)
         _check_bands(self)
+        _check_stereo(self.stereo_bands)
 
     @classmethod
     def preset(cls, name: str) -> "MelSpec":
@@ -82,8 +90,8 @@ class MelSpec:
         return cls(**values)
 
     def to_dict(self) -> dict[str, int | float]:
-        """Return the fields as plain numbers, for JSON and checkpoints."""
-        return asdict(self)
+        """Return the fields as plain numbers, for JSON and checkpoints; a mono mel has no number of stereo bands."""
+        return {name: value for name, value in asdict(self).items() if name != "stereo_bands" or value}
 
     @cached_property
     def digest(self) -> str:
@@ -95,6 +103,25 @@ class MelSpec:
     def nyquist(self) -> float:
         """Half the sample rate, in Hz."""
         return self.sample_rate / 2
+
+    @property
+    def channels(self) -> int:
+        """1 for mono, 2 for stereo."""
+        return 2 if self.stereo_bands else 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of its image: mel bands, and those of stereo below them."""
+        return self.n_mels + strip_rows(self.stereo_bands)
+
+    @property
+    def mono(self) -> "MelSpec":
+        """The same mel of the mid alone."""
+        return self.with_stereo(0)
+
+    def with_stereo(self, bands: int) -> "MelSpec":
+        """The same mel with this number of stereo bands."""
+        return self if self.stereo_bands == bands else replace(self, stereo_bands=bands)
 
     @property
     def n_bins(self) -> int:
@@ -130,7 +157,12 @@ class MelSpec:
         Raises:
             MelMismatchError: The specs differ; the message names both sides and each field that differs.
         """
-        differing = [name for name, value in self.to_dict().items() if value != getattr(other, name)]
+        if self.mono == other.mono and self.channels != other.channels:
+            raise MelMismatchError(
+                f"{mine} and {theirs} differ in their channels: {self.channels} against {other.channels}; make both "
+                f"with --set data.channels={min(self.channels, other.channels)}, or with 2 from stereo sounds"
+            )
+        differing = [name for name, value in asdict(self).items() if value != getattr(other, name)]
         if differing:
             details = ", ".join(f"{name} {getattr(self, name)} against {getattr(other, name)}" for name in differing)
             raise MelMismatchError(f"{mine} and {theirs} differ in their mel: {details}; make both with one mel preset")
@@ -148,6 +180,13 @@ def _frequency(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST["sample_rate"]:
         raise ConfigError(f"{name} ({shortened(value)}) must be a frequency in Hz")
     return float(value)
+
+
+def _check_stereo(bands: Any) -> None:
+    if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= MOST_STEREO or bands % FRAMES:
+        raise ConfigError(
+            f"stereo_bands ({shortened(bands)}) must be 0 for mono, or a multiple of {FRAMES} up to {MOST_STEREO}"
+        )
 
 
 def _nearest(name: object, known: list[str]) -> str:
@@ -193,26 +232,11 @@ def _slaney_filters(spec: MelSpec, n_mels: int) -> Tensor:
     # A cached tensor made in inference mode could not be used in training later.
     with torch.inference_mode(False):
         bins_hz = torch.linspace(0, spec.sample_rate // 2, spec.n_bins)
-        edges_hz = _mel_to_hz(torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), n_mels + 2))
+        edges_hz = mel_to_hz(torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), n_mels + 2))
         widths, slopes = edges_hz.diff(), edges_hz - bins_hz[:, None]  # (M + 1), (F, M + 2)
         falling, rising = slopes[:, 2:] / widths[1:], -slopes[:, :-2] / widths[:-1]
         filters = torch.minimum(rising, falling).clamp(min=0) * (2 / (edges_hz[2:] - edges_hz[:-2]))
         return filters.T.contiguous()  # (F, M) -> (M, F)
-
-
-# Slaney's scale: linear up to 1 kHz, then 27 mel for each factor of 6.4.
-_HZ_PER_MEL, _LOG_FROM_HZ, _NATS_PER_MEL = 200 / 3, 1000.0, math.log(6.4) / 27
-_LOG_FROM_MEL = _LOG_FROM_HZ / _HZ_PER_MEL
-
-
-def hz_to_mel(hz: float) -> float:
-    """A frequency on Slaney's mel scale."""
-    return hz / _HZ_PER_MEL if hz < _LOG_FROM_HZ else _LOG_FROM_MEL + math.log(hz / _LOG_FROM_HZ) / _NATS_PER_MEL
-
-
-def _mel_to_hz(mel: Tensor) -> Tensor:
-    upper = _LOG_FROM_HZ * torch.exp(_NATS_PER_MEL * (mel - _LOG_FROM_MEL))
-    return torch.where(mel >= _LOG_FROM_MEL, upper, _HZ_PER_MEL * mel)
 
 
 PRESETS = {
@@ -229,7 +253,7 @@ def mel_filters(spec: MelSpec) -> Tensor:
 
 
 class MelFrontEnd(nn.Module):
-    """Wave to log-mel, and the STFT and inverse STFT with the same framing.
+    """Wave to log-mel, and the STFT and inverse STFT with the same framing; a stereo mel has rows of stereo below.
 
     Everything is computed in float32, also under autocast; see `STFT` for the frame positions.
 
@@ -243,12 +267,25 @@ class MelFrontEnd(nn.Module):
         super().__init__()
         self.spec = spec
         self.framing = STFT(spec.n_fft, spec.hop_length)
-        self.register_buffer("filters", mel_filters(spec), persistent=False)
+        self.register_buffer("filters", mel_filters(spec.mono), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:
-        """Turn wav (B, 1, T) into the natural-log mel (B, M, L), never below LOG_FLOOR."""
+        """Turn wav (B, C, T) into the natural-log mel (B, M, L), never below LOG_FLOOR.
+
+        With a stereo spec, wav has 1 or 2 channels, and the result (B, spec.rows, L) has the rows of
+        `audio_gen.audio.stereo` below the mel; they are zero for 1 channel. With a mono spec, wav has 1 channel.
+        """
+        assert 1 <= wav.shape[1] <= self.spec.channels, (wav.shape, self.spec)
         with torch.autocast(wav.device.type, enabled=False):
-            return torch.log((self.filters @ self.magnitude(wav)).clamp(min=MEL_FLOOR))
+            if wav.shape[1] == 1:
+                mel = self._log_mel(self.magnitude(wav))
+                return F.pad(mel, (0, 0, 0, self.spec.rows - self.spec.n_mels)) if self.spec.stereo_bands else mel
+            left, right = self.stft(wav.flatten(0, 1)[:, None]).unflatten(0, (-1, 2)).unbind(1)
+            mel = self._log_mel(torch.sqrt(carrier_power(left, right) + MAGNITUDE_EPSILON))
+            return torch.cat([mel, measured_strip(left, right, self.spec)], dim=1)
+
+    def _log_mel(self, magnitude: Tensor) -> Tensor:
+        return torch.log((self.filters @ magnitude).clamp(min=MEL_FLOOR))
 
     def magnitude(self, wav: Tensor) -> Tensor:
         """Turn wav (B, 1, T) into STFT magnitudes (B, F, L)."""

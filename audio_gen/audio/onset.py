@@ -23,6 +23,12 @@ def envelope(wav: Floats, sample_rate: int) -> Floats:
     return np.sqrt(np.maximum(energy[size:] - energy[:-size], 0) / size)[: len(wav)]
 
 
+def loudest(wav: Floats) -> Floats:
+    """The magnitude (T,) of the louder channel at each sample of wav (C, T), whose onset and end are the sound's."""
+    magnitude: Floats = np.abs(wav).max(axis=0)
+    return magnitude
+
+
 def onset(wav: Floats, sample_rate: int) -> int:
     """Find the first sample of a sound.
 

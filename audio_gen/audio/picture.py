@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from audio_gen.audio.mel import MelSpec, hz_to_mel
+from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel_scale import hz_to_mel
 from audio_gen.files import write_atomic
 from audio_gen.text import visible
 

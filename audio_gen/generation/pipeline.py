@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.audio.onset import fade_in, lead_samples, onset
+from audio_gen.audio.onset import fade_in, lead_samples, loudest, onset
 from audio_gen.audio.parallel import side_by_side
+from audio_gen.audio.stereo import on_mel
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import at_home
@@ -180,7 +181,7 @@ class Pipeline:
             outside: Treatment of a pitch outside the trained range, see `Vocabulary.requested`.
 
         Returns:
-            wav (B, 1, T) on the CPU.
+            wav (B, C, T) on the CPU; a stereo model has 2 channels.
 
         Raises:
             CheckpointError: The model has no prior.
@@ -244,8 +245,8 @@ class Pipeline:
 
     @torch.no_grad()
     def vocode(self, mel: Tensor, batch: int = 16) -> Tensor:
-        """Log-mel (B, M, L) of this model -> wav (B, 1, L * hop_length - preroll) on the CPU; `batch` is for a GPU."""
-        mel = subtract_floor(mel, self.codec.mel_floor)
+        """Log-mel (B, M, L) of this model -> wav (B, C, L * hop_length - preroll) on the CPU; `batch` is for a GPU."""
+        mel = on_mel(mel, self.spec.n_mels, lambda rows: subtract_floor(rows, self.codec.mel_floor))
 
         def speak(some: Tensor) -> Tensor:
             return self.vocoder(some.to(self.device), self.onset)[..., self.preroll :].float().cpu()
@@ -256,7 +257,10 @@ class Pipeline:
 
     @torch.no_grad()
     def mel(self, wav: Tensor) -> Tensor:
-        """The model's log-mel (M, L) of a sound: wav (1, T), cropped or padded with silence."""
+        """The model's log-mel (M, L) of a sound: wav (C, T), cropped or padded with silence.
+
+        A stereo model takes 1 or 2 channels, and the result has its rows of stereo; a mono model takes 1.
+        """
         begin = self.begin(wav) - self.preroll
         wav = F.pad(wav[:, max(0, begin) :], (max(0, -begin), 0))
         if self.preroll:
@@ -265,12 +269,13 @@ class Pipeline:
             fade_in(wav[:, max(self.preroll, -begin) :].numpy(), self.spec.sample_rate)
         samples = self.spec.samples(self.frames)
         wav = F.pad(wav[:, :samples], (0, max(0, samples - wav.shape[-1])))
-        return MelFrontEnd(self.spec)(wav[None])[0].clamp(min=self.codec.mel_floor)
+        image = MelFrontEnd(self.spec)(wav[None])[0]
+        return on_mel(image, self.spec.n_mels, lambda mel: mel.clamp(min=self.codec.mel_floor))
 
     def begin(self, wav: Tensor) -> int:
-        """First sample of the model's clip in a sound (1, T): 1 ms before its onset."""
+        """First sample of the model's clip in a sound (C, T): 1 ms before its onset."""
         rate = self.spec.sample_rate
-        return onset(wav[0].numpy(), rate) - lead_samples(rate) if self.preroll else 0
+        return onset(loudest(wav.numpy()), rate) - lead_samples(rate) if self.preroll else 0
 
     def length_note(self, name: str, samples: int) -> str | None:
         """A note on a sound with `samples` samples that is cropped or padded; None if it fits."""

@@ -13,13 +13,13 @@ from audio_gen.audio.mel import MEL_FLOOR, MelSpec, mel_filters
 QUIET_NORM = 1e-2  # of a magnitude spectrogram; a quieter clip is silence
 
 
-def mel_l1(generated: Tensor, target: Tensor, floor: float, weight: Tensor | None = None) -> Tensor:
+def mel_l1(generated: Tensor, target: Tensor, floor: float | Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean absolute difference of log-mels in nats; values below the floor count as the floor.
 
     Args:
         generated: (B, M, L), not clamped.
         target: (B, M, L).
-        floor: In nats.
+        floor: In nats; a number, or one of each row (M, 1).
         weight: Weight of each frame (B, L); None for equal weights.
 
     Returns:
@@ -32,7 +32,7 @@ def mel_l1(generated: Tensor, target: Tensor, floor: float, weight: Tensor | Non
     return (difference.mean(1) * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def difference_l1(generated: Tensor, target: Tensor, floor: float, dim: int) -> Tensor:
+def difference_l1(generated: Tensor, target: Tensor, floor: float | Tensor, dim: int) -> Tensor:
     """Mean absolute difference of first differences along `dim` (-1: time; -2: frequency), in nats."""
     generated, target = generated.clamp(min=floor), target.clamp(min=floor)
     return (generated.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
@@ -47,7 +47,7 @@ class _Floored(torch.autograd.Function):
     """Clamp from below; the gradient passes where it raises a value and stops where it lowers one below the floor."""
 
     @staticmethod
-    def forward(ctx: Any, raw: Tensor, floor: float) -> Tensor:
+    def forward(ctx: Any, raw: Tensor, floor: float | Tensor) -> Tensor:
         ctx.save_for_backward(raw < floor)
         return raw.clamp(min=floor)
 
@@ -57,7 +57,7 @@ class _Floored(torch.autograd.Function):
         return gradients[0].masked_fill(below & (gradients[0] > 0), 0.0), None
 
 
-def floored(raw: Tensor, floor: float) -> Tensor:
+def floored(raw: Tensor, floor: float | Tensor) -> Tensor:
     """`raw` clamped at `floor`; values below the floor have a gradient only upwards, so that silence can end.
 
     With a gradient in both directions, silent values sink until gradients overflow.

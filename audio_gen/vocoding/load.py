@@ -16,6 +16,7 @@ from audio_gen.vocoding.griffinlim import GriffinLimVocoder
 from audio_gen.vocoding.lower_rate import LowerRateVocoder, rate_factor
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.renderer import NetworkVocoder
+from audio_gen.vocoding.stereo import StereoVocoder
 from audio_gen.vocoding.vocoder import Vocoder
 
 CLASSICAL, NETWORK = "griffinlim", "small"
@@ -32,7 +33,8 @@ def load_vocoder(choice: str | Path | None, spec: MelSpec | None, device: torch.
             with ":N" for N iterations ("small:0" uses those of training); or "bigvgan:PATH". None is
             `default_vocoder`. These names have priority over folders; write "./small" or "path:small" for a folder, or
             give a Path.
-        spec: Mel definition of its input; None for the network's own, or the default preset.
+        spec: Mel definition of its input; None for the network's own, or the default preset. Of a stereo mel, the
+            vocoder makes the mid, see `StereoVocoder`.
         device: Device of a network.
 
     Raises:
@@ -40,6 +42,8 @@ def load_vocoder(choice: str | Path | None, spec: MelSpec | None, device: torch.
         CheckpointError: The path is not a vocoder.
         MelMismatchError: The network was trained on another mel.
     """
+    if spec is not None and spec.stereo_bands:
+        return StereoVocoder(load_vocoder(choice, spec.mono, device), spec)
     if choice is None:
         choice = default_vocoder(spec)
     if isinstance(choice, Path):
@@ -95,7 +99,7 @@ def default_vocoder(spec: MelSpec | None) -> str:
 def speaks(name: str, spec: MelSpec) -> MelSpec | None:
     """The mel of the shipped vocoder of that name if it accepts mels of `spec`, otherwise None."""
     folder = shipped(name)
-    network_spec = MelSpec.from_dict(shipped_mel(folder)) if folder else None
+    network_spec, spec = MelSpec.from_dict(shipped_mel(folder)) if folder else None, spec.mono
     return network_spec if network_spec and (network_spec == spec or rate_factor(spec, network_spec)) else None
 
 

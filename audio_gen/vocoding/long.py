@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio_gen.audio.mel import MelFrontEnd
-from audio_gen.audio.onset import silent_until
+from audio_gen.audio.onset import loudest, silent_until
 from audio_gen.vocoding.silence import silent_frames
 from audio_gen.vocoding.vocoder import LongMel, Vocoder
 
@@ -19,14 +19,14 @@ def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES
 
     Args:
         vocoder: The vocoder.
-        mel: (M, L).
+        mel: (M, L), with the rows of stereo if the vocoder is stereo.
         block_frames: Frames in a block.
         onset: The onset as a sample, if known.
 
     Returns:
-        wav (1, L * hop_length) on the CPU.
+        wav (C, L * hop_length) on the CPU.
     """
-    wav, done = torch.empty(1, mel.shape[-1] * vocoder.spec.hop_length), 0
+    wav, done = torch.empty(vocoder.spec.channels, mel.shape[-1] * vocoder.spec.hop_length), 0
     for block in vocode_blocks(vocoder, mel, block_frames, onset):
         wav[:, done : done + block.shape[-1]] = block
         done += block.shape[-1]
@@ -36,7 +36,7 @@ def vocode_long(vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES
 def vocode_blocks(
     vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None
 ) -> Iterator[Tensor]:
-    """Yield the result of `vocode_long` in pieces (1, T): neither mel nor sound need fit into memory."""
+    """Yield the result of `vocode_long` in pieces (C, T): neither mel nor sound need fit into memory."""
     samples, held = vocoder.spec.samples(block_frames), None
     for start in range(0, mel.shape[-1], block_frames):
         end = start + block_frames + OVERLAP_FRAMES
@@ -51,7 +51,7 @@ def vocode_blocks(
 
 
 def _joined(old: Tensor, block: Tensor) -> Tensor:
-    """Fade from `old` (1, T) into a block (1, N) that begins at the same time, at constant power."""
+    """Fade from `old` (C, T) into a block (C, N) that begins at the same time, at constant power."""
     new = block[:, : old.shape[-1]]
     # Blocks may disagree in phase: the better polarity is used, and the remaining cancellation compensated.
     correlation = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
@@ -63,9 +63,12 @@ def _joined(old: Tensor, block: Tensor) -> Tensor:
 
 
 def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:
-    """Vocode the mel of a sound, with unchanged timing and length: wav (1, T) -> (1, T)."""
+    """Vocode the mel of a sound, with unchanged timing and length: wav (C, T) -> (C, T).
+
+    A stereo vocoder takes 1 or 2 channels and makes 2.
+    """
     spec, device = vocoder.spec, wav.device
     lead = spec.samples(silent_frames(spec))
     mel = MelFrontEnd(spec).to(device)(F.pad(wav, (lead, lead))[None])[0]
-    generated = vocode_long(vocoder, mel, onset=lead + silent_until(wav[0].cpu().numpy(), spec.sample_rate))
+    generated = vocode_long(vocoder, mel, onset=lead + silent_until(loudest(wav.cpu().numpy()), spec.sample_rate))
     return generated[:, lead : lead + wav.shape[-1]]

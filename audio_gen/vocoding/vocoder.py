@@ -47,7 +47,9 @@ class Vocoder(Protocol):
         """How it decodes a clip in parts; None if it needs the whole clip."""
 
     def __call__(self, mel: Tensor, onset: float | None = None) -> Tensor:
-        """Turn log-mel (B, M, L) into wav (B, 1, L * hop_length); on a CPU a clip does not depend on its batch.
+        """Turn log-mel (B, M, L) into wav (B, C, L * hop_length); on a CPU a clip does not depend on its batch.
+
+        C is 1, or 2 for a stereo spec, whose mels have rows of stereo.
 
         The clips are surrounded by silence. `onset` is the sample before which all clips are silent, if known; it
         sharpens attacks.
@@ -78,15 +80,16 @@ def check_mel(mel: LongMel, spec: MelSpec, name: str = "the mel") -> None:
         DataError: It holds NaN or infinity, or is linear or in dB.
     """
     shape = tuple(mel.shape)
-    if len(shape) != 2 or not shape[1] or shape[0] != spec.n_mels:
+    if len(shape) != 2 or not shape[1] or shape[0] != spec.rows:
         raise MelMismatchError(
-            f"{name}: has the shape {'x'.join(map(str, shape))}, and the vocoder takes {spec.n_mels} bands x frames; "
+            f"{name}: has the shape {'x'.join(map(str, shape))}, and the vocoder takes {spec.rows} bands x frames; "
             "compute it with the vocoder's mel, or transpose it if frames come first"
         )
     low, high = math.inf, -math.inf
     for start in range(0, shape[1], CHECKED_FRAMES):
         block = mel[:, start : start + CHECKED_FRAMES]
         _check_finite(block, start, spec, name)
+        block = block[: spec.n_mels]
         low, high = min(low, float(block.min())), max(high, float(block.max()))
     if low >= LINEAR_ABOVE:
         raise DataError(

@@ -152,7 +152,7 @@ def test_the_grain_is_noise_scaled_by_place() -> None:
     model.synthesis.grain.bias.fill_(0.5)
     noise = model.draw_noise(6, torch.Generator().manual_seed(0))
     height = model.synthesis.sizes[0][0]
-    image = torch.nn.functional.pixel_shuffle(noise, 4)[:, 0, : model.n_mels, : model.frames]
+    image = torch.nn.functional.pixel_shuffle(noise, 4)[:, 0, : model.trunk.rows, : model.frames]
     assert image.shape[1] <= 4 * height
     silent = model.synthesis(torch.randn(6, 2, 8 + 4 + 2), None, noise)
     assert torch.allclose(silent, 0.5 * image, atol=1e-6)

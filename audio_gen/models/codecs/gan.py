@@ -42,26 +42,28 @@ class GANCodec(TrunkCodec):
         channels: tuple[int, ...], blocks: int, mel_floor: float, n_classes: int = 0,
         pitch_low: float | None = None, pitch_high: float | None = None, velocity: bool = False,
         condition_dim: int = 32, decay_onset: float | None = None, decay_attack: float = 0.0,
+        stereo_bands: int = 0,
     ) -> None:  # fmt: skip
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
         `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
+        `stereo_bands` are those of the mel.
         """
         super().__init__()
-        self.n_mels, self.frames, self.mel_floor = n_mels, frames, mel_floor
+        self.frames, self.mel_floor = frames, mel_floor
         self.latent = LatentShape(latent_dim, style_layers=1 + len(channels))
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim)
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
             pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=True, decay_onset=decay_onset,
-            decay_attack=decay_attack,
+            decay_attack=decay_attack, stereo_bands=stereo_bands,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
         self.register_buffer("analysis", torch.zeros(latent_dim, self.trunk.size))
         self.synthesis = Synthesis(
-            n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks,
+            n_mels=self.trunk.rows, frames=frames, channels=tuple(channels), blocks=blocks,
             w_dim=latent_dim + condition_dim + SCALAR_INPUTS * (2 if velocity else 1),
             features=FEATURES if self.trunk.axis else 0,
         )  # fmt: skip
@@ -70,7 +72,7 @@ class GANCodec(TrunkCodec):
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """A first estimate of w (B, 1, D) for log-mel (B, M, L): its principal components."""
-        mel = mel.clamp(min=self.mel_floor)
+        mel = mel.clamp(min=self.trunk.floor)
         w = self.trunk.encode(mel, self.trunk.pitch(conditions), lambda rows: rows @ self.analysis.T)
         return Posterior(w[:, None])
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio_gen.audio.stereo import strip_limits, strip_rows
 from audio_gen.models.basis import Basis, principal_components
 from audio_gen.models.contract import PITCH, Conditions
 from audio_gen.models.decay_axis import DecayAxis
@@ -22,7 +24,8 @@ class Trunk(nn.Module):
 
     z is in units of the components' deviations over the training clips. On a decay axis, its first component is the
     clip's log length, in deviations as well, and the principal components follow. The analysis from log-mels to z is
-    part of the codec, since only some train it.
+    part of the codec, since only some train it. The rows of stereo below a mel take part in the components; they keep
+    time and band on both axes.
     """
 
     mean: Tensor
@@ -32,16 +35,17 @@ class Trunk(nn.Module):
     def __init__(
         self, *, n_mels: int, frames: int, f_min: float, f_max: float, latent_dim: int, pitch_low: float | None,
         pitch_high: float | None, mel_floor: float, exact_rows: bool, decay_onset: float | None = None,
-        decay_attack: float = 0.0,
+        decay_attack: float = 0.0, stereo_bands: int = 0,
     ) -> None:  # fmt: skip
-        """For log-mel (B, n_mels, frames).
+        """For log-mel (B, n_mels, frames), or images of stereo with these bands (B, n_mels + strip rows, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats. With `exact_rows` the conversion to the
         harmonic axis and back is exact. `decay_onset` and `decay_attack`, in frames, are those of a decay axis; None
         for none.
         """
         super().__init__()
-        self.latent_dim, self.mel_floor, self.exact_rows = latent_dim, mel_floor, exact_rows
+        self.latent_dim, self.mel_floor, self.exact_rows, self.n_mels = latent_dim, mel_floor, exact_rows, n_mels
+        self.strip = strip_rows(stereo_bands)
         self.axis = None
         if pitch_low is not None and pitch_high is not None:
             self.axis = HarmonicAxis(
@@ -54,11 +58,27 @@ class Trunk(nn.Module):
             self.register_buffer("length_mean", torch.zeros(()))
             self.register_buffer("length_spread", torch.ones(()))
         columns = self.time.columns if self.time else frames
-        self.size = rows * columns
+        self.size = rows * columns + self.strip * frames
         self.register_buffer("mean", torch.zeros(rows, columns))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("ceiling", torch.full((n_mels, 1), CEILING))
+        ceiling = torch.full((n_mels, 1), CEILING)
+        if self.strip:
+            low, high = strip_limits(stereo_bands)
+            ceiling = torch.cat([ceiling, high])
+            self.register_buffer("strip_mean", torch.zeros(self.strip, frames))
+            self.register_buffer("least", torch.cat([torch.full((n_mels, 1), mel_floor), low]), persistent=False)
+        self.register_buffer("ceiling", ceiling)
         self.linear = nn.Linear(latent_dim, self.size)
+
+    @property
+    def floor(self) -> float | Tensor:
+        """The least value of an image: `mel_floor`, or that of each row (rows, 1) of a stereo image."""
+        return self.get_buffer("least") if self.strip else self.mel_floor
+
+    @property
+    def rows(self) -> int:
+        """Rows of an image."""
+        return self.n_mels + self.strip
 
     def pitch(self, conditions: Conditions) -> Tensor:
         """Pitches (B,) for the networks: NaN for a model without pitch."""
@@ -71,7 +91,8 @@ class Trunk(nn.Module):
         component.
         """
         lengths = self._lengths(mel)
-        z = analysis(((self._laid_out(mel, pitch, lengths) - self.mean) / self.scale).flatten(1))
+        rows = (self._laid_out(mel, pitch, lengths) - self.mean) / self.scale
+        z = analysis(self._with_strip(rows, mel, lambda strip: (strip - self.get_buffer("strip_mean")) / self.scale))
         if lengths is None:
             return z
         length = (lengths - self.get_buffer("length_mean")) / self.get_buffer("length_spread")
@@ -85,33 +106,46 @@ class Trunk(nn.Module):
 
     def mel(self, z: Tensor, pitch: Tensor) -> Tensor:
         """z (B, D) -> the linear path's log-mel (B, M, L)."""
-        rows = self.linear(z).unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, columns)
+        flat, strip = self.linear(z).split([self.mean.numel(), self.size - self.mean.numel()], dim=1)
+        rows = flat.unflatten(1, self.mean.shape) * self.scale + self.mean  # (B, rows, columns)
         length = self.length(z)
         if self.time is not None and length is not None:
             rows = self.time.to_time(rows, length)
-        return self.axis.to_mel(rows, pitch) if self.axis else rows
+        mel = self.axis.to_mel(rows, pitch) if self.axis else rows
+        if not self.strip:
+            return mel
+        mean = self.get_buffer("strip_mean")
+        return torch.cat([mel, strip.unflatten(1, mean.shape) * self.scale + mean], dim=1)
 
     def features(self, pitch: Tensor) -> Tensor | None:
-        """Features (B, F, M) of bands relative to the pitch (B,); None for a model without pitch."""
-        return self.axis.features(pitch) if self.axis else None
+        """Features (B, F, M) of bands relative to the pitch (B,); None for a model without pitch, 0 for stereo rows."""
+        if self.axis is None:
+            return None
+        features = self.axis.features(pitch)
+        return F.pad(features, (0, self.strip)) if self.strip else features
 
     def limited(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, M, L) clamped to `mel_floor` and to the ceiling of each band in training."""
-        return torch.minimum(mel, self.ceiling).clamp(min=self.mel_floor)
+        """Log-mel (B, M, L) clamped to `floor` and to the ceiling of each band in training."""
+        return torch.minimum(mel, self.ceiling).clamp(min=self.floor)
 
     @torch.no_grad()
     def fit(self, mel: Tensor, pitch: Tensor) -> Basis:
         """Set normalisation, ceiling and linear path to the principal components of mel (N, M, L) at pitch (N,)."""
         # With pitches a partial may be in any band, so all bands share one ceiling.
-        highest = mel.amax() if self.axis else mel.amax(dim=(0, 2))[:, None]
-        self.ceiling.copy_(highest + CEILING_MARGIN)
-        mel = mel.clamp(min=self.mel_floor)
+        heard = mel[:, : self.n_mels]
+        highest = heard.amax() if self.axis else heard.amax(dim=(0, 2))[:, None]
+        self.ceiling[: self.n_mels] = highest + CEILING_MARGIN
+        mel = mel.clamp(min=self.floor)
         lengths = self._lengths(mel)
         if lengths is not None:
             self.get_buffer("length_mean").copy_(lengths.mean())
             self.get_buffer("length_spread").copy_(lengths.std(unbiased=False).clamp(min=LEAST_SPREAD))
-        basis = principal_components(self._laid_out(mel, pitch, lengths).flatten(1), self.latent_dim - self.first)
-        self.mean.copy_(basis.mean.unflatten(0, self.mean.shape))
+        rows = self._with_strip(self._laid_out(mel, pitch, lengths), mel, lambda strip: strip)
+        basis = principal_components(rows, self.latent_dim - self.first)
+        mean, strip_mean = basis.mean.split([self.mean.numel(), self.size - self.mean.numel()])
+        self.mean.copy_(mean.unflatten(0, self.mean.shape))
+        if self.strip:
+            self.get_buffer("strip_mean").copy_(strip_mean.unflatten(0, (self.strip, -1)))
         self.scale.copy_(basis.scale)
         self.linear.weight.zero_()
         self.linear.bias.zero_()
@@ -146,6 +180,12 @@ class Trunk(nn.Module):
             start: z (B, D) and pitch (B,) of its sound.
             end: Those of the other sound.
         """
+        if self.strip:
+            mel, strip = image.split([self.n_mels, self.strip], dim=1)
+            return torch.cat([self._carry_mel(mel, start, end), strip], dim=1)
+        return self._carry_mel(image, start, end)
+
+    def _carry_mel(self, image: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]) -> Tensor:
         before, after = self.length(start[0]), self.length(end[0])
         if self.time is not None and before is not None and after is not None and not torch.equal(before, after):
             image = self.time.carry(image, before, after)
@@ -160,9 +200,16 @@ class Trunk(nn.Module):
 
     def _lengths(self, mel: Tensor) -> Tensor | None:
         """The log lengths (B,) of log-mels; None without a decay axis."""
-        return None if self.time is None else self.time.lengths(mel)
+        return None if self.time is None else self.time.lengths(mel[:, : self.n_mels])
+
+    def _with_strip(self, rows: Tensor, image: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rows (B, rows, columns) of the mel, and the changed strip of an image, as flat rows (B, size)."""
+        if not self.strip:
+            return rows.flatten(1)
+        return torch.cat([rows.flatten(1), change(image[:, self.n_mels :]).flatten(1)], dim=1)
 
     def _laid_out(self, mel: Tensor, pitch: Tensor, lengths: Tensor | None) -> Tensor:
+        mel = mel[:, : self.n_mels]
         if self.time is not None and lengths is not None:
             mel = self.time.to_columns(mel, lengths)
         if self.axis is None:

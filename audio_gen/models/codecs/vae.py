@@ -55,15 +55,17 @@ class VAE(TrunkCodec):
         grain: bool = False,
         decay_onset: float | None = None,
         decay_attack: float = 0.0,
+        stereo_bands: int = 0,
     ) -> None:
         """A codec of log-mel (B, n_mels, frames).
 
         `f_min` and `f_max` are in Hz, pitches in MIDI, `mel_floor` in nats; with `velocity` it also takes velocities.
         With `grain` the decoder takes noise; earlier bundles lack it.
         `decay_onset` and `decay_attack`, in frames, are those of a `DecayAxis`; None for none.
+        `stereo_bands` are those of the mel.
         """
         super().__init__()
-        self.n_mels, self.frames, self.mel_floor, self.grain = n_mels, frames, mel_floor, grain
+        self.frames, self.mel_floor, self.grain = frames, mel_floor, grain
         self.latent = LatentShape(latent_dim)
         self.class_embedding = nn.Embedding(n_classes + 1, condition_dim) if n_classes else None
         if self.class_embedding is not None:
@@ -71,7 +73,7 @@ class VAE(TrunkCodec):
         self.trunk = Trunk(
             n_mels=n_mels, frames=frames, f_min=f_min, f_max=f_max, latent_dim=latent_dim, pitch_low=pitch_low,
             pitch_high=pitch_high, mel_floor=mel_floor, exact_rows=grain, decay_onset=decay_onset,
-            decay_attack=decay_attack,
+            decay_attack=decay_attack, stereo_bands=stereo_bands,
         )  # fmt: skip
         known = {CLASS: n_classes > 0, PITCH: self.trunk.axis is not None, VELOCITY: velocity}
         self.conditions = tuple(name for name, takes in known.items() if takes)
@@ -79,11 +81,12 @@ class VAE(TrunkCodec):
         features = FEATURES if self.trunk.axis else 0
         dim = (condition_dim if n_classes else 0) + (SCALAR_INPUTS if velocity else 0)
         self.encoder = Encoder(
-            n_mels=n_mels, frames=frames, channels=tuple(channels), blocks=blocks, out_dim=2 * latent_dim,
+            n_mels=self.trunk.rows, frames=frames, channels=tuple(channels), blocks=blocks, out_dim=2 * latent_dim,
             features=features, condition_dim=dim,
         )  # fmt: skip
         size: dict[str, Any] = {
-            "n_mels": n_mels, "frames": frames, "channels": tuple(channels), "blocks": blocks, "features": features,
+            "n_mels": self.trunk.rows, "frames": frames, "channels": tuple(channels), "blocks": blocks,
+            "features": features,
         }  # fmt: skip
         self.decoder: Decoder | Synthesis
         self.decoder_class_embedding = None
@@ -97,7 +100,7 @@ class VAE(TrunkCodec):
 
     def encode(self, mel: Tensor, conditions: Conditions) -> Posterior:
         """The posterior of z (B, 1, D) for log-mel (B, M, L) in nats, L = frames."""
-        mel, pitch = mel.clamp(min=self.mel_floor), self.trunk.pitch(conditions)
+        mel, pitch = mel.clamp(min=self.trunk.floor), self.trunk.pitch(conditions)
         image = (mel - self.mel_floor) / self.trunk.scale - 1
         hidden = self.encoder(image, self.trunk.features(pitch), self._condition(conditions, self.class_embedding))
         delta, logvar = hidden.chunk(2, dim=1)

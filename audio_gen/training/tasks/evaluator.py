@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audio_gen.audio.channels import mono
 from audio_gen.audio.resample import resample
 from audio_gen.audio.similarity import view
 from audio_gen.config import TrainSettings
@@ -86,7 +87,7 @@ class LightEvaluator:
             return {"kad": math.inf, "silent": silent, "n": float(audible.sum())}
         samples = self._embed(wav[audible])
         compared_sec = originals.COMPARED * self._clip_sec
-        views = torch.stack([view(x[0], self.sample_rate, compared_sec) for x in wav[audible]])
+        views = torch.stack([view(mono(x), self.sample_rate, compared_sec) for x in wav[audible]])
         matches = originals.find_copies(views, real.views, [""] * len(real.views))
         spread = novelty.diversity(samples, real.reference)
         near = mean_prdc(real.reference, samples)
@@ -111,7 +112,7 @@ class LightEvaluator:
             reference = torch.cat([vectors["train"], reference])[:MAX_CLIPS]
         names = [str(i) for i in range(len(reference))]
         half = len(reference) // 2
-        flat = [signal.describe(wav[0], self.sample_rate)["flatness"] for wav in copies["train"][:FLATNESS_CLIPS]]
+        flat = [signal.describe(mono(wav), self.sample_rate)["flatness"] for wav in copies["train"][:FLATNESS_CLIPS]]
         views = originals.original_views(self.train.cache, self.train.clips, self._clip_sec)
         unseen = None
         if apart and len(val) >= originals.MIN_HELD_OUT:
@@ -132,18 +133,20 @@ class LightEvaluator:
         return self.train.segment_samples / self.sample_rate
 
     def _copies(self, clips: ClipDataset) -> Tensor:
-        """Copy-synthesis of the first clips, without silent ones: (N, 1, T)."""
+        """Copy-synthesis of the first clips, without silent ones: (N, C, T)."""
         batches = clips.fixed_batches(BATCH, min(MAX_CLIPS, max(MIN_REFERENCE, REAL_A_SAMPLE * self.count)))
         wav = torch.cat([self.task.copy(batch.wav.to(self.device)).cpu() for batch in batches])
         return wav[self._audible(wav)]
 
     def _audible(self, wav: Tensor) -> Tensor:
-        """Whether clips (N, 1, T) are finite and not silent: (N,) bool."""
-        return torch.tensor([bool(x.isfinite().all()) and not signal.is_silent(x[0], self.sample_rate) for x in wav])
+        """Whether clips (N, C, T) are finite and not silent: (N,) bool."""
+        return torch.tensor([bool(x.isfinite().all()) and not signal.is_silent(mono(x), self.sample_rate) for x in wav])
 
     def _embed(self, wav: Tensor) -> Tensor:
-        """Clips (N, 1, T) -> (N, D)."""
-        return self.embedding(list(resample(wav[:, 0], self.sample_rate, self.embedding.sample_rate)))
+        """Clips (N, C, T) -> (N, D), of their mid."""
+        return self.embedding(
+            list(resample(torch.stack([mono(x) for x in wav]), self.sample_rate, self.embedding.sample_rate))
+        )
 
 
 def make_evaluator(

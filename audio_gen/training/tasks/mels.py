@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import lead_samples
+from audio_gen.audio.stereo import on_mel
 from audio_gen.config import DataSettings
 from audio_gen.data.augment import augment_mel, auto_strength
 from audio_gen.data.dataset import Batch, ClipDataset
@@ -19,7 +20,7 @@ from audio_gen.models.registry import Part, packed
 from audio_gen.training.task import Preview
 from audio_gen.training.tasks.settings import TimeAxis, clip_frames, clip_samples
 from audio_gen.training.tasks.time_axis import decay_args, measured_axis
-from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.load import CLASSICAL, load_vocoder
 from audio_gen.vocoding.silence import subtract_floor
 
 MIN_KNOWN_SHARE = 0.5  # of clips with a pitch (velocity) for a model conditioned on it
@@ -53,7 +54,9 @@ class MelData:
         if time_axis == "auto":
             time_axis = measured_axis(cache, spec, data, floor=floor, seed=seed)[0]
         onset = self.onset if time_axis == "decay" else None
-        self.decay_args = {} if onset is None else decay_args(onset, spec)
+        self.axis_args: dict[str, Any] = {} if onset is None else decay_args(onset, spec)
+        if spec.stereo_bands:  # otherwise missing, as in runs of earlier versions
+            self.axis_args["stereo_bands"] = spec.stereo_bands
 
     def prepare(self, train: ClipDataset) -> None:
         """Set the training clips; fewer clips are augmented more strongly."""
@@ -91,10 +94,12 @@ class MelData:
     def _augment(
         self, mel: Tensor, frames: Tensor, generator: torch.Generator, strength: float, *, change_speed: bool
     ) -> tuple[Tensor, Tensor]:
-        return augment_mel(
-            mel, frames, generator, strength=strength, floor=self.floor, shift_bands=self.pitch_range is None,
-            onset=(self.onset or 0) / self.spec.hop_length, change_speed=change_speed,
+        changed, frames = augment_mel(
+            mel[:, : self.spec.n_mels], frames, generator, strength=strength, floor=self.floor,
+            shift_bands=self.pitch_range is None, onset=(self.onset or 0) / self.spec.hop_length,
+            change_speed=change_speed,
         )  # fmt: skip
+        return on_mel(mel, self.spec.n_mels, lambda _: changed), frames
 
     def draws(self, count: int, device: torch.device) -> Iterator[tuple[Tensor, Batch]]:
         """Augmented log-mels (b, M, L) of the first `count` clips that training sees, with their batches."""
@@ -159,22 +164,23 @@ class MelData:
 
     @torch.no_grad()
     def generate(self, codec: Codec, prior: Prior, count: int, seed: int) -> Tensor:
-        """New clips (count, 1, T) of any class and pitch, with the fast vocoder."""
+        """New clips (count, C, T) of any class and pitch, with the fast vocoder."""
         return torch.cat([self.render(mel) for mel in self.drawn(codec, prior, Conditions(count), seed)])
 
     @torch.no_grad()
     def copy(self, wav: Tensor) -> Tensor:
-        """Copy-synthesis of wav (B, 1, T) through the mel and a few iterations of Griffin-Lim."""
+        """Copy-synthesis of wav (B, C, T) through the mel and a few iterations of Griffin-Lim."""
         return torch.cat([self.render(self.front_end(part)) for part in wav.split(QUICK_BATCH)])
 
     def render(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
-        """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU; the mel floor is silent."""
-        vocoder = GriffinLimVocoder(self.spec, iterations=iterations)
-        return vocoder(subtract_floor(mel, self.floor), self.onset).cpu()
+        """Log-mel (B, M, L) -> wav (B, C, T) on the CPU; the mel floor is silent."""
+        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
+        return vocoder(on_mel(mel, self.spec.n_mels, lambda rows: subtract_floor(rows, self.floor)), self.onset).cpu()
 
     def mel_l1(self, decoded: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
         frames = self.frame_weights(self.used_frames(batch), 0.0)
+        decoded, mel = (x[:, : self.spec.n_mels] for x in (decoded, mel))
         return ((decoded - mel.clamp(min=self.floor)).abs().mean(1) * frames).sum(1) / frames.sum(1)
 
     def preview(self, batch: Batch, columns: dict[str, Tensor]) -> Preview:

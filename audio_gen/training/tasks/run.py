@@ -33,6 +33,7 @@ from audio_gen.training.tasks import time_axis
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
+from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
@@ -139,7 +140,7 @@ def train_run(
             settings = resolve_config(run, model, config_file, overrides, given)
             Budget.of(settings.train)  # a passed end time fails before anything is written
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
-            spec = settings.mel
+            spec, settings = settings.mel, channels_of_init(settings, init)
             check_source(source, run)
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell(Note(line))))
@@ -148,6 +149,8 @@ def train_run(
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
             cache = open_source(source, run, settings, spec, tell)
+            settings = with_channels(settings, cache, source)
+            spec = settings.spec
             check_classes(run, source, cache)
             if (clips := len(cache.numbers("train"))) < world.size:
                 raise ConfigError(
@@ -195,10 +198,15 @@ def _train_on(
 ) -> Path:  # fmt: skip
     """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
-    spec, target = settings.mel, world.device
+    spec, target = settings.spec, world.device
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments
-    same: dict[str, Any] = {"seed": settings.train.seed, "crop": settings.data.crop, "preroll": task.preroll}
+    same: dict[str, Any] = {
+        "seed": settings.train.seed,
+        "crop": settings.data.crop,
+        "preroll": task.preroll,
+        "channels": spec.channels,
+    }
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.is_main:
@@ -311,7 +319,8 @@ def resolve_config(
     for values, origin in ((stored, RunFolder(run).settings), (file, config_file), (set_by_hand, "--set")):
         config.check_sections(kind, values or {}, one_line(origin or ""))
     if stored is not None and "data" in stored:
-        stored["data"] = {"onset": "keep", "generated": False, **stored["data"]}  # defaults of earlier versions
+        earlier = {"onset": "keep", "generated": False, "channels": 1}  # defaults of earlier versions
+        stored["data"] = {**earlier, **stored["data"]}
     net = kind.model_fields["net"].annotation
     has_axis = isinstance(net, type) and issubclass(net, MelNet)
     if stored is not None and has_axis:
@@ -331,6 +340,8 @@ def resolve_config(
     values = config.merge(base, given)
     if stored is not None and has_axis and values["net"].get("time_axis", "auto") == "auto":
         values["net"]["time_axis"] = stored["net"]["time_axis"]  # chosen at the start of the run
+    if stored is not None and values.get("data", {}).get("channels", "auto") == "auto":
+        values["data"] = {**values.get("data", {}), "channels": stored.get("data", {}).get("channels", 1)}
     settings = config.build(kind, values)
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))

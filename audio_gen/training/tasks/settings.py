@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import PRESETS, MelSpec
+from audio_gen.audio.stereo import FRAMES, STEREO_BANDS
 from audio_gen.config import (
     DEFAULT_MEL,
     DEFAULT_MODEL,
@@ -82,6 +83,8 @@ class MelNet(Settings):
     time_axis: TimeAxis = "auto"
     """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
     sustained sounds; auto: decay if most sounds decay."""
+    stereo_bands: Annotated[int, Field(ge=FRAMES, le=64, multiple_of=FRAMES)] = STEREO_BANDS
+    """Bands of level difference and coherence of a stereo model; see data.channels."""
 
 
 class DiscriminatorSettings(Settings):
@@ -119,6 +122,13 @@ class RunConfig(Settings):
     """A mel preset's name, or the fields of a MelSpec."""
     data: DataSettings = DataSettings()
     train: TrainSettings
+
+    @property
+    def spec(self) -> MelSpec:
+        """The mel of the model, which is stereo if `data.channels` is 2."""
+        net = getattr(self, "net", None)
+        stereo = self.data.channels == 2 and isinstance(net, MelNet)
+        return self.mel.with_stereo(net.stereo_bands if stereo and isinstance(net, MelNet) else 0)
 
 
 def model_for(run: Path, config_file: Path | None = None) -> str:

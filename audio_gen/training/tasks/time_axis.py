@@ -46,8 +46,10 @@ def measured_axis(
     samples, preroll = clip_samples(data, spec)
     if not preroll:
         return "seconds", None
-    train = ClipDataset(cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll)
-    mel = MelFrontEnd(spec)(train.batch(0, min(MEASURED_CLIPS, len(train))).wav)
+    train = ClipDataset(
+        cache, split="train", segment_samples=samples, seed=seed, crop=data.crop, preroll=preroll, channels=1
+    )
+    mel = MelFrontEnd(spec.mono)(train.batch(0, min(MEASURED_CLIPS, len(train))).wav)
     share = float((falls_half_way(mel, preroll / spec.hop_length, floor) >= HALF_WAY_DB).float().mean())
     return "decay" if share >= LEAST_SHARE else "seconds", share
 
@@ -77,7 +79,7 @@ def choose(settings: RunConfig, cache: Cache, init: Path | str | None) -> tuple[
         ConfigError: The decay axis is asked for, but clips have no common onset.
         CheckpointError: The bundle is missing or damaged.
     """
-    net, data, spec = getattr(settings, "net", None), settings.data, settings.mel
+    net, data, spec = getattr(settings, "net", None), settings.data, settings.spec
     if not isinstance(net, MelNet) or net.time_axis == "seconds":
         return settings, None
     if net.time_axis == "decay":

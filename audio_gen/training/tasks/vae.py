@@ -84,7 +84,7 @@ class VAETask:
         self.sharp = config.adversarial.start < 1
         if self.sharp:
             self.args["grain"] = True
-        self.args |= self.mels.decay_args
+        self.args |= self.mels.axis_args
         self.model: nn.Module
         self.model = self.vae = VAE(**self.args)
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
@@ -159,13 +159,13 @@ class VAETask:
                 other = self.blends.latents(vae, other, batch.index[rest], generator)
             z = torch.cat([z, other])
         raw = vae.decode_raw(z, conditions, vae.draw_noise(len(mel), generator)).float()
-        fake, real = floored(raw, vae.mel_floor), mel.clamp(min=vae.mel_floor)
+        fake, real = floored(raw, vae.trunk.floor), mel.clamp(min=vae.trunk.floor)
         features = vae.trunk.features(vae.trunk.pitch(conditions))
         return Drawn(real, fake, len(mel) - len(mel[rest]), conditions, features, fake.new_zeros(len(mel), 1))
 
     def loss(self, phase: str, shared: Step, generator: torch.Generator, progress: float) -> Loss:
         """Reconstruction, the KL, whose weight ramps up, and from `adversarial.start` on adversarial losses."""
-        drawn, decoded, floor, w = shared.drawn, shared.decoded, self.config.net.mel_floor, self.config.loss
+        drawn, decoded, floor, w = shared.drawn, shared.decoded, self.vae.trunk.floor, self.config.loss
         if phase == "d":
             return self._no_d_loss(decoded) if drawn is None else self._d_loss(drawn, generator, progress)
         mel, mu, logvar = shared.mel[: len(decoded)], shared.posterior.mean, shared.posterior.logvar
@@ -251,11 +251,11 @@ class VAETask:
         if not self.sharp:
             return []
         features = model.trunk.features(model.trunk.pitch(conditions))
-        return [self.adversarial.gap(mel.clamp(min=model.mel_floor), decoded, conditions, features)]
+        return [self.adversarial.gap(mel.clamp(min=model.trunk.floor), decoded, conditions, features)]
 
     def preview(self, model: VAE, batch: Batch) -> Preview:
         """Real, reconstructed and sampled clips."""
-        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.mel_floor), self.mels.conditions(batch)
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=model.trunk.floor), self.mels.conditions(batch)
         reconstructed = model.decode(model.encode(mel, conditions).mean, conditions)
         density = self._density(model, QUICK_DENSITY_CLIPS)
         sampled = torch.cat(list(self.mels.drawn(model, density, conditions, self.config.train.seed)))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from audio_gen.audio.stereo import FRAMES
+
 SHIFT_SHARE = 1 / 8  # of the frames
 CUT_SHARE = 1 / 4  # of frames or bands
 GAIN_NATS = 0.7  # 6 dB
@@ -23,10 +25,13 @@ class AdaptiveAugment(nn.Module):
     p: Tensor
     overfitting: Tensor
 
-    def __init__(self, *, floor: float, shift_bands: bool, target: float, images: float) -> None:
-        """`images`: number for p to go from 0 to 1; `shift_bands`: false if pitch is a condition."""
+    def __init__(self, *, floor: float, shift_bands: bool, target: float, images: float, strip: int = 0) -> None:
+        """`images`: number for p to go from 0 to 1; `shift_bands`: false if pitch is a condition; `strip`: stereo rows.
+
+        Rows of stereo are only shifted in time, by whole values.
+        """
         super().__init__()
-        self.floor, self.shift_bands, self.target, self.images = floor, shift_bands, target, images
+        self.floor, self.shift_bands, self.target, self.images, self.strip = floor, shift_bands, target, images, strip
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("overfitting", torch.zeros(()))
 
@@ -44,6 +49,7 @@ class AdaptiveAugment(nn.Module):
 
     def forward(self, mel: Tensor, generator: torch.Generator) -> Tensor:
         """Augment some of the mel images (B, M, L) in nats; differentiable."""
+        mel, strip = mel.split([mel.shape[1] - self.strip, self.strip], dim=1)
         count, bands, frames = mel.shape
         draw = torch.rand(5, count, 1, 1, generator=generator, device=mel.device)
         place = torch.rand(6, count, 1, 1, generator=generator, device=mel.device)
@@ -51,6 +57,8 @@ class AdaptiveAugment(nn.Module):
         time = torch.arange(frames, device=mel.device)
         band = torch.arange(bands, device=mel.device)[:, None]
         shift = torch.where(chosen[0], ((2 * place[0] - 1) * SHIFT_SHARE * frames).round(), 0.0).long()
+        if self.strip:
+            shift = shift.div(FRAMES, rounding_mode="floor") * FRAMES
         source = (time - shift).clamp(max=frames - 1)  # (B, 1, L); the start is filled with silence
         x = mel.gather(2, source.clamp(min=0).expand(-1, bands, -1)).masked_fill(source < 0, self.floor)
         if self.shift_bands:
@@ -62,4 +70,7 @@ class AdaptiveAugment(nn.Module):
             width = CUT_SHARE * size * place[5]
             start = at * (size - width)
             x = x.masked_fill(which & (axis >= start) & (axis < start + width), self.floor)
-        return x
+        if not self.strip:
+            return x
+        moved = strip.gather(2, source.clamp(min=0).expand(-1, self.strip, -1)).masked_fill(source < 0, 0.0)
+        return torch.cat([x, moved], dim=1)

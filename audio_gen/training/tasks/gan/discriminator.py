@@ -67,12 +67,12 @@ class AdversarialLosses:
         """`images`: number of a step's images that `codec` decodes."""
         self.loss, self.floor, self.images = loss, codec.mel_floor, images
         self.d = MelDiscriminator(
-            n_mels=codec.n_mels, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
+            n_mels=codec.trunk.rows, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
             n_classes=n_classes, features=FEATURES if codec.trunk.axis else 0, velocity=VELOCITY in codec.conditions,
         )  # fmt: skip
         self.adaptive = AdaptiveAugment(
             floor=codec.mel_floor, shift_bands=codec.trunk.axis is None, target=loss.overfitting_target,
-            images=loss.overfitting_images,
+            images=loss.overfitting_images, strip=codec.trunk.strip,
         )  # fmt: skip
         self.averages = Averages()
         self.modules: dict[str, nn.Module] = {

@@ -51,7 +51,7 @@ class GANTask:
         }  # fmt: skip
         if self.mels.velocity_range:  # otherwise missing, as in runs of earlier versions
             self.args["velocity"] = True
-        self.args |= self.mels.decay_args
+        self.args |= self.mels.axis_args
         self.codec_args, self.mapping_args = split_gan_args(self.args)
         self.model: nn.Module
         self.model = self.generator = Generator(codec=self.codec_args, mapping=self.mapping_args)
@@ -106,13 +106,13 @@ class GANTask:
         """Real and generated mel images, which both phases see."""
         conditions, codec = self.mels.conditions(batch), self.codec
         with torch.no_grad():
-            real = self.mels.augmented(batch, generator)[0].clamp(min=codec.mel_floor)
+            real = self.mels.augmented(batch, generator)[0].clamp(min=codec.trunk.floor)
             w, features = codec.encode(real, conditions).mean, codec.trunk.features(conditions.pitch)
         rebuilt = max(1, round(self.config.loss.reconstruction_share * len(real)))
         w_fake, moves = self.mapping.moved(self._noise(len(real), generator), conditions)
         w_fake = torch.cat([w[:rebuilt], w_fake[rebuilt:]])
         raw = codec.decode_raw(w_fake, conditions, codec.draw_noise(len(real), generator))
-        fake = floored(raw.float(), codec.mel_floor)
+        fake = floored(raw.float(), codec.trunk.floor)
         return Drawn(real, fake, rebuilt, conditions, features, moves)
 
     def loss(self, phase: str, shared: Drawn, generator: torch.Generator, progress: float) -> Loss:
@@ -144,13 +144,13 @@ class GANTask:
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.config.train.seed)
         errors, gaps = [], []
         for batch in batches:
-            mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.mel_floor), self.mels.conditions(batch)
+            mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.trunk.floor), self.mels.conditions(batch)
             w = codec.encode(mel, conditions).mean
             errors.append(self.mels.mel_l1(codec.decode(w, conditions), mel, batch))
             gaps.append(self._gap(model, mel, conditions, generator))
         held_out, training = torch.cat(gaps), []
         for mel, batch in self.mels.draws(len(held_out), generator.device):
-            training.append(self._gap(model, mel.clamp(min=codec.mel_floor), self.mels.conditions(batch), generator))
+            training.append(self._gap(model, mel.clamp(min=codec.trunk.floor), self.mels.conditions(batch), generator))
         return {
             "guess_l1": float(torch.cat(errors).mean()), "logits_gap": float(held_out.mean()),
             "logits_gap_train": float(torch.cat(training).mean()),
@@ -159,7 +159,7 @@ class GANTask:
     def preview(self, model: Generator, batch: Batch) -> Preview:
         """Real clips, their reconstructions, and samples of the same class and pitch."""
         codec = model.codec
-        mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.mel_floor), self.mels.conditions(batch)
+        mel, conditions = self.mels.front_end(batch.wav).clamp(min=codec.trunk.floor), self.mels.conditions(batch)
         back = codec.decode(codec.encode(mel, conditions).mean, conditions)
         sampled = torch.cat(list(self.mels.drawn(codec, self._prior(model), conditions, self.config.train.seed)))
         return self.mels.preview(batch, {"real": mel, "encoded": back, "sampled": sampled})
