@@ -65,7 +65,7 @@ def test_channels_can_be_set(tmp_path: Path) -> None:
     sounds = folder_of(tmp_path / "sounds", stereo=4, mono=4)
     assert channels_of(train(sounds, tmp_path / "one", "gan", "data.channels=1")) == (1, 1)
     assert channels_of(train(sounds, tmp_path / "two", "gan", "data.channels=2")) == (2, 2)
-    with pytest.raises(ConfigError, match="cannot resume .*data.channels was 1, is 2"):
+    with pytest.raises(ConfigError, match=r"cannot resume .*data.channels was 1, is 2"):
         train(sounds, tmp_path / "one", "gan", "data.channels=2", steps=2)
 
 
