@@ -56,7 +56,7 @@ def cache_note(report: DatasetReport, wanted: Channels, kept: bool) -> list[str]
     found = stereo_count(report)
     if report.channels == 2:
         if found is None:
-            return ["no file is stereo, so all clips are in the centre; data.channels=1 takes half the space"]
+            return ["no file is stereo, so all clips are in the centre; data.channels=1 trains faster"]
         return [f"{found}, so data.channels is 2" if wanted == "auto" and not kept else f"{found}; data.channels is 2"]
     if kept and auto_channels(report.files) == 2:
         return [f"{found}; this cache was built in mono and stays so: data.channels=2 builds it again in stereo"]
