@@ -59,7 +59,7 @@ def test_a_file_is_the_whole(run: Run, dtype: str, order: Any) -> None:
 def test_parts_of_a_file(tmp_path: Path) -> None:
     mel = log_mel()
     np.save(tmp_path / "mel.npy", mel[None])
-    file = MelFile(tmp_path / "mel.npy", CPU)
+    file = MelFile(tmp_path / "mel.npy", SPEC, CPU)
     assert file.shape == mel.shape
     for part in (np.s_[:, 3:70], np.s_[5:9, 299:400]):
         np.testing.assert_array_equal(file[part].numpy(), mel[part])
@@ -146,7 +146,7 @@ def test_a_sound_keeps_its_length_and_its_time(run: Run, before: int) -> None:
 
 def test_a_mel_has_no_onset(tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", log_mel())
-    assert MelFile(tmp_path / "mel.npy", CPU).onset is None
+    assert MelFile(tmp_path / "mel.npy", SPEC, CPU).onset is None
 
 
 def test_a_folder_is_its_sounds_and_each_has_a_sidecar(run: Run) -> None:
