@@ -68,6 +68,18 @@ def mono(x: Samples) -> Samples:
     return mean
 
 
+def cancelled_channel(products: np.ndarray) -> int | None:
+    """The channel that `mono` uses instead of the mean, if any.
+
+    Args:
+        products: Sums of the products of the samples of each two channels (C, C).
+    """
+    energies = np.diagonal(products)
+    if products.sum() / len(products) ** 2 >= CANCELS * energies.mean():
+        return None
+    return int(energies.argmax())
+
+
 def foldable(channels: int) -> bool:
     """Whether a number of channels can be folded to stereo: 2 and 6 (5.1)."""
     return channels in (2, 6)

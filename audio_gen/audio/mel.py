@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
-from audio_gen.audio.stereo import FRAMES, carrier_power, measured_strip, strip_rows
+from audio_gen.audio.stereo import FRAMES, SIDE_STEP, measured, strip_rows
 from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
 from audio_gen.config import DEFAULT_MEL
 from audio_gen.errors import ConfigError, MelMismatchError
@@ -280,9 +280,10 @@ class MelFrontEnd(nn.Module):
             if wav.shape[1] == 1:
                 mel = self._log_mel(self.magnitude(wav))
                 return F.pad(mel, (0, 0, 0, self.spec.rows - self.spec.n_mels)) if self.spec.stereo_bands else mel
-            left, right = self.stft(wav.flatten(0, 1)[:, None]).unflatten(0, (-1, 2)).unbind(1)
-            mel = self._log_mel(torch.sqrt(carrier_power(left, right) + MAGNITUDE_EPSILON))
-            return torch.cat([mel, measured_strip(left, right, self.spec)], dim=1)
+            left, right = wav.float().chunk(2, dim=1)
+            mid, side = self.stft((left + right) / 2), self.framing((left - right) / 2, SIDE_STEP)
+            carrier, strip = measured(mid, side, self.spec)
+            return torch.cat([self._log_mel(torch.sqrt(carrier + MAGNITUDE_EPSILON)), strip], dim=1)
 
     def _log_mel(self, magnitude: Tensor) -> Tensor:
         return torch.log((self.filters @ magnitude).clamp(min=MEL_FLOOR))

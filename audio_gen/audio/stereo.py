@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
     from audio_gen.audio.stft import STFT
 
-STEREO_BANDS = 24  # of stereo models; see recipes/stereo
+STEREO_BANDS = 16  # of stereo models; see recipes/stereo
 FRAMES = 4  # of a value: its bands lie in as many columns
+SIDE_STEP = 2  # frames from one measured frame of the side to the next
 UNIT = 2.0  # of the strip, per nat and radian: its errors weigh as much as those of the mel
 MOST_NATS = 4.0  # of the level difference, 35 dB
 CANCELLED = 1 / 16  # least power of the carrier relative to the mean of both sides
@@ -81,26 +82,31 @@ def strip_limits(bands: int) -> tuple[Tensor, Tensor]:
     return UNIT * low[:, None], UNIT * high[:, None]
 
 
-def carrier_power(left: Tensor, right: Tensor) -> Tensor:
-    """The power (B, F, L) of the sound that spreads to both sides, from complex STFTs (B, F, L).
+def measured(mid: Tensor, side: Tensor, spec: "MelSpec") -> tuple[Tensor, Tensor]:
+    """Measure stereo.
 
-    It is that of the mid. Only where the sides cancel by more than 12 dB it is a share of theirs, since nothing can be
-    made from silence.
+    The carrier is the sound that spreads to both sides: the mid. Only where the sides cancel by more than 12 dB it has
+    a share of their power, since nothing can be made from silence.
+
+    Args:
+        mid: Complex STFT (B, F, L) of (L + R) / 2.
+        side: That of (L - R) / 2 in every SIDE_STEP-th frame, which is enough, since windows overlap.
+        spec: The mel.
+
+    Returns:
+        The power (B, F, L) of the carrier, and the strip (B, rows, L).
     """
-    mid = torch.view_as_real(left + right).square().sum(-1) / 4
-    return torch.maximum(mid, CANCELLED / 2 * (_power(left) + _power(right)))
-
-
-def measured_strip(left: Tensor, right: Tensor, spec: "MelSpec") -> Tensor:
-    """The strip (B, rows, L) of complex STFTs (B, F, L) of both sides."""
-    bands = band_weights(spec).to(left.device)
+    frames, some = mid.shape[-1], slice(None, None, SIDE_STEP)
+    on_mid, on_side, cross = power(mid), power(side), _product(mid[..., some], side)
+    carrier = torch.maximum(on_mid, CANCELLED * (on_mid + _repeated(on_side, frames)))
+    both, alike = on_mid[..., some] + on_side, on_mid[..., some] - on_side  # the second is Re<L, R>
+    bands = band_weights(spec).to(both.device)
     silence = (spec.n_fft / 4) ** 2 * 10 ** (SILENCE_DB / 10) * bands.sum(1)[:, None]
-    on_left, on_right, both = (
-        _pooled(bands @ x) + silence for x in (_power(left), _power(right), _product(left, right))
-    )
-    difference = 0.5 * (on_left / on_right).log()
-    angle = torch.acos((both * (on_left * on_right).rsqrt()).clamp(-1, 1))
-    return packed(Strip(difference.clamp(-MOST_NATS, MOST_NATS), angle), left.shape[-1])
+    both, alike, cross = (_pooled(bands @ x, FRAMES // SIDE_STEP) for x in (both, alike, cross))
+    left, right = (x.clamp(min=0) + silence for x in (both + 2 * cross, both - 2 * cross))
+    difference = 0.5 * (left / right).log()
+    angle = torch.acos(((alike + silence) * (left * right).rsqrt()).clamp(-1, 1))
+    return carrier, packed(Strip(difference.clamp(-MOST_NATS, MOST_NATS), angle), frames)
 
 
 def packed(values: Strip, frames: int) -> Tensor:
@@ -150,9 +156,7 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
     """
     carrier, scattered = stft(torch.cat([wav, decorrelated(wav, spec)])).chunk(2)
     bands, frames = band_weights(spec).to(wav.device), carrier.shape[-1]
-    level, other, cross = (
-        _pooled(bands @ x) for x in (_power(carrier), _power(scattered), _product(carrier, scattered))
-    )
+    level, other, cross = (_pooled(bands @ x) for x in (power(carrier), power(scattered), _product(carrier, scattered)))
     alike = cross / level.clamp(min=LEAST_POWER)
     rest = other / level.clamp(min=LEAST_POWER) - alike.square()  # power of the orthogonal part
     free = spread.free * rest.clamp(min=LEAST_FREE).rsqrt()
@@ -224,18 +228,24 @@ def _impulse(sample_rate: int) -> Tensor:
         return torch.fft.irfft(response)[:size].float()
 
 
-def _power(spectrum: Tensor) -> Tensor:
-    return torch.view_as_real(spectrum).square().sum(-1)
+def power(spectrum: Tensor) -> Tensor:
+    """The squared magnitude of a complex tensor; four times as fast as a sum over `view_as_real`."""
+    return torch.addcmul(spectrum.real * spectrum.real, spectrum.imag, spectrum.imag)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Re <a, b> of each bin."""
-    return (torch.view_as_real(a) * torch.view_as_real(b)).sum(-1)
+    return torch.addcmul(a.real * b.real, a.imag, b.imag)
 
 
-def _pooled(x: Tensor) -> Tensor:
-    """Means (B, K, N) of FRAMES frames of x (B, K, L); the last may be of fewer."""
-    return F.avg_pool1d(x, FRAMES, ceil_mode=True)
+def _pooled(x: Tensor, frames: int = FRAMES) -> Tensor:
+    """Means (B, K, N) of some frames of x (B, K, L) each; the last may be of fewer."""
+    return F.avg_pool1d(x, frames, ceil_mode=True)
+
+
+def _repeated(x: Tensor, frames: int) -> Tensor:
+    """x (B, F, ceil(frames / SIDE_STEP)) for all frames (B, F, frames)."""
+    return x.repeat_interleave(SIDE_STEP, dim=-1)[..., :frames]
 
 
 def _held(x: Tensor, frames: int) -> Tensor:

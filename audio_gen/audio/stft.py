@@ -46,13 +46,13 @@ class STFT(nn.Module):
         self.reach = reach(n_fft, hop_length)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
-    def forward(self, wav: Tensor) -> Tensor:
-        """Turn wav (B, 1, T) into the complex STFT (B, F, L), L = ceil(T / hop_length)."""
+    def forward(self, wav: Tensor, step: int = 1) -> Tensor:
+        """Turn wav (B, 1, T) into the complex STFT (B, F, L), L = ceil(T / hop_length), or every `step`-th frame."""
         with torch.autocast(wav.device.type, enabled=False):
             return torch.stft(
                 self._padded(wav.float()).squeeze(1),
                 self.n_fft,
-                self.hop_length,
+                step * self.hop_length,
                 window=self.window,
                 center=False,
                 return_complex=True,

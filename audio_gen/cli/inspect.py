@@ -21,7 +21,7 @@ def inspect_command(
 
     try:
         with stages(Console()) as progress:
-            report = inspect_folder(folder, progress=progress, workers=workers, generated=generated)
+            report = inspect_folder(folder, progress=progress, workers=workers, generated=generated, channels="auto")
         if json_output:
             emit_json(overview_json(report))
         else:

@@ -145,6 +145,9 @@ PatternOption = Annotated[
     str | None, Option("--pattern", help="Regular expression for class, pitch, velocity in file names.")
 ]
 PitchesOption = Annotated[str, Option("--pitch", help="names, auto (estimate missing pitches), or none.")]
+CacheChannelsOption = Annotated[
+    str, Option("--channels", help="1 mixes to mono, 2 keeps stereo; auto: 2 where more than a fifth is stereo.")
+]
 TrimOption = Annotated[bool, Option("--trim-onset", help="Cut the silence before every sound.")]
 ValOption = Annotated[float, Option("--val-fraction", help="Share of files held out for validation.")]
 GroupOption = Annotated[

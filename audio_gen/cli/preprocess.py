@@ -1,6 +1,7 @@
 """`audio-gen preprocess`: a folder of sounds to a cache for fast training."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,7 +9,11 @@ from audio_gen.cli import options as o
 from audio_gen.cli.common import Console, emit_json, say
 from audio_gen.config import DEFAULT_MEL, DataSettings, build
 
+if TYPE_CHECKING:
+    from audio_gen.data.store import Cache
+
 DATA = DataSettings()
+NUMBERS = {str(n): n for n in range(10)}
 
 
 def preprocess_command(
@@ -18,6 +23,7 @@ def preprocess_command(
     labels: o.LabelsOption = DATA.labels,
     pattern: o.PatternOption = None,
     pitch: o.PitchesOption = DATA.pitch,
+    channels: o.CacheChannelsOption = "auto",
     trim_onset: o.TrimOption = DATA.trim_onset,
     val_fraction: o.ValOption = DATA.val_fraction,
     group_pattern: o.GroupOption = None,
@@ -29,14 +35,15 @@ def preprocess_command(
     """Read a folder once into a cache for fast training."""
     from audio_gen.audio.mel import MelSpec
     from audio_gen.data.cache import build_cache
-    from audio_gen.data.overview import cache_json, cache_overview
     from audio_gen.data.report import NothingUsableError
     from audio_gen.reporter import stages
 
     if shards is not None:
         return _shard(folder, out, shards, json_output)
+    options: dict[str, str | int | None]
     options = {"labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset}
-    data = build(DataSettings, {**options, "val_fraction": val_fraction, "group_pattern": group_pattern})
+    options |= {"channels": NUMBERS.get(channels, channels), "group_pattern": group_pattern}
+    data = build(DataSettings, {**options, "val_fraction": val_fraction})
     rate = MelSpec.preset(mel).sample_rate
     try:
         with stages(Console()) as progress:
@@ -46,6 +53,12 @@ def preprocess_command(
     except NothingUsableError as e:
         say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
+    _report(cache, folder, json_output)
+
+
+def _report(cache: "Cache", folder: Path, json_output: bool) -> None:
+    from audio_gen.data.overview import cache_json, cache_overview
+
     if json_output:
         return emit_json(cache_json(cache))
     for line in cache_overview(cache, folder):

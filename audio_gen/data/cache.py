@@ -12,11 +12,13 @@ from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.config import DataSettings
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
-from audio_gen.data.measure import RULES, measurement_from
+from audio_gen.data.measure import RULES
+from audio_gen.data.measurement import measurement_from
 from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.plan import check_patterns, kept_options, plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
+from audio_gen.data.stereo import Channels, cache_note
 from audio_gen.data.store import (
     BLOCKS_NAME,
     FILES_NAME,
@@ -57,7 +59,7 @@ def build_cache(
         folder: The folder of sounds, which is not changed.
         out: Folder of the cache; concurrent builds into one folder wait for each other.
         sample_rate: Rate of all stored clips in Hz.
-        data: Labels, trimming and split; other settings are ignored.
+        data: Channels, labels, trimming and split; other settings are ignored.
         progress: Called with ("inspect", "store" or "pitch", files done, total).
         workers: Threads that decode and resample.
         generated: Include clips that this package generated.
@@ -73,16 +75,21 @@ def build_cache(
     check_patterns(data)
     with _output_errors(out), _locked(out) as notes:
         old, known = _open_old(out, notes)
-        report = inspect_folder(folder, progress=progress, workers=workers, known=known, generated=generated)
+        channels: Channels = old.channels if old and data.channels == "auto" else data.channels
+        report = inspect_folder(
+            folder, progress=progress, workers=workers, known=known, generated=generated, channels=channels
+        )
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, data.trim_onset) else None
-        sounds = {f.measurement.content_hash: (f.file, f.measurement) for f in report.usable if f.measurement}
+        measured = [(f.file, f.measurement) for f in report.usable if f.measurement]
+        sounds = {m.sound(report.channels): (file, m) for file, m in measured}
         stored = store_sounds(
             out,
             old,
             sounds,
             keep=reusable is not None,
             sample_rate=sample_rate,
+            channels=report.channels,
             trim_onset=data.trim_onset,
             workers=workers,
             progress=progress,
@@ -92,10 +99,10 @@ def build_cache(
         index, clips = _make_index(report, stored, sample_rate, data)
         if stored.damaged:
             notes.append(f"the cache's samples were damaged; sounds read again from the folder: {stored.damaged}")
-        index["notes"] += notes
+        index["notes"] += [*notes, *cache_note(report, data.channels, kept=channels != data.channels)]
         pitches: dict[str, float | None] = {}
         if data.pitch == "auto":
-            cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips))
+            cache = Cache.of(out, {**index, "table": ""}, ClipTable.of(clips, report.channels))
             clips, pitches = _add_pitches(cache, old.known["auto_pitches"] if old else {}, progress, workers)
         _publish(out, old, report, index, clips, pitches, stored)
         return Cache.open(out)
@@ -153,11 +160,12 @@ def _known_files(old: Cache | None) -> dict[str, FileReport]:
 
 def _skip_lost(report: DatasetReport, stored: Stored) -> DatasetReport:
     """Skip the files that changed since they were measured or cannot be read again."""
-    lost = {f.measurement.content_hash: CHANGED for f in report.usable if f.measurement and not f.is_there()}
+    channels = report.channels
+    lost = {f.measurement.sound(channels): CHANGED for f in report.usable if f.measurement and not f.is_there()}
     lost |= stored.lost
     files = []
     for f in report.files:
-        reason = lost.get(f.measurement.content_hash) if f.measurement else None
+        reason = lost.get(f.measurement.sound(channels)) if f.measurement else None
         files.append(replace(f, action="leave_out", reasons=[reason], measurement=None) if reason else f)
     return replace(report, files=files)
 
@@ -169,7 +177,7 @@ def _make_index(
     plan = plan_clips(report, data, sample_rate)
     clips = []
     for f, m in used:
-        place, label = stored.places[m.content_hash], plan.labels[f.path]
+        place, label = stored.places[m.sound(report.channels)], plan.labels[f.path]
         clips.append(
             Clip(
                 path=f.path,
@@ -182,10 +190,14 @@ def _make_index(
                 split=plan.sides[f.path],
                 content_hash=m.content_hash,
                 reasons=tuple(f.reasons),
+                channels=place.channels,
+                mono_channel=m.mono_channel(report.channels),
+                stereo_hash=m.stereo_hash(report.channels),
             )
         )
     index = {
-        "version": VERSIONS[1],
+        "version": VERSIONS[report.channels],
+        **({"channels": 2} if report.channels == 2 else {}),
         "sample_rate": sample_rate,
         "options": kept_options(data),
         "pcm": stored.name,
@@ -214,12 +226,12 @@ def _publish(
     name = next(n for n in TABLES if old is None or n != old.table_name)
     _clear(out / name)
     (out / name).mkdir()
-    ClipTable.of(clips).write(out / name)
+    ClipTable.of(clips, report.channels).write(out / name)
     write_sums(out / name, stored.sums)
     files = [
         {
             "path": f.path, "size": f.size, "mtime_ns": f.mtime_ns, "inode": f.inode, "ctime_ns": f.ctime_ns,
-            "bytes_hash": f.bytes_hash, "measurement": vars(f.measurement),
+            "bytes_hash": f.bytes_hash, "measurement": f.measurement.as_json(),
         }
         for f in report.files
         if f.measurement

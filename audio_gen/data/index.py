@@ -15,6 +15,7 @@ from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, decide
 from audio_gen.data.scan import Found, scan_folder, skipped_notes
+from audio_gen.data.stereo import Channels, auto_channels
 from audio_gen.errors import AudioFileError
 from audio_gen.files import at_home
 from audio_gen.text import one_line
@@ -34,6 +35,7 @@ def inspect_folder(
     workers: int = 2,
     known: Mapping[str, FileReport] | None = None,
     generated: bool = False,
+    channels: Channels = 1,
 ) -> DatasetReport:
     """Read all audio files below a folder and decide how each is used.
 
@@ -45,6 +47,7 @@ def inspect_folder(
             earlier file is not decoded. None computes no hashes for later inspections.
         generated: Include clips that this package generated; otherwise they are skipped, so that no model trains on
             them.
+        channels: 1 or 2: the channels in which the files are used; auto: 2 if more than a fifth are stereo.
 
     Returns:
         One entry for each file with an audio suffix.
@@ -68,7 +71,10 @@ def inspect_folder(
             lambda found, pulse: _inspect(found, earlier, generated, pulse), scan.found, workers, "inspect", progress
         )
     )
-    return DatasetReport(folder, _note_copies(files), scan.ignored, notes)
+    number = auto_channels(files) if channels == "auto" else channels
+    if number == 2:
+        files = [_in_stereo(f) for f in files]
+    return DatasetReport(folder, _note_copies(files, number), scan.ignored, notes, number)
 
 
 def in_threads(
@@ -197,18 +203,31 @@ def _bytes_hash(path: Path) -> str:
         ]  # twice as fast as BLAKE2 on processors with SHA instructions
 
 
-def _note_copies(files: list[FileReport]) -> list[FileReport]:
+def _in_stereo(f: FileReport) -> FileReport:
+    """The report of a file that is used in stereo."""
+    if f.measurement is None:
+        return f
+    action, reasons = decide(f.path, f.measurement, channels=2)
+    return replace(f, action=action, reasons=reasons)
+
+
+def _note_copies(files: list[FileReport], channels: int) -> list[FileReport]:
     """Note files with the same sound; links to skipped files are skipped too."""
     first: dict[str, str] = {}
+    mixes: dict[str, str] = {}
     skipped = {f.path for f in files if f.action == "leave_out"}
     noted = []
     for f in files:
         if f.link_to in skipped:
             f = replace(f, action="leave_out", reasons=[f"a link to {f.link_to}, which is skipped"])
         elif f.measurement is not None and f.action != "leave_out":
-            original = first.setdefault(f.measurement.content_hash, f.path)
+            original = first.setdefault(f.measurement.sound(channels), f.path)
+            mix = mixes.setdefault(f.measurement.content_hash, f.path)
             if original != f.path:
                 note = f"same sound as {original}: they count once, unless their class or pitch differs"
                 f = replace(f, reasons=[*f.reasons, note])
+            elif mix != f.path:
+                note = f"same mono mix as {mix}: its channels are swapped or differ, so both count, on one side of the "
+                f = replace(f, reasons=[*f.reasons, note + "split"])
         noted.append(f)
     return noted

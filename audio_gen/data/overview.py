@@ -12,6 +12,7 @@ from audio_gen.config import DataSettings
 from audio_gen.data.labels import Label
 from audio_gen.data.plan import plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
+from audio_gen.data.stereo import folder_note, stereo_widths
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError
 from audio_gen.hints import command
@@ -22,7 +23,7 @@ NAMED = 3  # file names in a line
 FEW, ENOUGH, MANY = 20, 100, 500  # training clips
 FEW_OF_CLASS = 10
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-OF_FILE = re.compile(r"^(same sound as|a link to) .*?(?=: |, which )")  # a name within a note
+OF_FILE = re.compile(r"^(same sound as|same mono mix as|a link to) .*?(?=: |, which )")  # a name within a note
 MOST_CLASSES = 40
 
 
@@ -82,17 +83,17 @@ def class_lines(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]
     rows = [("class", "clips", "seconds", "each, s", "peak, dBFS")]
     largest = sorted(by_class.items(), key=lambda entry: (-len(entry[1]), entry[0]))
     for name, files in largest[:MOST_CLASSES]:
-        rows.append((name, str(len(files)), *_lengths(files)))
+        rows.append((name, str(len(files)), *_lengths(files, report.channels)))
     if len(largest) > MOST_CLASSES:
         rest = [f for _, files in largest[MOST_CLASSES:] for f in files]
-        rows.append((f"({len(largest) - MOST_CLASSES} more)", str(len(rest)), *_lengths(rest)))
+        rows.append((f"({len(largest) - MOST_CLASSES} more)", str(len(rest)), *_lengths(rest, report.channels)))
     if len(by_class) > 1:
-        rows.append(("all", str(len(report.usable)), *_lengths(report.usable)))
+        rows.append(("all", str(len(report.usable)), *_lengths(report.usable, report.channels)))
     return aligned(rows, right=frozenset({1, 2}))
 
 
-def _lengths(files: Sequence[FileReport]) -> tuple[str, str, str]:
-    measured = [f.measurement for f in files if f.measurement]
+def _lengths(files: Sequence[FileReport], channels: int) -> tuple[str, str, str]:
+    measured = [f.measurement.of_channels(channels) for f in files if f.measurement]
     if not measured:
         return "", "", ""
     lengths = [m.duration_sec for m in measured]
@@ -140,7 +141,7 @@ def overview(report: DatasetReport) -> list[str]:
     labels, notes = _planned(report)
     if report.usable:
         lines += [f"  {visible(line)}" for line in class_lines(report, labels)]
-        lines += [*notes, *sufficiency(report, labels)]
+        lines += [*notes, *folder_note(report), *sufficiency(report, labels)]
     if any(f.reasons for f in report.files):
         lines.append("--json lists every file with its findings")
     return lines
@@ -149,7 +150,13 @@ def overview(report: DatasetReport) -> list[str]:
 def overview_json(report: DatasetReport) -> dict[str, Any]:
     """The report of a folder with the notes on its labels, for JSON."""
     content = report.to_json()
-    content["summary"] |= {"notes": _planned(report)[1]}
+    widths = stereo_widths(report.files)
+    content["summary"] |= {
+        "stereo_files": len(widths),
+        "median_width_db": median(widths) if widths else None,
+        "data_channels": report.channels,
+        "notes": [*_planned(report)[1], *folder_note(report)],
+    }
     return content
 
 
@@ -176,9 +183,9 @@ def summary_lines(report: DatasetReport) -> list[str]:
 
 def cache_overview(cache: Cache, folder: Path) -> list[str]:
     """The output of `preprocess`: the content of the cache, notes, and where the reasons for skipped files are."""
-    summary = cache.report["summary"]
+    summary, clips = cache.report["summary"], f"{len(cache.clips)} {'stereo ' * (cache.channels == 2)}clips"
     lines = [
-        f"{cache.path}: {len(cache.clips)} clips at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
+        f"{cache.path}: {clips} at {cache.sample_rate} Hz ({summary['train_clips']} to train on, "
         f"{summary['val_clips']} to validate on), {len(cache.classes)} classes; {summary['leave_out']} files skipped",
         *summary["notes"],
     ]
@@ -190,4 +197,4 @@ def cache_overview(cache: Cache, folder: Path) -> list[str]:
 def cache_json(cache: Cache) -> dict[str, Any]:
     """The content of a cache, for JSON."""
     about = {"cache": str(cache.path), "sample_rate": cache.sample_rate, "classes": cache.classes}
-    return {**about, **cache.report["summary"]}
+    return {**about, "data_channels": cache.channels, **cache.report["summary"]}

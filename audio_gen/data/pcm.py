@@ -12,23 +12,25 @@ import numpy as np
 from audio_gen.data.checksums import BLOCK, sums_of
 from audio_gen.data.encode import Job, encode, make_job
 from audio_gen.data.index import Progress, in_threads, long_in_threads
-from audio_gen.data.measure import Measurement, Pulse
+from audio_gen.data.measure import Pulse
+from audio_gen.data.measurement import Measurement
 from audio_gen.data.shards import OneFile
 from audio_gen.data.store import PCM_NAMES, Cache, Clip
 from audio_gen.errors import AudioFileError
 from audio_gen.files import open_no_link
 from audio_gen.text import one_line
 
-Sounds = Mapping[str, tuple[Path, Measurement]]  # by content hash
+Sounds = Mapping[str, tuple[Path, Measurement]]  # by the keys of `Measurement.sound`
 
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a sound: first sample, length, and the divisor of its samples."""
+    """The place of a sound: first sample, length, divisor of its samples, and number of channels."""
 
     offset: int
     samples: int
     scale: float
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Stored:
     Attributes:
         name: Name of the PCM file.
         end: Its length in samples.
-        places: The place of each sound, by content hash.
-        lost: Reasons for sounds that could not be stored, by content hash.
+        places: The place of each sound, by its key.
+        lost: Reasons for sounds that could not be stored, by their keys.
         sums: Checksums of its blocks.
         damaged: Number of damaged sounds of the old cache that were stored again.
     """
@@ -59,6 +61,7 @@ def store_sounds(
     *,
     keep: bool,
     sample_rate: int,
+    channels: int,
     trim_onset: bool,
     workers: int,
     progress: Progress | None,
@@ -71,20 +74,23 @@ def store_sounds(
         sounds: The sounds of the new cache.
         keep: Reuse samples of the old cache.
         sample_rate: In Hz.
+        channels: 1, or 2 to store left and right where they differ.
         trim_onset: Cut the silence before every sound.
         workers: Threads that decode and resample.
         progress: Called with ("store", files done, total).
     """
-    kept = {c.content_hash: c for c in (old.clips if old and keep else ()) if c.content_hash in sounds}
+    kept = {c.sound: c for c in (old.clips if old and keep else ()) if c.sound in sounds}
     whole = kept if old is None else _whole_of(old, kept, workers)
     damaged = len(kept) - len(whole)
-    name, places, end = _place_kept(out, old, whole, _samples_of(sounds, whole), rewrite=damaged > 0)
+    name, places, end = _place_kept(out, old, whole, _samples_of(sounds, whole, channels), rewrite=damaged > 0)
     sums = _sums_kept(old, name)
     jobs: dict[str, Job] = {}
     for key, (path, m) in sounds.items():
         if key not in places:
-            jobs[key] = make_job(path, m, sample_rate=sample_rate, trim_onset=trim_onset, pcm=out / name, offset=end)
-            end += jobs[key].samples
+            jobs[key] = make_job(
+                path, m, sample_rate=sample_rate, trim_onset=trim_onset, pcm=out / name, offset=end, channels=channels
+            )
+            end += jobs[key].stored_samples
     _set_size(out / name, 2 * end)
     lost: dict[str, str] = {}
     results = long_in_threads(_encode, list(jobs.values()), workers, "store", progress)
@@ -92,7 +98,7 @@ def store_sounds(
         if isinstance(result, str):
             lost[key] = result
         else:
-            places[key] = Place(job.offset, job.samples, result)
+            places[key] = Place(job.offset, job.samples, result, job.channels)
     _flush(out / name)
     sums = sums_of(OneFile(out / name, end), sums, lambda work, items: in_threads(work, items, workers, "check"))
     return Stored(name, end, places, lost, sums, damaged)
@@ -111,7 +117,7 @@ def _whole_of(old: Cache, kept: Mapping[str, Clip], workers: int) -> Mapping[str
     if not old.has_sums or old.samples_untouched():
         return kept
     clips = list(kept.values())
-    whole = in_threads(lambda c: old.stored_samples.is_whole(c.offset, c.samples), clips, workers, "check")
+    whole = in_threads(lambda c: old.stored_samples.is_whole(c.offset, c.stored_samples), clips, workers, "check")
     return {key: clip for (key, clip), fits in zip(kept.items(), whole, strict=True) if fits}
 
 
@@ -119,10 +125,10 @@ def _place_kept(
     out: Path, old: Cache | None, kept: Mapping[str, Clip], new_samples: int, *, rewrite: bool
 ) -> tuple[str, dict[str, Place], int]:
     """Choose between appending to the old file and a new one; returns its name, the kept places, and its end."""
-    alive = sum(clip.samples for clip in kept.values())
+    alive = sum(clip.stored_samples for clip in kept.values())
     mostly_alive = old is not None and kept and old.pcm_samples - alive <= alive + new_samples
     if old is not None and mostly_alive and not rewrite and _is_unshared(out / old.pcm_name):
-        return old.pcm_name, {key: Place(c.offset, c.samples, c.scale) for key, c in kept.items()}, old.pcm_samples
+        return old.pcm_name, {key: _place_of(c, c.offset) for key, c in kept.items()}, old.pcm_samples
     name = next(n for n in PCM_NAMES if old is None or n != old.pcm_name)
     places, end = {}, 0
     (out / name).unlink(missing_ok=True)  # never overwritten: another process may read it
@@ -130,9 +136,13 @@ def _place_kept(
         for key, clip in kept.items():
             assert old is not None
             f.write(old.stored(clip).tobytes())
-            places[key] = Place(end, clip.samples, clip.scale)
-            end += clip.samples
+            places[key] = _place_of(clip, end)
+            end += clip.stored_samples
     return name, places, end
+
+
+def _place_of(clip: Clip, offset: int) -> Place:
+    return Place(offset, clip.samples, clip.scale, clip.channels)
 
 
 def _is_unshared(path: Path) -> bool:
@@ -148,9 +158,9 @@ def _sums_kept(old: Cache | None, name: str) -> np.ndarray | None:
     return old.stored_samples.sums[: old.pcm_samples // BLOCK]
 
 
-def _samples_of(sounds: Sounds, kept: Mapping[str, Clip]) -> int:
+def _samples_of(sounds: Sounds, kept: Mapping[str, Clip], channels: int) -> int:
     """Roughly the number of new samples: frames at the files' rates."""
-    return sum(m.frames for key, (_, m) in sounds.items() if key not in kept)
+    return sum(m.stored_channels(channels) * m.frames for key, (_, m) in sounds.items() if key not in kept)
 
 
 def _set_size(path: Path, size: int) -> None:

@@ -76,7 +76,8 @@ def plan_clips(report: DatasetReport, data: DataSettings, sample_rate: int = 441
         paths, [_content(f) for f in used], val_fraction=data.val_fraction, group_pattern=data.group_pattern,
         folders=layout.splits | by_rows, given_by="label file" if by_rows else "folders",
     )  # fmt: skip
-    notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes, *_note_conflicts(used, labels)]
+    notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes]
+    notes += _note_conflicts(used, labels, report.channels)
     notes += rate_notes(report, sample_rate)
     return Plan(labels, dict(zip(paths, sides, strict=True)), notes)
 
@@ -85,12 +86,13 @@ def _content(f: FileReport) -> str:
     return f.measurement.content_hash if f.measurement else f.path
 
 
-def _note_conflicts(used: list[FileReport], labels: dict[str, Label]) -> list[str]:
+def _note_conflicts(used: list[FileReport], labels: dict[str, Label], channels: int) -> list[str]:
     """A note if copies of a sound have different classes or pitches."""
     first: dict[str, str] = {}
     pairs = []
     for f in used:
-        label, path = labels[f.path], first.setdefault(_content(f), f.path)
+        sound = f.measurement.sound(channels) if f.measurement else f.path
+        label, path = labels[f.path], first.setdefault(sound, f.path)
         if (label.class_name, label.pitch) != (labels[path].class_name, labels[path].pitch):
             pairs.append(f"{one_line(path)} = {one_line(f.path)}")
     if not pairs:

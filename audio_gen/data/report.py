@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from audio_gen.audio.channels import MOST_DB
-from audio_gen.data.measure import Measurement
+from audio_gen.data.measurement import Measurement
 from audio_gen.errors import DataError
 from audio_gen.hints import command
 from audio_gen.text import one_line
@@ -69,9 +70,9 @@ class FileReport:
             return False
         return (about.st_size, about.st_mtime_ns, about.st_ino) == (self.size, self.mtime_ns, self.inode)
 
-    def to_json(self) -> dict[str, Any]:
-        """The public form."""
-        m = self.measurement
+    def to_json(self, channels: int = 1) -> dict[str, Any]:
+        """The public form, with the peak of a cache of 1 or 2 channels."""
+        m = self.measurement and self.measurement.of_channels(channels)
         about: dict[str, Any] = {}
         if m is not None:
             about = {
@@ -83,6 +84,7 @@ class FileReport:
                 "peak": round(m.peak, 6),
                 "content_hash": m.content_hash,
             }
+            about |= {"width_db": m.stereo.width_db} if m.stereo else {}
         return {"path": self.path, "action": self.action, "reasons": self.reasons, "bytes": self.size, **about}
 
 
@@ -95,12 +97,14 @@ class DatasetReport:
         files: One entry for each file named as audio, sorted by name.
         ignored: Number of other files.
         notes: Notes on the whole folder, such as skipped runs in it.
+        channels: 1 or 2: the channels in which the files are used.
     """
 
     folder: Path
     files: list[FileReport]
     ignored: int
     notes: list[str] = field(default_factory=list)
+    channels: int = 1
 
     @property
     def usable(self) -> list[FileReport]:
@@ -127,7 +131,7 @@ class DatasetReport:
             "longest_sec": round(max(lengths, default=0.0), 3),
             "sample_rates": _counts(m.sample_rate for m in measured),
             "channels": _counts(m.channels for m in measured),
-            "duplicates": len(measured) - len({m.content_hash for m in measured}),
+            "duplicates": len(measured) - len({m.sound(self.channels) for m in measured}),
             "commonest_reason_left_out": self.commonest_reason(),
         }
 
@@ -154,27 +158,29 @@ class DatasetReport:
 
     def to_json(self) -> dict[str, Any]:
         """The public form: {"files": [..], "summary": {..}}."""
-        return {"files": [f.to_json() for f in self.files], "summary": self.summary()}
+        return {"files": [f.to_json(self.channels) for f in self.files], "summary": self.summary()}
 
 
 def _counts(values: Any) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items())}
 
 
-def decide(name: str, m: Measurement) -> tuple[Action, list[str]]:
+def decide(name: str, m: Measurement, channels: int = 1) -> tuple[Action, list[str]]:
     """Decide how a file is used.
 
     Args:
         name: Its path within the folder.
         m: Measurement of its sound.
+        channels: 1 to mix it to mono, 2 to keep left and right where they differ.
 
     Returns:
         The action, and its reasons and notes.
     """
-    if nothing := _unusable(m):
+    used = m.of_channels(channels)
+    if nothing := _unusable(used):
         return "leave_out", [nothing]
-    repairs = _repairs(m)
-    return ("repair" if repairs else "use"), repairs + _notes(name, m)
+    repairs = _repairs(used, m.stereo.dc if channels == 2 and m.stereo else (m.dc,))
+    return ("repair" if repairs else "use"), repairs + _notes(name, used, channels)
 
 
 def sound_extent(m: Measurement, trim_onset: bool = False) -> tuple[int, int]:
@@ -208,12 +214,14 @@ def _unusable(m: Measurement) -> str | None:
     return None
 
 
-def _repairs(m: Measurement) -> list[str]:
+def _repairs(m: Measurement, dc: Sequence[float]) -> list[str]:
     repairs = []
     if m.non_finite:
         repairs.append(f"{m.non_finite} NaN or infinite samples set to 0")
-    if m.dc:
-        repairs.append(f"DC offset of {m.dc:+.2g} removed")
+    if any(dc):
+        sides = {f"{offset:+.2g}" for offset in dc}
+        shown = sides.pop() if len(sides) == 1 else " (left) and ".join(f"{offset:+.2g}" for offset in dc) + " (right)"
+        repairs.append(f"DC offset of {shown} removed")
     if m.channel is not None:
         repairs.append(f"its channels cancel each other by {_loss(m)}: only {_channel_name(m)} is used")
     if m.peak > 1:
@@ -226,11 +234,13 @@ def _repairs(m: Measurement) -> list[str]:
     return repairs
 
 
-def _notes(name: str, m: Measurement) -> list[str]:
+def _notes(name: str, m: Measurement, channels: int) -> list[str]:
     notes = [m.header_note] if m.header_note else []
     if named := _other_format(name, m.format):
         notes.append(named)
-    if m.silent_channels:
+    if channels == 2 and (m.stereo or m.channels == 2):  # stereo as it is, or two equal channels
+        notes += ["5.1 folded to stereo: centre and surrounds at -3 dB, no LFE"] if m.channels > 2 else []
+    elif m.silent_channels:
         notes.append(f"{m.silent_channels} of {m.channels} channels silent, which makes the mono mix quieter")
     elif m.channels > 1 and m.channel is None:
         mixed = "stereo mixed to mono" if m.channels == 2 else f"{m.channels} channels mixed to mono"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Cache:
         """
         self.path, self._index, self.stored_samples, self.clips = path, index, samples, clips
         self.sample_rate: int = index["sample_rate"]
-        self.channels: int = channels_of(index)
+        self.channels = channels_of(index)
         self.classes = clips.classes
         self.notes: list[str] = index["notes"]
         self.pcm_name: str = index["pcm"]
@@ -290,7 +290,7 @@ def _check_index(index: dict[str, Any]) -> None:
         raise MalformedError(f"{', '.join(wrong)}: not what was written")
 
 
-def channels_of(index: dict[str, Any]) -> int:
+def channels_of(index: dict[str, Any]) -> Literal[1, 2]:
     """The channels of a cache; only a stereo cache's index states them."""
     return 2 if index.get("channels") == 2 else 1
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import Label, read_labels
-from audio_gen.data.measure import Measurement, blocks_between
+from audio_gen.data.measure import blocks_between
+from audio_gen.data.measurement import Measurement
 from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
 from audio_gen.data.store import Cache, Clip
 from audio_gen.text import one_line

@@ -10,6 +10,7 @@ from torch import Tensor
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.stereo import (
     MOST_NATS,
+    SIDE_STEP,
     Strip,
     band_weights,
     decorrelated,
@@ -113,7 +114,8 @@ def test_antiphase_has_a_mel_to_make_it_from() -> None:
     wav = noise(1, RATE) * torch.tensor([[1.0], [-1.0]])
     image = MelFrontEnd(SPEC)(wav[None])[0]
     loud = MelFrontEnd(SPEC)(wav[None, :1])[0]
-    assert torch.allclose(image[: SPEC.n_mels], loud[: SPEC.n_mels] + math.log(1 / 4), atol=1e-3)
+    measured = slice(None, None, SIDE_STEP)
+    assert torch.allclose(image[: SPEC.n_mels, measured], loud[: SPEC.n_mels, measured] + math.log(1 / 4), atol=1e-3)
     spread = spread_of(strip_of(wav))
     assert spread.mid.max() < 0.1
     assert torch.allclose(spread.common.abs(), torch.tensor(4.0), atol=0.05)

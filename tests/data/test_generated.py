@@ -15,7 +15,7 @@ from audio_gen.data import cache, index
 from audio_gen.data.cache import build_cache
 from audio_gen.data.generated import is_marked
 from audio_gen.data.index import inspect_folder
-from audio_gen.data.measure import Measurement
+from audio_gen.data.measurement import Measurement
 from audio_gen.data.scan import scan_folder
 from tests import sounds
 from tests.sounds import RATE
