@@ -1,6 +1,5 @@
 """Read a user's sounds as training does, with their class, pitch and velocity, and find their latents."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch.nn import functional as F
 
 from audio_gen.artefacts.sidecar import Sidecar, read_sidecar, sidecar_path
 from audio_gen.audio.channels import mono
-from audio_gen.audio.io import read_wav
 from audio_gen.audio.resample import resample_blocks
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between, measure
@@ -199,23 +197,17 @@ def read_start(path: Path, sample_rate: int, samples: int, channels: int = 1) ->
     Returns:
         wav (C, T) with T up to `samples`, its start in the file, and the length of the whole sound, at that rate.
     """
-    m = measure(path)
+    m = measure(path).of_channels(channels)
     if not m.frames:
         raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
     start, stop = sound_extent(m)
     length, begin = -(-(stop - start) * sample_rate // m.sample_rate), round(start * sample_rate / m.sample_rate)
     # A little more than needed, so that the resampler's edge is cut off.
     stop = min(stop, start + -(-samples * m.sample_rate // sample_rate) + m.sample_rate // 10)
-    blocks = blocks_between(path, m, start, stop) if channels == 1 else _pair(path, start, stop)
+    blocks = blocks_between(path, m, start, stop, channels=channels)
     parts = [np.atleast_2d(block) for block in resample_blocks(blocks, m.sample_rate, sample_rate)]
     wav = np.concatenate(parts or [np.zeros((1, 0), np.float32)], axis=1)[:, :samples] / max(m.peak, 1.0)
     return torch.from_numpy(wav.astype(np.float32)), begin, length
-
-
-def _pair(path: Path, start: int, stop: int) -> Iterator[np.ndarray]:
-    """Left and right (2, T) of a file between two frames; (1, T) of a mono file."""
-    wav, _ = read_wav(path, channels=None)
-    yield wav[:, start:stop].numpy()
 
 
 def file_label(path: Path) -> Label:
