@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_gen.audio.mel_scale import hz_to_mel
+from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
 
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
@@ -180,12 +180,14 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
 
 
 def side_share_db(image: Tensor, spec: "MelSpec") -> Tensor:
-    """Energy of the side relative to that of the mid in dB (B,), by an image (B, rows, L)."""
-    spread = spread_of(unpacked(image[..., spec.n_mels :, :]))
+    """Energy of the side relative to that of the mid in dB (B,), by an image (B, rows, L); differentiable."""
+    values = unpacked(image[..., spec.n_mels :, :])
+    cross = values.angle.cos() / torch.cosh(values.difference)  # of both sides, relative to their mean power
+    mid, side = (1 + cross) / 2, (1 - cross) / 2
     energy = (2 * image[..., : spec.n_mels, :]).exp()  # (B, M, L)
-    level = _pooled(mel_weights(spec).to(image.device) @ energy)  # (B, K, N)
-    side = (level * (spread.common.square() + spread.free.square())).sum((1, 2))
-    return 10 * torch.log10((side / (level * spread.mid.square()).sum((1, 2)).clamp(min=1e-12)).clamp(min=1e-9))
+    carrier = _pooled(mel_weights(spec).to(image.device) @ energy) / mid.clamp(min=CANCELLED)  # (B, K, N)
+    share = (carrier * side).sum((1, 2)) / (carrier * mid).sum((1, 2)).clamp(min=1e-12)
+    return 10 * torch.log10(share.clamp(min=1e-9))
 
 
 @lru_cache(maxsize=16)
@@ -197,9 +199,14 @@ def band_weights(spec: "MelSpec") -> Tensor:
 
 @lru_cache(maxsize=16)
 def mel_weights(spec: "MelSpec") -> Tensor:
-    """As `band_weights`, at the centres of the mel bands (K, M)."""
+    """Weights (K, M) of mel bands' energies: as `band_weights`, times their widths in kHz.
+
+    The filters of a mel have unit area, so that its energy is that of one bin.
+    """
     assert spec.f_max is not None
-    return _triangles(torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), spec.n_mels + 2)[1:-1], spec)
+    edges = torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), spec.n_mels + 2)
+    edges_hz = mel_to_hz(edges)
+    return _triangles(edges[1:-1], spec) * (edges_hz[2:] - edges_hz[:-2]) / 2000
 
 
 def _triangles(mel: Tensor, spec: "MelSpec") -> Tensor:
