@@ -156,9 +156,7 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
     """
     carrier, scattered = stft(torch.cat([wav, decorrelated(wav, spec)])).chunk(2)
     bands, frames = band_weights(spec).to(wav.device), carrier.shape[-1]
-    level, other, cross = (
-        _pooled(bands @ x) for x in (power(carrier), power(scattered), _product(carrier, scattered))
-    )
+    level, other, cross = (_pooled(bands @ x) for x in (power(carrier), power(scattered), _product(carrier, scattered)))
     alike = cross / level.clamp(min=LEAST_POWER)
     rest = other / level.clamp(min=LEAST_POWER) - alike.square()  # power of the orthogonal part
     free = spread.free * rest.clamp(min=LEAST_FREE).rsqrt()
