@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
+from audio_gen.audio.channels import mono
 from audio_gen.audio.similarity import nearest, view
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import DataError
@@ -151,8 +152,8 @@ class Originals:
         self._held_out = original_views(cache, held_out, pipeline.duration_sec) if embedded else None
 
     def __call__(self, wavs: Tensor) -> list[Match]:
-        """Compare clips (B, 1, T) as the vocoder rendered them."""
-        views = torch.stack([view(wav[0], self._rate, self._compared_sec) for wav in wavs])
+        """Compare clips (B, C, T) as the vocoder rendered them, by their mono mix."""
+        views = torch.stack([view(mono(wav), self._rate, self._compared_sec) for wav in wavs])
         return find_copies(views, self._views, self._files)
 
     def real_share(self) -> float | None:
