@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Reference:
         left_out: Title and reason of each skipped file.
         clip_sec: Seconds used of each file; None for all.
         mel: Fields of the mel of the run used for the set, if any.
+        parts: Vectors (N, D) of left, right and side of a stereo set, NaN where one is silent.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Reference:
     left_out: list[tuple[str, str]]
     clip_sec: float | None
     mel: dict[str, Any] | None
+    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 def is_reference(path: Path) -> bool:
@@ -71,15 +73,17 @@ def write_reference(path: Path, reference: Reference) -> None:
     }  # fmt: skip
     tensors = {"vectors": reference.vectors.half().contiguous()}
     tensors |= {f"signal.{key}": torch.from_numpy(values).float() for key, values in reference.signals.items()}
+    tensors |= {f"part.{key}": vectors.half().contiguous() for key, vectors in reference.parts.items()}
     write_tensors(path, tensors, meta)
 
 
-def read_reference(path: Path, figures: Sequence[str]) -> Reference:
+def read_reference(path: Path, figures: Sequence[str], optional: Sequence[str] = ()) -> Reference:
     """Read a reference file.
 
     Args:
         path: The file.
         figures: Names of the required figures.
+        optional: Names of figures that only some files have.
 
     Raises:
         DataError: It is damaged, not a reference file, or of an earlier format.
@@ -100,6 +104,9 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
             raise MalformedError("mel or clip_sec")
         vectors = tensors["vectors"].float()
         signals = {key: np.asarray(tensors[f"signal.{key}"].double()) for key in figures}
+        more = [key for key in optional if f"signal.{key}" in tensors]
+        signals |= {key: np.asarray(tensors[f"signal.{key}"].double()) for key in more}
+        parts = {key[5:]: some.float() for key, some in tensors.items() if key.startswith("part.")}
         if vectors.ndim != 2 or not bool(vectors.isfinite().all()) or not isinstance(about, dict):
             raise MalformedError("vectors")
         for key, kinds in LISTS.items():
@@ -108,12 +115,14 @@ def read_reference(path: Path, figures: Sequence[str]) -> Reference:
                 raise MalformedError(key)
         if any(values.shape != (len(vectors),) for values in signals.values()):
             raise MalformedError("signal")
+        if any(some.shape != vectors.shape for some in parts.values()):
+            raise MalformedError("part")
         left_out = [(title, reason) for title, reason in about["left_out"]]
         if any(not isinstance(text, str) for pair in left_out for text in pair):
             raise MalformedError("left_out")
         lists = {key: about[key] for key in LISTS}
         embedding = (meta["embedding"], meta["digest"])
-        return Reference(meta["name"], embedding, vectors, lists, signals, left_out, clip_sec, mel)
+        return Reference(meta["name"], embedding, vectors, lists, signals, left_out, clip_sec, mel, parts)
     except (OSError, KeyError, ValueError, TypeError) as e:
         raise damaged(path, e) from e
 

@@ -1,6 +1,7 @@
 """Read the clips of a folder or a cache for evaluation, and report those that are skipped."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,16 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.folders import CacheFolder
+from audio_gen.audio.channels import foldable
+from audio_gen.audio.io import info
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between
 from audio_gen.data.measurement import Measurement
 from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
+from audio_gen.data.scan import scan_folder
 from audio_gen.data.store import Cache, Clip
+from audio_gen.errors import AudioFileError
 from audio_gen.text import one_line
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
@@ -33,6 +38,7 @@ class SoundClip:
         class_name: Its class; for a generated clip the requested one.
         pitch: Its MIDI pitch; for a generated clip the requested one.
         content_hash: Hash of its file's sound, if known.
+        load_stereo: Returns both channels (2, T); None for a mono clip.
     """
 
     title: str
@@ -41,6 +47,7 @@ class SoundClip:
     class_name: str | None = None
     pitch: float | None = None
     content_hash: str | None = None
+    load_stereo: Callable[[], tuple[Tensor, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,15 +108,36 @@ def find_clips(
     return ClipSet(clips, left_out, [*report.notes, *([] if generated else notes)])
 
 
+def has_stereo(folder: Path) -> bool:
+    """Whether a folder of sounds, or a cache, holds a sound of two channels."""
+    if CacheFolder(folder).exists():
+        return Cache.open(folder).channels == 2
+    for found in scan_folder(folder).found:
+        if found.problem is None:
+            with suppress(AudioFileError):
+                if foldable(info(found.path).channels):
+                    return True
+    return False
+
+
 def cache_clips(cache: Cache, clip: Clip, clip_sec: float | None = None) -> list[SoundClip]:
     """The parts of a cache's clip that are evaluated."""
 
     def part(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
         return lambda: (torch.from_numpy(cache.read(clip, start, count)), cache.sample_rate)
 
+    def both(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
+        return lambda: (torch.from_numpy(cache.read_channels(clip, start, count)), cache.sample_rate)
+
     return [
         SoundClip(
-            one_line(clip.path) + where, clip.path, part(start, count), clip.class_name, clip.pitch, clip.content_hash
+            one_line(clip.path) + where,
+            clip.path,
+            part(start, count),
+            clip.class_name,
+            clip.pitch,
+            clip.content_hash,
+            both(start, count) if clip.channels == 2 else None,
         )
         for where, start, count in _parts(clip.samples, cache.sample_rate, clip_sec)
     ]
@@ -123,8 +151,19 @@ def _file_clips(
     def part(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
         return lambda: (_read(f.file, m, first + start, first + start + count), m.sample_rate)
 
+    def both(start: int, count: int) -> Callable[[], tuple[Tensor, int]]:
+        return lambda: (_read(f.file, m, first + start, first + start + count, 2).expand(2, -1), m.sample_rate)
+
     return [
-        SoundClip(one_line(f.path) + where, f.path, part(start, count), label.class_name, label.pitch, m.content_hash)
+        SoundClip(
+            one_line(f.path) + where,
+            f.path,
+            part(start, count),
+            label.class_name,
+            label.pitch,
+            m.content_hash,
+            both(start, count) if foldable(m.channels) else None,
+        )
         for where, start, count in _parts(last - first, m.sample_rate, clip_sec)
     ]
 
@@ -141,7 +180,11 @@ def _parts(samples: int, sample_rate: int, clip_sec: float | None) -> list[tuple
     return [(f" at {start / sample_rate:.0f} s", start, stop - start) for start, stop in pairwise(ends)]
 
 
-def _read(path: Path, m: Measurement, start: int, stop: int) -> Tensor:
-    """Samples start..stop of a file's mono mix, with their DC offset, which is measured."""
-    blocks = list(blocks_between(path, replace(m, dc=0.0), start, stop))
-    return torch.from_numpy(np.concatenate([*blocks, np.zeros(0, np.float32)]).astype(np.float32))
+def _read(path: Path, m: Measurement, start: int, stop: int, channels: int = 1) -> Tensor:
+    """Samples start..stop of a file with their DC offset, which is measured: the mono mix (T,).
+
+    With `channels=2` it is left and right (2, T) if they differ.
+    """
+    stereo = None if m.stereo is None else replace(m.stereo, dc=(0.0, 0.0))
+    blocks = list(blocks_between(path, replace(m, dc=0.0, stereo=stereo), start, stop, channels=channels))
+    return torch.from_numpy(np.concatenate(blocks or [np.zeros(0, np.float32)], axis=-1).astype(np.float32))

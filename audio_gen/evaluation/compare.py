@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import DataError
-from audio_gen.evaluation import distances, neighbours, novelty, probe, signal
+from audio_gen.evaluation import distances, neighbours, novelty, probe, signal, stereo
 from audio_gen.evaluation.clip_features import ClipFeatures
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.copies import copies_and_duplicates
@@ -108,6 +108,7 @@ def compare(
     first, second = (real.pick(rows) for rows in sets.halves)
     held_out = second if sets.held_out else None
     row, few = row_of(real, generated, seed), min(len(real), len(generated)) < FEW
+    in_stereo = stereo.both_stereo(real, generated)
     near = novelty.nearness(generated.vectors, train.vectors, held_out.vectors if held_out else None)
     result: dict[str, Any] = {
         "embedding": real.embedding[0], "embedding_digest": real.embedding[1],
@@ -122,11 +123,14 @@ def compare(
         "diversity": novelty.diversity(generated.vectors, real.vectors, generated.classes, real.classes),
         "pitch": dict(pitch) if pitch else None,
         "classes": _classes(sets, seed),
-        "signal": signal.compare(real.signal, generated.signal),
+        "signal": signal.compare(real.signal, generated.signal, stereo=in_stereo),
         "real_vs_real": {**row_of(first, second, seed), "held_out": sets.held_out},
     }  # fmt: skip
     scale = {"copy_synthesis": sets.copies, "reconstruction": sets.rebuilt, "white_noise": sets.noise}
     result |= {key: row_of(first, other, seed) if other is not None else None for key, other in scale.items()}
+    if in_stereo:
+        rendered = {"copy_synthesis": sets.copies, "reconstruction": sets.rebuilt}
+        result["stereo"] = stereo.figures(real, generated, first, {"real_vs_real": second, **rendered}, seed)
     result["left_out"] = {"real": real.left_out, "generated": generated.left_out}
     result["warnings"] = _warnings(sets)
     return _finite(result)
@@ -220,6 +224,8 @@ def _warnings(sets: Sets) -> list[str]:
                 f"{one.name}: only {len(one)} clips; distances, coverage and shares of so few say next to nothing, the "
                 "nearest clips, pitch and signal figures still hold"
             )
+    if (mixed := stereo.note(sets.real, sets.generated)) is not None:
+        warnings.append(mixed)
     if min(len(sets.real), len(sets.generated)) < FEW_FOR_FAD:
         warnings.append(
             f"FAD of fewer than {FEW_FOR_FAD} clips is mostly bias: compare it only at equal numbers, and trust KAD"

@@ -13,11 +13,12 @@ from audio_gen.artefacts.folders import EvaluationFolder, is_run_or_bundle
 from audio_gen.artefacts.reference import SUFFIX
 from audio_gen.device import resolve_device
 from audio_gen.errors import ConfigError, DataError, OutputError
+from audio_gen.evaluation.clips import has_stereo
 from audio_gen.evaluation.compare import Sets, compare
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
 from audio_gen.evaluation.reference_set import save_reference
-from audio_gen.evaluation.report.sections import sentences_of, table_of, write_page
+from audio_gen.evaluation.report.sections import sentences_of, stereo_table_of, table_of, write_page
 from audio_gen.evaluation.session import Session
 from audio_gen.evaluation.verdict import judge
 from audio_gen.files import write_json
@@ -113,13 +114,17 @@ class Evaluated:
         """The main figures as lines of text with aligned columns."""
         if not self.judged:
             return []
-        head, *rows = table_of(self.figures)
-        first, *widths = (max(map(len, column)) for column in zip(head, *rows, strict=True))
-        lines = []
-        for name, *cells in (head, *rows):
-            aligned = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-            lines.append("  ".join([name.ljust(first), *aligned]).rstrip())
-        return lines
+        stereo = stereo_table_of(self.figures)
+        return [*_aligned(table_of(self.figures)), *(["", *_aligned(stereo)] if stereo else [])]
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
+    lines = []
+    for name, *cells in table:
+        aligned = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([name.ljust(first), *aligned]).rstrip())
+    return lines
 
 
 def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated:
@@ -170,6 +175,10 @@ def _prepare(request: EvaluateRequest, run: Path | None, reporter: Reporter) -> 
         job.cache = run_cache(run)
     elif request.vocoder is not None:
         job.vocoder = load_vocoder(request.vocoder, None, place)
+    if request.generated is not None and request.generated != run:
+        job.stereo = has_stereo(request.generated)
+    elif run is None:
+        job.stereo = True  # of a reference file, for samples that may be stereo
     return job
 
 

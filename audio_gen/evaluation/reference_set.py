@@ -7,7 +7,7 @@ from audio_gen.artefacts.reference import Reference, damaged, read_reference, wr
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import ConfigError, DataError, MelMismatchError
 from audio_gen.evaluation import signal
-from audio_gen.evaluation.clip_features import ClipFeatures
+from audio_gen.evaluation.clip_features import PARTS, ClipFeatures
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.text import clipped, one_line
 
@@ -31,8 +31,11 @@ def save_reference(path: Path, real: ClipFeatures, *, clip_sec: float | None, me
     }  # fmt: skip
     spec = mel.to_dict() if mel else None
     write_reference(
-        path, Reference(real.name, real.embedding, real.vectors, lists, real.signal, real.left_out, clip_sec, spec)
-    )
+        path,
+        Reference(
+            real.name, real.embedding, real.vectors, lists, real.signal, real.left_out, clip_sec, spec, real.parts or {}
+        ),
+    )  # fmt: skip
 
 
 def load_reference(
@@ -50,7 +53,7 @@ def load_reference(
         DataError: The file is damaged or not a reference file, or has another embedding.
         MelMismatchError: It was written with a run of another mel.
     """
-    name, found = one_line(path), read_reference(path, signal.FIELDS)
+    name, found = one_line(path), read_reference(path, signal.FIELDS, signal.STEREO_FIELDS)
     try:
         own_spec = None if found.mel is None else MelSpec.from_dict(found.mel)
     except ConfigError as e:
@@ -74,4 +77,5 @@ def load_reference(
     return ClipFeatures(
         found.name, found.embedding, found.vectors, lists["titles"], lists["groups"], lists["classes"],
         lists["pitches"], lists["hashes"], found.signals, found.left_out,
+        parts=found.parts if found.parts.keys() >= set(PARTS) else None,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from audio_gen.artefacts.reference import is_reference
 from audio_gen.artefacts.sidecar import read_labels
+from audio_gen.audio.channels import mono
 from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import resample
+from audio_gen.audio.stereo import STEREO_BANDS
 from audio_gen.data.labels import Label
 from audio_gen.data.store import Cache
 from audio_gen.evaluation.clip_features import ClipFeatures, describe_clips
@@ -23,6 +25,7 @@ from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
 from audio_gen.evaluation.pitch import measure_pitch
 from audio_gen.evaluation.reference_set import load_reference
+from audio_gen.evaluation.stereo import both_stereo
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_MODELLED
 from audio_gen.generation.operations.common import rendered
@@ -30,6 +33,7 @@ from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode_sound
 from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.vocoding.long import copy_synthesis
+from audio_gen.vocoding.stereo import StereoVocoder
 from audio_gen.vocoding.vocoder import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most, enough for sets that only show the scale
@@ -49,6 +53,7 @@ class Session:
         cache: The cache of the run, if it still exists.
         reporter: Gets notes and progress.
         command: The command line, for sidecars.
+        stereo: Whether left, right and side are compared too; None if the run's model decides.
         clips: Clips by title, of each set with audio.
     """
 
@@ -59,12 +64,18 @@ class Session:
     cache: Cache | None = None
     reporter: Reporter = SILENT
     command: str = "Session()"
+    stereo: bool | None = None
     clips: dict[str, dict[str, SoundClip]] = field(default_factory=dict)
 
     @property
     def clip_sec(self) -> float | None:
         """Seconds used of every file: the model's length, if there is a model."""
         return self.pipeline.duration_sec if self.pipeline else None
+
+    @property
+    def in_stereo(self) -> bool:
+        """Whether clips are compared in stereo, if they are stereo."""
+        return self.stereo if self.stereo is not None else self.pipeline is not None and self.pipeline.spec.channels > 1
 
     def describe(
         self,
@@ -80,7 +91,7 @@ class Session:
         with self.reporter.progress(f"Embedding {name}", len(clips), "clips") as advance:
             return describe_clips(
                 name, clips, self.embedding, self.embed if stored else None, left_out=left_out, advance=advance,
-                workers=workers, views=stored,
+                workers=workers, views=stored, parts=self.in_stereo,
             )  # fmt: skip
 
     def real(self, place: Path, labels: str) -> ClipFeatures:
@@ -134,9 +145,11 @@ class Session:
         is_training = self.is_training(real)
         halves, held_out = halve(real, is_training, seed)
         second = real.pick(halves[1])
+        renders_stereo = self.pipeline is None or self.pipeline.spec.channels == 2
+        stereo = renders_stereo and both_stereo(real, generated)
         return Sets(
-            real, generated, halves, held_out, train=self.train(real, is_training), copies=self.copies(second),
-            rebuilt=self.rebuilt(second), noise=self.noise(real),
+            real, generated, halves, held_out, train=self.train(real, is_training), copies=self.copies(second, stereo),
+            rebuilt=self.rebuilt(second, stereo), noise=self.noise(real),
         )  # fmt: skip
 
     def is_training(self, real: ClipFeatures) -> list[bool | None]:
@@ -171,17 +184,17 @@ class Session:
 
         return EmbeddingDistance(self.embed, partial(load, 0, generated), partial(load, 1, train), rate, train.vectors)
 
-    def copies(self, second: ClipFeatures) -> ClipFeatures | None:
+    def copies(self, second: ClipFeatures, stereo: bool = False) -> ClipFeatures | None:
         """Copy-synthesis of real clips."""
         if self.vocoder is None or not self.clips["real"] or not len(second):
             return None
-        return self.describe("copy-synthesis", self._through(second, self._copy), workers=1, stored=False)
+        return self.describe("copy-synthesis", self._through(second, self._copy, stereo), workers=1, stored=False)
 
-    def rebuilt(self, second: ClipFeatures) -> ClipFeatures | None:
+    def rebuilt(self, second: ClipFeatures, stereo: bool = False) -> ClipFeatures | None:
         """Reconstructions of real clips."""
         if self.pipeline is None or not self.clips["real"] or not len(second):
             return None
-        return self.describe("reconstruction", self._through(second, self._rebuild), workers=1, stored=False)
+        return self.describe("reconstruction", self._through(second, self._rebuild, stereo), workers=1, stored=False)
 
     def noise(self, real: ClipFeatures) -> ClipFeatures:
         """White noise, in clips as long as the real ones."""
@@ -205,28 +218,35 @@ class Session:
                 advance(len(wanted))
         return found
 
-    def _through(self, second: ClipFeatures, process: Callable[[SoundClip], Tensor]) -> list[SoundClip]:
+    def _through(
+        self, second: ClipFeatures, process: Callable[[SoundClip, bool], Tensor], stereo: bool
+    ) -> list[SoundClip]:
         """At most 200 of the clips, evenly spaced, each processed when it is loaded."""
         rate = self.vocoder.spec.sample_rate if self.vocoder else 0
         titles = second.titles[:: max(1, -(-len(second.titles) // COPIES))]
+        done = lru_cache(maxsize=1)(lambda clip: process(clip, stereo))  # loaded as mono, then in stereo
 
         def sent(clip: SoundClip) -> SoundClip:
-            return replace(clip, load=lambda: (process(clip), rate))
+            both = (lambda: (done(clip), rate)) if stereo else None
+            return replace(clip, load=lambda: (mono(done(clip)), rate), load_stereo=both)
 
         return [sent(self.clips["real"][title]) for title in titles]
 
-    def _copy(self, clip: SoundClip) -> Tensor:
+    def _copy(self, clip: SoundClip, stereo: bool) -> Tensor:
         assert self.vocoder is not None
-        wav = _at_rate(clip, self.vocoder.spec.sample_rate)
+        vocoder = self.vocoder
+        wav = _at_rate(clip, vocoder.spec.sample_rate, stereo)
         if self.pipeline is not None:
-            return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0, 0]
-        return copy_synthesis(self.vocoder, wav)[0]
+            return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0]
+        if stereo and vocoder.spec.channels == 1:
+            vocoder = StereoVocoder(vocoder, vocoder.spec.with_stereo(STEREO_BANDS))
+        return copy_synthesis(vocoder, wav)
 
-    def _rebuild(self, clip: SoundClip) -> Tensor:
+    def _rebuild(self, clip: SoundClip, stereo: bool) -> Tensor:
         assert self.pipeline is not None
-        wav = _at_rate(clip, self.pipeline.spec.sample_rate)
+        wav = _at_rate(clip, self.pipeline.spec.sample_rate, stereo)
         point = encode_sound(self.pipeline, wav, clip.class_name, clip.pitch, steps=SEARCH_STEPS)
-        return self.pipeline.vocode(self.pipeline.decode(point))[0, 0]
+        return self.pipeline.vocode(self.pipeline.decode(point))[0]
 
     def _note(self, found: ClipSet) -> None:
         for note in found.notes:
@@ -234,15 +254,23 @@ class Session:
 
 
 def _levelled(clip: SoundClip, gain_db: float) -> SoundClip:
+    """A clip with a gain."""
 
-    def load() -> tuple[Tensor, int]:
-        wav, sample_rate = clip.load()
-        return wav * amplitude(gain_db), sample_rate
+    def louder(load: Callable[[], tuple[Tensor, int]]) -> Callable[[], tuple[Tensor, int]]:
+        def loaded() -> tuple[Tensor, int]:
+            wav, sample_rate = load()
+            return wav * amplitude(gain_db), sample_rate
 
-    return replace(clip, load=load)
+        return loaded
+
+    both = None if clip.load_stereo is None else louder(clip.load_stereo)
+    return replace(clip, load=louder(clip.load), load_stereo=both)
 
 
-def _at_rate(clip: SoundClip, sample_rate: int) -> Tensor:
-    """A clip as wav (1, T) at a sample rate."""
+def _at_rate(clip: SoundClip, sample_rate: int, stereo: bool) -> Tensor:
+    """A clip as wav (1, T), or (2, T) if it has two channels and `stereo` is set, at a sample rate."""
+    if stereo and clip.load_stereo is not None:
+        wav, own_rate = clip.load_stereo()
+        return resample(wav, own_rate, sample_rate)
     wav, own_rate = clip.load()
     return resample(wav[None], own_rate, sample_rate)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_gen.audio.channels import MOST_DB, width_db
 from audio_gen.audio.loudness import loudness_lufs
 from audio_gen.audio.onset import onset, rise_sec, sound_end
 
@@ -19,12 +20,14 @@ FIELDS = (
     "centroid_hz", "rolloff_hz", "flatness", "attack_sec", "length_sec",
     "first_sample", "last_sample", "padding_share", "rise_sec", "before_onset_db",
 )  # fmt: skip
+STEREO_FIELDS = ("width_db", "correlation")  # of sets with clips of two channels
 
 # Smallest spread of each field that distances are divided by, so that tiny spreads do not magnify them.
 SMALLEST_SPREAD = {
     "loudness_lufs": 1.0, "peak_db": 1.0, "crest_db": 1.0, "clipped_share": 1e-3, "dc": 1e-3, "silent_share": 0.02,
     "centroid_hz": 25.0, "rolloff_hz": 50.0, "flatness": 0.01, "attack_sec": 0.005, "length_sec": 0.01,
     "first_sample": 0.01, "last_sample": 0.01, "padding_share": 0.02, "rise_sec": 0.005, "before_onset_db": 3.0,
+    "width_db": 1.0, "correlation": 0.05,
 }  # fmt: skip
 
 SILENT_PEAK = 1e-4  # -80 dBFS
@@ -74,18 +77,38 @@ def describe(wav: Tensor, sample_rate: int) -> dict[str, float]:
     return figures | _edges(x, peak, sample_rate) | _spectral(x, sample_rate)
 
 
+def describe_stereo(wav: Tensor | None) -> dict[str, float]:
+    """Measure the stereo of one clip.
+
+    Args:
+        wav: Left and right (2, T); None for a mono clip.
+
+    Returns:
+        A figure for each of STEREO_FIELDS: energy of the side relative to that of the mid in dB, -60 for a mono clip;
+        correlation of left and right, NaN if one is silent.
+    """
+    if wav is None:
+        return {"width_db": -MOST_DB, "correlation": 1.0}
+    left, right = wav.detach().cpu().double()
+    norms = float(left.norm() * right.norm())
+    return {"width_db": width_db(wav), "correlation": float(left @ right) / norms if norms else math.nan}
+
+
 def is_silent(wav: Tensor, sample_rate: int) -> bool:
     """Whether wav (T,) is softer than -70 LUFS throughout, the absolute gate of BS.1770."""
     x = wav.detach().cpu().float()
     return not len(x) or float(x.abs().max()) < SILENT_PEAK or math.isnan(loudness_lufs(x, sample_rate))
 
 
-def compare(real: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]) -> dict[str, dict]:
+def compare(
+    real: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray], *, stereo: bool = False
+) -> dict[str, dict]:
     """Compare two sets of clips field by field; non-finite values are skipped.
 
     Args:
         real: Figures (N,) by field.
         generated: Figures (K,) by field.
+        stereo: Compare STEREO_FIELDS too.
 
     Returns:
         By field, in the order of FIELDS: "real" and "generated" with "p10", "median" and "p90", and "distance", the
@@ -95,7 +118,8 @@ def compare(real: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray])
     from scipy.stats import wasserstein_distance  # takes most of a second to import
 
     result = {}
-    for field in (field for field in FIELDS if field in real and field in generated):
+    fields = (*FIELDS, *STEREO_FIELDS) if stereo else FIELDS
+    for field in (field for field in fields if field in real and field in generated):
         sides = [np.asarray(side[field], dtype=np.float64) for side in (real, generated)]
         a, b = (side[np.isfinite(side)] for side in sides)
         distance = None

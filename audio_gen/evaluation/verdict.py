@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audio_gen import findings
+from audio_gen.data.channel_choice import STEREO_SHARE
 from audio_gen.evaluation.playability import playability
 from audio_gen.findings import Finding, percent
 
@@ -13,6 +14,8 @@ FAR_FLOORS, FAR_OF_NOISE = 20.0, 0.3  # above 20 baselines, and above this share
 COPY_FLOORS, COPY_KAD = 5.0, 4.0  # good copy-synthesis is within a few baselines and below 1
 VERY_NEAR = 0.25  # of the median distance of real sounds to a training sound
 FEW = 100  # sounds; with fewer, the 1st percentile of their distances is nearly the smallest one
+WIDTH_DIFFERS_DB, WIDTH_ERRORS = 4.0, 3.0
+MONO_SAMPLES = 20  # without width; fewer can be so by chance
 FOLLOW_FROM_NOISE = ("vocoder_mismatch", "unlike")  # no mel distinguishes one noise from another
 
 
@@ -25,7 +28,9 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
     Returns:
         Sentences, alarms first.
     """
-    checks = (_noise, _silence, _collapse, _vocoder, _far, _memorised, _distance, _variety, _pitch, _classes, _signal)
+    checks = (
+        _noise, _silence, _collapse, _vocoder, _far, _memorised, _distance, _variety, _pitch, _classes, _signal, _width,
+    )  # fmt: skip
     found = [finding for check in checks if (finding := check(result)) is not None]
     if any(finding.name == "noise_data" for finding in found):
         found = [finding for finding in found if finding.name not in FOLLOW_FROM_NOISE]
@@ -178,6 +183,29 @@ def _signal(result: Mapping[str, Any]) -> Finding | None:
         return None
     side = "softer" if generated < real else "louder"
     return Finding("loudness", f"Samples are {abs(real - generated):.0f} dB {side} than your sounds in the median.")
+
+
+def _width(result: Mapping[str, Any]) -> Finding | None:
+    """Mean widths that differ by more than 4 dB and by three standard errors; an alarm if all samples are mono."""
+    if "stereo" not in result:
+        return None
+    real, generated = (result["stereo"]["width"][side] for side in ("real", "generated"))
+    if real["se"] is None or generated["se"] is None:
+        return None
+    if not generated["wide"] and real["wide"] > STEREO_SHARE and result["n"]["generated"] >= MONO_SAMPLES:
+        share = percent(real["wide"])
+        return Finding(
+            "width", f"Samples are mono, and {share} of your sounds have real width; train longer.", alarm=True
+        )
+    difference = generated["mean"] - real["mean"]
+    if abs(difference) < max(WIDTH_DIFFERS_DB, WIDTH_ERRORS * (real["se"] ** 2 + generated["se"] ** 2) ** 0.5):
+        return None
+    side = "narrower" if difference < 0 else "wider"
+    return Finding(
+        "width",
+        f"Samples are {side} than your sounds by {abs(difference):.0f} dB in the mean: {percent(generated['wide'])} of "
+        f"them have real width, of your sounds {percent(real['wide'])}.",
+    )
 
 
 def _median(result: Mapping[str, Any], field: str, side: str) -> float | None:

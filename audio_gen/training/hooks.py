@@ -250,7 +250,7 @@ def write_preview(preview: Preview, folder: Path) -> None:
         if earlier:
             _link_if_equal(path, max(earlier) / path.name)
     for name, columns in preview.pictures.items():
-        spectrogram_png([(title, mel.cpu()) for title, mel in columns], folder / f"{name}.png")
+        spectrogram_png([(title, mel.cpu()) for title, mel in columns], folder / f"{name}.png", spec=preview.stereo)
 
 
 def _link_if_equal(path: Path, earlier: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
+from audio_gen.audio.mel import MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 
 
@@ -47,11 +48,16 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Preview:
-    """Sounds by name (1, T), and pictures as columns of (title, log-mel (M, L))."""
+    """Sounds by name (C, T), and pictures as columns of (title, log-mel (M, L)).
+
+    Attributes:
+        stereo: Mel definition of the pictures if these are images of a stereo mel.
+    """
 
     sample_rate: int
     sounds: dict[str, Tensor] = field(default_factory=dict)
     pictures: dict[str, list[tuple[str, Tensor]]] = field(default_factory=dict)
+    stereo: MelSpec | None = None
 
 
 class Task(Protocol):

@@ -126,3 +126,33 @@ def test_three_clips_have_a_distance_and_no_interval(run: Run, sounds: Path) -> 
     text, _ = run("evaluate", sounds / "real", "made", "--pitch", "none", "--json")
     result = json.loads(text)
     assert result["kad"]["value"] is not None and result["kad"]["ci"] is None
+
+
+def write_wide(folder: Path, count: int, seed: int, width: float) -> None:
+    random = np.random.default_rng(seed)
+    for i, f0_hz in enumerate(random.uniform(200, 600, count)):
+        mid, side = pluck(f0_hz, 0.3), width * noise(0.3, seed=1000 * seed + i)
+        write(folder / f"{i}.wav", np.stack([mid + side, mid - side], axis=1))
+
+
+def test_stereo_folders_are_compared_in_stereo(run: Run) -> None:
+    write_wide(Path("real"), 24, 0, 0.1)
+    write_wide(Path("made"), 12, 1, 0.1)
+    args = ["evaluate", "real", "made", "--vocoder", "griffinlim:2", "--pitch", "none"]
+    result = json.loads(run(*args, "--json", "--out", "judged")[0])
+    assert result["stereo"]["width"]["real"]["wide"] == 1 and set(result["stereo"]) == {
+        "width",
+        "left",
+        "right",
+        "side",
+    }
+    assert result["stereo"]["side"]["copy_synthesis"] is not None
+    assert result["signal"]["width_db"]["generated"]["median"] > -26
+    page = Path("judged/report.html").read_text()
+    assert "<h2>Stereo</h2>" in page
+    lines = run(*args)[0].splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("left ", "right ", "side "))] == [
+        "left",
+        "right",
+        "side",
+    ]

@@ -80,6 +80,16 @@ def test_silence_at_the_end_takes_no_room(tmp_path: Path) -> None:
     assert lengths == [2215, 1, 0]
 
 
+def test_players_of_stereo_have_both_channels(tmp_path: Path) -> None:
+    wav = torch.zeros(2, 22050)
+    wav[0, :10], wav[1, 5000:5010] = 0.5, 0.25
+    write_report(tmp_path / "r.html", title="x", sections=[Section("s", sounds=[Sound("pair", wav, 22050)])])
+    (audio,) = Page((tmp_path / "r.html").read_text(encoding="utf-8")).all("audio")
+    heard, _ = sf.read(io.BytesIO(base64.b64decode(str(audio["src"]).split(",")[1])))
+    assert heard.shape == (5010 + 2205, 2)
+    assert abs(heard[:10, 0] - 0.5).max() < 1e-3 and abs(heard[5000:5010, 1] - 0.25).max() < 1e-3
+
+
 def test_a_page_does_not_grow_without_end(tmp_path: Path) -> None:
     sounds = [sound(str(i)) for i in range(10)]
     write_report(tmp_path / "r.html", title="x", sections=[Section("s", sounds=sounds)], max_audio_bytes=1000)

@@ -30,7 +30,7 @@ SILENCE, KEPT_SILENCE_SEC = 1e-3, 0.1
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound with a player: its title and wav (1, T) at `sample_rate` Hz."""
+    """A sound with a player: its title and wav (C, T) at `sample_rate` Hz."""
 
     title: str
     wav: Tensor
@@ -150,7 +150,7 @@ def _player(sound: Sound, budget: AudioBudget) -> str | None:
 def _wav_bytes(sound: Sound) -> bytes:
     """16-bit WAV; peaks above full scale are scaled down, and silence at the end is cut."""
     wav = sound.wav.detach().float().cpu()
-    audible = torch.nonzero(wav[0].abs() > SILENCE)
+    audible = torch.nonzero(wav.abs().amax(0) > SILENCE)
     wav = wav[:, : int(audible[-1]) + 1 + int(KEPT_SILENCE_SEC * sound.sample_rate) if len(audible) else 1]
     wav = wav / wav.abs().max().clamp(min=1.0) if wav.numel() else wav
     buffer = io.BytesIO()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from audio_gen.evaluation.clip_features import ClipFeatures
+from audio_gen.evaluation.clip_features import PARTS, ClipFeatures
 from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
 from audio_gen.evaluation.copies import DUPLICATE_DB
@@ -23,10 +23,16 @@ SHOWN_FIELDS = {
     "loudness_lufs": "loudness, LUFS", "centroid_hz": "spectral centroid, Hz", "attack_sec": "attack, s",
     "flatness": "spectral flatness", "rise_sec": "rise, s", "first_sample": "first sample over peak",
 }  # fmt: skip
+STEREO_FIELDS = {"width_db": "width, dB", "correlation": "correlation of left and right"}
+STEREO_TEXT = (
+    "All other figures are of the mono mix. Here, left, right and side, which is (L - R) / 2, are compared apart; "
+    "clips whose side is silent are left out of its row."
+)
 MAP_TEXT = (
     "Each point is a clip; close points are similar by the embedding. The axes are the first two principal components "
     "of the real clips."
 )
+RENDERED = ("real_vs_real", "copy_synthesis", "reconstruction")
 CROWD = 600  # points of a set on the map
 
 
@@ -69,8 +75,9 @@ def evaluation_sections(
         Section("Map of the clips", [MAP_TEXT], charts=[_map(sets)]),
         Section("Signal measures", charts=[
             charts.histogram_svg({name: list(one.signal[key]) for name, one in both.items()}, label)
-            for key, label in SHOWN_FIELDS.items()
+            for key, label in (SHOWN_FIELDS | (STEREO_FIELDS if "stereo" in result else {})).items()
         ], table=_signal_table(result)),
+        *_stereo_section(result),
         *_pitch_section(result),
         _nearest(sets, result, clips),
         *_notes(result),
@@ -92,6 +99,21 @@ def table_of(result: Mapping[str, Any]) -> list[list[str]]:
         interval = f"{number(row['kad_ci'][0])} to {number(row['kad_ci'][1])}" if row["kad_ci"] else ""
         rest = [number(row[what]) for what in ("fad", "precision", "recall", "density", "coverage")]
         rows.append([name, str(row["n"]), number(row["kad"]), interval, *rest])
+    return rows
+
+
+def stereo_table_of(result: Mapping[str, Any]) -> list[list[str]]:
+    """The figures of left, right and side, the first row the head; empty for a mono evaluation."""
+    found = result.get("stereo")
+    if not found:
+        return []
+    scale = [key for key in RENDERED if result[key] is not None]
+    rows = [["by channel", "clips", "KAD", "95 %", "real-vs-real baseline", *(ROWS[key] for key in scale)]]
+    for part in PARTS:
+        row = found[part]
+        interval = f"{number(row['kad_ci'][0])} to {number(row['kad_ci'][1])}" if row["kad_ci"] else ""
+        rest = [number(row[key]) for key in ("kad", "floor", *scale)]
+        rows.append([part, str(row["n"]["generated"]), rest[0], interval, *rest[1:]])
     return rows
 
 
@@ -133,6 +155,20 @@ def _signal_table(result: Mapping[str, Any]) -> list[list[str]]:
         sides = [", ".join(number(found[side][p]) for p in ("p10", "median", "p90")) for side in ("real", "generated")]
         rows.append([key, *sides, number(found["distance"])])
     return rows
+
+
+def _stereo_section(result: Mapping[str, Any]) -> list[Section]:
+    table = stereo_table_of(result)
+    if not table:
+        return []
+    shares = [percent(result["stereo"]["width"][side]["wide"]) for side in ("generated", "real")]
+    return [
+        Section(
+            "Stereo",
+            [f"{shares[0]} of samples have real width; of your sounds, {shares[1]}.", STEREO_TEXT],
+            table=table,
+        )
+    ]
 
 
 def _pitch_section(result: Mapping[str, Any]) -> list[Section]:
@@ -194,6 +230,8 @@ def _sounds(one: ClipFeatures, clips: Mapping[str, Mapping[str, SoundClip]], tit
     clip = clips.get(one.name, {}).get(title) or clips.get("real", {}).get(title)
     if clip is None:
         return []
+    if clip.load_stereo is not None:
+        return [Sound(f"{kind}: {title}", *clip.load_stereo())]
     wav, sample_rate = clip.load()
     return [Sound(f"{kind}: {title}", wav[None], sample_rate)]
 

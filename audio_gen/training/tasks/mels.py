@@ -192,4 +192,6 @@ class MelData:
                 real = name == "real"
                 sounds[f"{i}-{name}"] = batch.wav[i] if real else self.render(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
                 pictures.append((f"{i} {name}", mels[i]))
-        return Preview(self.spec.sample_rate, sounds, {"clips": pictures})
+        return Preview(
+            self.spec.sample_rate, sounds, {"clips": pictures}, self.spec if self.spec.channels == 2 else None
+        )
