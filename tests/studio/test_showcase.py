@@ -36,7 +36,9 @@ def test_a_stereo_model_shows_both_channels(tmp_path: Path) -> None:
     for i in range(4):
         hit = sounds.pluck(110.0 + i, 0.3)
         sounds.write(tmp_path / "hits" / f"{i}.wav", np.stack([hit, 0.3 * hit], axis=1))
-    cache = build_cache(tmp_path / "hits", tmp_path / "cache", sample_rate=SPEC.sample_rate, data=DataSettings(channels=2))
+    cache = build_cache(
+        tmp_path / "hits", tmp_path / "cache", sample_rate=SPEC.sample_rate, data=DataSettings(channels=2)
+    )
     shown = [_encoded(pipeline, cache, clip) for clip in cache.clips]
     for one in shown:
         left, right = one.wav.square().sum(1)
