@@ -82,7 +82,9 @@ def of_clip(
     }  # fmt: skip
 
 
-def of_vocoded(*, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate: int, command: str) -> dict[str, Any]:
+def of_vocoded(
+    *, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate: int, command: str, channels: int = 1
+) -> dict[str, Any]:
     """Content of the sidecar of a vocoded file.
 
     Args:
@@ -91,10 +93,11 @@ def of_vocoded(*, source: str, vocoder: str, mel: Mapping[str, Any], sample_rate
         mel: Fields of its mel.
         sample_rate: Of the WAV in Hz.
         command: The command line.
+        channels: Of the WAV; as in the sidecars of clips, mono is not stated.
     """
     return {
         "source": source, "kind": VOCODED, "vocoder": vocoder, "mel": dict(mel), "sample_rate": sample_rate,
-        "version": __version__, "command": command,
+        **({"channels": channels} if channels > 1 else {}), "version": __version__, "command": command,
     }  # fmt: skip
 
 

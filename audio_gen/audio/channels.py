@@ -22,6 +22,7 @@ NOTED_DB = 0.2  # loss of the whole file above that of uncorrelated channels: no
 MOST_DB = 60.0  # the largest loss and the largest or smallest width that are reported
 WIDTH_DB = -26.0  # stereo is wider than this; a level difference of less than 1 dB everywhere is not
 CANCELS = 1 / 16  # of the channels' mean energy, kept by their mean: below this the channels cancel each other
+TIE = 1e-3  # a relative difference of energies that is rounding
 SURROUND = {False: (0, 1, 2, 4, 5), True: (0, 2, 1, 3, 4)}  # L, R, C, Ls, Rs in WAV and Vorbis order; no LFE
 SURROUND_GAIN = math.sqrt(0.5)  # of centre and surrounds
 
@@ -64,7 +65,7 @@ def mono(x: Samples) -> Samples:
         return x[0]
     mean, energies = x.mean(0), (x * x).sum(1)
     if float((mean * mean).sum()) < CANCELS * float(energies.mean()):
-        return x[int(energies.argmax())]
+        return x[_loudest([float(energy) for energy in energies])]
     return mean
 
 
@@ -77,7 +78,12 @@ def cancelled_channel(products: np.ndarray) -> int | None:
     energies = np.diagonal(products)
     if products.sum() / len(products) ** 2 >= CANCELS * energies.mean():
         return None
-    return int(energies.argmax())
+    return _loudest(energies.tolist())
+
+
+def _loudest(energies: list[float]) -> int:
+    """The loudest channel; ties go to the first."""
+    return next(i for i, energy in enumerate(energies) if energy >= (1 - TIE) * max(energies))
 
 
 def foldable(channels: int) -> bool:
@@ -205,7 +211,7 @@ class ChannelLevels:
         """The channel that loses in the fewest windows; ties go to the loudest, then to the first."""
         counts = np.array([self._lost(c, level).sum() for c in channels.T])
         powers = np.where(counts == counts.min(), channels.sum(axis=0), 0)
-        return int(np.flatnonzero(powers >= powers.max() * (1 - 1e-3))[0])
+        return int(np.flatnonzero(powers >= powers.max() * (1 - TIE))[0])
 
 
 def _sums(x: np.ndarray, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_gen.audio.mel_scale import hz_to_mel
+from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
 
 if TYPE_CHECKING:
     from audio_gen.audio.mel import MelSpec
@@ -32,7 +32,8 @@ MOST_NATS = 4.0  # of the level difference, 35 dB
 CANCELLED = 1 / 16  # least power of the carrier relative to the mean of both sides
 SILENCE_DB = -106.0  # below a full-scale sine, for each bin: quieter bands are in the centre
 WHOLE = 1 - 1e-4  # of the mid's factor: above it the mid is the carrier
-LEAST_FREE, LEAST_POWER = 0.01, 1e-12  # least power of the decorrelated sound orthogonal to the carrier; of a band
+TURNS_PER_BAND, TURN_EDGE = 2, 3.0  # changes of sign, and their steepness
+LEAST_FREE, LEAST_POWER = 0.01, 1e-12  # limits of divisors: power relative to the carrier, and power
 ALLPASS_SEC, ALLPASS_GAIN, ALLPASS_END_SEC = (0.0023, 0.0041, 0.0067), 0.6, 0.06
 
 
@@ -145,8 +146,10 @@ def spread_of(values: Strip) -> Spread:
 def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[Tensor, Tensor]:
     """Mid and side (B, 1, T) of a carrier wav (B, 1, T) of whole frames.
 
-    The decorrelated sound is made orthogonal to the carrier in each band, so that level difference and coherence are as
-    asked: to a single partial, an all-pass filter alone would give a level difference.
+    The part of the side that is not coherent with the carrier is a copy of it through all-pass filters. In each band
+    and frame the copy is made orthogonal to the carrier, so that level difference and coherence are as asked: with a
+    single partial, it would otherwise change the levels. At an attack it is still to come, and the carrier, turned by a
+    quarter of a period, takes its place, which is as sharp and orthogonal too.
 
     Args:
         wav: The carrier.
@@ -154,27 +157,37 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
         spec: Its mel.
         stft: The STFT of `spec`.
     """
-    carrier, scattered = stft(torch.cat([wav, decorrelated(wav, spec)])).chunk(2)
-    bands, frames = band_weights(spec).to(wav.device), carrier.shape[-1]
-    level, other, cross = (_pooled(bands @ x) for x in (power(carrier), power(scattered), _product(carrier, scattered)))
-    alike = cross / level.clamp(min=LEAST_POWER)
-    rest = other / level.clamp(min=LEAST_POWER) - alike.square()  # power of the orthogonal part
-    free = spread.free * rest.clamp(min=LEAST_FREE).rsqrt()
+    carrier, copy = stft(torch.cat([wav, decorrelated(wav, spec)])).chunk(2)
+    bands, turns, frames = band_weights(spec).to(wav.device), quarter_turns(spec).to(wav.device), carrier.shape[-1]
+    level, other, cross = (bands @ x for x in (power(carrier), power(copy), _product(carrier, copy)))
+    level = level.clamp(min=LEAST_POWER)
+    alike = cross / level
+    rest = (other / level - alike.square()).clamp(min=0)  # power of the copy's orthogonal part
+    copied = (rest.clamp(max=1) / rest.clamp(min=LEAST_FREE)).sqrt()
+    turned = (1 - rest.clamp(max=1)).sqrt()
+    both = (bands @ (turns * _product(1j * carrier, copy))) / level  # these two may be alike as well
+    made = turned.square() * (bands @ turns.square()) / bands.sum(1, keepdim=True)
+    made = made + copied.square() * rest + 2 * turned * copied * both
+    common, free = (_held(x, frames) for x in (spread.common, spread.free))
+    free = free * made.clamp(min=LEAST_FREE).rsqrt()
     over = bands.T.contiguous()
-    common, free = (over @ _held(x, frames) for x in (spread.common - free * alike, free))
-    side = stft.inverse(common * carrier + free * scattered)
+    gain = torch.complex(over @ (common - free * copied * alike), (over @ (free * turned)) * turns)
+    copied = over @ (free * copied)
+    side = stft.inverse(gain * carrier + copied * copy)
     if bool((spread.mid > WHOLE).all()):
         return wav, side
     return stft.inverse(over @ _held(spread.mid, frames) * carrier), side
 
 
 def side_share_db(image: Tensor, spec: "MelSpec") -> Tensor:
-    """Energy of the side relative to that of the mid in dB (B,), by an image (B, rows, L)."""
-    spread = spread_of(unpacked(image[..., spec.n_mels :, :]))
+    """Energy of the side relative to that of the mid in dB (B,), by an image (B, rows, L); differentiable."""
+    values = unpacked(image[..., spec.n_mels :, :])
+    cross = values.angle.cos() / torch.cosh(values.difference)  # of both sides, relative to their mean power
+    mid, side = (1 + cross) / 2, (1 - cross) / 2
     energy = (2 * image[..., : spec.n_mels, :]).exp()  # (B, M, L)
-    level = _pooled(mel_weights(spec).to(image.device) @ energy)  # (B, K, N)
-    side = (level * (spread.common.square() + spread.free.square())).sum((1, 2))
-    return 10 * torch.log10((side / (level * spread.mid.square()).sum((1, 2)).clamp(min=1e-12)).clamp(min=1e-9))
+    carrier = _pooled(mel_weights(spec).to(image.device) @ energy) / mid.clamp(min=CANCELLED)  # (B, K, N)
+    share = (carrier * side).sum((1, 2)) / (carrier * mid).sum((1, 2)).clamp(min=1e-12)
+    return 10 * torch.log10(share.clamp(min=1e-9))
 
 
 @lru_cache(maxsize=16)
@@ -186,9 +199,14 @@ def band_weights(spec: "MelSpec") -> Tensor:
 
 @lru_cache(maxsize=16)
 def mel_weights(spec: "MelSpec") -> Tensor:
-    """As `band_weights`, at the centres of the mel bands (K, M)."""
+    """Weights (K, M) of mel bands' energies: as `band_weights`, times their widths in kHz.
+
+    The filters of a mel have unit area, so that its energy is that of one bin.
+    """
     assert spec.f_max is not None
-    return _triangles(torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), spec.n_mels + 2)[1:-1], spec)
+    edges = torch.linspace(hz_to_mel(spec.f_min), hz_to_mel(spec.f_max), spec.n_mels + 2)
+    edges_hz = mel_to_hz(edges)
+    return _triangles(edges[1:-1], spec) * (edges_hz[2:] - edges_hz[:-2]) / 2000
 
 
 def _triangles(mel: Tensor, spec: "MelSpec") -> Tensor:
@@ -206,6 +224,17 @@ def decorrelated(wav: Tensor, spec: "MelSpec") -> Tensor:
     impulse = _impulse(spec.sample_rate).to(wav.device)
     size = 1 << (wav.shape[-1] + len(impulse)).bit_length()
     return torch.fft.irfft(torch.fft.rfft(wav, size) * torch.fft.rfft(impulse, size), size)[..., : wav.shape[-1]]
+
+
+@lru_cache(maxsize=16)
+def quarter_turns(spec: "MelSpec") -> Tensor:
+    """The sign (F, 1) of a turn by a quarter of a period, +1 or -1 in turn along the spectrum with soft edges."""
+    with torch.inference_mode(False):
+        mel = torch.tensor([hz_to_mel(hz) for hz in torch.linspace(0, spec.nyquist, spec.n_bins).tolist()])
+        turns = TURNS_PER_BAND * spec.stereo_bands * mel / hz_to_mel(spec.nyquist)
+        signs = (TURN_EDGE * torch.sin(math.pi * turns)).clamp(-1, 1)
+        signs[0] = signs[-1] = 0  # these bins are real
+        return signs[:, None]
 
 
 @lru_cache(maxsize=16)

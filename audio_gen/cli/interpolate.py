@@ -14,8 +14,9 @@ def interpolate_command(
     layers: o.LayersOption = None, attack: o.AttackOption = None, keep_attack: o.KeepAttackOption = None,
     class_name: o.ClassOption = None, pitch: o.FixedPitchOption = None, temperature: o.TemperatureOption = 1.0,
     normalize: o.NormalizeOption = None, bits: o.BitsOption = "24", rate: o.RateOption = None,
-    tail: o.TailOption = None, length: o.LengthOption = "sound", vocoder: o.VocoderOption = None,
-    device: o.DeviceOption = "auto", force: o.ForceOption = False, json_output: o.JsonOption = False,
+    tail: o.TailOption = None, length: o.LengthOption = "sound", channels: o.MixOption = None,
+    vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto", force: o.ForceOption = False,
+    json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip
     """Move from one sound to another in steps, and as one morph; or fill a grid between four sounds.
 
@@ -28,7 +29,7 @@ def interpolate_command(
         start=start, end=end, corners=corner, steps=steps, morph=morph, morph_kind=morph_kind, bpm=bpm, hits=hits,
         layers=layers, attack=attack, keep_attack=keep_attack, class_name=class_name, pitch=pitch,
         temperature=temperature, normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length,
-        command=command_line())  # fmt: skip
+        channels=channels, command=command_line())  # fmt: skip
     clips = interpolate(load(run, vocoder, device), request)
     saved = clips.save(out, force=force, reporter=Console())
     if json_output:

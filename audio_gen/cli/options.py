@@ -48,6 +48,9 @@ BitsOption = Annotated[str, Option("--bits", help="16 (with dither), 24 or float
 RateOption = Annotated[int | None, Option("--rate", help="Sample rate in Hz (default: the model's).")]
 TailOption = Annotated[float | None, Option("--tail", help="A file ends this far below its peak, in dB (default 60).")]
 LengthOption = Annotated[str, Option("--length", help="sound: from onset to end; model: the model's whole length.")]
+MixOption = Annotated[
+    int | None, Option("--channels", min=1, max=2, help="1: mono; 2: stereo (default: the model's, or the file's).")
+]
 
 # Of `sample` and `vary`.
 CountOption = Annotated[int | None, Option("-n", "--count", min=1, help="Number of clips (default 16).")]

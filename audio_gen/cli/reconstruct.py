@@ -13,6 +13,7 @@ def reconstruct_command(
     keep_residual: o.ResidualOption = False,
     class_name: o.ClassOption = None,
     pitch: o.PitchOption = None,
+    channels: o.MixOption = None,
     vocoder: o.VocoderOption = None,
     device: o.DeviceOption = "auto",
     force: o.ForceOption = False,
@@ -27,13 +28,9 @@ def reconstruct_command(
 
     files = sound_files(files)
     request = EncodeRequest(
-        files=files,
-        class_name=class_name,
-        pitch=pitch,
-        copy_synthesis=copy_synthesis,
-        keep_residual=keep_residual,
-        command=command_line(),
-    )
+        files=files, class_name=class_name, pitch=pitch, copy_synthesis=copy_synthesis, keep_residual=keep_residual,
+        channels=channels, command=command_line(),
+    )  # fmt: skip
     pipeline = load(run, vocoder, device)
     saved = reconstruct(pipeline, request).save(out, force=force, reporter=Console())
     show_scores(pipeline, files, saved[:: 1 + copy_synthesis], json_output)

@@ -12,30 +12,15 @@ if TYPE_CHECKING:
 
 
 def sample_command(
-    run: o.RunArgument,
-    out: o.OutOption,
-    count: o.CountOption = None,
-    seed: o.SeedOption = 0,
-    class_name: o.ClassOption = None,
-    pitch: o.PitchOption = None,
-    velocity: o.VelocityOption = None,
-    temperature: o.TemperatureOption = 1.0,
-    move: o.MoveOption = None,
-    directions: o.DirectionsOption = None,
-    per_class: o.PerClassOption = None,
-    every_seed: o.EverySeedOption = False,
-    normalize: o.NormalizeOption = None,
-    bits: o.BitsOption = "24",
-    rate: o.RateOption = None,
-    tail: o.TailOption = None,
-    length: o.LengthOption = "sound",
-    grid: o.GridOption = False,
-    batch: o.BatchOption = 16,
-    vocoder: o.VocoderOption = None,
-    device: o.DeviceOption = "auto",
-    force: o.ForceOption = False,
+    run: o.RunArgument, out: o.OutOption, count: o.CountOption = None, seed: o.SeedOption = 0,
+    class_name: o.ClassOption = None, pitch: o.PitchOption = None, velocity: o.VelocityOption = None,
+    temperature: o.TemperatureOption = 1.0, move: o.MoveOption = None, directions: o.DirectionsOption = None,
+    per_class: o.PerClassOption = None, every_seed: o.EverySeedOption = False, normalize: o.NormalizeOption = None,
+    bits: o.BitsOption = "24", rate: o.RateOption = None, tail: o.TailOption = None, length: o.LengthOption = "sound",
+    channels: o.MixOption = None, grid: o.GridOption = False, batch: o.BatchOption = 16,
+    vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto", force: o.ForceOption = False,
     json_output: o.JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """Generate clips with a trained model, without duplicates.
 
     Seeds are tried from SEED on; a seed that sounds like an earlier one is skipped. A clip is named after its class,
@@ -46,8 +31,8 @@ def sample_command(
     request = SampleRequest(
         count=count, seed=seed, class_name=class_name, pitch=pitch, velocity=velocity, temperature=temperature,
         directions=directions, moves=move or [], per_class=per_class, every_seed=every_seed,  # type: ignore[arg-type]
-        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, grid=grid, batch=batch,
-        command=command_line())  # fmt: skip
+        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, channels=channels,
+        grid=grid, batch=batch, command=command_line())  # fmt: skip
     clips = sample(load(run, vocoder, device), request)
     _show(clips, clips.save(out, force=force, reporter=Console()), out, json_output)
 

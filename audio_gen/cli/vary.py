@@ -19,6 +19,7 @@ def vary_command(
     rate: o.RateOption = None,
     tail: o.TailOption = None,
     length: o.LengthOption = "sound",
+    channels: o.MixOption = None,
     vocoder: o.VocoderOption = None,
     device: o.DeviceOption = "auto",
     force: o.ForceOption = False,
@@ -29,7 +30,8 @@ def vary_command(
 
     request = VaryRequest(
         clip=clip, amount=amount, count=count, seed=seed, temperature=temperature, keep_attack=keep_attack,
-        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, command=command_line(),
+        normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, channels=channels,
+        command=command_line(),
     )  # fmt: skip
     pipeline = load(model_of(clip, run), vocoder, device)
     saved = vary(pipeline, request).save(out, force=force, reporter=Console())

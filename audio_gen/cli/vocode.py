@@ -9,6 +9,7 @@ def vocode_command(
     out: o.OutOption,
     vocoder: o.VocoderOption = None,
     mel: o.VocodedMelOption = None,
+    channels: o.MixOption = None,
     device: o.DeviceOption = "auto",
     force: o.ForceOption = False,
     json_output: o.JsonOption = False,
@@ -17,8 +18,9 @@ def vocode_command(
     from audio_gen.generation.operations.vocode import VocodeRequest, vocode
 
     request = VocodeRequest(
-        files=files, out=out, vocoder=vocoder, mel=mel, device=device, force=force, command=command_line()
-    )
+        files=files, out=out, vocoder=vocoder, mel=mel, channels=channels,  # type: ignore[arg-type]
+        device=device, force=force, command=command_line(),
+    )  # fmt: skip
     done = vocode(request, Console())
     rate_text = f"{done.spec.sample_rate} Hz, the vocoder's rate"
     for rate, count in done.resampled.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.config import DataSettings
+from audio_gen.data.channel_choice import Channels, cache_note
 from audio_gen.data.checksums import DamagedError
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.measure import RULES
@@ -18,7 +19,6 @@ from audio_gen.data.pcm import Stored, remove_unused, store_sounds
 from audio_gen.data.pitch import estimate_pitches
 from audio_gen.data.plan import check_patterns, kept_options, plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
-from audio_gen.data.stereo import Channels, cache_note
 from audio_gen.data.store import (
     BLOCKS_NAME,
     FILES_NAME,

@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+from audio_gen.data.channel_choice import Channels, auto_channels
 from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, decide
 from audio_gen.data.scan import Found, scan_folder, skipped_notes
-from audio_gen.data.stereo import Channels, auto_channels
 from audio_gen.errors import AudioFileError
 from audio_gen.files import at_home
 from audio_gen.text import one_line

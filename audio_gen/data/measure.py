@@ -37,8 +37,6 @@ def measure(path: Path, pulse: Pulse | None = None) -> Measurement:
     """
     first, mix = _measure(path, None, pulse)
     stereo = first.stereo
-    if stereo is not None and first.channels == 2:
-        stereo = replace(stereo, mono_channel=mix.channel)  # as in a mono cache: decided on short windows
     if mix.channel is not None:
         first, _ = _measure(path, mix.channel, pulse)
     return replace(
@@ -105,20 +103,20 @@ class _Pair:
         digest = hashlib.blake2b(f"{content_hash} {self._sums}".encode(), digest_size=HASH_DIGITS // 2)
         sums = [envelope.sum(frames) for envelope in self._envelopes]
         peak, dc, start, stop = _extent(self._envelopes, frames)
-        width_db = self._width_db(sums, dc, frames)
-        left, right, product = self._products
-        return StereoMeasurement(
-            width_db, peak, (dc[0], dc[1]), start, stop, digest.hexdigest(),
-            mono_channel=cancelled_channel(np.array([[left, product], [product, right]])),
-        )  # fmt: skip
-
-    def _width_db(self, sums: Sequence[float], dc: Sequence[float], frames: int) -> float:
-        """The width without the DC offsets, since that is how the sound is stored."""
-        left, right, product = self._products
+        left, right, product = self._products  # then without the DC offsets, since that is how the sound is stored
         left += dc[0] * (frames * dc[0] - 2 * sums[0])
         right += dc[1] * (frames * dc[1] - 2 * sums[1])
         product += frames * dc[0] * dc[1] - dc[0] * sums[1] - dc[1] * sums[0]
-        return round(width_of(left + right + 2 * product, left + right - 2 * product), 1) + 0.0  # turns -0.0 into 0.0
+        width_db = width_of(left + right + 2 * product, left + right - 2 * product)
+        return StereoMeasurement(
+            round(width_db, 1) + 0.0,  # turns -0.0 into 0.0
+            peak,
+            (dc[0], dc[1]),
+            start,
+            stop,
+            digest.hexdigest(),
+            cancelled_channel(np.array([[left, product], [product, right]])),
+        )
 
 
 def _measure(path: Path, channel: int | None, pulse: Pulse | None) -> tuple[Measurement, Mix]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.config import DataSettings
+from audio_gen.data.channel_choice import folder_note, stereo_widths
 from audio_gen.data.labels import Label
 from audio_gen.data.plan import plan_clips
 from audio_gen.data.report import DatasetReport, FileReport
-from audio_gen.data.stereo import folder_note, stereo_widths
 from audio_gen.data.store import Cache
 from audio_gen.errors import AudioGenError
 from audio_gen.hints import command

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audio_gen.audio.stereo import on_mel
 from audio_gen.generation.latents import Latents
-from audio_gen.generation.level import level_db, set_level, shift_level
+from audio_gen.generation.level import level_db, limited, set_level, shift_level
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.source import Source
 from audio_gen.models.contract import CLASS, SCALARS, Conditions
@@ -19,7 +20,8 @@ class Blend:
 
     Classes have no middle. If the ends' classes differ (or only one has a pitch or a velocity), a blend is decoded with
     the conditions of each end, and the log-mels are mixed. The residuals of the ends are carried to the blend and fade
-    with their weights, so that a blend of one end is that end exactly. Gains and levels are averaged in dB.
+    with their weights, so that a blend of one end is that end exactly. Gains and levels are averaged in dB. So are the
+    level differences of left and right, and their coherence as an angle: the width moves along.
 
     Attributes:
         pipeline: The model.
@@ -35,15 +37,20 @@ class Blend:
 
     def mel(self, weights: Tensor, batch: int = 16) -> Tensor:
         """Log-mels (B, M, L) of blends with weights (B, K); `batch` is for a GPU."""
-        points, floor = self.points(weights), self.pipeline.codec.mel_floor
+        points, floor, n_mels = self.points(weights), self.pipeline.codec.mel_floor, self.pipeline.spec.n_mels
         mel = self._decoded(points, weights, batch)
         share = weights.clamp(0, 1)
         for end, weight in zip(self.ends, share.T, strict=True):
             residual = end.carried(self.pipeline, points)
             if residual is not None:
                 mel = mel + weight[:, None, None] * residual
-        mel = shift_level(mel.clamp(min=floor), share @ torch.tensor([end.gain_db for end in self.ends]), floor)
-        mel = set_level(mel, share @ torch.cat([level_db(end.mel) for end in self.ends]), floor)
+        gains_db = share @ torch.tensor([end.gain_db for end in self.ends])
+        levels_db = share @ torch.cat([level_db(end.mel[:, :n_mels]) for end in self.ends])
+
+        def levelled(rows: Tensor) -> Tensor:
+            return set_level(shift_level(rows, gains_db, floor), levels_db, floor)
+
+        mel = on_mel(limited(mel, self.pipeline.spec, floor), n_mels, levelled)
         for end, weight in zip(self.ends, weights.T, strict=True):  # rounding must not change the ends
             mel = torch.where((weight == 1)[:, None, None], end.mel, mel)
         return mel

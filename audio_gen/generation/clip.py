@@ -45,7 +45,7 @@ class Clip:
 
     Attributes:
         name: Suggested file name without suffix, such as "kick-0003".
-        wav: (1, T) on the CPU, as the vocoder rendered it.
+        wav: (C, T) on the CPU, as the vocoder rendered it.
         sample_rate: Of `wav`, in Hz.
         provenance: The contents of its sidecar.
         finish: Settings of the file: ends, level, rate and depth.

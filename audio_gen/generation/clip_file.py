@@ -52,7 +52,7 @@ def write_clip(path: Path, wav: Tensor, about: dict[str, Any], how: Finish | Non
 
     Args:
         path: The WAV.
-        wav: (1, T) as the vocoder rendered it.
+        wav: (C, T) as the vocoder rendered it.
         about: The result of `describe`.
         how: Settings of the file; None is `Finish()`.
     """

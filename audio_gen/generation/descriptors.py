@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.mel import DB_PER_NAT, MelSpec
+from audio_gen.audio.stereo import side_share_db
 from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 
 ATTACK_FROM, ATTACK_TO = 0.1, 0.5  # of the peak's amplitude; a sustained sound may reach 0.9 at any time
 END_BELOW_PEAK = 0.01  # -40 dB
 FLATNESS_BANDS = 16  # with wide windows every dark sound measures as a tone
 SILENT_AMPLITUDE = 1e-4  # -80 dB
+LEAST_WIDTH = 1e-3  # of the side's energy, relative to that of the mid: less is inaudible
 LEAST_POWER = 1e-24  # so that gradients stay finite where a frame is silent
 
 
@@ -56,8 +58,20 @@ DESCRIPTORS = {
     "noisiness": Descriptor("dB", 0.05, 3.0, "dB", "spectral flatness"),
     "length": Descriptor("octaves", 0.02, 0.5, "ms", "length"),
     "loudness": Descriptor("dB", 0.05, 3.0, "dB", "level before files are normalised"),
+    "width": Descriptor("dB", 0.5, 3.0, "dB", "level of the side relative to the mid"),
 }
-STEPS = torch.tensor([descriptor.step for descriptor in DESCRIPTORS.values()])
+WIDTH = "width"  # the last one, of stereo models only
+MONO_NAMES = [name for name in DESCRIPTORS if name != WIDTH]
+
+
+def descriptors_of(spec: MelSpec) -> dict[str, Descriptor]:
+    """The descriptors of a model with this mel: 5, or 6 for stereo."""
+    return {name: one for name, one in DESCRIPTORS.items() if name != WIDTH or spec.stereo_bands}
+
+
+def steps_of(spec: MelSpec) -> Tensor:
+    """Their steps (N,)."""
+    return torch.tensor([descriptor.step for descriptor in descriptors_of(spec).values()])
 
 
 def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
@@ -66,18 +80,20 @@ def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
     Brightness is the centroid of the amplitudes over the mel axis, in octaves above 1 kHz; attack the time from 10 to
     50 % of the peak's amplitude, in octaves above 1 s; noisiness the flatness of the power within 16 neighbouring
     bands, in dB, where 0 is noise; length the time from the onset until the level stays 40 dB below the peak, in
-    octaves above 1 s; loudness the mean power over the whole clip, in dB.
+    octaves above 1 s; loudness the mean power over the whole clip, in dB; width, of stereo, the energy of the side
+    relative to that of the mid, in dB from -30.
 
     Args:
-        mel: Log-mel (B, M, L), natural log of amplitudes.
+        mel: Log-mel (B, M, L), natural log of amplitudes; with rows of stereo if `spec` has them.
         spec: Its mel.
         mel_floor: Values at or below it are silence.
 
     Returns:
-        (B, 5) in the order of DESCRIPTORS, differentiable; NaN throughout for a silent clip.
+        (B, 5) or (B, 6) in the order of DESCRIPTORS, differentiable; NaN throughout for a silent clip.
 
     Source: log attack time, centroid and flatness as in Peeters 2004.
     """
+    image, mel = mel, mel[:, : spec.n_mels]
     amplitude = torch.where(mel > mel_floor, mel.exp(), 0.0)
     envelope = amplitude.square().mean(1).clamp(min=LEAST_POWER).sqrt()  # (B, M, L) -> (B, L)
     onset, attack, end = (frames / spec.frame_rate for frames in _times(envelope))
@@ -88,8 +104,10 @@ def describe_mel(mel: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
         "length": (end - onset).log2(),
         "loudness": DB_PER_NAT * envelope.square().mean(1).sqrt().log(),
     }
+    if spec.stereo_bands:
+        figures[WIDTH] = 10 * torch.log10(10 ** (side_share_db(image, spec) / 10) + LEAST_WIDTH)
     silent = envelope.amax(1) < SILENT_AMPLITUDE
-    table = torch.stack([figures[name] for name in DESCRIPTORS], dim=1)
+    table = torch.stack([figures[name] for name in descriptors_of(spec)], dim=1)
     return table.masked_fill(silent[:, None], math.nan)
 
 

@@ -6,14 +6,14 @@ Source: directions of an attribute with others held, Shen 2020 (InterFaceGAN); p
 (GANSpace).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.generation.descriptors import DESCRIPTORS, STEPS, describe_mel
+from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel, descriptors_of, steps_of
 from audio_gen.generation.directions import Direction, Directions, names_of
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.moves import move
@@ -34,7 +34,7 @@ BLOCK = 32  # clips decoded at a time, so that memory stays small
 def clips_needed(pipeline: Pipeline, count: int) -> int:
     """Number of clips that `find_directions` decodes or moves, for a progress bar."""
     principal = min(PRINCIPAL, pipeline.codec.latent.dim)
-    return count + 2 * MEASURED * (len(DESCRIPTORS) + principal)
+    return count + 2 * MEASURED * (len(descriptors_of(pipeline.spec)) + principal)
 
 
 def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance = lambda amount: None) -> Directions:
@@ -53,15 +53,16 @@ def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance 
         ConfigError: There are too few clips for the number of classes.
         CheckpointError: Most of them are silent.
     """
+    descriptors = descriptors_of(pipeline.spec)
     held_out = pipeline.latents(range(seed + count, seed + count + MEASURED))
     known, table = _drawn_and_measured(pipeline, range(seed, seed + count), advance)
     spreads = trimmed(without_conditions(known, table)).std(0)
-    varies = spreads >= torch.tensor([descriptor.least for descriptor in DESCRIPTORS.values()])
+    varies = spreads >= torch.tensor([descriptor.least for descriptor in descriptors.values()])
     principal, shares = principal_directions(without_conditions(known, known.z.mean(1).double()))
-    names = names_of(min(PRINCIPAL, len(principal)))
-    untried = [Direction(name, dict.fromkeys(DESCRIPTORS, 0.0)) for name in names]
+    names = names_of(descriptors, min(PRINCIPAL, len(principal)))
+    untried = [Direction(name, dict.fromkeys(descriptors, 0.0)) for name in names]
     found = Directions(
-        principal, tuple(untried), dict(zip(DESCRIPTORS, spreads.tolist(), strict=True)), pipeline.digest,
+        principal, tuple(untried), dict(zip(descriptors, spreads.tolist(), strict=True)), pipeline.digest,
         {"n": count, "seed": seed},
     )  # fmt: skip
     facts = []
@@ -69,18 +70,18 @@ def find_directions(pipeline: Pipeline, count: int, seed: int, advance: Advance 
         change = torch.cat([sign * _changes(pipeline, held_out, found, {name: sign}, advance) for sign in (1.0, -1.0)])
         change = torch.where(varies, change, 0.0)
         sizes = change.abs()
-        if i < len(DESCRIPTORS):
+        if i < len(descriptors):
             sizes[:, i], right = change[:, i], float((change[:, i] >= RIGHT).double().mean()) if len(change) else 0.0
-            facts.append(Direction(name, _effects(sizes), right=right))
+            facts.append(Direction(name, _effects(sizes, descriptors), right=right))
         else:
-            facts.append(Direction(name, _effects(change), share=shares[i - len(DESCRIPTORS)]))
+            facts.append(Direction(name, _effects(change, descriptors), share=shares[i - len(descriptors)]))
     return Directions(found.principal, tuple(facts), found.spreads, found.digest, found.source)
 
 
 def _changes(
     pipeline: Pipeline, points: Latents, directions: Directions, moves: dict[str, float], advance: Advance
 ) -> Tensor:
-    """Changes (B, 5) of descriptors by a move, in steps; without silent clips."""
+    """Changes (B, N) of descriptors by a move, in steps; without silent clips."""
     if set(moves) <= set(DESCRIPTORS):
         moved = move(pipeline, points, directions, moves)
         before, after = moved.before, moved.after
@@ -88,20 +89,20 @@ def _changes(
     else:
         before = _measured(pipeline, points, lambda amount: None)
         after = _measured(pipeline, move(pipeline, points, directions, moves).points, advance)
-    change = (after - before) / STEPS
+    change = (after - before) / steps_of(pipeline.spec)
     return change[~change.isnan().any(1)]
 
 
-def _effects(change: Tensor) -> dict[str, float]:
-    """Trimmed means of changes (B, 5), by descriptor."""
+def _effects(change: Tensor, descriptors: Collection[str]) -> dict[str, float]:
+    """Trimmed means of changes (B, N), by descriptor."""
     from scipy.stats import trim_mean
 
-    means = trim_mean(change.numpy(), TRIMMED, axis=0).tolist() if len(change) else [0.0] * len(DESCRIPTORS)
-    return dict(zip(DESCRIPTORS, means, strict=True))
+    means = trim_mean(change.numpy(), TRIMMED, axis=0).tolist() if len(change) else [0.0] * len(descriptors)
+    return dict(zip(descriptors, means, strict=True))
 
 
 def _drawn_and_measured(pipeline: Pipeline, seeds: range, advance: Advance) -> tuple[Latents, Tensor]:
-    """Draw clips; returns points (B) and descriptors (B, 5) of those that are not silent."""
+    """Draw clips; returns points (B) and descriptors (B, N) of those that are not silent."""
     points, rows = [], []
     for first in range(0, len(seeds), BLOCK):
         points.append(pipeline.latents(seeds[first : first + BLOCK]))

@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.artefacts.tensors import read_tensors, write_tensors
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import parse_json
-from audio_gen.generation.descriptors import DESCRIPTORS
+from audio_gen.generation.descriptors import DESCRIPTORS, MONO_NAMES, WIDTH, descriptors_of
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.hints import command
 from audio_gen.text import clipped, one_line, shortened
@@ -74,6 +74,11 @@ class Directions:
         """Their names, in order."""
         return [fact.name for fact in self.facts]
 
+    @property
+    def descriptors(self) -> list[str]:
+        """The names of those that are descriptors: 5, or 6 of a stereo model."""
+        return [name for name in self.names if name in DESCRIPTORS]
+
     def index(self, name: str) -> int:
         """The index of a direction.
 
@@ -89,9 +94,9 @@ class Directions:
         return self.names.index(name)
 
 
-def names_of(principal: int) -> list[str]:
+def names_of(descriptors: Iterable[str], principal: int) -> list[str]:
     """The names of the directions, with this many principal components."""
-    return [*DESCRIPTORS, *(f"pca{i + 1}" for i in range(principal))]
+    return [*descriptors, *(f"pca{i + 1}" for i in range(principal))]
 
 
 def doubts(directions: Directions, moves: Mapping[str, float]) -> list[str]:
@@ -138,11 +143,13 @@ def read_directions(path: Path) -> Directions:
         facts, principal = tuple(Direction(**fact) for fact in about["directions"]), tensors["principal"]
         if principal.ndim != 2 or not bool(torch.isfinite(principal.float()).all()):
             raise ValueError("its components")
-        if [fact.name for fact in facts] != names_of(len(facts) - len(DESCRIPTORS)) or not all(map(_is_whole, facts)):
+        known = list(DESCRIPTORS) if any(fact.name == WIDTH for fact in facts) else MONO_NAMES
+        names = names_of(known, len(facts) - len(known))
+        if [fact.name for fact in facts] != names or not all(_is_whole(fact, known) for fact in facts):
             raise ValueError("its descriptors")
-        if len(facts) - len(DESCRIPTORS) > len(principal):
+        if len(facts) - len(known) > len(principal):
             raise ValueError("its components")
-        if not _are_figures(about["spreads"]) or not isinstance(about["bundle"], str):
+        if not _are_figures(about["spreads"], known) or not isinstance(about["bundle"], str):
             raise ValueError("its spreads or its bundle")
         if set(about["source"]) != {"n", "seed"} or any(type(value) is not int for value in about["source"].values()):
             raise ValueError("its source")
@@ -154,17 +161,17 @@ def read_directions(path: Path) -> Directions:
         ) from e
 
 
-def _is_whole(fact: Direction) -> bool:
+def _is_whole(fact: Direction, descriptors: Collection[str]) -> bool:
     """Whether all fields of a direction, which comes from an untrusted file, have the right type."""
     figure, other = (fact.right, fact.share) if fact.name in DESCRIPTORS else (fact.share, fact.right)
-    return type(figure) in (int, float) and other is None and _are_figures(fact.effects)
+    return type(figure) in (int, float) and other is None and _are_figures(fact.effects, descriptors)
 
 
-def _are_figures(values: object) -> bool:
-    """Whether values are a number of octaves or dB for each descriptor."""
+def _are_figures(values: object, descriptors: Collection[str]) -> bool:
+    """Whether values are a number of octaves or dB for each of the descriptors."""
     return (
         isinstance(values, dict)
-        and set(values) == set(DESCRIPTORS)
+        and set(values) == set(descriptors)
         and all(type(value) in (int, float) and abs(value) <= LARGEST_FIGURE for value in values.values())
     )
 
@@ -179,7 +186,8 @@ def load_directions(pipeline: Pipeline, path: Path | None = None) -> Directions:
     if not place.is_file():
         raise CheckpointError(f"{one_line(place)}: is missing; create it with `{command('directions', run)}`")
     directions = read_directions(place)
-    if directions.digest != pipeline.digest or directions.principal.shape[1] != pipeline.codec.latent.dim:
+    fits = directions.descriptors == list(descriptors_of(pipeline.spec))
+    if directions.digest != pipeline.digest or directions.principal.shape[1] != pipeline.codec.latent.dim or not fits:
         raise CheckpointError(
             f"{one_line(place)}: belongs to the bundle {shortened(directions.digest)}, not {pipeline.digest}; run "
             f"`{command('directions', run)}` again"

@@ -87,7 +87,8 @@ def draw_distinct(
         kept, enough = [], True
         for class_id, quota in quotas.items():
             rows_of_class = torch.nonzero(points.conditions.class_id == class_id)[:, 0]
-            some = [int(rows_of_class[i]) for i in distinct_rows(between_mels(mels[rows_of_class]), quota, CLEAR_DB)]
+            distances = between_mels(mels[rows_of_class, : pipeline.spec.n_mels])
+            some = [int(rows_of_class[i]) for i in distinct_rows(distances, quota, CLEAR_DB)]
             kept, enough = kept + some, enough and len(some) == quota
         if enough:
             break

@@ -1,4 +1,4 @@
-"""Finish a clip for a sampler: trim, fade, normalise, resample, quantise."""
+"""Finish a clip for a sampler: channels, trim, fade, normalise, resample, quantise."""
 
 import difflib
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from audio_gen.audio.channels import mono
 from audio_gen.audio.io import SAMPLE_RATES
 from audio_gen.audio.loudness import loudness_lufs
-from audio_gen.audio.onset import amplitude, fade_in, lead_samples, onset, sound_end
+from audio_gen.audio.onset import amplitude, fade_in, lead_samples, loudest, onset, sound_end
 from audio_gen.audio.resample import resample
 from audio_gen.errors import ConfigError
 
@@ -33,6 +34,7 @@ class Finish:
         rate: Sample rate in Hz; None is the model's.
         tail_db: Level below the peak, in dB, at which a file ends.
         length: "sound": from 1 ms before the onset to the end of the sound; "model": the model's length.
+        channels: 1: the mean of left and right; 2: stereo; None: those of the sound.
 
     Raises:
         ConfigError: A value is out of its range; the message names the option.
@@ -43,12 +45,15 @@ class Finish:
     rate: int | None = None
     tail_db: float = TAIL_DB
     length: Length = "sound"
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         _one_of("--normalize", self.normalize, get_args(Normalize))
         _one_of("--bits", self.bits, tuple(SUBTYPES))
         _one_of("--length", self.length, get_args(Length))
+        if self.channels not in (None, 1, 2):
+            raise ConfigError(f"--channels {self.channels}: must be 1 (mono) or 2 (stereo)")
         if self.rate is not None and self.rate not in SAMPLE_RATES:
             low, high = SAMPLE_RATES[0], SAMPLE_RATES[-1]
             raise ConfigError(f"--rate {self.rate}: must be between {low} and {high} Hz; try 44100")
@@ -67,7 +72,7 @@ class Finished:
     """A clip that is ready to be written.
 
     Attributes:
-        wav: (1, T).
+        wav: (C, T).
         sample_rate: In Hz.
         begin_sec: Its start in the vocoder's output.
         cut: Whether the sound is longer than the model's clips.
@@ -83,14 +88,15 @@ class Finished:
     def to_json(self) -> dict[str, Any]:
         """Its entries in the sidecar."""
         about = {"sample_rate": self.sample_rate, "begin_sec": round(self.begin_sec, 6), "cut": self.cut}
+        about |= {"channels": len(self.wav)} if len(self.wav) > 1 else {}
         return {**about, "gain_db": round(self.gain_db, 4)}
 
 
 def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
-    """Cut, fade and level one clip.
+    """Cut, fade and level one clip; both channels alike.
 
     Args:
-        wav: (1, T) as the vocoder rendered it.
+        wav: (C, T) as the vocoder rendered it.
         sample_rate: In Hz.
         how: The settings.
 
@@ -99,33 +105,36 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
     """
     rate = how.rate or sample_rate
     wav = resample(wav.float(), sample_rate, rate) if rate != sample_rate else wav.float().clone()
-    x = wav[0].numpy()
+    if how.channels is not None and how.channels != len(wav):
+        wav = mono(wav)[None] if how.channels == 1 else wav.repeat(2, 1)
+    x = wav.numpy()
     peak = float(wav.abs().max()) if wav.numel() else 0.0
     if peak < SILENT:
         return Finished(wav, rate, 0.0, cut=False, gain_db=0.0)
-    begin, end, fade = 0, len(x), round(FADE_OUT_SEC * rate)
-    sounding = sound_end(x, how.tail_db)
-    cut = sounding + fade > len(x)
+    level = loudest(x)
+    begin, end, fade = 0, len(level), round(FADE_OUT_SEC * rate)
+    sounding = sound_end(level, how.tail_db)
+    cut = sounding + fade > len(level)
     if how.length == "sound":
-        begin, end = max(0, onset(x, rate) - lead_samples(rate)), min(len(x), sounding + fade)
-    x = x[begin:end].copy()
+        begin, end = max(0, onset(level, rate) - lead_samples(rate)), min(len(level), sounding + fade)
+    x = x[:, begin:end].copy()
     if cut:
         _fade_out(x, round(CUT_FADE_SEC * rate))
         if how.length == "sound":  # a soft sound falls below the tail level before the fade ends
-            x = x[: sound_end(x, how.tail_db) + fade].copy()
+            x = x[:, : sound_end(loudest(x), how.tail_db) + fade].copy()
     _fade_out(x, fade)
     fade_in(x, rate)
-    wav = torch.from_numpy(x)[None]
+    wav = torch.from_numpy(x)
     gain_db = _gain_db(wav, rate, how.normalize)
     return Finished(wav * amplitude(gain_db), rate, begin / rate, cut, gain_db)
 
 
 def _fade_out(x: Any, samples: int) -> None:
-    """Fade x (T,) to 0 over its last samples, in place."""
-    backwards = x[::-1]
-    samples = min(len(x) // 2, samples)
+    """Fade x (C, T) to 0 over its last samples, in place."""
+    backwards = x[:, ::-1]
+    samples = min(x.shape[1] // 2, samples)
     ramp = 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(samples) / max(1, samples))
-    backwards[:samples] *= ramp.numpy()
+    backwards[:, :samples] *= ramp.numpy()
 
 
 def _gain_db(wav: Tensor, rate: int, normalize: Normalize) -> float:
@@ -134,7 +143,7 @@ def _gain_db(wav: Tensor, rate: int, normalize: Normalize) -> float:
     to_peak = PEAK_DB - 20 * float(torch.log10(wav.abs().max().clamp(min=SILENT)))
     if normalize == "peak":
         return to_peak
-    loudness = loudness_lufs(wav[0], rate)
+    loudness = loudness_lufs(wav, rate)
     return min(LOUDNESS_LUFS - loudness, to_peak) if loudness == loudness else to_peak
 
 

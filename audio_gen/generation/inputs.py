@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio_gen.artefacts.sidecar import Sidecar, read_sidecar, sidecar_path
+from audio_gen.audio.channels import mono
 from audio_gen.audio.resample import resample_blocks
 from audio_gen.data.labels import Label, read_labels
 from audio_gen.data.measure import blocks_between, measure
@@ -39,7 +40,7 @@ class EncodedFile:
         latents: Its latent, a set of one.
         begin: First sample of the model's clip in the file, at the model's rate; it may be negative.
         length: Samples of the file at that rate, up to the end of its sound.
-        wav: Samples (1, T) of the file from the start of the model's clip, at that rate.
+        wav: Samples (C, T) of the file from the start of the model's clip, at that rate.
         note: A note for the user if the sound was cropped or padded.
         search: The search for its latent; None for a codec with a trained encoder.
     """
@@ -148,11 +149,12 @@ def starting_point(
 def _read(pipeline: Pipeline, path: Path) -> tuple[Tensor, int, int]:
     """What a model reads of a file, see `read_start`."""
     # Up to half a second of silence before the sound is read; `Pipeline.mel` crops it.
-    return read_start(path, pipeline.spec.sample_rate, pipeline.samples + pipeline.spec.sample_rate)
+    spec = pipeline.spec
+    return read_start(path, spec.sample_rate, pipeline.samples + spec.sample_rate, spec.channels)
 
 
 def _sounding(path: Path, wav: Tensor) -> Tensor:
-    """Samples (1, T) of a file.
+    """Samples (C, T) of a file.
 
     Raises:
         AudioFileError: They are silent.
@@ -163,7 +165,7 @@ def _sounding(path: Path, wav: Tensor) -> Tensor:
 
 
 def from_begin(pipeline: Pipeline, wav: Tensor) -> Tensor:
-    """Samples (1, T) of a sound from the start of the model's clip."""
+    """Samples (C, T) of a sound from the start of the model's clip."""
     begin = pipeline.begin(wav)
     return F.pad(wav[:, max(0, begin) :], (max(0, -begin), 0))
 
@@ -183,27 +185,29 @@ def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
     return Latents.one(sidecar.z, Conditions.one(values))
 
 
-def read_start(path: Path, sample_rate: int, samples: int) -> tuple[Tensor, int, int]:
+def read_start(path: Path, sample_rate: int, samples: int, channels: int = 1) -> tuple[Tensor, int, int]:
     """The beginning of a file, repaired and with long silences cut as for training.
 
     Args:
         path: Any audio file.
         sample_rate: Of the result, in Hz.
         samples: The most samples to read.
+        channels: 1 for the mono mix; 2 for left and right, if the file has two that differ.
 
     Returns:
-        wav (1, T) with T up to `samples`, its start in the file, and the length of the whole sound, at that rate.
+        wav (C, T) with T up to `samples`, its start in the file, and the length of the whole sound, at that rate.
     """
-    m = measure(path)
+    m = measure(path).of_channels(channels)
     if not m.frames:
         raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
     start, stop = sound_extent(m)
     length, begin = -(-(stop - start) * sample_rate // m.sample_rate), round(start * sample_rate / m.sample_rate)
     # A little more than needed, so that the resampler's edge is cut off.
     stop = min(stop, start + -(-samples * m.sample_rate // sample_rate) + m.sample_rate // 10)
-    blocks = resample_blocks(blocks_between(path, m, start, stop), m.sample_rate, sample_rate)
-    wav = np.concatenate([*blocks, np.zeros(0, np.float32)])[:samples] / max(m.peak, 1.0)
-    return torch.from_numpy(wav.astype(np.float32))[None], begin, length
+    blocks = blocks_between(path, m, start, stop, channels=channels)
+    parts = [np.atleast_2d(block) for block in resample_blocks(blocks, m.sample_rate, sample_rate)]
+    wav = np.concatenate(parts or [np.zeros((1, 0), np.float32)], axis=1)[:, :samples] / max(m.peak, 1.0)
+    return torch.from_numpy(wav.astype(np.float32)), begin, length
 
 
 def file_label(path: Path) -> Label:
@@ -216,9 +220,9 @@ def file_label(path: Path) -> Label:
 
 
 def pitch_of(vocabulary: Vocabulary, named: float | None, wav: Tensor, sample_rate: int) -> float:
-    """The labelled pitch of wav (1, T), otherwise the estimated one; NaN if the model does not know it."""
+    """The labelled pitch of wav (C, T), otherwise the estimated one; NaN if the model does not know it."""
     if vocabulary.pitch_range is None:
         return vocabulary.known_pitch([])
     if named is None and bool(wav.any()):
-        named = estimate_midi(wav[0, : int(ANALYSED_SEC * sample_rate)].numpy(), sample_rate)
+        named = estimate_midi(mono(wav[:, : int(ANALYSED_SEC * sample_rate)]).numpy(), sample_rate)
     return vocabulary.known_pitch([named])

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from audio_gen.audio.stereo import FRAMES, Strip, packed, unpacked
 from audio_gen.errors import ConfigError
 from audio_gen.generation.blend import Blend, blended, line
 from audio_gen.generation.latents import Latents
@@ -78,18 +80,28 @@ class PathBetween:
         mel = Blend(self.pipeline, (self.start, self.end)).mel(line(positions), batch)
         if not self.attack_sec:
             return mel
-        rate = self.pipeline.spec.frame_rate
-        return with_attack(self.start.mel, mel, self.attack_sec * rate, ATTACK_FADE_SEC * rate)
+        spec = self.pipeline.spec
+        attack, fade = (seconds * spec.frame_rate for seconds in (self.attack_sec, ATTACK_FADE_SEC))
+        return with_attack(self.start.mel, mel, attack, fade, spec.n_mels)
 
     def steps(self, count: int) -> tuple[Tensor, Tensor]:
         """`count` positions whose sounds are equally far apart, and their distances from the start in dB."""
-        return equal_steps(self.mel, count)
+        return equal_steps(lambda positions: self.mel(positions)[:, : self.pipeline.spec.n_mels], count)
 
 
-def with_attack(first: Tensor, mel: Tensor, attack: float, fade: float) -> Tensor:
-    """Log-mels (B, M, L) with the attack of `first` (1, M, L): for `attack` frames from its onset, then a crossfade."""
-    after = torch.arange(mel.shape[2]) - (sounding_frames(first[0])[0] + attack)
-    return torch.lerp(first.expand_as(mel), mel, (after / max(fade, 1.0)).clamp(0, 1))
+def with_attack(first: Tensor, mel: Tensor, attack: float, fade: float, n_mels: int | None = None) -> Tensor:
+    """Log-mels (B, M, L) with the attack of `first` (1, M, L): for `attack` frames from its onset, then a crossfade.
+
+    Rows from `n_mels` on are those of stereo.
+    """
+    after = torch.arange(mel.shape[2]) - (sounding_frames(first[0, :n_mels])[0] + attack)
+    weights = (after / max(fade, 1.0)).clamp(0, 1)
+    mixed = torch.lerp(first.expand_as(mel), mel, weights)
+    if n_mels is None or n_mels == mel.shape[1]:
+        return mixed
+    held = _pooled(weights).repeat_interleave(FRAMES)[: mel.shape[2]]  # a value of stereo is of several frames
+    strip = torch.lerp(first[:, n_mels:].expand_as(mel[:, n_mels:]), mel[:, n_mels:], held)
+    return torch.cat([mixed[:, :n_mels], strip], dim=1)
 
 
 def glide(path: PathBetween, duration_sec: float) -> Tensor:
@@ -102,16 +114,26 @@ def glide(path: PathBetween, duration_sec: float) -> Tensor:
         duration_sec: Length in seconds.
 
     Returns:
-        mel (M, N), N frames.
+        mel (M, N), N frames, with the rows of stereo of the path.
     """
-    frame_rate = path.pipeline.spec.frame_rate
+    frame_rate, n_mels = path.pipeline.spec.frame_rate, path.pipeline.spec.n_mels
     frames = max(2, round(duration_sec * frame_rate))
     count = max(2, min(MAX_MORPH_POINTS, frames // 2))
     mels = path.mel(path.steps(count)[0])
     positions = torch.linspace(0, 1, frames)
-    last = torch.lerp(last_frame(mels[0]), last_frame(mels[-1]), positions)
-    time = stretched(frames, last, ATTACK_SEC * frame_rate)
-    return read_bilinear(mels, positions * (count - 1), time)
+    last = torch.lerp(last_frame(mels[0, :n_mels]), last_frame(mels[-1, :n_mels]), positions)
+    time, points = stretched(frames, last, ATTACK_SEC * frame_rate), positions * (count - 1)
+    mel = read_bilinear(mels[:, :n_mels], points, time)
+    if mels.shape[1] == n_mels:
+        return mel
+    values = torch.cat(unpacked(mels[:, n_mels:]), dim=1)  # (K, 2 bands, N), each for FRAMES frames
+    read = read_bilinear(values, _pooled(points), ((_pooled(time) + 0.5) / FRAMES - 0.5).clamp(min=0))
+    return torch.cat([mel, packed(Strip(*read[None].chunk(2, dim=1)), frames)[0]])
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """Means (N,) of FRAMES frames of x (L,); the last may be of fewer."""
+    return F.avg_pool1d(x[None], FRAMES, ceil_mode=True)[0]
 
 
 def last_frame(mel: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.level import limited, lowest
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.contract import Conditions
 
@@ -56,7 +57,10 @@ def invert(
     """
     start = pipeline.encode(mel, conditions)
     best, taken = _search(pipeline, mel, start, steps) if steps else (start, 0)
-    start_l1, best_l1 = (log_mel_l1(mel, pipeline.decode(point)[0], frames or mel.shape[1]) for point in (start, best))
+    n_mels, frames = pipeline.spec.n_mels, frames or mel.shape[1]
+    start_l1, best_l1 = (
+        log_mel_l1(mel[:n_mels], pipeline.decode(point)[0, :n_mels], frames) for point in (start, best)
+    )
     if best_l1 > start_l1:  # the search minimises over other frames, and cells
         best, best_l1 = start, start_l1
     return Inversion(best, start_l1, best_l1, taken)
@@ -67,7 +71,9 @@ def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tupl
     """The best latent of up to `steps` steps from a start, and the number of steps taken."""
     codec = pipeline.codec
     origin = codec.latent.per_layer(start.z).to(pipeline.device)
-    target = mel[None].to(pipeline.device).clamp(min=codec.mel_floor)
+    target = limited(mel[None], pipeline.spec, codec.mel_floor).to(pipeline.device)
+    floor = lowest(pipeline.spec, codec.mel_floor)
+    floor = floor.to(pipeline.device) if isinstance(floor, Tensor) else floor
     conditions = start.conditions.to(pipeline.device)
     spread = _spread(pipeline, start).to(pipeline.device)
     offset = torch.zeros_like(origin, requires_grad=True)
@@ -75,7 +81,7 @@ def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tupl
     best, best_loss, last_gain = origin, math.inf, (0, math.inf)
     for step in range(steps + 1):
         w = origin + spread * offset
-        loss = _distance(codec.decode_raw(w, conditions), target, codec.mel_floor)
+        loss = _distance(codec.decode_raw(w, conditions), target, floor)
         if (value := float(loss.detach())) < best_loss:
             best, best_loss = w.detach(), value
         if value < (1 - LEAST_GAIN) * last_gain[1]:
@@ -114,10 +120,10 @@ def _spread(pipeline: Pipeline, point: Latents) -> Tensor:
     return draws.std(0).clamp(min=MIN_SPREAD)
 
 
-def _distance(generated: Tensor, target: Tensor, mel_floor: float) -> Tensor:
-    """L1 of log-mels (1, M, L), and of their means over cells."""
+def _distance(generated: Tensor, target: Tensor, floor: float | Tensor) -> Tensor:
+    """L1 of log-mels (1, M, L), and of their means over cells; rows of stereo count like bands."""
     # Values below the floor equal it if the target is at the floor, and otherwise keep their gradient.
-    generated = torch.where(target > mel_floor, generated, generated.clamp(min=mel_floor))
+    generated = torch.where(target > floor, generated, generated.clamp(min=floor))
     coarse = F.avg_pool2d(generated - target, COARSE_CELL, ceil_mode=True)
     return (generated - target).abs().mean() + coarse.abs().mean()
 

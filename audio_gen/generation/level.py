@@ -1,11 +1,12 @@
-"""The level of log-mels: measured, set and shifted, with silence left at the floor."""
+"""The level of log-mels: measured, set and shifted, with silence left at the floor; and the limits of images."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from audio_gen.audio.mel import DB_PER_NAT
+from audio_gen.audio.mel import DB_PER_NAT, MelSpec
+from audio_gen.audio.stereo import strip_limits
 
 
 def level_db(mel: Tensor) -> Tensor:
@@ -23,3 +24,19 @@ def set_level(mel: Tensor, wanted_db: Tensor, mel_floor: float) -> Tensor:
 def shift_level(mel: Tensor, gain_db: Tensor, mel_floor: float) -> Tensor:
     """Shift log-mels (B, M, L) by gains (B,). Values at the floor are silence and stay."""
     return torch.where(mel > mel_floor, mel + gain_db[:, None, None] / DB_PER_NAT, mel).clamp(min=mel_floor)
+
+
+def lowest(spec: MelSpec, mel_floor: float) -> float | Tensor:
+    """The least value of an image: `mel_floor`, or that of each row (rows, 1) of a stereo image."""
+    if not spec.stereo_bands:
+        return mel_floor
+    return torch.cat([torch.full((spec.n_mels, 1), mel_floor), strip_limits(spec.stereo_bands)[0]])
+
+
+def limited(image: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
+    """An image (B, rows, L) with the mel at or above its floor, and the rows of stereo within their limits."""
+    if not spec.stereo_bands:
+        return image.clamp(min=mel_floor)
+    low, high = strip_limits(spec.stereo_bands)
+    mel, strip = image[:, : spec.n_mels], image[:, spec.n_mels :]
+    return torch.cat([mel.clamp(min=mel_floor), strip.clamp(low, high)], dim=1)

@@ -7,6 +7,7 @@ descriptors with it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.parallel import side_by_side
-from audio_gen.generation.descriptors import DESCRIPTORS, STEPS, describe_mel
+from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel, steps_of
 from audio_gen.generation.directions import Directions
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.pipeline import Pipeline
@@ -36,9 +37,9 @@ class Moved:
 
     Attributes:
         points: B points.
-        before: Descriptors (B, 5) before the move; NaN for silent clips, which stay as they are. The length is that of
-            the decay axis if the model has one: a decay may go on after the end of the clip.
-        after: Descriptors (B, 5) after the move.
+        before: Descriptors (B, 5), of stereo (B, 6), before the move; NaN for silent clips, which stay as they are. The
+            length is that of the decay axis if the model has one: a decay may go on after the end of the clip.
+        after: Descriptors after the move.
     """
 
     points: Latents
@@ -62,28 +63,28 @@ def move(pipeline: Pipeline, points: Latents, directions: Directions, moves: Map
         ConfigError: A name is unknown.
     """
     rows = {name: directions.index(name) for name in moves}
-    z = points.z
+    z, descriptors, steps = points.z, directions.descriptors, steps_of(pipeline.spec)
     for name, amount in moves.items():
-        if name not in DESCRIPTORS:
-            z = z + amount * directions.principal[rows[name] - len(DESCRIPTORS)]
+        if name not in descriptors:
+            z = z + amount * directions.principal[rows[name] - len(descriptors)]
     start = points.with_z(z)
-    wanted = torch.tensor([float(moves.get(name, 0.0)) for name in DESCRIPTORS])
+    wanted = torch.tensor([float(moves.get(name, 0.0)) for name in descriptors])
     searches = [_Search(pipeline, directions.principal, start[i]) for i in range(len(start))]
     found = torch.stack(side_by_side(lambda i: searches[i].solve(wanted), len(start)))
-    shifts, before, after = found.split([z.shape[2], len(STEPS), len(STEPS)], dim=1)
-    return Moved(start.with_z(start.z + shifts[:, None]), before * STEPS, after * STEPS)
+    shifts, before, after = found.split([z.shape[2], len(steps), len(steps)], dim=1)
+    return Moved(start.with_z(start.z + shifts[:, None]), before * steps, after * steps)
 
 
 class _Search:
-    """The search for one clip. Figures are descriptors in steps, and a decay axis' length as a sixth."""
+    """The search for one clip. Figures are descriptors in steps, and a decay axis' length as the last."""
 
     def __init__(self, pipeline: Pipeline, principal: Tensor, point: Latents) -> None:
         self._codec, self._spec, self._device = pipeline.codec, pipeline.spec, pipeline.device
-        self._principal, self._z = principal, point.z[0]
+        self._principal, self._z, self._steps = principal, point.z[0], steps_of(pipeline.spec)
         self._conditions: Conditions = point.conditions.to(self._device)
 
     def solve(self, wanted: Tensor) -> Tensor:
-        """The shift of the latent and the figures before and after, as (D + 5 + 5,), for changes (5,) in steps."""
+        """The shift of the latent and the figures before and after, as (D + N + N,), for changes (N,) in steps."""
         before, gradients = self._measured(self._z)
         figures, coefficients = before, torch.zeros(len(self._principal))
         target = before + torch.cat([wanted, wanted[LENGTH : LENGTH + 1]])[: len(before)]
@@ -108,7 +109,7 @@ class _Search:
                 break
             if float((target - figures).abs().max()) < DONE:
                 break
-        return torch.cat([coefficients @ self._principal, _told(before), _told(figures)])
+        return torch.cat([coefficients @ self._principal, *(_told(x, len(wanted)) for x in (before, figures))])
 
     def _newton(self, gradients: Tensor, missing: Tensor, coefficients: Tensor) -> Tensor:
         """The coefficients of least norm (R,) that reach the target to first order, damped."""
@@ -134,30 +135,30 @@ class _Search:
     def _figures(self, z: Tensor) -> Tensor:
         z = z[None].to(self._device)
         mel = self._codec.decode(z, self._conditions).float().cpu()
-        figures = describe_mel(mel, self._spec, self._codec.mel_floor)[0] / STEPS
+        figures = describe_mel(mel, self._spec, self._codec.mel_floor)[0] / self._steps
         length = self._codec.length_frames(z)
         return figures if length is None else torch.cat([figures, self._length_figure(length.cpu())])
 
     def _length_figure(self, frames: Tensor) -> Tensor:
-        return (frames / self._spec.frame_rate).log2() / STEPS[LENGTH]
+        return (frames / self._spec.frame_rate).log2() / self._steps[LENGTH]
 
 
-def _told(figures: Tensor) -> Tensor:
-    """Descriptors in steps (5,) of figures (5,) or (6,)."""
-    told = figures[: len(STEPS)].clone()
-    if len(figures) > len(STEPS):
+def _told(figures: Tensor, count: int) -> Tensor:
+    """Descriptors in steps (count,) of figures, of which there may be one more."""
+    told = figures[:count].clone()
+    if len(figures) > count:
         told[LENGTH] = figures[-1] + (told[LENGTH] - told[LENGTH])  # NaN for a silent clip
     return told
 
 
 def moved_json(before: Tensor, after: Tensor) -> dict[str, dict[str, Any]] | None:
-    """The descriptors (5,) of one clip before and after a move, in Hz, ms and dB; None for a silent clip."""
+    """The descriptors (N,) of one clip before and after a move, in Hz, ms and dB; None for a silent clip."""
     if bool((before + after).isnan().any()):
         return None
     return {
         name: {"from": round(one.read(float(before[i])), 2), "to": round(one.read(float(after[i])), 2),
                "unit": one.reading, "steps": round(float(after[i] - before[i]) / one.step, 3)}
-        for i, (name, one) in enumerate(DESCRIPTORS.items())
+        for i, (name, one) in enumerate(islice(DESCRIPTORS.items(), len(before)))
     }  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def move_lines(moves: Mapping[str, float], moved: Sequence[Mapping[str, Any] | N
             f"{name}: asked for {descriptor.amount(amount * descriptor.step)}, reached "
             f"{descriptor.amount(median(steps) * descriptor.step)} (median), {near} of {len(clips)} within {WITHIN:.0%}"
         )
-    others = {name: median(abs(one[name]["steps"]) for one in clips) for name in DESCRIPTORS if name not in asked}
+    others = {name: median(abs(one[name]["steps"]) for one in clips) for name in clips[0] if name not in asked}
     if others:
         drift = ", ".join(
             f"{name} {DESCRIPTORS[name].size(steps * DESCRIPTORS[name].step)}" for name, steps in others.items()

@@ -152,7 +152,7 @@ class Originals:
         self._held_out = original_views(cache, held_out, pipeline.duration_sec) if embedded else None
 
     def __call__(self, wavs: Tensor) -> list[Match]:
-        """Compare clips (B, C, T) as the vocoder rendered them."""
+        """Compare clips (B, C, T) as the vocoder rendered them, by their mono mix."""
         views = torch.stack([view(mono(wav), self._rate, self._compared_sec) for wav in wavs])
         return find_copies(views, self._views, self._files)
 

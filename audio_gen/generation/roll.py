@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.onset import has_onset, onset, sound_end
+from audio_gen.audio.onset import has_onset, loudest, onset, sound_end
 from audio_gen.errors import ConfigError
 from audio_gen.generation.finish import Finish, finish
 
@@ -54,11 +54,13 @@ def count_hits(duration_sec: float, interval_sec: float) -> int:
 
 
 def is_percussive(wav: Tensor, sample_rate: int) -> bool:
-    """Whether a sound (1, T) begins with an onset and decays: the centre of its energy lies in its first 35 %."""
-    x = wav[0].numpy()
-    if not has_onset(x, sample_rate):
+    """Whether a sound (C, T) begins with an onset and decays: the centre of its energy lies in its first 35 %."""
+    x = wav.numpy()
+    level = loudest(x)
+    if not has_onset(level, sample_rate):
         return False
-    energy = np.square(x[onset(x, sample_rate) : sound_end(x, END_BELOW_PEAK_DB)], dtype=np.float64)
+    extent = slice(onset(level, sample_rate), sound_end(level, END_BELOW_PEAK_DB))
+    energy = np.square(x[:, extent], dtype=np.float64).sum(0)
     centre = float(energy @ np.arange(len(energy)) / max(energy.sum(), 1e-30) / max(1, len(energy)))
     return centre < PERCUSSIVE_CENTRE
 
@@ -67,19 +69,21 @@ def roll(hits: Iterable[Tensor], interval_sec: float, sample_rate: int) -> Tenso
     """Hits at even distances, with their onsets on the grid; each rings out under the next.
 
     Args:
-        hits: Sounds (1, T) of any length.
+        hits: Sounds (C, T) of any length.
         interval_sec: Between two onsets.
         sample_rate: In Hz.
 
     Returns:
-        wav (1, T), at most as loud in its peak as the loudest hit.
+        wav (C, T), at most as loud in its peak as the loudest hit.
     """
-    mixed, loudest = torch.zeros(1, 0), 0.0
+    mixed, most = torch.zeros(1, 0), 0.0
     for i, hit in enumerate(hits):
         sound = finish(hit, sample_rate, Finish(normalize="none")).wav  # from the onset to the end, faded
+        if not i:
+            mixed = torch.zeros(len(sound), 0)
         first = round(i * interval_sec * sample_rate)
         mixed = torch.nn.functional.pad(mixed, (0, max(0, first + sound.shape[-1] - mixed.shape[-1])))
         mixed[:, first : first + sound.shape[-1]] += sound
-        loudest = max(loudest, float(sound.abs().max()))
+        most = max(most, float(sound.abs().max()))
     peak = float(mixed.abs().max())
-    return mixed * (loudest / peak) if peak > loudest else mixed
+    return mixed * (most / peak) if peak > most else mixed

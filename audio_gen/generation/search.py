@@ -53,7 +53,7 @@ def encode_sound(
 
     Args:
         pipeline: The model.
-        wav: (1, T) at the model's rate.
+        wav: (C, T) at the model's rate.
         class_name: Its class; ignored if the model does not know it.
         pitch: Its MIDI pitch; ignored outside the trained range.
         steps: See `encode`.
@@ -63,6 +63,6 @@ def encode_sound(
 
 
 def sound_frames(pipeline: Pipeline, wav: Tensor) -> int:
-    """Number of frames of `Pipeline.mel` that a sound (1, T) fills; silence follows."""
+    """Number of frames of `Pipeline.mel` that a sound (C, T) fills; silence follows."""
     samples = wav.shape[-1] - pipeline.begin(wav) + pipeline.preroll
     return min(-(-samples // pipeline.spec.hop_length), pipeline.frames)

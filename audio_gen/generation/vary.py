@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audio_gen.audio.stereo import on_mel
 from audio_gen.errors import ConfigError
 from audio_gen.generation.blend import Blend, line
 from audio_gen.generation.latents import Latents
@@ -21,7 +22,7 @@ CLOSE_DB = 0.5  # of the distance that was asked for
 
 @dataclass(frozen=True)
 class Variation:
-    """A variation of a sound.
+    """A variation of a sound. Its distance is that of the log-mels, without the rows of stereo.
 
     Attributes:
         latents: Its latent, a set of one.
@@ -81,8 +82,12 @@ def _variation(pipeline: Pipeline, clip: Source, drawn: Latents, wanted_db: floa
     if not wanted_db:
         return Variation(clip.latents, clip.mel, 0.0, 0.0)
     # The drawn sample has no residual, so that of the clip fades on the way; the level of the clip stays.
-    mel = set_level(pipeline.decode(drawn), level_db(clip.mel), pipeline.codec.mel_floor)
+    floor, n_mels = pipeline.codec.mel_floor, pipeline.spec.n_mels
+    level = level_db(clip.mel[:, :n_mels])
+    mel = on_mel(pipeline.decode(drawn), n_mels, lambda rows: set_level(rows, level, floor))
     path = Blend(pipeline, (clip, Source(drawn, mel, gain_db=clip.gain_db)))
-    position, distance_db = at_distance(lambda at: path.mel(line(at)), clip.mel, wanted_db, FARTHEST)
+    position, distance_db = at_distance(
+        lambda at: path.mel(line(at))[:, :n_mels], clip.mel[:, :n_mels], wanted_db, FARTHEST
+    )
     weights = line(torch.tensor([position]))
     return Variation(path.points(weights), path.mel(weights), position, distance_db)

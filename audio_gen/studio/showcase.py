@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -147,7 +148,7 @@ class Encoded:
 
     Attributes:
         clip: The clip.
-        wav: (1, T), from the start of the model's clip.
+        wav: (C, T), from the start of the model's clip, in the model's channels.
         latents: Its latent, a set of one.
     """
 
@@ -158,7 +159,8 @@ class Encoded:
 
 def _encoded(pipeline: Pipeline, cache: Cache, clip: Clip) -> Encoded:
     most = pipeline.samples + cache.sample_rate  # with the silence before the sound
-    wav = torch.from_numpy(cache.read(clip, 0, min(clip.samples, most)))[None]
+    read = cache.read_channels if pipeline.spec.channels > 1 else cache.read
+    wav = torch.from_numpy(np.atleast_2d(read(clip, 0, min(clip.samples, most)))).expand(pipeline.spec.channels, -1)
     wav = wav[:, max(0, pipeline.begin(wav)) :][:, : pipeline.samples]
     return Encoded(clip, wav, encode_sound(pipeline, wav, clip.class_name, clip.pitch))
 
@@ -197,13 +199,13 @@ def _reconstructions(
     pipeline: Pipeline, held_out: Sequence[Encoded], out: Path, advance: Advance
 ) -> tuple[Section, float]:
     """Real clips, their reconstructions, and a sample of the same class."""
-    rate, sounds, columns, errors = pipeline.spec.sample_rate, [], [], []
+    rate, n_mels, sounds, columns, errors = pipeline.spec.sample_rate, pipeline.spec.n_mels, [], [], []
     for i, one in enumerate(held_out):
         decoded, path = pipeline.decode(one.latents), one.clip.path
         class_name = pipeline.vocabulary.labels(one.latents.conditions)["class"]
         drawn = pipeline.decode(pipeline.latents([i], class_name=class_name))
         mel = pipeline.mel(one.wav)
-        errors.append(log_mel_l1(mel, decoded[0], sound_frames(pipeline, one.wav)))
+        errors.append(log_mel_l1(mel[:n_mels], decoded[0, :n_mels], sound_frames(pipeline, one.wav)))
         voices = {
             "real": one.wav,
             "vocoder alone": pipeline.vocode(mel[None])[0],
@@ -289,7 +291,7 @@ def _dataset(cache: Cache) -> list[Section]:
 
 def _players(titles: Sequence[str], paths: Sequence[Path]) -> list[Sound]:
     """Players of WAV files."""
-    return [Sound(title, *read_wav(path)) for title, path in zip(titles, paths, strict=True)]
+    return [Sound(title, *read_wav(path, channels=None)) for title, path in zip(titles, paths, strict=True)]
 
 
 def _next_steps(

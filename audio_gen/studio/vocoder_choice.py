@@ -64,7 +64,7 @@ def chosen_vocoder(
 
     Args:
         cache: The sounds; its held-out files decide.
-        spec: The model's mel.
+        spec: The model's mel; of stereo, the vocoder makes the mid.
         run: The vocoder's run; an unfinished one resumes. The short tuning's is next to it.
         minutes: Training time of the model.
         seed: Seed of the training.
@@ -75,6 +75,7 @@ def chosen_vocoder(
     Returns:
         The vocoder, the reason, and the unused time.
     """
+    spec = spec.mono
     usual = default_vocoder(spec)
     if (held_out := len(cache.split("val"))) < FEWEST_FILES:
         text = f"{held_out} held-out files are too few to choose a vocoder by, so {usual} is used."

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.audio.onset import loudest, silent_until
+from audio_gen.audio.stereo import FRAMES
 from audio_gen.vocoding.silence import silent_frames
 from audio_gen.vocoding.vocoder import LongMel, Vocoder
 
@@ -37,6 +38,7 @@ def vocode_blocks(
     vocoder: Vocoder, mel: LongMel, block_frames: int = BLOCK_FRAMES, onset: float | None = None
 ) -> Iterator[Tensor]:
     """Yield the result of `vocode_long` in pieces (C, T): neither mel nor sound need fit into memory."""
+    assert not vocoder.spec.stereo_bands or block_frames % FRAMES == 0  # rows of stereo hold several frames together
     samples, held = vocoder.spec.samples(block_frames), None
     for start in range(0, mel.shape[-1], block_frames):
         end = start + block_frames + OVERLAP_FRAMES

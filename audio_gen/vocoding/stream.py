@@ -47,6 +47,11 @@ def context_frames(vocoder: Vocoder) -> int:
     """
     if (streaming := vocoder.streaming) is not None:
         return streaming.context_frames
+    if vocoder.spec.stereo_bands:
+        raise ConfigError(
+            f"vocoder {vocoder.name} cannot stream stereo; stream the first {vocoder.spec.n_mels} rows, the mel of the "
+            "mid, with a vocoder of that mel (MelSpec.mono)"
+        )
     raise ConfigError(f"vocoder {vocoder.name} needs the whole clip and cannot stream; use a trained network")
 
 

@@ -14,6 +14,7 @@ from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.io import read_wav, write_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import onset
+from audio_gen.audio.stereo import STEREO_BANDS
 from audio_gen.data.index import inspect_folder
 from audio_gen.generation.mel_sources import MelFile, MelOfSound
 from audio_gen.generation.operations import vocode as operation
@@ -26,6 +27,7 @@ from tests import sounds
 from tests.cli.conftest import Run
 
 SPEC = MelSpec.preset("22khz_80band_256x")
+STEREO, RATE = SPEC.with_stereo(STEREO_BANDS), SPEC.sample_rate
 FAST = ["--mel", "22khz_80band_256x", "--vocoder", "griffinlim:1", "--device", "cpu"]
 CPU = torch.device("cpu")
 FRAMES = 300
@@ -59,7 +61,7 @@ def test_a_file_is_the_whole(run: Run, dtype: str, order: Any) -> None:
 def test_parts_of_a_file(tmp_path: Path) -> None:
     mel = log_mel()
     np.save(tmp_path / "mel.npy", mel[None])
-    file = MelFile(tmp_path / "mel.npy", CPU)
+    file = MelFile(tmp_path / "mel.npy", SPEC, CPU)
     assert file.shape == mel.shape
     for part in (np.s_[:, 3:70], np.s_[5:9, 299:400]):
         np.testing.assert_array_equal(file[part].numpy(), mel[part])
@@ -146,7 +148,7 @@ def test_a_sound_keeps_its_length_and_its_time(run: Run, before: int) -> None:
 
 def test_a_mel_has_no_onset(tmp_path: Path) -> None:
     np.save(tmp_path / "mel.npy", log_mel())
-    assert MelFile(tmp_path / "mel.npy", CPU).onset is None
+    assert MelFile(tmp_path / "mel.npy", SPEC, CPU).onset is None
 
 
 def test_a_folder_is_its_sounds_and_each_has_a_sidecar(run: Run) -> None:
@@ -165,3 +167,94 @@ def test_a_folder_is_its_sounds_and_each_has_a_sidecar(run: Run) -> None:
     Path("empty").mkdir()
     _, error = run("vocode", "empty", "--out", "w", *FAST, status=2)
     assert "empty: is a folder without audio files" in error
+
+
+# Stereo.
+
+
+def hard_left(sec: float = 1.0) -> np.ndarray:
+    """Noise (T, 2) that is 20 dB louder on the left."""
+    left, right = sounds.noise(sec), sounds.noise(sec, seed=1)
+    return np.stack([left, 0.1 * right], axis=1)
+
+
+def level_difference_db(wav: np.ndarray) -> float:
+    energy = np.square(wav).sum(0)
+    return float(10 * np.log10(energy[0] / energy[1]))
+
+
+def test_files_keep_their_channels(run: Run) -> None:
+    sounds.write(Path("in/left.wav"), hard_left())
+    equal = sounds.noise(0.5)
+    sounds.write(Path("in/mono.wav"), equal)
+    sounds.write(Path("in/equal.wav"), np.stack([equal, equal], axis=1))
+    run("vocode", "in", "--out", "v", *FAST)
+    left, _ = sf.read("v/left.vocoded.wav")
+    assert left.shape == (RATE, 2) and 17 < level_difference_db(left) < 23
+    assert Path("v/equal.vocoded.wav").read_bytes() == Path("v/mono.vocoded.wav").read_bytes()
+    about, mono = (json.loads(Path(f"v/{name}.vocoded.json").read_text()) for name in ("left", "mono"))
+    assert about["channels"] == 2 and MelSpec.from_dict(about["mel"]) == STEREO
+    assert "channels" not in mono and MelSpec.from_dict(mono["mel"]) == SPEC
+
+
+def test_channels_can_be_chosen(run: Run) -> None:
+    file = sounds.write(Path("left.wav"), hard_left(), subtype="FLOAT")
+    middle = sounds.write(Path("in/left.wav"), sum(hard_left().T) * np.float32(0.5), subtype="FLOAT")
+    run("vocode", file, "--channels", "1", "--out", "one", *FAST)
+    run("vocode", middle, "--out", "middle", *FAST)
+    one, _ = sf.read("one/left.vocoded.wav")
+    np.testing.assert_allclose(one, sf.read("middle/left.vocoded.wav")[0], atol=1e-3)
+    run("vocode", middle, "--channels", "2", "--out", "two", *FAST)
+    two, _ = sf.read("two/left.vocoded.wav")
+    np.testing.assert_array_equal(two, np.stack(2 * [sf.read("middle/left.vocoded.wav")[0]], axis=1))
+    _, error = run("vocode", file, "--channels", "3", "--out", "three", status=2)
+    assert "--channels" in error
+
+
+def test_an_image_of_stereo_is_vocoded_in_stereo(run: Run) -> None:
+    image = MelFrontEnd(STEREO)(torch.from_numpy(hard_left().T.copy()).float()[None])[0].numpy()
+    np.save("image.npy", image)
+    np.save("mel.npy", image[: SPEC.n_mels])
+    np.save("other.npy", image[:-1])
+    run("vocode", "image.npy", "mel.npy", "--out", "v", *FAST)
+    stereo, mono = (sf.read(f"v/{name}.vocoded.wav")[0] for name in ("image", "mel"))
+    assert level_difference_db(stereo) > 15 and mono.ndim == 1
+    np.testing.assert_allclose(stereo.mean(1), mono, atol=1e-4)  # the mid
+    run("vocode", "image.npy", "--channels", "1", "--out", "one", *FAST)
+    np.testing.assert_allclose(sf.read("one/image.vocoded.wav")[0], mono, atol=1e-4)
+    _, error = run("vocode", "other.npy", "--out", "o", *FAST, status=2)
+    assert f"{STEREO.rows - 1}x" in error and f"takes {SPEC.n_mels} bands" in error
+
+
+def test_parts_of_a_stereo_file(tmp_path: Path) -> None:
+    moving = (
+        hard_left(4.0) * np.linspace(1, 0, 4 * RATE)[:, None]
+        + hard_left(4.0)[:, ::-1] * np.linspace(0, 1, 4 * RATE)[:, None]
+    )
+    wav = torch.from_numpy(moving.T[:, :-77].astype(np.float32))
+    file = sounds.write(tmp_path / "x.wav", wav.T.numpy(), subtype="FLOAT")
+    mel = MelOfSound(file, SPEC, CPU)
+    whole = MelFrontEnd(STEREO)(F.pad(wav, (mel.lead, mel.lead))[None])[0]
+    assert mel.spec == STEREO and tuple(mel.shape) == tuple(whole.shape)
+    for size in (4, 64, 1000):
+        parts = [mel[:, start : start + size] for start in range(0, whole.shape[1], size)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-3, rtol=0)
+    torch.testing.assert_close(mel[:, 8:21], whole[:, 8:21], atol=1e-3, rtol=0)  # the last group is cut
+
+
+def test_blocks_of_a_stereo_sound_have_no_seams(tmp_path: Path) -> None:
+    pan = 0.5 + 0.4 * np.sin(2 * np.pi * np.arange(6 * RATE) / RATE / 3)
+    x = sounds.noise(6.0)
+    file = sounds.write(tmp_path / "x.wav", np.stack([pan * x, (1 - pan) * x], axis=1).astype(np.float32))
+    vocoder, mel = load_vocoder("griffinlim:4", STEREO), MelOfSound(file, SPEC, CPU)
+    whole, blocks = (vocode_long(vocoder, mel, frames, mel.onset)[:, mel.lead :] for frames in (1 << 16, 128))
+    at = np.arange(2048, 6 * RATE - 4096, 1024)
+
+    def place_db(wav: torch.Tensor) -> torch.Tensor:
+        energy = wav.unfold(1, 2048, 1)[:, at].square().sum(2)
+        return 10 * (energy[0] / energy[1]).log10()
+
+    wanted = 20 * torch.from_numpy(pan / (1 - pan)).log10()[at + 1024]
+    errors = [(place_db(wav) - wanted).abs() for wav in (whole, blocks)]
+    assert float(errors[1].mean()) < float(errors[0].mean()) + 0.1
+    assert float(errors[1].max()) < float(errors[0].max()) + 1.0

@@ -28,6 +28,20 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
+def stereo(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A stereo VAE."""
+    folder = write_bundle(tmp_path_factory.mktemp("stereo") / "bundle", stereo=True)
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def stereo_gan(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A stereo GAN with a decay axis."""
+    folder = write_gan_bundle(tmp_path_factory.mktemp("stereo-gan") / "bundle", stereo=True, decay=True)
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def struck(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """A model with velocities."""
     folder = write_bundle(tmp_path_factory.mktemp("struck") / "bundle", velocity=True)

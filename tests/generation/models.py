@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.stereo import STEREO_BANDS, Strip
+from audio_gen.audio.stereo import packed as packed_strip
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
 from audio_gen.models.generator import Generator
@@ -16,6 +18,7 @@ from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.models.registry import Part, packed
 
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
+STEREO_SPEC = SPEC.with_stereo(STEREO_BANDS)
 FRAMES, LATENT_DIM, NOISE_DIM = 24, 8, MIN_NOISE
 GAN_LAYERS = 3
 CLASSES = ["bell", "drum", "flute"]
@@ -24,12 +27,15 @@ VELOCITY_RANGE = (20.0, 120.0)
 
 
 def write_bundle(
-    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0
-) -> Path:
+    folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0,
+    stereo: bool = False,
+) -> Path:  # fmt: skip
     """Write a VAE that was fitted to random mels; equal seeds give equal bundles."""
     torch.manual_seed(seed)
     args = {**_args(classes, pitch, velocity), "condition_dim": 8}
     mel, known = _clips(classes, pitch, velocity)
+    if stereo:
+        args, mel = args | {"stereo_bands": STEREO_SPEC.stereo_bands}, _with_strip(mel)
     model = VAE(**args).eval()
     model.initialise(mel, known)
     _disturb(model)
@@ -41,7 +47,7 @@ def write_bundle(
 
 def write_gan_bundle(
     folder: Path, *, classes: bool = True, pitch: bool = True, velocity: bool = False, seed: int = 0,
-    decay: bool = False,
+    decay: bool = False, stereo: bool = False,
 ) -> Path:  # fmt: skip
     """Write a GAN that was set to random mels; equal seeds give equal bundles."""
     torch.manual_seed(seed)
@@ -49,6 +55,8 @@ def write_gan_bundle(
     args = {**_args(classes, pitch, velocity), "condition_dim": 8}
     if decay:
         args |= {"decay_onset": 1.0, "decay_attack": 2.0}
+    if stereo:
+        args, mel = args | {"stereo_bands": STEREO_SPEC.stereo_bands}, _with_strip(mel)
     mapping = {
         "noise_dim": NOISE_DIM, "latent_dim": LATENT_DIM, "anchors": len(mel), "n_classes": args["n_classes"],
         "width": 16, "condition_dim": 8, "velocity": velocity,
@@ -87,6 +95,15 @@ def _clips(classes: bool, pitch: bool, velocity: bool) -> tuple[Tensor, Conditio
     return mel, Conditions(32, values)
 
 
+def _with_strip(mel: Tensor) -> Tensor:
+    """Log-mels (B, M, L) as images of sounds that are wider and further to one side the later they come."""
+    count, groups = len(mel), -(-FRAMES // 4)
+    amount = torch.linspace(0.1, 1, count)[:, None, None]
+    shape = torch.rand(count, STEREO_BANDS, groups) * 0.2 + 0.9
+    strip = packed_strip(Strip(amount * shape, 1.2 * amount * shape), FRAMES)
+    return torch.cat([mel, strip], dim=1)
+
+
 def _disturb(model: nn.Module) -> None:
     """Nothing stays at zero, so that class and networks count."""
     for parameter in model.parameters():
@@ -97,7 +114,8 @@ def _save(folder: Path, codec: Part, prior: Part) -> Path:
     config, tensors = packed({"codec": codec, "prior": prior})
     low, high = codec.args["pitch_low"], codec.args["pitch_high"]
     config |= {
-        "mel": SPEC.to_dict(), "classes": CLASSES if codec.args["n_classes"] else [],
+        "mel": SPEC.with_stereo(codec.args.get("stereo_bands", 0)).to_dict(),
+        "classes": CLASSES if codec.args["n_classes"] else [],
         "pitch_range": None if low is None else [low, high],
         "velocity_range": list(VELOCITY_RANGE) if codec.args["velocity"] else None,
     }  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
-from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel
+from audio_gen.generation.descriptors import MONO_NAMES, describe_mel
 from audio_gen.models.pitch_axis import hz_to_mel, mel_to_hz
 from tests import sounds
 
@@ -17,7 +17,7 @@ FRAMES = 60
 
 
 def described(mel: Tensor) -> dict[str, float]:
-    return dict(zip(DESCRIPTORS, describe_mel(mel[None], SPEC, FLOOR)[0].tolist(), strict=True))
+    return dict(zip(MONO_NAMES, describe_mel(mel[None], SPEC, FLOOR)[0].tolist(), strict=True))
 
 
 def flat(envelope_db: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def test_loudness_counts_in_db_and_moves_nothing_else() -> None:
     quiet[::3] += 1.0
     soft, loud = described(quiet), described(quiet + 6 / 20 * math.log(10))
     assert loud["loudness"] - soft["loudness"] == pytest.approx(6.0, abs=0.01)
-    assert all(loud[name] == pytest.approx(soft[name], abs=0.01) for name in DESCRIPTORS if name != "loudness")
+    assert all(loud[name] == pytest.approx(soft[name], abs=0.01) for name in MONO_NAMES if name != "loudness")
     assert described(flat(torch.full((FRAMES,), -20.0)))["loudness"] == pytest.approx(-20.0, abs=1e-3)
 
 

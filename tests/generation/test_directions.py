@@ -15,7 +15,7 @@ from audio_gen.artefacts.folders import BundleFolder
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation import direction_search as search
-from audio_gen.generation.descriptors import DESCRIPTORS
+from audio_gen.generation.descriptors import MONO_NAMES
 from audio_gen.generation.direction_search import clips_needed, find_directions
 from audio_gen.generation.directions import (
     Directions,
@@ -140,7 +140,7 @@ def own(pipeline: Pipeline) -> Directions:
     """Directions that fit the model of the tests, whatever they are."""
     facts = found(Toy(), 64).facts
     principal = torch.randn(len(facts), pipeline.codec.latent.dim, generator=torch.Generator().manual_seed(0))
-    return Directions(principal, facts, dict.fromkeys(DESCRIPTORS, 1.0), pipeline.digest, {"n": 64, "seed": 0})
+    return Directions(principal, facts, dict.fromkeys(MONO_NAMES, 1.0), pipeline.digest, {"n": 64, "seed": 0})
 
 
 def test_saved_and_loaded_they_are_the_same(tmp_path: Path, pipeline: Pipeline, own: Directions) -> None:

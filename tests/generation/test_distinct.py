@@ -81,7 +81,7 @@ class Repeating:
     """A model whose seeds give one of `sounds` clips in turn."""
 
     def __init__(self, pipeline: Pipeline, sounds: int) -> None:
-        self._pipeline, self._sounds = pipeline, sounds
+        self._pipeline, self._sounds, self.spec = pipeline, sounds, pipeline.spec
 
     def latents(self, seeds: range, **asked: object) -> Latents:
         return self._pipeline.latents([seed % self._sounds for seed in seeds], class_name="bell", pitch=60)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from audio_gen.audio.mel import MelSpec
 from audio_gen.generation import moves as module
-from audio_gen.generation.descriptors import DESCRIPTORS, STEPS
+from audio_gen.generation.descriptors import MONO_NAMES, steps_of
 from audio_gen.generation.directions import Directions
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.moves import move, move_lines, moved_json
@@ -20,7 +20,7 @@ from audio_gen.models.contract import Conditions
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
 FRAMES, DIM = 80, 6
 BAND, FRAME = torch.arange(SPEC.n_mels).float(), torch.arange(FRAMES).float()
-NAMES = list(DESCRIPTORS)
+NAMES = list(MONO_NAMES)
 
 
 class Toy:
@@ -72,7 +72,7 @@ KNOWN = Known(torch.eye(DIM), (), dict.fromkeys(NAMES, 1.0), "0" * 12, {"n": 64,
 
 def change(toy: Toy, asked: dict[str, float], count: int = 12) -> Tensor:
     found = move(cast(Pipeline, toy), toy.points(count), KNOWN, asked)
-    return (found.after - found.before) / STEPS
+    return (found.after - found.before) / steps_of(SPEC)
 
 
 @pytest.mark.parametrize("name", ["brightness", "length", "loudness"])

@@ -11,6 +11,7 @@ from audio_gen.errors import ConfigError, DataError
 from audio_gen.training.tasks.vocoder import VocoderNet
 from audio_gen.vocoding.bands import nnls_amplitude
 from audio_gen.vocoding.griffinlim import GriffinLimVocoder
+from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.network import VocoderNetwork
 from audio_gen.vocoding.phases import PhaseStart, initial_phasors
 from audio_gen.vocoding.renderer import NetworkVocoder
@@ -131,3 +132,9 @@ def broken(mel: Tensor) -> list[Tensor]:
 def test_what_cannot_be_streamed(wrong: Callable[[NetworkVocoder, Tensor], object], told: str) -> None:
     with pytest.raises((ConfigError, DataError), match=told):
         wrong(vocoder(SPEC), melody(SPEC))
+
+
+def test_stereo_does_not_stream() -> None:
+    spec = MelSpec.preset("44khz_128band_512x").with_stereo(16)
+    with pytest.raises(ConfigError, match="cannot stream stereo; stream the first 128 rows"):
+        next(stream(load_vocoder("small", spec), []))

@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import model_validator
 from torch import Tensor
 
+from audio_gen.errors import ConfigError
 from audio_gen.generation.clip import Clip
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
@@ -31,6 +32,8 @@ class FileRequest(Request):
     """A file ends this far below its peak. None is 60."""
     length: str = "sound"
     """sound: from onset to end; model: the model's whole clip."""
+    channels: int | None = None
+    """1: the mono mix; 2: stereo, of a stereo model; None: those of the model."""
 
     @model_validator(mode="after")
     def _check_finish(self) -> Self:
@@ -49,6 +52,14 @@ class FileRequest(Request):
         if self.normalize is None:
             how = replace(how, normalize="none")
         return replace(how, tail_db=FILE_TAIL_DB) if unchanged and self.tail_db is None else how
+
+
+def check_channels(pipeline: Pipeline, channels: int | None) -> None:
+    """Refuse stereo of a mono model by a ConfigError."""
+    if channels == 2 and pipeline.spec.channels == 1:
+        raise ConfigError(
+            f"--channels 2: {pipeline.vocabulary.model} is mono; train it on stereo sounds with --set data.channels=2"
+        )
 
 
 def rendered(

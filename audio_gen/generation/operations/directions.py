@@ -93,7 +93,7 @@ def direction_line(fact: Direction) -> str:
             for name, effect in fact.effects.items()
             if abs(effect) >= SHOWN_EFFECT
         )
-        return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {moves or 'none of these five'}"
+        return f"{fact.name:<11}{fact.share:.1%} of the variance; +1 moves {moves or 'none of these'}"
     descriptor, own_effect = DESCRIPTORS[fact.name], fact.effects[fact.name]
     reached = descriptor.amount(own_effect * descriptor.step)
     text = f"{fact.name:<11}+1: {descriptor.meaning} {descriptor.amount(descriptor.step)}"

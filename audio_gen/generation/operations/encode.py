@@ -1,6 +1,7 @@
 """Encoding and reconstruction: find the latents of sounds, and render them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_IT_IS
 from audio_gen.generation.inputs import EncodedFile, encode_file
 from audio_gen.generation.inversion import STEPS, log_mel_l1
+from audio_gen.generation.operations.common import check_channels
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import for_each
@@ -39,6 +41,8 @@ class EncodeRequest(Request):
     """Also render the real mel through the vocoder alone, in `reconstruct`."""
     keep_residual: bool = False
     """Add what the model cannot express of a sound, in `reconstruct`: the start of an edit."""
+    channels: int | None = None
+    """1: the mono mix; 2: stereo, of a stereo model; None: those of the model."""
 
     @field_validator("files", mode="before")
     @classmethod
@@ -67,6 +71,8 @@ def reconstruct(pipeline: Pipeline, request: EncodeRequest) -> Clips:
 
 
 def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *, keep_residual: bool = False) -> Clips:
+    check_channels(pipeline, request.channels)
+    finish, n_mels = replace(AS_IT_IS, channels=request.channels), pipeline.spec.n_mels
     files = sound_files(request.files)
     stems = output_stems(files)
 
@@ -77,7 +83,7 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *
     def rebuilt(encoded: Sequence[EncodedFile]) -> Iterator[Clip]:
         for stem, one in zip(stems, encoded, strict=True):
             mel = pipeline.decode(one.latents)
-            score = log_mel_l1(one.mel, mel[0], one.frames)
+            score = log_mel_l1(one.mel[:n_mels], mel[0, :n_mels], one.frames)
             figures = {"mel_l1": score, "mel_l1_start": one.search.mel_l1_start if one.search else score}
             real = one.mel[None]  # the decoded log-mel with its residual
             for kind, some in zip(kinds, (real if keep_residual else mel, real), strict=False):
@@ -85,7 +91,7 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *
                 source |= {"edited": True} if keep_residual else {}
                 about = describe(pipeline, one.latents, command=request.origin, more=source)
                 wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # aligned with the file
-                yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, AS_IT_IS, figures)
+                yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, finish, figures)
 
     names = [f"{stem}.{kind}" for stem in stems for kind in kinds]
     return Clips(names, render, pipeline, request.origin, "Reconstructing", unit="files", per_clip=1 / len(kinds))

@@ -17,7 +17,7 @@ from audio_gen.generation.finish import Finish
 from audio_gen.generation.grid import GRID_NAME, write_grid
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.moves import move, move_lines, moved_json
-from audio_gen.generation.operations.common import FileRequest, rendered
+from audio_gen.generation.operations.common import FileRequest, check_channels, rendered
 from audio_gen.generation.originals import Match, Originals, novelty_line, originals_of
 from audio_gen.generation.outputs import distinct_names
 from audio_gen.generation.pipeline import Pipeline
@@ -80,6 +80,7 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
         ConfigError: A value is out of its range, or the model does not know a class, pitch or direction.
         CheckpointError: The directions are missing.
     """
+    check_channels(pipeline, request.channels)
     classes = _classes(pipeline.require("sample"), request)
     known_directions = load_directions(pipeline, request.directions) if request.moves else None
     drawn = [_drawn(pipeline, request, name) for name in classes]

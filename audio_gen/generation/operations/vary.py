@@ -13,7 +13,7 @@ from audio_gen.generation.attack import check_attack, parse_attack, with_attack_
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.inputs import starting_point
-from audio_gen.generation.operations.common import AT_ONCE, FileRequest
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
 from audio_gen.generation.outputs import output_stems
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vary import Variation, check_amount
@@ -61,6 +61,7 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
         AudioFileError: The clip has to be encoded, and cannot be read; or it has no attack to keep.
     """
     check_amount(request.amount, request.temperature)
+    check_channels(pipeline, request.channels)
     clip = starting_point(pipeline, request.clip)
     notes, count, rate, attack_sec = list(clip.notes), request.count, pipeline.spec.sample_rate, request.attack_sec
     attack = clip.rendered(pipeline) if attack_sec else None

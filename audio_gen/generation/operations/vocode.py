@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import of_vocoded, write_sidecar
 from audio_gen.audio.io import write_wav_blocks
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.stereo import STEREO_BANDS
 from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.mel_sources import MelFile, MelOfSound
@@ -19,6 +22,7 @@ from audio_gen.request import Request
 from audio_gen.text import one_line
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.long import vocode_blocks
+from audio_gen.vocoding.stereo import StereoVocoder
 from audio_gen.vocoding.vocoder import Vocoder, check_mel
 
 
@@ -26,13 +30,15 @@ class VocodeRequest(Request):
     """Options of `vocode`."""
 
     files: list[Path]
-    """Sound files, folders of them, or .npy with natural-log mels (M, L)."""
+    """Sound files, folders of them, or .npy with natural-log mels (M, L), or images of stereo (rows, L)."""
     out: Path
     """Folder for the results."""
     vocoder: str | None = None
     """See `load_vocoder`."""
     mel: str | None = None
     """Mel preset; None is the vocoder's, or 44khz_128band_512x."""
+    channels: Literal[1, 2] | None = None
+    """1: the mono mix; 2: stereo; None: those of each file."""
     device: str = "auto"
     """Where to compute."""
     force: bool = False
@@ -47,7 +53,7 @@ class Vocoded:
         files: The source files.
         paths: The WAV of each.
         vocoder: The vocoder's name.
-        spec: Its mel.
+        spec: Its mel, without rows of stereo.
         resampled: Number of files by sample rate, for rates other than the vocoder's.
     """
 
@@ -75,18 +81,22 @@ def vocode(request: VocodeRequest, reporter: Reporter = SILENT) -> Vocoded:
     paths, rates = [request.out / f"{stem}.wav" for stem in stems], Counter[int]()
     for file in files:
         if _is_mel(file):
-            check_mel(MelFile(file, place), vocoder.spec, one_line(file))  # before anything is written
+            image = MelFile(file, vocoder.spec, place)
+            check_mel(image, image.spec, one_line(file))  # before anything is written
+    voices = {1: vocoder, 2: StereoVocoder(vocoder, vocoder.spec.with_stereo(STEREO_BANDS))}
     hold = {"command": request.origin, "bundle": vocoder.name}
     with (
         claimed(request.out, with_sidecars(stems), force=request.force, reporter=reporter, **hold),
         reporter.progress("Vocoding", len(files), "files") as advance,
     ):
         for path, file in zip(paths, files, strict=True):
-            mel = MelFile(file, place) if _is_mel(file) else MelOfSound(file, vocoder.spec, place)
-            write_wav_blocks(path, _sound(vocoder, mel, one_line(file), advance), rate, "PCM_24")
+            mel = _mel(file, vocoder.spec, place, request.channels)
+            sound = _sound(voices[mel.spec.channels], mel, one_line(file), advance)
+            channels = request.channels or mel.spec.channels
+            write_wav_blocks(path, (_in_channels(block, channels) for block in sound), rate, "PCM_24")
             about = of_vocoded(
-                source=one_line(file), vocoder=vocoder.name, mel=vocoder.spec.to_dict(), sample_rate=rate,
-                command=request.origin,
+                source=one_line(file), vocoder=vocoder.name, mel=mel.spec.to_dict(), sample_rate=rate,
+                command=request.origin, channels=channels,
             )  # fmt: skip
             write_sidecar(path, about)
             if isinstance(mel, MelOfSound) and mel.file_rate != rate:
@@ -98,8 +108,17 @@ def _is_mel(file: Path) -> bool:
     return file.suffix.lower() == ".npy"
 
 
+def _mel(file: Path, spec: MelSpec, place: torch.device, channels: Literal[1, 2] | None) -> MelFile | MelOfSound:
+    return MelFile(file, spec, place) if _is_mel(file) else MelOfSound(file, spec, place, channels)
+
+
+def _in_channels(wav: Tensor, channels: int) -> Tensor:
+    """A block (C, T) as its mean, or with its only channel on both sides."""
+    return wav.mean(0, keepdim=True) if channels < len(wav) else wav.expand(channels, -1)
+
+
 def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Advance) -> Iterator[Tensor]:
-    """Yield the sound (1, T) of a mel in blocks, with progress in files."""
+    """Yield the sound (C, T) of a mel in blocks, with progress in files."""
     samples, done, reported = min(vocoder.spec.samples(mel.shape[-1]), mel.length), 0, 0.0
     for wav in _cut(vocode_blocks(vocoder, mel, onset=mel.onset), mel.lead, mel.length):
         if not bool(wav.isfinite().all()):
@@ -111,7 +130,7 @@ def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Adva
 
 
 def _cut(blocks: Iterator[Tensor], lead: int, length: int) -> Iterator[Tensor]:
-    """Blocks (1, T), cropped to `length` samples after the first `lead`."""
+    """Blocks (C, T), cropped to `length` samples after the first `lead`."""
     for block in blocks:
         wav = block[:, lead : lead + length]
         lead, length = max(0, lead - block.shape[-1]), length - wav.shape[-1]

@@ -94,7 +94,7 @@ def test_each_channel_is_resampled_as_if_alone(tmp_path: Path, rate: int) -> Non
 
 def test_parts_of_clips_have_the_channels_of_the_whole(tmp_path: Path) -> None:
     x = sounds.pluck()
-    write(tmp_path / "in" / "half.wav", np.concatenate([x, 0.1 * x]), np.concatenate([-x, x]))  # cancels at first
+    write(tmp_path / "in" / "half.wav", np.concatenate([x, 0.02 * x]), np.concatenate([-x, 0.1 * x]))
     cache = build(tmp_path / "in", tmp_path / "cache")
     clip = cache.clips[0]
     whole, both = cache.read(clip), cache.read_channels(clip)
@@ -253,6 +253,16 @@ def test_a_file_that_ends_within_a_frame(tmp_path: Path, cut: int) -> None:
     wav = cache.read_channels(cache.clips[0])
     frames = len(A) - -(-cut // 4)
     assert wav.shape == (2, frames) and np.abs(wav - np.stack([A, B])[:, :frames]).max() < 1e-3
+
+
+def test_a_cancelling_part_does_not_choose_a_channel(tmp_path: Path) -> None:
+    x = sounds.pluck()
+    write(tmp_path / "in" / "tail.wav", np.concatenate([x, 0.5 * x]), np.concatenate([x, -0.5 * x]))
+    write(tmp_path / "in" / "dc.wav", SINE + np.float32(0.4), -SINE + np.float32(0.4))  # DC alone is not a sound
+    cache = build(tmp_path / "in", tmp_path / "cache")
+    for clip in cache.clips:
+        assert np.array_equal(cache.read(clip), mono(cache.read_channels(clip))), clip
+    assert clips_of(cache)["dc.wav"].mono_channel == 0 and clips_of(cache)["tail.wav"].mono_channel is None
 
 
 def test_trimmed_onsets_begin_where_either_channel_does(tmp_path: Path) -> None:
