@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.channels import WIDTH_DB
-from audio_gen.data.stereo import STEREO_SHARE
+from audio_gen.data.channel_choice import STEREO_SHARE
 from audio_gen.evaluation import distances
 from audio_gen.evaluation.clip_features import PARTS, ClipFeatures
 

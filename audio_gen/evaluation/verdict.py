@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audio_gen import findings
-from audio_gen.data.stereo import STEREO_SHARE
+from audio_gen.data.channel_choice import STEREO_SHARE
 from audio_gen.evaluation.playability import playability
 from audio_gen.findings import Finding, percent
 
