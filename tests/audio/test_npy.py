@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from audio_gen.audio import npy
+from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.npy import read_npy_header
 from audio_gen.data.table import read_column
 from audio_gen.errors import DataError
@@ -48,7 +49,7 @@ def test_a_damaged_header_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(MalformedError, match=r"a\.npy"):
         read_column(file, "<f4")
     with pytest.raises(DataError, match=r"a\.npy: cannot be read as an \.npy array"):
-        MelFile(file, torch.device("cpu"))
+        MelFile(file, MelSpec.preset("22khz_80band_256x"), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("error", [SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError])
