@@ -24,7 +24,7 @@ import numpy as np
 from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.data.checksums import BLOCK
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.data.store import FILES_NAME, VERSION, Cache, publish, write_sums
+from audio_gen.data.store import FILES_NAME, VERSIONS, Cache, publish, write_sums
 from audio_gen.data.table import ClipTable
 from audio_gen.files import write_json
 
@@ -50,7 +50,7 @@ def make(place: Path, count: int) -> None:
     with open(place / "pcm.int16", "wb") as samples:
         samples.truncate(2 * SAMPLES * count)
     index = {
-        "version": VERSION, "sample_rate": RATE, "options": {"trim_onset": False}, "pcm": "pcm.int16",
+        "version": VERSIONS[1], "sample_rate": RATE, "options": {"trim_onset": False}, "pcm": "pcm.int16",
         "pcm_samples": SAMPLES * count, "sounds": "", "notes": [], "table": "clips",
     }  # fmt: skip
     silence, samples_left = zlib.crc32(bytes(2 * BLOCK)), SAMPLES * count % BLOCK
