@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from audio_gen.generation.descriptors import DESCRIPTORS, STEPS, describe_mel
+from audio_gen.audio.mel import MelSpec
+from audio_gen.generation.descriptors import DESCRIPTORS, describe_mel, descriptors_of, steps_of
 from audio_gen.generation.directions import load_directions
 from audio_gen.generation.moves import LENGTH, move
 from audio_gen.generation.pipeline import Pipeline
@@ -36,12 +37,13 @@ def percent(which: Tensor) -> str:
     return f"{float(which.double().mean()):.0%}" if len(which) else "-"
 
 
-def peaks(mel: Tensor, frame_rate: float) -> Tensor:
-    level = frame_levels(mel)
-    return (level >= level.amax(1, keepdim=True) - NEAR_NATS).int().argmax(1) / frame_rate
+def peaks(image: Tensor, spec: MelSpec) -> Tensor:
+    level = frame_levels(image[:, : spec.n_mels])
+    return (level >= level.amax(1, keepdim=True) - NEAR_NATS).int().argmax(1) / spec.frame_rate
 
 
 def row(run: str, pipeline: Pipeline, name: str, amount: float, count: int, seed: int) -> str:
+    names = list(descriptors_of(pipeline.spec))
     points = pipeline.latents(range(seed, seed + count))
     found = move(pipeline, points, load_directions(pipeline), {name: amount})
     mels = [pipeline.decode(some) for some in (points, found.points)]
@@ -49,16 +51,17 @@ def row(run: str, pipeline: Pipeline, name: str, amount: float, count: int, seed
     number, change = NAMES.index(name), after - before
     audible = ~change.isnan().any(1)
     change = change[audible]
-    share = change[:, number] / (amount * STEPS[number])
+    steps = steps_of(pipeline.spec)
+    share = change[:, number] / (amount * steps[number])
     can = torch.ones(len(change), dtype=torch.bool)
     if number == LENGTH:
-        can = before[audible, LENGTH] + max(amount, 0) * STEPS[LENGTH] < math.log2(INSIDE * pipeline.duration_sec)
+        can = before[audible, LENGTH] + max(amount, 0) * steps[LENGTH] < math.log2(INSIDE * pipeline.duration_sec)
     low, middle, high = share.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
     others = ", ".join(
-        f"{other} {size(other, float(change[:, i].abs().median()))}" for i, other in enumerate(NAMES) if i != number
+        f"{other} {size(other, float(change[:, i].abs().median()))}" for i, other in enumerate(names) if i != number
     )
     held = [percent(change[:, i].abs() <= HELD) if i != number else "-" for i in (ATTACK, LENGTH)]
-    first, second = (peaks(mel, pipeline.spec.frame_rate)[audible] for mel in mels)
+    first, second = (peaks(mel, pipeline.spec)[audible] for mel in mels)
     shifted = percent((second - first).abs() > PEAK_SEC)
     return (
         f"| {run} | {name} {amount:+g} | {percent(share > RIGHT)} | {percent(share[can] > RIGHT)} of {int(can.sum())} "
@@ -77,7 +80,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for run in args.runs:
         pipeline = Pipeline.load(run, vocoder="griffinlim:1", device="cpu")
-        for name in NAMES:
+        for name in descriptors_of(pipeline.spec):
             for sign in (1, -1):
                 print(row(run.name, pipeline, name, sign * args.amount, args.count, args.seed), flush=True)
 

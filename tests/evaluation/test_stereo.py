@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from audio_gen.data.cache import build_cache
@@ -16,10 +17,14 @@ from audio_gen.evaluation.clips import SoundClip, cache_clips, find_clips, has_s
 from audio_gen.evaluation.compare import Sets, compare, halve
 from audio_gen.evaluation.reference_set import load_reference, save_reference
 from audio_gen.evaluation.report.sections import stereo_table_of, table_of, write_page
+from audio_gen.evaluation.session import Session
 from audio_gen.evaluation.signal import describe_stereo
 from audio_gen.evaluation.verdict import judge
+from audio_gen.generation.originals import originals_of, run_cache
+from audio_gen.generation.pipeline import Pipeline
 from tests.evaluation.test_compare import RATE, Bands
 from tests.sounds import noise, pluck, sine, write
+from tests.training.test_channels import folder_of, train
 
 Width = Callable[[np.random.Generator], float]
 
@@ -235,3 +240,40 @@ def test_equal_channels_of_a_file_are_two_channels_without_width(tmp_path: Path)
     assert clip.load_stereo is not None
     wav, _ = clip.load_stereo()
     assert wav.shape == (2, len(tone)) and torch.equal(wav[0], wav[1]) and torch.equal(wav[0], clip.load()[0])
+
+
+@pytest.fixture(scope="module")
+def stereo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    return train(folder_of(place / "sounds", stereo=24), place / "run")
+
+
+def test_a_stereo_run_renders_its_scale_in_stereo(stereo_run: Path) -> None:
+    pipeline = Pipeline.load(stereo_run, vocoder="griffinlim:2", device="cpu")
+    job = Session(Bands(), Bands(), pipeline, pipeline.vocoder, run_cache(stereo_run))  # type: ignore[arg-type]
+    assert job.in_stereo
+    real = job.real(stereo_run.parent / "sounds", "none")
+    copies, rebuilt = job.copies(real, stereo=True), job.rebuilt(real, stereo=True)
+    for one in (copies, rebuilt):
+        assert one is not None and one.parts is not None and len(one) == 24
+        assert bool(one.parts["side"].isfinite().all()) and (one.signal["width_db"] > -12).all()
+    mono = job.copies(real)
+    assert mono is not None and "width_db" not in mono.signal
+    job.stereo = False
+    assert job.real(stereo_run.parent / "sounds", "none").parts is None
+
+
+def test_a_sample_is_a_copy_of_a_sound_with_other_sides(stereo_run: Path) -> None:
+    pipeline = Pipeline.load(stereo_run, vocoder="griffinlim:2", device="cpu")
+    originals = originals_of(pipeline)
+    cache = run_cache(stereo_run)
+    assert originals is not None and cache is not None and cache.channels == 2
+    wavs = torch.stack([torch.from_numpy(cache.read_channels(clip, 0, 8000)) for clip in cache.split("train")[:4]])
+    for changed in (wavs, wavs.flip(1), wavs.mean(1, keepdim=True).expand(-1, 2, -1)):
+        assert [match.verdict for match in originals(changed)] == ["copy"] * 4
+
+
+def test_a_preview_of_a_stereo_run_shows_its_stereo(stereo_run: Path) -> None:
+    (picture,) = (stereo_run / "previews").rglob("*.png")
+    shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    assert ((shown[..., 1] > 150) & (shown[..., 0] < 170) & (shown[..., 2] < 120)).sum() > 200  # the green of width

@@ -133,3 +133,28 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
         "bundle": (2, 1.0), "bundle-last": (4, 2.0),
     }  # fmt: skip
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 2
+
+
+def test_stereo_clips_are_judged_by_their_mono_mix(tmp_path: Path) -> None:
+    for i, x in enumerate(plucks(100, 0)):
+        side = 0.1 * noise(0.4, RATE, seed=9000 + i)
+        write(tmp_path / f"sounds/{i:03d}.wav", np.stack([x + side, x - side], axis=1), RATE)
+    cache = build_cache(tmp_path / "sounds", tmp_path / "cache", sample_rate=RATE)
+    assert cache.channels == 2
+    sides = [ClipDataset(cache, split=s, segment_samples=SAMPLES, seed=0, crop="start") for s in ("train", "val")]
+
+    def figures_of(wav: Tensor) -> dict[str, float]:
+        padded = nn.functional.pad(wav, (0, SAMPLES - wav.shape[-1]))
+        evaluator = LightEvaluator(
+            Maker(padded), *sides, len(wav), RATE, torch.device("cpu"), Bands()  # type: ignore[arg-type]
+        )  # fmt: skip
+        return evaluator(nn.Identity())
+
+    train = torch.stack([torch.from_numpy(cache.read_channels(clip)) for clip in cache.split("train")[:40]])
+    swapped = figures_of(train.flip(1))
+    assert swapped["memorised"] == 1
+    centred = figures_of(train.mean(1, keepdim=True).expand(-1, 2, -1))
+    assert centred == pytest.approx(swapped, abs=1e-3)
+    made = torch.from_numpy(np.stack(plucks(40, 1)).astype(np.float32))
+    new = figures_of(torch.stack([made, made], dim=1))
+    assert new["kad"] < 2 * new["kad_floor"] and new["memorised"] < 1
