@@ -106,7 +106,8 @@ def measured(mid: Tensor, side: Tensor, spec: "MelSpec") -> tuple[Tensor, Tensor
     both, alike, cross = (_pooled(bands @ x, FRAMES // SIDE_STEP) for x in (both, alike, cross))
     left, right = (x.clamp(min=0) + silence for x in (both + 2 * cross, both - 2 * cross))
     difference = 0.5 * (left / right).log()
-    angle = torch.acos(((alike + silence) * (left * right).rsqrt()).clamp(-1, 1))
+    alike = alike + silence
+    angle = torch.atan2((left * right - alike.square()).clamp(min=0).sqrt(), alike)  # exactly 0 for mono
     return carrier, packed(Strip(difference.clamp(-MOST_NATS, MOST_NATS), angle), frames)
 
 
@@ -168,7 +169,8 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
     both = (bands @ (turns * _product(1j * carrier, copy))) / level  # these two may be alike as well
     made = turned.square() * (bands @ turns.square()) / bands.sum(1, keepdim=True)
     made = made + copied.square() * rest + 2 * turned * copied * both
-    common, free = (_held(x, frames) for x in (spread.common, spread.free))
+    loud = _pooled(level) ** 0.25
+    common, free = (_held(x, frames, loud) for x in (spread.common, spread.free))
     free = free * made.clamp(min=LEAST_FREE).rsqrt()
     over = bands.T.contiguous()
     gain = torch.complex(over @ (common - free * copied * alike), (over @ (free * turned)) * turns)
@@ -176,7 +178,7 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
     side = stft.inverse(gain * carrier + copied * copy)
     if bool((spread.mid > WHOLE).all()):
         return wav, side
-    return stft.inverse(over @ _held(spread.mid, frames) * carrier), side
+    return stft.inverse(over @ _held(spread.mid, frames, loud) * carrier), side
 
 
 def side_share_db(image: Tensor, spec: "MelSpec") -> Tensor:
@@ -270,8 +272,13 @@ def _repeated(x: Tensor, frames: int) -> Tensor:
     return x.repeat_interleave(SIDE_STEP, dim=-1)[..., :frames]
 
 
-def _held(x: Tensor, frames: int) -> Tensor:
-    """Values (B, K, N) of FRAMES frames, joined by lines over all frames (B, K, frames)."""
+def _held(x: Tensor, frames: int, loud: Tensor) -> Tensor:
+    """Values (B, K, N) of FRAMES frames, joined by lines over all frames (B, K, frames), louder ones with more weight.
+
+    So the silence beside a click does not move it to the centre.
+    """
     if x.shape[-1] == 1:
         return x.expand(-1, -1, frames)
-    return F.interpolate(x, scale_factor=FRAMES, mode="linear")[..., :frames]
+    both = F.interpolate(torch.cat([x * loud, loud]), scale_factor=FRAMES, mode="linear")[..., :frames]
+    weighted, weight = both.chunk(2)
+    return weighted / weight
