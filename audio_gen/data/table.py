@@ -30,7 +30,7 @@ BYTES = {"names": "name_end", "hashes": "hash_end"}
 SUMS_NAME = "rows.npy"  # checksums of blocks of rows, one column per column of the table
 ROWS = 1 << 12  # rows per checksum of a column
 IN_MEMORY = 1 << 26  # smaller tables are read, not mapped; truncating a mapped file kills the process
-KINDS = NUMBERS | STEREO
+ALL_NUMBERS = NUMBERS | STEREO
 MEAN = -1  # mono_channel of clips whose mono is the mean of their channels
 FILE_NAMES = (*(f"{name}.npy" for name in (*NUMBERS, *STEREO, *BYTES)), SUMS_NAME, TEXTS_NAME)
 
@@ -139,7 +139,7 @@ class ClipTable(Sequence[Clip]):
                 "mono_channel": [MEAN if clip.mono_channel is None else clip.mono_channel for clip in clips],
                 "stereo_hash": [clip.stereo_hash for clip in clips],
             }
-        columns = {name: np.asarray(values, KINDS[name]) for name, values in numbers.items()}
+        columns = {name: np.asarray(values, ALL_NUMBERS[name]) for name, values in numbers.items()}
         columns |= {"names": np.frombuffer(b"".join(names), "|u1"), "hashes": np.frombuffer(b"".join(hashes), "|u1")}
         return cls(columns, {"classes": list(classes), "reasons": [list(some) for some in reasons]})
 
@@ -160,7 +160,7 @@ class ClipTable(Sequence[Clip]):
         numbers = [*NUMBERS, *(STEREO if channels == 2 else ())]
         paths = {name: folder / f"{name}.npy" for name in (*numbers, *BYTES)}
         mapped = sum(path.stat().st_size for path in paths.values()) > IN_MEMORY
-        columns = {name: read_column(path, KINDS.get(name, "|u1"), mapped) for name, path in paths.items()}
+        columns = {name: read_column(path, ALL_NUMBERS.get(name, "|u1"), mapped) for name, path in paths.items()}
         texts = read_json(folder / TEXTS_NAME)
         for key, kind in (("classes", str), ("reasons", list)):
             if not isinstance(texts, dict) or not isinstance(found := texts.get(key), list):
@@ -356,7 +356,7 @@ class _Check:
 def _sum_of(columns: dict[str, np.ndarray], name: str, block: int) -> int:
     """The checksum of a column in ROWS rows, and of their texts."""
     first, last = block * ROWS, (block + 1) * ROWS
-    if name in KINDS:
+    if name in ALL_NUMBERS:
         return zlib.crc32(columns[name][first:last].data)
     ends = columns[BYTES[name]]
     start, stop = int(ends[first - 1]) if first else 0, int(ends[min(last, len(ends)) - 1])
@@ -366,7 +366,7 @@ def _sum_of(columns: dict[str, np.ndarray], name: str, block: int) -> int:
 def _sums_of(columns: dict[str, np.ndarray]) -> np.ndarray:
     """The checksums of a table, block by block (blocks * columns,)."""
     blocks = range(-(-len(columns["offset"]) // ROWS))
-    ordered = {name: columns[name] for name in (*KINDS, *BYTES) if name in columns}
+    ordered = {name: columns[name] for name in (*ALL_NUMBERS, *BYTES) if name in columns}
     return np.array([_sum_of(ordered, name, block) for block in blocks for name in ordered], "<u4")
 
 

@@ -34,7 +34,8 @@ class Finish:
         rate: Sample rate in Hz; None is the model's.
         tail_db: Level below the peak, in dB, at which a file ends.
         length: "sound": from 1 ms before the onset to the end of the sound; "model": the model's length.
-        channels: 1: the mean of left and right; 2: stereo; None: those of the sound.
+        channels: 1: the mean of left and right, or the louder one if they cancel each other; 2: stereo; None: those of
+            the sound.
 
     Raises:
         ConfigError: A value is out of its range; the message names the option.

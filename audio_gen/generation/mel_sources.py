@@ -73,11 +73,11 @@ class MelOfSound:
     """
 
     def __init__(
-        self, file: Path, spec: MelSpec, device: torch.device, channels: Literal[1, 2] | None = None
+        self, file: Path, spec: MelSpec, device: torch.device, channels: Literal[1] | None = None
     ) -> None:  # fmt: skip
         """Read the sound at the rate of `spec`, a mel without stereo; parts go to `device`.
 
-        Of `channels` see `read_wav`.
+        `channels` is 1 for the mono mix; None for left and right, if the file has two that differ.
         """
         self.file_rate = info(file).sample_rate
         self._wav, _ = read_wav(file, sample_rate=spec.sample_rate, channels=channels)

@@ -40,7 +40,7 @@ class StereoVocoder:
         wavs = []
         for wav, *parts in zip(carrier.split(1), *(x.split(1) for x in values), strict=True):
             mid, side = sides(wav, spread_of(Strip(*parts)), self.spec, stft)
-            if gate is not None:
-                mid, side = (x * gate.to(x.device) for x in (mid, side))
+            if gate is not None:  # the vocoder's own sound has been through it
+                mid, side = (x if x is wav else x * gate.to(x.device) for x in (mid, side))
             wavs.append(torch.cat([mid + side, mid - side], dim=1))
         return torch.cat(wavs)

@@ -66,4 +66,4 @@ def test_a_file_shorter_than_its_header_says(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 8), np.float32))
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
     with pytest.raises(DataError, match="cannot be read"):
-        MelFile(tmp_path / "a.npy", torch.device("cpu"))
+        MelFile(tmp_path / "a.npy", MelSpec.preset("22khz_80band_256x"), torch.device("cpu"))

@@ -128,7 +128,7 @@ def test_the_channels_of_a_cache_stay_until_they_are_set(tmp_path: Path) -> None
     for wanted, now in ((1, 1), ("auto", 1), (2, 2), ("auto", 2), (1, 1), (2, 2)):
         cache = build(folder, tmp_path / "cache", channels=wanted)
         assert everything(cache) == fresh[now], (wanted, now)
-        kept = [note for note in cache.notes if "stays so: data.channels=2" in note]
+        kept = [note for note in cache.notes if "stays so: `preprocess --channels 2` rebuilds" in note]
         assert len(kept) == (wanted == "auto" and now == 1)
 
 
@@ -414,9 +414,7 @@ def test_few_stereo_files_are_told_by_inspect_alone(tmp_path: Path, run_cli: Cal
         write(tmp_path / "in" / f"{i}.wav", sounds.noise(seed=i))
     write(tmp_path / "in" / "pad.wav", A, B)
     done = run_cli("inspect", tmp_path / "in")
-    note = (
-        "1 of 6 files is stereo (width 0 dB), so data.channels is 1 and they are mixed to mono; data.channels=2 keeps"
-    )
+    note = "1 of 6 files is stereo (width 0 dB), so data.channels is 1 and they are mixed to mono; --set data.channels"
     assert note in done.stdout
     assert not build(tmp_path / "in", tmp_path / "cache").notes
     assert sf.info(tmp_path / "in" / "pad.wav").channels == 2

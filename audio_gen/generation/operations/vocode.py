@@ -109,7 +109,7 @@ def _is_mel(file: Path) -> bool:
 
 
 def _mel(file: Path, spec: MelSpec, place: torch.device, channels: Literal[1, 2] | None) -> MelFile | MelOfSound:
-    return MelFile(file, spec, place) if _is_mel(file) else MelOfSound(file, spec, place, channels)
+    return MelFile(file, spec, place) if _is_mel(file) else MelOfSound(file, spec, place, 1 if channels == 1 else None)
 
 
 def _in_channels(wav: Tensor, channels: int) -> Tensor:
