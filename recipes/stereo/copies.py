@@ -1,15 +1,16 @@
 """How well does copy-synthesis keep the stereo picture of sounds? Level differences, coherence, and KAD by channel.
 
-    python recipes/stereo/copies.py FOLDER .. [--bands 24 ..] [--vocoder small:2] [--each 10] [--seconds 2]
+    python recipes/stereo/copies.py FOLDER .. [--bands 16 ..] [--vocoder small:2] [--each 10] [--seconds 2] [--most 160]
 
-Of each folder, the stereo files with real width are taken. A file of at least twice SECONDS gives EACH clips. Errors
-are measured in 16 bands, evenly spaced in ERB, and in cells of 190 ms: another grid than the model's, and another
-scale. Cells within 50 dB of the loudest one count. The errors are means over clips of the mean absolute error of
-their cells: the level difference in dB (35 at most), and the coherence, which is between -1 and 1. "mono" is the same
-copy-synthesis of the mid on both channels. KAD is against the originals, by the embedding, for left, right, mid and
-side, with its standard error and the number of clips; a clip whose side is silent is left out of that of the side. It
-is the estimate for pairs, without the kernel of a clip with its own copy, so that it is 0 for perfect copies; the
-first row has that of random halves of the originals. `--vocoder original` takes the mid itself in place of a vocoder.
+Of each folder, the stereo files with real width are taken. A file of at least twice SECONDS gives EACH clips; of more
+than MOST clips, every n-th is taken. Errors are measured in 16 bands, evenly spaced in ERB, and in cells of 190 ms:
+another grid than the model's, and another scale. Cells within 50 dB of the loudest one count. The errors are means over
+clips of the mean absolute error of their cells: the level difference in dB (35 at most), and the coherence, which is
+between -1 and 1. "mono" is the same copy-synthesis of the mid on both channels. KAD is against the originals, by the
+embedding, for left, right, mid and side, with its standard error and the number of clips; a clip whose side is silent
+is left out of that of the side. It is the estimate for pairs, without the kernel of a clip with its own copy, so that
+it is 0 for perfect copies; the first row has that of random halves of the originals. `--vocoder original` takes the mid
+itself in place of a vocoder.
 
 Source: Gretton 2012 eq. 4 (estimate for pairs).
 """
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from audio_gen.audio.channels import WIDTH_DB, mono, width_db
 from audio_gen.audio.mel import DEFAULT_PRESET, MelFrontEnd, MelSpec
-from audio_gen.audio.stereo import sides, spread_of, unpacked
+from audio_gen.audio.stereo import STEREO_BANDS, sides, spread_of, unpacked
 from audio_gen.audio.stft import STFT
 from audio_gen.evaluation.distances import KAD_SCALE, median_distance
 from audio_gen.evaluation.embeddings import load_embedding
@@ -137,10 +138,11 @@ def table(name: str, originals: Sequence[Sound], copiers: dict[str, Copy], embed
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--bands", type=int, nargs="+", default=[24])
+    parser.add_argument("--bands", type=int, nargs="+", default=[STEREO_BANDS])
     parser.add_argument("--vocoder", default="small:2")
     parser.add_argument("--each", type=int, default=10, help="clips of a long file")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a clip at most")
+    parser.add_argument("--most", type=int, default=160, help="clips of a folder")
     parser.add_argument("--embedding", default="yamnet")
     args = parser.parse_args()
     spec = MelSpec.preset(DEFAULT_PRESET)
@@ -149,9 +151,11 @@ def main() -> None:
     for folder in args.folders:
         sounds = read_sounds(folder, args.seconds, args.each)
         wide = [sound for sound in sounds if width_db(sound.wav) > WIDTH_DB]
+        kept = len(wide)
+        wide = wide[:: max(1, -(-kept // args.most))]
         files = len({sound.file for sound in wide})
         name = f"{folder.name}: {len(wide)} clips of {files} files, {args.vocoder}"
-        print(f"\n{folder}: {len(sounds) - len(wide)} of {len(sounds)} stereo clips have no real width\n")
+        print(f"\n{folder}: {len(sounds) - kept} of {len(sounds)} stereo clips have no real width\n")
         table(name, wide, copiers, args.embedding)
 
 

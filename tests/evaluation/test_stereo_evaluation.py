@@ -24,7 +24,7 @@ from audio_gen.generation.originals import originals_of, run_cache
 from audio_gen.generation.pipeline import Pipeline
 from tests.evaluation.test_compare import RATE, Bands
 from tests.sounds import noise, pluck, sine, write
-from tests.training.test_channels import folder_of, train
+from tests.training.test_stereo_runs import folder_of, train
 
 Width = Callable[[np.random.Generator], float]
 
