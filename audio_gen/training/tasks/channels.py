@@ -32,8 +32,8 @@ def with_channels(settings: RunConfig, cache: Cache, source: Path) -> RunConfig:
     asked = settings.data.channels
     if asked == 2 and cache.channels < 2:
         raise ConfigError(
-            f"data.channels (2): {one_line(source)} is a cache of 1 channel; preprocess its sounds with --set "
-            f"data.channels=2, or add --set data.channels=1"
+            f"data.channels (2): {one_line(source)} is a cache of 1 channel; preprocess its sounds with --channels 2, "
+            "or add --set data.channels=1"
         )
     return _with(settings, cache.channels) if asked == "auto" else settings
 

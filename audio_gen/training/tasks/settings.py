@@ -127,8 +127,8 @@ class RunConfig(Settings):
     def spec(self) -> MelSpec:
         """The mel of the model, which is stereo if `data.channels` is 2."""
         net = getattr(self, "net", None)
-        stereo = self.data.channels == 2 and isinstance(net, MelNet)
-        return self.mel.with_stereo(net.stereo_bands if stereo and isinstance(net, MelNet) else 0)
+        bands = net.stereo_bands if isinstance(net, MelNet) else 0
+        return self.mel.with_stereo(bands if self.data.channels == 2 else 0)
 
 
 def model_for(run: Path, config_file: Path | None = None) -> str:
