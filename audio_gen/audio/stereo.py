@@ -32,9 +32,8 @@ MOST_NATS = 4.0  # of the level difference, 35 dB
 CANCELLED = 1 / 16  # least power of the carrier relative to the mean of both sides
 SILENCE_DB = -106.0  # below a full-scale sine, for each bin: quieter bands are in the centre
 WHOLE = 1 - 1e-4  # of the mid's factor: above it the mid is the carrier
-TURNS_PER_BAND, TURN_EDGE = 2, 3.0  # changes of sign, and their steepness
-LEAST_FREE, LEAST_POWER = 0.01, 1e-12  # limits of divisors: power relative to the carrier, and power
-ALLPASS_SEC, ALLPASS_GAIN, ALLPASS_END_SEC = (0.0023, 0.0041, 0.0067), 0.6, 0.06
+TURNS_PER_BAND, TURN_EDGE, MOST_GAIN = 4, 3.0, 2.0  # changes of sign, their steepness, and what makes up for blur
+LEAST_POWER = 1e-12  # of a band
 
 
 class Strip(NamedTuple):
@@ -147,35 +146,24 @@ def spread_of(values: Strip) -> Spread:
 def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[Tensor, Tensor]:
     """Mid and side (B, 1, T) of a carrier wav (B, 1, T) of whole frames.
 
-    The part of the side that is not coherent with the carrier is a copy of it through all-pass filters. In each band
-    and frame the copy is made orthogonal to the carrier, so that level difference and coherence are as asked: with a
-    single partial, it would otherwise change the levels. At an attack it is still to come, and the carrier, turned by a
-    quarter of a period, takes its place, which is as sharp and orthogonal too.
+    The part of the side that is not coherent with the carrier is the carrier turned by a quarter of a period, forwards
+    and backwards in turn along the spectrum. Left and right then differ from it in phase alone: no side is coloured,
+    a partial gets no level difference, and attacks stay sharp.
 
     Args:
         wav: The carrier.
         spread: Its factors.
         spec: Its mel.
         stft: The STFT of `spec`.
+
+    Source: Kendall 1995 (decorrelation by phase).
     """
-    carrier, copy = stft(torch.cat([wav, decorrelated(wav, spec)])).chunk(2)
+    carrier = stft(wav)
     bands, turns, frames = band_weights(spec).to(wav.device), quarter_turns(spec).to(wav.device), carrier.shape[-1]
-    level, other, cross = (bands @ x for x in (power(carrier), power(copy), _product(carrier, copy)))
-    level = level.clamp(min=LEAST_POWER)
-    alike = cross / level
-    rest = (other / level - alike.square()).clamp(min=0)  # power of the copy's orthogonal part
-    copied = (rest.clamp(max=1) / rest.clamp(min=LEAST_FREE)).sqrt()
-    turned = (1 - rest.clamp(max=1)).sqrt()
-    both = (bands @ (turns * _product(1j * carrier, copy))) / level  # these two may be alike as well
-    made = turned.square() * (bands @ turns.square()) / bands.sum(1, keepdim=True)
-    made = made + copied.square() * rest + 2 * turned * copied * both
-    loud = _pooled(level) ** 0.25
-    common, free = (_held(x, frames, loud) for x in (spread.common, spread.free))
-    free = free * made.clamp(min=LEAST_FREE).rsqrt()
     over = bands.T.contiguous()
-    gain = torch.complex(over @ (common - free * copied * alike), (over @ (free * turned)) * turns)
-    copied = over @ (free * copied)
-    side = stft.inverse(gain * carrier + copied * copy)
+    loud = _pooled((bands @ power(carrier)).clamp(min=LEAST_POWER)) ** 0.25
+    common, free = (over @ _held(x, frames, loud) for x in (spread.common, spread.free))
+    side = stft.inverse(torch.complex(common, free * turns) * carrier)
     if bool((spread.mid > WHOLE).all()):
         return wav, side
     return stft.inverse(over @ _held(spread.mid, frames, loud) * carrier), side
@@ -218,38 +206,25 @@ def _triangles(mel: Tensor, spec: "MelSpec") -> Tensor:
         return (1 - (position - torch.arange(count)[:, None]).abs()).clamp(min=0)
 
 
-def decorrelated(wav: Tensor, spec: "MelSpec") -> Tensor:
-    """A sound (.., T) through all-pass filters in series, which keep its levels and scatter its phases.
-
-    Source: Schroeder 1962 (all-pass filters of reverberators).
-    """
-    impulse = _impulse(spec.sample_rate).to(wav.device)
-    size = 1 << (wav.shape[-1] + len(impulse)).bit_length()
-    return torch.fft.irfft(torch.fft.rfft(wav, size) * torch.fft.rfft(impulse, size), size)[..., : wav.shape[-1]]
-
-
 @lru_cache(maxsize=16)
 def quarter_turns(spec: "MelSpec") -> Tensor:
-    """The sign (F, 1) of a turn by a quarter of a period, +1 or -1 in turn along the spectrum with soft edges."""
+    """Factors (F, 1) of a spectrum turned by a quarter of a period: about +1 and -1 in turn along the spectrum.
+
+    Where turns are close, the windows of an STFT blur them; the factors are larger there, so that the power is kept.
+    """
+    size, ends = spec.n_fft, torch.ones(spec.n_bins)
+    ends[0] = ends[-1] = 0  # these bins are real
     with torch.inference_mode(False):
         mel = torch.tensor([hz_to_mel(hz) for hz in torch.linspace(0, spec.nyquist, spec.n_bins).tolist()])
         turns = TURNS_PER_BAND * spec.stereo_bands * mel / hz_to_mel(spec.nyquist)
-        signs = (TURN_EDGE * torch.sin(math.pi * turns)).clamp(-1, 1)
-        signs[0] = signs[-1] = 0  # these bins are real
-        return signs[:, None]
-
-
-@lru_cache(maxsize=16)
-def _impulse(sample_rate: int) -> Tensor:
-    """The impulse response (N,) of the filters."""
-    size = 1 << round(ALLPASS_END_SEC * sample_rate).bit_length()
-    with torch.inference_mode(False):
-        omega = torch.linspace(0, math.pi, 4 * size + 1, dtype=torch.float64)
-        response = torch.ones_like(omega, dtype=torch.complex128)
-        for seconds in ALLPASS_SEC:
-            delay = torch.polar(torch.ones_like(omega), -omega * max(1, round(seconds * sample_rate)))
-            response = response * (delay - ALLPASS_GAIN) / (1 - ALLPASS_GAIN * delay)
-        return torch.fft.irfft(response)[:size].float()
+        signs = (TURN_EDGE * torch.sin(math.pi * turns)).clamp(-1, 1) * ends
+        window = torch.hann_window(size)
+        blur = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs().square(), 2 * size)[:size]
+        blur = torch.maximum(blur, F.pad(blur[1:].flip(0), (1, 0))) / blur[0]  # of an impulse response, both ways
+        heard = power(torch.fft.rfft(torch.fft.irfft(1j * signs, size) * blur))
+        bands = band_weights(spec)
+        gain = (bands.sum(1) / (bands @ heard).clamp(min=LEAST_POWER)).sqrt().clamp(max=MOST_GAIN)
+        return (signs * (bands.T @ gain))[:, None]
 
 
 def power(spectrum: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.stereo import (
     MOST_NATS,
     SIDE_STEP,
+    Spread,
     Strip,
     band_weights,
-    decorrelated,
     packed,
     side_share_db,
     sides,
@@ -95,7 +95,7 @@ def test_independent_sides_are_independent_again() -> None:
 
 
 def test_a_single_partial_gets_no_level_difference() -> None:
-    """All-pass filters add or subtract a partial; made orthogonal to it, they only turn its phase."""
+    """A filtered copy would add to it on one side and subtract on the other; a turn changes the phase alone."""
     time = torch.arange(2 * RATE) / RATE
     wav = 0.3 * torch.stack([(2 * math.pi * 1000 * time).sin(), (2 * math.pi * 1000 * time + 1.2).sin()])
     back = made(wav)[:, RATE // 2 : -RATE // 2]
@@ -147,12 +147,23 @@ def test_bands_cover_the_spectrum_once() -> None:
     assert float(band_weights(SPEC).sum(1).min()) > 1
 
 
-def test_the_decorrelator_keeps_every_level_and_scatters_phases() -> None:
-    impulse = F.pad(torch.ones(1), (0, 2 * RATE))
-    filtered = decorrelated(impulse, SPEC)
-    assert torch.allclose(torch.fft.rfft(filtered).abs(), torch.ones(RATE + 1), atol=0.02)
-    assert filtered[: RATE // 20].square().sum() > 0.99
-    assert filtered[0].abs() < 0.35
+def test_the_turned_sound_keeps_its_level_and_is_orthogonal() -> None:
+    wav = noise(1, 1, 8 * SPEC.hop_length * 64)
+    free = Spread(*(torch.full((1, BANDS, 128), value) for value in (1.0, 0.0, 1.0)))
+    mid, side = sides(wav, free, SPEC, FRAMING)
+    assert torch.equal(mid, wav)
+    assert abs(float(10 * (side.square().mean() / wav.square().mean()).log10())) < 0.3
+    assert abs(float((side * wav).mean() / wav.square().mean())) < 0.05
+
+
+def test_the_side_of_a_click_is_as_sharp() -> None:
+    wav = torch.zeros(1, 1, 64 * SPEC.hop_length)
+    wav[..., wav.shape[-1] // 2] = 1.0
+    free = Spread(*(torch.full((1, BANDS, 16), value) for value in (1.0, 0.0, 1.0)))
+    energy = sides(wav, free, SPEC, FRAMING)[1][0, 0].square()
+    time = (torch.arange(len(energy)) - len(energy) // 2) / RATE
+    assert energy[time.abs() < 0.002].sum() > 0.5 * energy.sum()
+    assert energy[time.abs() < 0.01].sum() > 0.95 * energy.sum()
 
 
 def test_a_stereo_mel_has_another_digest_and_a_mono_one_keeps_its() -> None:
