@@ -83,7 +83,8 @@ def cancelled_channel(products: np.ndarray) -> int | None:
 
 def _loudest(energies: list[float]) -> int:
     """The loudest channel; ties go to the first."""
-    return next(i for i, energy in enumerate(energies) if energy >= (1 - TIE) * max(energies))
+    least = (1 - TIE) * max(max(energies), 0.0)
+    return next((i for i, energy in enumerate(energies) if energy >= least), 0)
 
 
 def foldable(channels: int) -> bool:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
-from audio_gen.audio.stereo import FRAMES, SIDE_STEP, measured, strip_rows
+from audio_gen.audio.stereo import FRAMES, SIDE_STEP, band_weights, measured, strip_rows
 from audio_gen.audio.stft import MAGNITUDE_EPSILON, STFT, padding
 from audio_gen.config import DEFAULT_MEL
 from audio_gen.errors import ConfigError, MelMismatchError
@@ -66,7 +66,7 @@ class MelSpec:
         object.__setattr__(self, "f_max", _frequency("f_max", f_max))
         _check_sizes(self)
         _check_bands(self)
-        _check_stereo(self.stereo_bands)
+        _check_stereo(self)
 
     @classmethod
     def preset(cls, name: str) -> "MelSpec":
@@ -160,7 +160,7 @@ class MelSpec:
         if self.mono == other.mono and self.channels != other.channels:
             raise MelMismatchError(
                 f"{mine} and {theirs} differ in their channels: {self.channels} against {other.channels}; make both "
-                f"with --set data.channels={min(self.channels, other.channels)}, or with 2 from stereo sounds"
+                f"with data.channels=1, or both with data.channels=2"
             )
         differing = [name for name, value in asdict(self).items() if value != getattr(other, name)]
         if differing:
@@ -182,11 +182,14 @@ def _frequency(name: str, value: Any) -> float:
     return float(value)
 
 
-def _check_stereo(bands: Any) -> None:
+def _check_stereo(spec: MelSpec) -> None:
+    bands: Any = spec.stereo_bands
     if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= MOST_STEREO or bands % FRAMES:
         raise ConfigError(
             f"stereo_bands ({shortened(bands)}) must be 0 for mono, or a multiple of {FRAMES} up to {MOST_STEREO}"
         )
+    if bands and not bool(band_weights(spec).sum(1).all()):
+        raise ConfigError(f"stereo_bands ({bands}) leaves a band without an FFT bin at n_fft {spec.n_fft}; use fewer")
 
 
 def _nearest(name: object, known: list[str]) -> str:

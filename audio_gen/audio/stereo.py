@@ -140,7 +140,8 @@ def spread_of(values: Strip) -> Spread:
     scale = (mid / carrier).clamp(min=0).sqrt()
     common = common * scale
     # Where the sides cancel there is no mid to be independent of, and the carrier itself is the side.
-    return Spread(scale, (common.square() + free.square() * (1 - scale.square())).sqrt().copysign(common), free * scale)
+    whole = (common.square() + free.square() * (1 - scale.square())).sqrt()
+    return Spread(scale, common + whole - common.abs(), free * scale)  # never of changing sign
 
 
 def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[Tensor, Tensor]:

@@ -107,6 +107,7 @@ class _Pair:
         left += dc[0] * (frames * dc[0] - 2 * sums[0])
         right += dc[1] * (frames * dc[1] - 2 * sums[1])
         product += frames * dc[0] * dc[1] - dc[0] * sums[1] - dc[1] * sums[0]
+        left, right = np.maximum(left, 0), np.maximum(right, 0)  # rounding of a constant offset can leave less
         width_db = width_of(left + right + 2 * product, left + right - 2 * product)
         return StereoMeasurement(
             round(width_db, 1) + 0.0,  # turns -0.0 into 0.0

@@ -13,7 +13,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 class StereoVocoder:
     """Left and right from images of a stereo mel.
 
-    The sum of both sides is the mid, so a mono mix has nothing of the part that is turned. The onset is that of the mid.
+    The sum of both sides is the mid, so a mono mix lacks the part that is turned. The onset is that of the mid.
 
     Args:
         mid: A vocoder of `spec.mono`.

@@ -182,3 +182,14 @@ def test_a_stereo_mel_has_another_digest_and_a_mono_one_keeps_its() -> None:
 def test_a_wrong_number_of_bands_is_refused(bands: object) -> None:
     with pytest.raises(ConfigError, match="stereo_bands"):
         MelSpec.from_dict({**SPEC.mono.to_dict(), "stereo_bands": bands})
+
+
+def test_antiphase_is_turned_the_same_way_in_every_cell() -> None:
+    wav = noise(1, RATE) * torch.tensor([[1.0], [-1.0]])
+    common = spread_of(strip_of(wav + 1e-4 * noise(2, RATE, seed=1))).common
+    assert bool((common > 3).all())
+
+
+def test_more_bands_than_bins_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stereo_bands \(64\) leaves a band without an FFT bin at n_fft 64"):
+        MelSpec(sample_rate=16000, n_fft=64, hop_length=32, n_mels=8, stereo_bands=64)

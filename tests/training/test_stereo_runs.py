@@ -87,6 +87,7 @@ def test_a_run_takes_the_channels_of_its_bundle(tmp_path: Path) -> None:
     assert channels_of(train(stereo, tmp_path / "fourth", init=third)) == (1, 1)
     with pytest.raises(MelMismatchError, match="channels: 2 against 1"):
         train(stereo, tmp_path / "fifth", "gan", "data.channels=2", init=third)
+    assert channels_of(train(stereo, tmp_path / "fifth", "gan", "data.channels=1", init=third)) == (1, 1)
 
 
 def test_a_cache_decides_and_a_mono_cache_cannot_be_stereo(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Copy-synthesis in blocks: sounds to log-mel and back, or log-mels to sound."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,11 +94,14 @@ def vocode(request: VocodeRequest, reporter: Reporter = SILENT) -> Vocoded:
             mel = _mel(file, vocoder.spec, place, request.channels)
             sound = _sound(voices[mel.spec.channels], mel, one_line(file), advance)
             channels = request.channels or mel.spec.channels
-            write_wav_blocks(path, (_in_channels(block, channels) for block in sound), rate, "PCM_24")
+            gain = write_wav_blocks(path, (_in_channels(block, channels) for block in sound), rate, "PCM_24")
             about = of_vocoded(
                 source=one_line(file), vocoder=vocoder.name, mel=mel.spec.to_dict(), sample_rate=rate,
                 command=request.origin, channels=channels,
             )  # fmt: skip
+            if gain < 1:
+                about["gain_db"] = round(20 * math.log10(gain), 4)
+                reporter.note(f"{one_line(file)}: turned down by {-about['gain_db']:.1f} dB, since it would clip")
             write_sidecar(path, about)
             if isinstance(mel, MelOfSound) and mel.file_rate != rate:
                 rates[mel.file_rate] += 1

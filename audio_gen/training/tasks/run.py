@@ -199,6 +199,11 @@ def _train_on(
     """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
     spec, target = settings.spec, world.device
+    bundle = None
+    if init is not None:  # checked before anything is written
+        init = bundle_named(init)
+        bundle = load_bundle(init)
+        spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments
     same: dict[str, Any] = {
@@ -219,10 +224,7 @@ def _train_on(
         warn_of_few(cache, tell)
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
-    if init is not None:
-        init = bundle_named(init)
-        bundle = load_bundle(init)
-        spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
+    if init is not None and bundle is not None:
         if task.generates:
             check_preroll(bundle, task.preroll, init)
         dropped = task.start_from(bundle, init)
