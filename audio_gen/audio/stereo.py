@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audio_gen.audio.channels import CANCELS
 from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
 
 if TYPE_CHECKING:
@@ -29,11 +30,10 @@ FRAMES = 4  # of a value: its bands lie in as many columns
 SIDE_STEP = 2  # frames from one measured frame of the side to the next
 UNIT = 2.0  # of the strip, per nat and radian: its errors weigh as much as those of the mel
 MOST_NATS = 4.0  # of the level difference, 35 dB
-CANCELLED = 1 / 16  # least power of the carrier relative to the mean of both sides
 SILENCE_DB = -106.0  # below a full-scale sine, for each bin: quieter bands are in the centre
 WHOLE = 1 - 1e-4  # of the mid's factor: above it the mid is the carrier
 TURNS_PER_BAND, TURN_EDGE, MOST_GAIN = 4, 3.0, 2.0  # changes of sign, their steepness, and what makes up for blur
-LEAST_POWER = 1e-12  # of a band
+LEAST_POWER, LOUD_POWER = 1e-12, 0.25  # of a band; how much more a louder neighbour counts
 
 
 class Strip(NamedTuple):
@@ -74,6 +74,11 @@ def strip_rows(bands: int) -> int:
     return 2 * bands // FRAMES
 
 
+def row_floors(n_mels: int, bands: int, mel_floor: float) -> Tensor:
+    """The least value of each row (rows, 1) of a stereo image: `mel_floor` in nats, or the limit of the strip."""
+    return torch.cat([torch.full((n_mels, 1), mel_floor), strip_limits(bands)[0]])
+
+
 def strip_limits(bands: int) -> tuple[Tensor, Tensor]:
     """The least and the greatest value of each row (rows, 1)."""
     half = strip_rows(bands) // 2
@@ -98,7 +103,7 @@ def measured(mid: Tensor, side: Tensor, spec: "MelSpec") -> tuple[Tensor, Tensor
     """
     frames, some = mid.shape[-1], slice(None, None, SIDE_STEP)
     on_mid, on_side, cross = power(mid), power(side), _product(mid[..., some], side)
-    carrier = torch.maximum(on_mid, CANCELLED * (on_mid + _repeated(on_side, frames)))
+    carrier = torch.maximum(on_mid, CANCELS * (on_mid + _repeated(on_side, frames)))
     both, alike = on_mid[..., some] + on_side, on_mid[..., some] - on_side  # the second is Re<L, R>
     bands = band_weights(spec).to(both.device)
     silence = (spec.n_fft / 4) ** 2 * 10 ** (SILENCE_DB / 10) * bands.sum(1)[:, None]
@@ -134,7 +139,7 @@ def spread_of(values: Strip) -> Spread:
     right = 2 - left
     cross = values.angle.cos() * (left * right).sqrt()
     mid, side = (1 + cross) / 2, (1 - cross) / 2
-    carrier = mid.clamp(min=CANCELLED)
+    carrier = mid.clamp(min=CANCELS)
     common = (left - right) / 4 / mid.clamp(min=1e-6)
     free = ((side - common.square() * mid) / carrier).clamp(min=0).sqrt()
     scale = (mid / carrier).clamp(min=0).sqrt()
@@ -162,7 +167,7 @@ def sides(wav: Tensor, spread: Spread, spec: "MelSpec", stft: "STFT") -> tuple[T
     carrier = stft(wav)
     bands, turns, frames = band_weights(spec).to(wav.device), quarter_turns(spec).to(wav.device), carrier.shape[-1]
     over = bands.T.contiguous()
-    loud = _pooled((bands @ power(carrier)).clamp(min=LEAST_POWER)) ** 0.25
+    loud = _pooled((bands @ power(carrier)).clamp(min=LEAST_POWER)) ** LOUD_POWER
     common, free = (over @ _held(x, frames, loud) for x in (spread.common, spread.free))
     side = stft.inverse(torch.complex(common, free * turns) * carrier)
     if bool((spread.mid > WHOLE).all()):
@@ -176,7 +181,7 @@ def side_share_db(image: Tensor, spec: "MelSpec") -> Tensor:
     cross = values.angle.cos() / torch.cosh(values.difference)  # of both sides, relative to their mean power
     mid, side = (1 + cross) / 2, (1 - cross) / 2
     energy = (2 * image[..., : spec.n_mels, :]).exp()  # (B, M, L)
-    carrier = _pooled(mel_weights(spec).to(image.device) @ energy) / mid.clamp(min=CANCELLED)  # (B, K, N)
+    carrier = _pooled(mel_weights(spec).to(image.device) @ energy) / mid.clamp(min=CANCELS)  # (B, K, N)
     share = (carrier * side).sum((1, 2)) / (carrier * mid).sum((1, 2)).clamp(min=1e-12)
     return 10 * torch.log10(share.clamp(min=1e-9))
 

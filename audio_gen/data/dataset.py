@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_gen.audio.onset import fade_in, lead_samples, onset
+from audio_gen.audio.onset import fade_in, lead_samples, loudest, onset
 from audio_gen.data.checksums import build_command
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
@@ -135,8 +135,7 @@ class ClipDataset:
         """The sample 1 ms before the onset of a clip; it may be negative."""
         clip, rate = self.cache.clips[number], self.cache.sample_rate
         wav = self._samples(clip, 0, min(clip.samples, LONG_SEGMENTS * self.segment_samples))
-        level = wav[0] if len(wav) == 1 else np.abs(wav).max(axis=0)  # it begins where either channel begins
-        return onset(level, rate) - lead_samples(rate)
+        return onset(loudest(wav), rate) - lead_samples(rate)
 
     def _samples(self, clip: Clip, start: int, count: int) -> np.ndarray:
         """A part (1, count) or (C, count) of a clip."""

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio_gen.audio.stereo import row_floors
 from audio_gen.generation.latents import Latents
-from audio_gen.generation.level import limited, lowest
+from audio_gen.generation.level import limited
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.contract import Conditions
 
@@ -72,8 +73,9 @@ def _search(pipeline: Pipeline, mel: Tensor, start: Latents, steps: int) -> tupl
     codec = pipeline.codec
     origin = codec.latent.per_layer(start.z).to(pipeline.device)
     target = limited(mel[None], pipeline.spec, codec.mel_floor).to(pipeline.device)
-    floor = lowest(pipeline.spec, codec.mel_floor)
-    floor = floor.to(pipeline.device) if isinstance(floor, Tensor) else floor
+    floor: float | Tensor = codec.mel_floor
+    if bands := pipeline.spec.stereo_bands:
+        floor = row_floors(pipeline.spec.n_mels, bands, codec.mel_floor).to(pipeline.device)
     conditions = start.conditions.to(pipeline.device)
     spread = _spread(pipeline, start).to(pipeline.device)
     offset = torch.zeros_like(origin, requires_grad=True)

@@ -26,13 +26,6 @@ def shift_level(mel: Tensor, gain_db: Tensor, mel_floor: float) -> Tensor:
     return torch.where(mel > mel_floor, mel + gain_db[:, None, None] / DB_PER_NAT, mel).clamp(min=mel_floor)
 
 
-def lowest(spec: MelSpec, mel_floor: float) -> float | Tensor:
-    """The least value of an image: `mel_floor`, or that of each row (rows, 1) of a stereo image."""
-    if not spec.stereo_bands:
-        return mel_floor
-    return torch.cat([torch.full((spec.n_mels, 1), mel_floor), strip_limits(spec.stereo_bands)[0]])
-
-
 def limited(image: Tensor, spec: MelSpec, mel_floor: float) -> Tensor:
     """An image (B, rows, L) with the mel at or above its floor, and the rows of stereo within their limits."""
     if not spec.stereo_bands:

@@ -16,20 +16,15 @@ import numpy as np
 import soundfile as sf
 
 from audio_gen.audio.channels import WIDTH_DB, width_db
+from audio_gen.generation.outputs import sound_files
 
 CLIP_SEC, MOST_SEC, LEAST_PEAK = 2.0, 6.0, 0.02
-ENDINGS = (".wav", ".flac", ".aif", ".aiff", ".ogg")
-
-
-def sounds(folder: Path) -> list[Path]:
-    """The audio files below a folder, by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
 
 
 def kits(folder: Path) -> Iterator[tuple[str, str, np.ndarray, int]]:
     """Side, name, samples (T, 2) and rate of the wide one-shots of kits."""
     count = 0
-    for path in sounds(folder):
+    for path in sorted(sound_files([folder])):
         if sf.info(path).channels != 2 or sf.info(path).duration > MOST_SEC:
             continue
         wav, rate = sf.read(path, dtype="float32")
@@ -42,7 +37,7 @@ def kits(folder: Path) -> Iterator[tuple[str, str, np.ndarray, int]]:
 def music(train: Path, test: Path) -> Iterator[tuple[str, str, np.ndarray, int]]:
     """The same of clips of tracks, without quiet ones."""
     for side, folder in (("train", train), ("test", test)):
-        for path in sounds(folder):
+        for path in sorted(sound_files([folder])):
             rate = sf.info(path).samplerate
             for i, wav in enumerate(sf.blocks(path, round(CLIP_SEC * rate), dtype="float32", always_2d=True)):
                 if len(wav) == round(CLIP_SEC * rate) and wav.shape[1] == 2 and np.abs(wav).max() > LEAST_PEAK:

@@ -14,8 +14,8 @@ from audio_gen.audio.resample import resample
 from audio_gen.evaluation.distances import MIN_FLOOR_CLIPS, kad_estimate, kad_floor
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.signal import is_silent
+from audio_gen.generation.outputs import sound_files
 
-SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 RATE = 44_100
 SIDES = ("left", "right", "mid", "side")
 AT_ONCE = 32
@@ -29,10 +29,6 @@ class Sound:
     wav: Tensor
 
 
-def sound_files(place: Path) -> list[Path]:
-    return sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
-
-
 def read_sounds(place: Path, clip_sec: float, each: int = 1, *, as_modelled: bool = False) -> list[Sound]:
     """The stereo sounds of a folder, from the onset to the end of the sound; mono files are left out.
 
@@ -43,7 +39,7 @@ def read_sounds(place: Path, clip_sec: float, each: int = 1, *, as_modelled: boo
         as_modelled: Take the gain of samples, by their sidecars, away.
     """
     found = []
-    for path in sound_files(place):
+    for path in sorted(sound_files([place])):
         if info(path).channels < 2:
             continue
         wav, _ = read_wav(path, sample_rate=RATE, channels=2)

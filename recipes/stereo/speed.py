@@ -2,9 +2,10 @@
 
     python recipes/stereo/speed.py FOLDER [--model gan] [--steps 12] [--batch 32] [--threads 2]
 
-FOLDER has stereo sounds; two caches of it, with 1 and 2 channels, are made in a temporary folder. A step reads a batch
-and updates every network. A sample is drawn, decoded and rendered by the default vocoder. Prints the medians of CPU
-seconds, which other programs on the machine disturb less than the clock, and the speed of stereo relative to mono.
+FOLDER has stereo sounds; two caches of it, with 1 and 2 channels, are made in a temporary folder. A step reads a
+batch and updates every network. The second row is the mel of real clips and its rendering by the default vocoder.
+Prints the medians of CPU seconds, which other programs on the machine disturb less than the clock, and the speed of
+stereo relative to mono.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from audio_gen.data.dataset import ClipDataset
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.run import TASKS
 from audio_gen.vocoding.load import load_vocoder
+
+SAMPLES = 8  # rendered clips
 
 
 class Trainer:
@@ -60,9 +63,6 @@ class Trainer:
     def sample(self, number: int) -> None:
         """Render a few images; those of real clips, since their sound does not matter here."""
         self.vocoder(MelFrontEnd(self.spec)(self.clips.batch(number, SAMPLES).wav))
-
-
-SAMPLES = 8
 
 
 def cpu_sec(work: Callable[[int], None], number: int) -> float:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audio_gen.audio.stereo import strip_limits, strip_rows
+from audio_gen.audio.stereo import row_floors, strip_limits, strip_rows
 from audio_gen.models.basis import Basis, principal_components
 from audio_gen.models.contract import PITCH, Conditions
 from audio_gen.models.decay_axis import DecayAxis
@@ -63,10 +63,9 @@ class Trunk(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         ceiling = torch.full((n_mels, 1), CEILING)
         if self.strip:
-            low, high = strip_limits(stereo_bands)
-            ceiling = torch.cat([ceiling, high])
+            ceiling = torch.cat([ceiling, strip_limits(stereo_bands)[1]])
             self.register_buffer("strip_mean", torch.zeros(self.strip, frames))
-            self.register_buffer("least", torch.cat([torch.full((n_mels, 1), mel_floor), low]), persistent=False)
+            self.register_buffer("least", row_floors(n_mels, stereo_bands, mel_floor), persistent=False)
         self.register_buffer("ceiling", ceiling)
         self.linear = nn.Linear(latent_dim, self.size)
 
