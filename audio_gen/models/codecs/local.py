@@ -188,6 +188,12 @@ class LocalCodec(nn.Module):
         self.analysis.weight.copy_((vectors / deviation * scale * used).T)
         self.synthesis.weight.copy_(vectors * deviation / scale * used)
 
+    @property
+    def importance(self) -> Tensor:
+        """How much each number of a latent changes the decoded mel (D,), 1 on average."""
+        norms = self.synthesis.weight.detach().norm(dim=0)
+        return norms / norms.mean().clamp(min=LEAST_SCALE)
+
     def length_frames(self, z: Tensor) -> Tensor | None:
         """None: the length of a sound is the number of its latents."""
         return None

@@ -188,10 +188,11 @@ class SequenceTask:
             return
         self.codec.requires_grad_(False)
         self.codec.eval()
-        store.encode(self.codec)
+        with torch.autocast(self.codec.mean.device.type, enabled=False):
+            store.encode(self.codec)
         if not self.model.ready:
             shares = store.class_shares(len(self.classes))
-            self.prior.initialise(store.thinned(NORMALISED), shares)  # type: ignore[operator]
+            self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
             self.model.ready.fill_(True)  # type: ignore[operator]
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
