@@ -44,7 +44,7 @@ class SequenceLoss(Settings):
     """Log-mel L1 of the mean."""
     grain: NotNegative = 1.0
     """Energy score of the drawn grain."""
-    latent: NotNegative = 1e-3
+    latent_size: NotNegative = 1e-3
     """Mean square of the latents, which keeps their size."""
     latent_noise: NotNegative = 0.1
     """Largest deviation of the noise on latents in training, so that the decoder forgives a prior."""

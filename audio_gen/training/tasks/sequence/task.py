@@ -177,7 +177,7 @@ class SequenceTask:
         score = energy_score(laid_out(residual), first, second, groups)
         return Loss({
             "mel": ((target - shared.mean).abs().mean() * self.codec.scale, w.mel), "grain": (score, w.grain),
-            "latent": (shared.z.square().mean(), w.latent),
+            "latent": (shared.z.square().mean(), w.latent_size),
         })  # fmt: skip
 
     @torch.no_grad()
