@@ -17,6 +17,7 @@ COMMANDS = {
     "reconstruct": ["reconstruct", "RUN", "notes", *FAST],
     "interpolate": ["interpolate", "RUN", "--from", "seed:0", "--to", "seed:1", "--steps", "2", "--morph", "1s", *FAST],
     "vocode": ["vocode", "notes", *FAST],
+    "find-loops": ["find-loops", "notes", "--min", "0.2", "--max", "0.5"],
     "evaluate": ["evaluate", "notes", "RUN", "-n", "2", "--pitch", "none", *FAST],
 }
 
