@@ -1,5 +1,6 @@
 """Continue a sound: its last seconds as latents, and the join of the sound itself with a vocoded continuation."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,9 @@ from audio_gen.vocoding.silence import subtract_floor
 LEAST_LATENTS = 4  # of a prompt
 LEAD_SEC = 1.0  # of the prompt that is vocoded before the continuation
 FADE_SEC, LAG_SEC, COMPARED_SEC = 0.04, 0.01, 0.08
-SETTLE_SEC, MOST_GAIN_DB = 4.0, 6.0  # in which the level returns to the model's
+SETTLE_SEC, MOST_GAIN_DB = 4.0, 9.0  # in which the level returns to the model's
+TURN_SEC = 0.05  # from the gain of the prompt's copy to that of what follows
+STEP_DB = 1.5  # larger steps of the level at the join are reduced to this
 SILENT_RMS = 1e-4
 
 
@@ -80,7 +83,7 @@ def continued_blocks(pipeline: Pipeline, prompt: Prompt, latents: Iterator[Tenso
     """Yield a prompt and its continuation of `samples` samples in blocks (C, n).
 
     The vocoder renders the prompt's last second too. Its sound is moved by up to 10 ms to where it agrees best with the
-    prompt, and fades in over the prompt's last 40 ms; its level starts at the prompt's.
+    prompt, and fades in over the prompt's last 40 ms; its level starts near the prompt's.
 
     Args:
         pipeline: A sequence model.
@@ -95,15 +98,14 @@ def continued_blocks(pipeline: Pipeline, prompt: Prompt, latents: Iterator[Tenso
     held, start = next(blocks), pipeline.spec.samples(mel.lead)
     fade = round(FADE_SEC * rate)
     offset, agreement = aligned(prompt.wav, held, start, rate)
-    gain_db = level_gain_db(prompt.wav, held, start, rate)
+    gains = level_gains_db(prompt.wav, held, start, rate)
     sign = -1.0 if agreement < 0 else 1.0
     yield prompt.wav[:, : prompt.wav.shape[-1] - fade]
     first = start + offset - fade  # of the vocoded sound that is used
     held, done, total = held[:, first:], 0, fade + samples
     for block in chain([held], blocks):
         block = sign * block[:, : total - done]
-        place = torch.arange(done, done + block.shape[-1])
-        block = block * 10 ** (gain_db / 20 * (1 - (place - fade).clamp(min=0) / (SETTLE_SEC * rate)).clamp(min=0))
+        block = block * _gain(torch.arange(done - fade, done - fade + block.shape[-1]) / rate, *gains)
         if done == 0:
             block = torch.cat([_mixed(prompt.wav[:, -fade:], block[:, :fade], abs(agreement)), block[:, fade:]], dim=1)
         done += block.shape[-1]
@@ -139,14 +141,27 @@ def aligned(wav: Tensor, vocoded: Tensor, start: int, sample_rate: int) -> tuple
     return best - most, float(scores[best].clamp(-1, 1))
 
 
-def level_gain_db(wav: Tensor, vocoded: Tensor, start: int, sample_rate: int) -> float:
-    """Level of the prompt's last second above that of its vocoded copy in dB, at most 6; 0 for silence."""
+def level_gains_db(wav: Tensor, vocoded: Tensor, start: int, sample_rate: int) -> tuple[float, float]:
+    """The gains in dB of a vocoded sound in which a prompt (C, T) ends at `start`.
+
+    The first brings the copy of the prompt's last second to the prompt's level; the second brings the second after it
+    to within 1.5 dB of that. They are at most 9 dB; 0 for silence.
+    """
     count = min(round(LEAD_SEC * sample_rate), start, wav.shape[-1])
-    real, copy = (float(x.square().mean().sqrt()) for x in (wav[:, -count:], vocoded[:, start - count : start]))
-    if min(real, copy) < SILENT_RMS:
-        return 0.0
-    gain_db = float(20 * torch.log10(torch.tensor(real / copy)))
-    return min(max(gain_db, -MOST_GAIN_DB), MOST_GAIN_DB)
+    parts = wav[:, -count:], vocoded[:, start - count : start], vocoded[:, start : start + count]
+    real, copy, after = (max(float(x.square().mean().sqrt()), SILENT_RMS) for x in parts)
+    if min(real, copy) <= SILENT_RMS:
+        return 0.0, 0.0
+    before_db, step_db = 20 * math.log10(real / copy), 20 * math.log10(after / copy)
+    after_db = before_db + min(max(step_db, -STEP_DB), STEP_DB) - step_db
+    before_db, after_db = (min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB) for gain in (before_db, after_db))
+    return before_db, after_db
+
+
+def _gain(time_sec: Tensor, before_db: float, after_db: float) -> Tensor:
+    """Factors at times relative to the join: from the first gain to the second, and after a second to 0 dB."""
+    gain_db = before_db + (after_db - before_db) * (time_sec / TURN_SEC).clamp(0, 1)
+    return 10 ** (gain_db / 20 * (1 - (time_sec - LEAD_SEC) / SETTLE_SEC).clamp(0, 1))
 
 
 def _mixed(old: Tensor, new: Tensor, agreement: float) -> Tensor:

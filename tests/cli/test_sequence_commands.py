@@ -60,6 +60,18 @@ def test_sounds_of_a_sequence_model_are_encoded_again(run: Run, model: Path, tmp
     assert np.abs(sf.read("back/bell-0000.recon.wav")[0]).max() > 0
 
 
+def test_reconstruct_keeps_the_length(run: Run, model: Path) -> None:
+    write(Path("in.wav"), noise(1.0123, RATE))
+    out, _ = run("reconstruct", model, "in.wav", "--copy-synthesis", "--out", "r", *VOCODER)
+    assert "log-mel L1" in out
+    sounds = {kind: sf.read(f"r/in.{kind}.wav")[0] for kind in ("recon", "copy")}
+    assert {len(sound) for sound in sounds.values()} == {round(1.0123 * RATE)}
+    source = sf.read("in.wav")[0]
+    levels = {kind: float(np.std(sound)) / float(np.std(source)) for kind, sound in sounds.items()}
+    assert 0.7 < levels["copy"] < 1.4  # the real mel; the model itself is random
+    assert json.loads(Path("r/in.recon.json").read_text())["mel_l1"] > 0
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [
@@ -73,6 +85,9 @@ def test_sounds_of_a_sequence_model_are_encoded_again(run: Run, model: Path, tmp
         (["continue", "MODEL", "in.wav", "--channels", "2"], "is mono"),
         (["loop", "MODEL", "--bpm", "1000"], "--bpm 1000: must be between 20 and 400"),
         (["loop", "CODEC"], "has no prior"),
+        (["encode", "MODEL", "in.wav"], "use reconstruct, or continue"),
+        (["vary", "in.wav", "--run", "MODEL"], "vary: is of models of clips"),
+        (["interpolate", "MODEL", "--from", "in.wav", "--to", "seed:1"], "interpolate: is of models of clips"),
     ],
 )
 def test_errors_are_one_line(run: Run, model: Path, codec: Path, args: list[str], told: str) -> None:
@@ -80,3 +95,8 @@ def test_errors_are_one_line(run: Run, model: Path, codec: Path, args: list[str]
     names = {"MODEL": model, "CODEC": codec}
     _, err = run(*(names.get(arg, arg) for arg in args), "--out", "x", *VOCODER, status=2)
     assert told in err and len(err.splitlines()) == 1
+
+
+def test_a_sequence_model_has_no_directions(run: Run, model: Path) -> None:
+    _, err = run("directions", model, "--out", "x", status=2)
+    assert "directions: is of models of clips" in err and len(err.splitlines()) == 1

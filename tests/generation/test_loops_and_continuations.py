@@ -12,7 +12,7 @@ from torch import Tensor
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.data.generated import generated_by
 from audio_gen.errors import AudioFileError, CheckpointError, ConfigError
-from audio_gen.generation.continuation import aligned, level_gain_db
+from audio_gen.generation.continuation import aligned, level_gains_db
 from audio_gen.generation.loop import loop_sound
 from audio_gen.generation.operations.continuation import ContinueRequest, continue_sounds, read_prompt
 from audio_gen.generation.operations.loop import LoopRequest, loop, resampled_circle
@@ -139,8 +139,10 @@ def test_alignment_and_level_are_found() -> None:
         vocoded = 0.5 * sign * sound[:, RATE - lag : 3 * RATE - lag]
         found, agreement = aligned(wav, vocoded, start, RATE)
         assert found == lag and agreement == pytest.approx(sign, abs=1e-3)
-        assert level_gain_db(wav, vocoded, start, RATE) == pytest.approx(6, abs=0.2)
-    assert level_gain_db(0 * wav, wav, start, RATE) == 0
+        assert level_gains_db(wav, vocoded, start, RATE) == pytest.approx((6, 6), abs=0.2)
+    assert level_gains_db(0 * wav, wav, start, RATE) == (0, 0)
+    louder = torch.cat([sound[:, RATE : 2 * RATE], 2 * sound[:, 2 * RATE :]], dim=1)
+    assert level_gains_db(wav, louder, start, RATE) == pytest.approx((0, 1.5 - 6), abs=0.2)
 
 
 @pytest.mark.parametrize(

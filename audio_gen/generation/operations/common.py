@@ -62,6 +62,15 @@ def check_channels(pipeline: Pipeline, channels: int | None) -> None:
         )
 
 
+def refuse_sequences(pipeline: Pipeline, operation: str) -> None:
+    """Refuse a model of sequences, by a ConfigError that names what it can do."""
+    if pipeline.is_sequence:
+        raise ConfigError(
+            f"{operation}: is of models of clips, and {pipeline.vocabulary.model} is one of sequences; use sample, "
+            "continue, loop or reconstruct"
+        )
+
+
 def rendered(
     pipeline: Pipeline,
     points: Latents,

@@ -11,6 +11,7 @@ from audio_gen.errors import CheckpointError, OutputError
 from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.direction_search import clips_needed, find_directions
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
+from audio_gen.generation.operations.common import refuse_sequences
 from audio_gen.generation.outputs import check_out
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.reporter import SILENT, Reporter
@@ -47,6 +48,7 @@ def directions(pipeline: Pipeline, request: DirectionsRequest, reporter: Reporte
     Raises:
         OutputError: The file cannot be written, or exists and `force` is off.
     """
+    refuse_sequences(pipeline, "directions")
     path = request.out or BundleFolder(pipeline.path).directions
     _check_writable(path)
     note = None if request.force else _check_place(path, pipeline, default_place=request.out is None)

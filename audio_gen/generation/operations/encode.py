@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from torch.nn import functional as F
 
+from audio_gen.errors import ConfigError
 from audio_gen.files import named_path
 from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.clip_file import describe
@@ -16,6 +17,7 @@ from audio_gen.generation.finish import AS_IT_IS
 from audio_gen.generation.inputs import EncodedFile, encode_file
 from audio_gen.generation.inversion import STEPS, log_mel_l1
 from audio_gen.generation.operations.common import check_channels
+from audio_gen.generation.operations.reconstruction import rebuilt_sounds
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import for_each
@@ -61,6 +63,11 @@ def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:
         DataError: A folder has no audio files.
         AudioFileError: A file cannot be read (while rendering).
     """
+    if pipeline.is_sequence:
+        raise ConfigError(
+            f"{pipeline.vocabulary.model}: a model of sequences, whose latents no sidecar holds; use reconstruct, or "
+            "continue"
+        )
     return _encoded(pipeline, request, [ENCODED])
 
 
@@ -75,6 +82,12 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *
     finish, n_mels = replace(AS_IT_IS, channels=request.channels), pipeline.spec.n_mels
     files = sound_files(request.files)
     stems = output_stems(files)
+    names = [f"{stem}.{kind}" for stem in stems for kind in kinds]
+    if pipeline.is_sequence:
+        pipeline.vocabulary.requested(request.class_name, request.pitch)
+        return rebuilt_sounds(
+            pipeline, files, names, kinds, request.origin, finish, class_name=request.class_name, real=keep_residual
+        )
 
     def render(reporter: Reporter) -> Iterator[Clip]:
         # All files are read before any is written, so that a wrong name fails early.
@@ -93,7 +106,6 @@ def _encoded(pipeline: Pipeline, request: EncodeRequest, kinds: Sequence[str], *
                 wav = F.pad(pipeline.vocode(some)[0], (one.begin, 0))[:, : one.length]  # aligned with the file
                 yield Clip(f"{stem}.{kind}", wav, pipeline.spec.sample_rate, about, finish, figures)
 
-    names = [f"{stem}.{kind}" for stem in stems for kind in kinds]
     return Clips(names, render, pipeline, request.origin, "Reconstructing", unit="files", per_clip=1 / len(kinds))
 
 

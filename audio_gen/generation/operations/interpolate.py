@@ -18,7 +18,7 @@ from audio_gen.generation.inputs import starting_point
 from audio_gen.generation.interpolate import PathBetween, glide, parse_duration
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.layers import mix_layers, parse_layers
-from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels, refuse_sequences
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.roll import count_hits, is_percussive, parse_hits, roll
 from audio_gen.generation.source import Source
@@ -141,6 +141,7 @@ def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
         ConfigError: A value is out of its range, or the model does not know the class, pitch or layers.
         AudioFileError: An end cannot be read, is silent, or has no attack to keep.
     """
+    refuse_sequences(pipeline, "interpolate")
     check_channels(pipeline, request.channels)
     pipeline.vocabulary.requested(request.class_name, request.pitch)  # a wrong one is an error even if no end needs it
     if request.corners is not None:

@@ -13,7 +13,7 @@ from audio_gen.generation.attack import check_attack, parse_attack, with_attack_
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.inputs import starting_point
-from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels, refuse_sequences
 from audio_gen.generation.outputs import output_stems
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vary import Variation, check_amount
@@ -60,6 +60,7 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
         ConfigError: A value is out of its range.
         AudioFileError: The clip has to be encoded, and cannot be read; or it has no attack to keep.
     """
+    refuse_sequences(pipeline, "vary")
     check_amount(request.amount, request.temperature)
     check_channels(pipeline, request.channels)
     clip = starting_point(pipeline, request.clip)
