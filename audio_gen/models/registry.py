@@ -18,13 +18,14 @@ from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.models.codecs.gan import GANCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.earlier import parts_of_format_1
+from audio_gen.models.priors.autoregressive import AttentionPrior, LSTMPrior
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.text import clipped, one_line, shortened
 
 KINDS: dict[str, dict[str, type[nn.Module]]] = {
     "codec": {"vae": VAE, "gan": GANCodec},
-    "prior": {"neighbours": NeighbourPrior, "mapped": MappedPrior},
+    "prior": {"neighbours": NeighbourPrior, "mapped": MappedPrior, "lstm": LSTMPrior, "attention": AttentionPrior},
     "transform": {},
 }
 VOCODER = "vocoder"  # the part of a bundle with a vocoder network; `vocoding` has its kinds
