@@ -16,6 +16,8 @@ GROUP = 8  # numbers per small group of the energy score
 MOST_NOISE = 0.5  # deviation of the noise on inputs in training, at most; latents have 1
 SAMPLE_NOISE = 0.1  # in sampling
 UNKNOWN_SHARE = 0.1  # of windows in training, whose class is hidden
+WARM_UP = 64  # latents drawn and dropped before a clip without a prompt
+ROWS = 4  # clips drawn at once
 WINDOW = 256  # latents
 
 
@@ -133,34 +135,44 @@ class AutoregressivePrior(nn.Module):
                 "an autoregressive prior cannot close a loop: its latents depend only on those before; "
                 "train with prior.kind=flow"
             )
-        known = conditions.subset(self.conditions)
-        clips = [
-            self._sample(known[i], generator, length, temperature, None if before is None else before[i : i + 1])
-            for i, generator in enumerate(generators)  # one by one: results depend on the batch size in the last bit
-        ]
-        return torch.cat(clips)
+        known = conditions.subset(self.conditions).get(CLASS).cpu()
+        if before is None or before.shape[1] < self.block:  # the first latents after the start token are the worst
+            nothing = self.mean.new_zeros(len(known), 0, self.latent_dim)
+            return self._sample(known, generators, WARM_UP + length, temperature, nothing)[:, WARM_UP:]
+        return self._sample(known, generators, length, temperature, before)
 
     def _sample(
-        self, known: Conditions, generator: torch.Generator, length: int, temperature: float, before: Tensor | None
+        self, class_id: Tensor, generators: Sequence[torch.Generator], length: int, temperature: float, before: Tensor
     ) -> Tensor:
-        """One clip (1, length, D), after `before` (1, P, D)."""
-        device, steps = self.mean.device, -(-length // self.block)
-        prompt = self._prompt(before)
-        noise = torch.randn(len(prompt[0]) + steps, 2, self.token.in_features, generator=generator).to(device)
-        condition = self._condition(torch.full((1,), SAMPLE_NOISE, device=device), known.class_id.to(device))
-        inputs = prompt + SAMPLE_NOISE * noise[: len(prompt[0]), 0]
-        memory, drawn = Memory(), []
-        for one in noise[len(prompt[0]) :]:
-            features, memory = self._features(inputs, condition, memory)
-            drawn.append(self.head(features[:, -1:], temperature * one[1]))
-            inputs = drawn[-1] + SAMPLE_NOISE * one[0]
-        z = torch.cat(drawn, dim=1).unflatten(2, (self.block, -1)).flatten(1, 2)  # (1, N / P, P * D) -> (1, N, D)
-        return (z * self.deviation + self.mean)[:, :length].float().cpu()
+        """Draw clips (B, length, D) after `before` (B, P, D), ROWS at a time.
 
-    def _prompt(self, before: Tensor | None) -> Tensor:
-        """The tokens (1, N, P * D) of a prompt (1, P, D): the last `context` latents, in whole blocks."""
-        if before is None or before.shape[1] < self.block:
-            return self.mean.new_zeros(1, 0, self.token.in_features)
+        Results depend on the batch size in the last bit, so fewer clips are padded to ROWS.
+        """
+        steps, size = -(-length // self.block), self.token.in_features
+        prompt = self._prompt(before).cpu()
+        noise = torch.stack([torch.randn(prompt.shape[1] + steps, 2, size, generator=one) for one in generators])
+        drawn: list[Tensor] = []
+        for rows in torch.arange(len(prompt)).split(ROWS):
+            padded = torch.cat([rows, rows[-1:].expand(ROWS - len(rows))])
+            drawn.append(self._draw(prompt[padded], class_id[padded], noise[padded], temperature)[: len(rows)])
+        z = torch.cat(drawn).unflatten(2, (self.block, -1)).flatten(1, 2)  # (B, N / P, P * D) -> (B, N, D)
+        return (z * self.deviation.cpu() + self.mean.cpu())[:, :length]
+
+    def _draw(self, prompt: Tensor, class_id: Tensor, noise: Tensor, temperature: float) -> Tensor:
+        """Tokens (B, N, P * D) on the CPU that follow a prompt (B, M, P * D), with noise (B, M + N, 2, P * D)."""
+        device, past = self.mean.device, prompt.shape[1]
+        noise, class_id = noise.to(device), class_id.to(device)
+        condition = self._condition(torch.full((len(prompt),), SAMPLE_NOISE, device=device), class_id)
+        inputs = prompt.to(device) + SAMPLE_NOISE * noise[:, :past, 0]
+        memory, drawn = Memory(), []
+        for i in range(past, noise.shape[1]):
+            features, memory = self._features(inputs, condition, memory)
+            drawn.append(self.head(features[:, -1:], temperature * noise[:, i : i + 1, 1]))
+            inputs = drawn[-1] + SAMPLE_NOISE * noise[:, i : i + 1, 0]
+        return torch.cat(drawn, dim=1).float().cpu()
+
+    def _prompt(self, before: Tensor) -> Tensor:
+        """The tokens (B, N, P * D) of a prompt (B, P, D): the last `context` latents, in whole blocks."""
         kept = min(before.shape[1], self.context) // self.block * self.block
         return self._tokens((before[:, before.shape[1] - kept :].to(self.mean.device) - self.mean) / self.deviation)
 
