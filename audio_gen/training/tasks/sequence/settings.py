@@ -15,6 +15,16 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "base": {"width": 384, "depth": 12},
         "large": {"width": 768, "depth": 16},
     },
+    "lstm": {
+        "small": {"width": 384, "layers": 2},
+        "base": {"width": 512, "layers": 3, "head_width": 512},
+        "large": {"width": 1024, "layers": 4, "head_width": 1024},
+    },
+    "attention": {
+        "small": {"width": 256, "layers": 6},
+        "base": {"width": 384, "layers": 8, "heads": 6, "head_width": 512},
+        "large": {"width": 768, "layers": 12, "heads": 12, "head_width": 1024},
+    },
 }
 
 

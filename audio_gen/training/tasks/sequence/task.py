@@ -14,9 +14,9 @@ from audio_gen.audio.stereo import on_mel
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError
-from audio_gen.losses.energy import energy_score
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.energy import energy_score
 from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
 from audio_gen.training.task import Loss, Phase, Preview
@@ -32,7 +32,7 @@ BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
 PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
-GRAIN_BANDS = (4, 16)  # widths of the groups of bands of the grain's score, besides single numbers and whole patches
+GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
 
 
 class SequenceModel(nn.Module):
@@ -51,13 +51,13 @@ class CodecStep(NamedTuple):
     Attributes:
         target: Normalised patches (B, N, 4 R).
         mean: Decoded means of them.
-        draws: Two draws of the grain, each of this shape.
+        draws: Two draws of the grain (2, B, N, 4 R).
         z: Latents (B, N, D), without noise.
     """
 
     target: Tensor
     mean: Tensor
-    draws: tuple[Tensor, Tensor]
+    draws: Tensor
     z: Tensor
 
 
@@ -157,8 +157,8 @@ class SequenceTask:
         mean = codec.mean_of(noisy, h)
         fixed_z, fixed_h = (part.detach().repeat(2, 1, 1) for part in (noisy, h))
         drawn = codec.drawn(fixed_z, fixed_h, normal(2 * len(z), z.shape[1], codec.noise_dim))
-        first, second = drawn.float().chunk(2)
-        return CodecStep(target, mean.float(), (first, second), z.float())
+        draws = drawn.float().unflatten(0, (2, -1))
+        return CodecStep(target, mean.float(), draws, z.float())
 
     def loss(self, phase: str, shared: CodecStep | Windows, generator: torch.Generator, progress: float) -> Loss:
         """Mean, grain and size of the codec; or the loss of the prior."""
@@ -166,15 +166,9 @@ class SequenceTask:
             value = self.prior.loss(shared.z, shared.sound, shared.conditions, generator)  # type: ignore[operator]
             return Loss({"prior": (value, 1.0)})
         w, target = self.config.loss, shared.target
-        residual = (target - shared.mean).detach()
-
-        def laid_out(patches: Tensor) -> Tensor:
-            return patches.unflatten(2, (self.codec.rows, STRIDE))
-
-        groups = [(1, 1), *((bands, STRIDE) for bands in GRAIN_BANDS if self.codec.rows % bands == 0)]
-        groups.append((self.codec.rows, STRIDE))
-        first, second = map(laid_out, shared.draws)
-        score = energy_score(laid_out(residual), first, second, groups)
+        residual, rows = (target - shared.mean).detach(), self.codec.rows
+        groups = [1, *(STRIDE * bands for bands in GRAIN_BANDS if rows % bands == 0), STRIDE * rows]
+        score = energy_score(residual, shared.draws, groups).mean() / len(groups)
         return Loss({
             "mel": ((target - shared.mean).abs().mean() * self.codec.scale, w.mel), "grain": (score, w.grain),
             "latent": (shared.z.square().mean(), w.latent_size),
