@@ -118,6 +118,11 @@ class Pipeline:
         if not missing:
             return self
         model = self.vocabulary.model
+        if missing == ["prior"] and self.codec.latent.stride is not None:
+            raise CheckpointError(
+                f"{model}: only its codec has been trained so far, which can reconstruct; go on with train, and it "
+                "learns to sample"
+            )
         if self.kind == "vocoder":
             raise CheckpointError(f"{model}: is a vocoder, which generates no clips; give a run of --model vae or gan")
         raise CheckpointError(f"{model}: has no {' and no '.join(missing)}, which {use} needs; give another run")

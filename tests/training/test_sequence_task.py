@@ -143,3 +143,30 @@ def test_another_model_is_no_start(music: Path, tmp_path: Path) -> None:
     gan = train_run(music, tmp_path / "gan", model="gan", config_file=CONFIGS / "gan" / "tiny.yaml", device="cpu")
     with pytest.raises(CheckpointError, match="holds a gan; give a run made with --model sequence"):
         train_run(music, tmp_path / "run", model="sequence", config_file=TINY, device="cpu", init=gan)
+
+
+def told(run: Path, folder: Path, *overrides: str) -> str:
+    """All notes of a short run."""
+    notes: list[Any] = []
+    train_run(folder, run, model="sequence", config_file=TINY, overrides=overrides, device="cpu", on_event=notes.append)
+    return " ".join(str(note) for note in notes if "Note" in type(note).__name__)
+
+
+def test_what_little_sound_cannot_teach_is_said(music: Path, tmp_path: Path) -> None:
+    text = told(tmp_path / "run", music, "prior.window_sec=30")
+    assert "s of sound to learn from: sequences will be copies of it" in text
+    assert "less than a window of prior.window_sec (30)" in text and "no file is held out" not in text
+
+
+def test_one_track_only_says_what_is_not_known(tmp_path: Path) -> None:
+    write(tmp_path / "sounds" / "track.wav", noise(40.0))
+    text = told(tmp_path / "run", tmp_path / "sounds")
+    assert "no file is held out, so the error on held-out files" in text and "s of sound to learn from" not in text
+
+
+def test_a_codec_alone_says_that_training_must_go_on(music: Path, tmp_path: Path) -> None:
+    run = train_run(
+        music, tmp_path / "run", model="sequence", config_file=TINY, device="cpu", overrides=["prior.start=0.99"]
+    )
+    with pytest.raises(CheckpointError, match="only its codec has been trained so far"):
+        Pipeline.load(run).sample(1)

@@ -12,12 +12,12 @@ from audio_gen import config, distributed
 from audio_gen.artefacts.bundle import bundle_named, load_bundle
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import DEFAULT_MEL, LENGTHS, TrainSettings
+from audio_gen.config import DEFAULT_MEL, LENGTHS
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
-from audio_gen.errors import AudioGenError, ConfigError, is_out_of_memory
+from audio_gen.errors import ConfigError, is_out_of_memory
 from audio_gen.files import at_home, write_json
 from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.checkpoints import drop_unfinished
@@ -34,7 +34,7 @@ from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.channels import channels_of_init, with_channels
-from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
+from audio_gen.training.tasks.evaluator import evaluator_of
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.sequence.settings import SequenceConfig
@@ -48,6 +48,7 @@ from audio_gen.training.tasks.source import (
     move_aside,
     open_source,
     warn_of_few,
+    warn_of_little,
     warn_of_long,
 )  # fmt: skip
 from audio_gen.training.tasks.start import check_preroll, classes_taken
@@ -222,9 +223,10 @@ def _train_on(
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell(Note(note))
-    if task.generates:
+    if isinstance(settings, SequenceConfig):
+        warn_of_little(cache, settings.prior.window_sec, tell)
+    elif task.generates:
         warn_of_few(cache, tell)
-    if isinstance(getattr(settings, "net", None), MelNet):  # its clips have one length
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None and bundle is not None:
@@ -247,7 +249,7 @@ def _train_on(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_resume, run),
     )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
+    evaluate = evaluator_of(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
     check = SelfCheck(
         evaluate, engine.ema.module, by=task.judged_by, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,
@@ -384,17 +386,3 @@ def _without_retired(stored: dict[str, Any], origin: str, fix: str) -> dict[str,
 def _shown(value: Any) -> str:
     """A setting's value in a message."""
     return clipped(one_line(str(value)), SHOWN_CHARACTERS)
-
-
-def _evaluator(
-    task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
-    tell: Callable[[Event], None],
-) -> LightEvaluator | None:  # fmt: skip
-    """The evaluator of a run; None for a short run, or a task that does not generate."""
-    if task.judged_by is not None:
-        return None
-    try:
-        return make_evaluator(task, settings, train, val, sample_rate, device)
-    except AudioGenError as e:
-        tell(Note(f"the run will not be evaluated: {e}"))
-        return None
