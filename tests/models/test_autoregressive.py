@@ -223,7 +223,7 @@ def test_a_loop_names_the_prior_that_can(kind: type) -> None:
 def test_unknown_classes_come_by_their_shares() -> None:
     prior = small(LSTMPrior, n_classes=3)
     assert prior.conditions == (CLASS,) and small(LSTMPrior).conditions == ()
-    prior.initialise(torch.randn(40, 6), torch.tensor([0] * 10 + [2] * 30))
+    prior.initialise(torch.randn(40, 6), torch.tensor([0.25, 0.0, 0.75]))
     asked = Conditions(201, {CLASS: torch.tensor([1] + [-1] * 200)})
     filled = prior.fill(asked, generators(*range(201))).class_id
     assert filled[0] == 1 and set(filled[1:].tolist()) == {0, 2}

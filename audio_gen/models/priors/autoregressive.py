@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from audio_gen.errors import ConfigError
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.models.priors.causal import LSTM, CausalNetwork, CausalTransformer, Memory
+from audio_gen.models.priors.classes import drawn_classes
 from audio_gen.models.priors.energy import SampleHead, energy_score
 
 DRAWS = 2  # samples of the head per token in training
@@ -74,23 +75,22 @@ class AutoregressivePrior(nn.Module):
 
     def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
         """See `Prior.fill`: unknown classes are drawn by their shares of the training latents."""
-        if not len(self.class_share):
-            return asked
-        share = self.class_share.cpu()
-        known = [
-            int(class_id) if class_id >= 0 else int(torch.multinomial(share, 1, generator=generator))
-            for class_id, generator in zip(asked.class_id.tolist(), generators, strict=True)
-        ]
-        return asked.replaced(CLASS, torch.tensor(known))
+        return drawn_classes(asked, self.class_share, generators) if len(self.class_share) else asked
 
     @torch.no_grad()
-    def initialise(self, z: Tensor, class_id: Tensor | None = None) -> None:
-        """Set mean and deviation of latents z (N, D), and the shares of classes from their numbers (N,)."""
+    def initialise(
+        self, z: Tensor, class_shares: Tensor | None = None, importance: Tensor | None = None
+    ) -> None:  # fmt: skip
+        """Set the normalisation from latents (N, D), and the frequencies of classes (C,).
+
+        `importance` is how much each number of a latent matters to the sound (D,), 1 on average; the loss weighs it.
+        """
         self.mean.copy_(z.mean(0))
         self.deviation.copy_(z.std(0, unbiased=False).clamp(min=1e-3))
-        if class_id is not None and len(self.class_share):
-            counts = torch.bincount(class_id[class_id >= 0], minlength=len(self.class_share)).float()
-            self.class_share.copy_(counts if counts.sum() > 0 else torch.ones_like(counts))
+        if importance is not None:
+            self.deviation.div_(importance.clamp(min=1e-3).sqrt())
+        if class_shares is not None and len(self.class_share):
+            self.class_share.copy_(class_shares)
 
     def loss(self, z: Tensor, sound: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
         """Energy score of the next token, given the true ones before it (teacher forcing).
@@ -99,7 +99,7 @@ class AutoregressivePrior(nn.Module):
             z: Latents (B, N, D).
             sound: Where they are of the file (B, N); False past its end.
             conditions: Of B windows.
-            generator: Of the noise, on the CPU. In evaluation mode the level of noise is that of sampling.
+            generator: Of the noise. In evaluation mode the level of noise is that of sampling.
 
         Returns:
             A scalar: the mean over tokens that are all sound.
@@ -110,13 +110,13 @@ class AutoregressivePrior(nn.Module):
         level = torch.full((len(z),), SAMPLE_NOISE)
         class_id = conditions.get(CLASS, device)
         if self.training:
-            level = MOST_NOISE * torch.rand(len(z), generator=generator)
-            hidden = torch.rand(len(z), generator=generator) < UNKNOWN_SHARE
+            level = MOST_NOISE * torch.rand(len(z), generator=generator, device=generator.device)
+            hidden = torch.rand(len(z), generator=generator, device=generator.device) < UNKNOWN_SHARE
             class_id = class_id.masked_fill(hidden.to(device), -1)
-        noise = torch.randn(truth.shape, generator=generator).to(device)
+        noise = torch.randn(truth.shape, generator=generator, device=generator.device).to(device)
         inputs = truth + level.to(device)[:, None, None] * noise
         features, _ = self._features(inputs[:, :-1], self._condition(level.to(device), class_id), Memory())
-        noise = torch.randn(DRAWS, *truth.shape, generator=generator).to(device)
+        noise = torch.randn(DRAWS, *truth.shape, generator=generator, device=generator.device).to(device)
         score = energy_score(truth, self.head(features, noise), self._groups())
         return (score * whole).sum() / whole.sum().clamp(min=1)
 
