@@ -248,5 +248,22 @@ def test_heads_must_fit_the_width() -> None:
         AttentionPrior(latent_dim=4, width=30, heads=4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_clip_is_longer_than_a_training_window_to_the_network(kind: type) -> None:
+    prior, lengths = small(kind), []
+    forward = prior.network.forward
+
+    def recorded(x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        y, memory = forward(x, memory)
+        lengths.append(memory.length)
+        return y, memory
+
+    prior.network.forward = recorded  # type: ignore[method-assign]
+    z = prior.sample(Conditions(1), generators(1), length=100, before=torch.randn(1, 16, 6))
+    assert z.shape == (1, 100, 6)
+    assert max(lengths) == 32 // 2, "tokens of a window"
+    assert min(lengths) == 1 + 16 // 2, "the start token and the context, after each restart"
+
+
 def test_noise_on_inputs_is_within_what_training_covers() -> None:
     assert 0 < autoregressive.SAMPLE_NOISE < autoregressive.MOST_NOISE

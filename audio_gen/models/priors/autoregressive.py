@@ -164,11 +164,14 @@ class AutoregressivePrior(nn.Module):
         noise, class_id = noise.to(device), class_id.to(device)
         condition = self._condition(torch.full((len(prompt),), SAMPLE_NOISE, device=device), class_id)
         inputs = prompt.to(device) + SAMPLE_NOISE * noise[:, :past, 0]
-        memory, drawn = Memory(), []
+        seen, drawn, memory = list(inputs.split(1, dim=1)), [], Memory()
         for i in range(past, noise.shape[1]):
+            if memory.length >= self.window // self.block:  # longer than in training: again from the last latents
+                inputs, memory = torch.cat(seen[-(self.context // self.block) :], dim=1), Memory()
             features, memory = self._features(inputs, condition, memory)
             drawn.append(self.head(features[:, -1:], temperature * noise[:, i : i + 1, 1]))
             inputs = drawn[-1] + SAMPLE_NOISE * noise[:, i : i + 1, 0]
+            seen.append(inputs)
         return torch.cat(drawn, dim=1).float().cpu()
 
     def _prompt(self, before: Tensor) -> Tensor:
