@@ -11,7 +11,7 @@ import pytest
 from audio_gen.hints import command, next_command
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
-NEEDS_OUT = {"sample", "vary", "interpolate", "encode", "reconstruct", "vocode", "preprocess"}
+NEEDS_OUT = {"sample", "vary", "interpolate", "encode", "reconstruct", "vocode", "preprocess", "find-loops"}
 ELSEWHERE = {"training/tasks/bundles.py"}  # a README, with words in capitals for what is elsewhere
 
 
@@ -32,7 +32,7 @@ def test_commands_with_names_in_them_are_quoted():
                     part.value if isinstance(part, ast.Constant) else "\0"
                     for part in node.values  # type: ignore[misc]
                 )
-                wrong += [f"{name}:{node.lineno}" for _ in re.findall(r"audio-gen [a-z]+ [^`;\n]*\0", text)]
+                wrong += [f"{name}:{node.lineno}" for _ in re.findall(r"audio-gen [a-z-]+ [^`;\n]*\0", text)]
     assert seen > 300 and not wrong, "use hints.command in " + ", ".join(wrong)
 
 
@@ -48,7 +48,7 @@ def test_commands_that_write_say_where():
                     wrong.append(f"{name}:{node.lineno}")
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 # A command with arguments; a bare name such as `audio-gen train` is no command to paste.
-                for said, rest in re.findall(r"audio-gen ([a-z]+)( [A-Z-][^`;\n]*)", node.value):
+                for said, rest in re.findall(r"audio-gen ([a-z-]+)( [A-Z-][^`;\n]*)", node.value):
                     if said in NEEDS_OUT and "--out" not in rest:
                         wrong.append(f"{name}:{node.lineno}")
     assert {"sample", "vary", "interpolate", "inspect", "preprocess"} <= set(calls)

@@ -149,7 +149,9 @@ GUIDES = [
 
 def test_commands_and_options_of_guides_and_recipes_exist() -> None:
     pages = [*GUIDES, *(ROOT / "recipes").rglob("*.sh")]
-    used = [call for page in pages for call in re.findall(r"audio-gen ([a-z]+)([^|`#\n]*)", page.read_text())]
+    used = [
+        call for page in pages for call in re.findall(r"audio-gen ([a-z]+(?:-[a-z]+)*)([^|`#\n]*)", page.read_text())
+    ]
     assert len(used) > 12
     for name, arguments in used:
         assert name in COMMANDS, name

@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # commands that only find sidecars start without torch
 LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # limits for a sidecar, and for a JSON that may be one
 FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
-VOCODED = "vocoded"  # kind of the sidecars of `vocode`, which have no latent
+VOCODED, LOOP = "vocoded", "loop"  # kinds of the sidecars of `vocode` and `find-loops`, which have no latent
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
+LOOP_KEYS = {"source", "seam_z", "command", "version"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,21 @@ def of_vocoded(
     }  # fmt: skip
 
 
+def of_loop(*, source: str, loop: Mapping[str, Any], channels: int, command: str) -> dict[str, Any]:
+    """Content of the sidecar of a loop that was found in a file.
+
+    Args:
+        source: The file.
+        loop: Where it is, and its figures.
+        channels: Of the WAV; mono is not stated.
+        command: The command line.
+    """
+    return {
+        "source": source, "kind": LOOP, **loop, **({"channels": channels} if channels > 1 else {}),
+        "version": __version__, "command": command,
+    }  # fmt: skip
+
+
 def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:
     """Write the sidecar of a WAV, with a shareable path of its bundle."""
     content = dict(about)
@@ -137,7 +153,7 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         return None
     try:
         values = read_json(path, LARGEST_BYTES)
-        if isinstance(values, dict) and "z" not in values and values.get("kind") == VOCODED:
+        if isinstance(values, dict) and "z" not in values and values.get("kind") in (VOCODED, LOOP):
             return None
         z = torch.tensor(values["z"], dtype=torch.float32)
         pitch, velocity = values["pitch"], values.get("velocity")
@@ -183,4 +199,4 @@ def read_labels(wav: Path) -> dict[str, Any] | None:
 def has_sidecar(sound: Path) -> bool:
     """Whether the JSON next to a sound is a readable sidecar."""
     keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
-    return keys >= CLIP_KEYS or keys >= VOCODED_KEYS
+    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS))

@@ -1,132 +1,119 @@
-"""Seams: how much a loop's end differs from its start, or a continuation from what it continues."""
+"""How seamless a loop or a continuation is: the step of its log-mel and the jump of its samples at the join."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import torch
 
-from audio_gen.audio.mel import DB_PER_NAT, MelFrontEnd, MelSpec
+from audio_gen.audio.music_features import music_features, window_length
 
-FRAME_SEC = 0.046  # the nearest power of two is 2048 samples at 44.1 kHz
-FRAMES_PER_WINDOW, BANDS, FLOOR_DB = 4, 40, -60.0
-TOUCHING = FRAMES_PER_WINDOW + 1  # steps between frames of which one covers the seam
-LEAD = 3 * FRAMES_PER_WINDOW  # frames around a loop
-LONGEST_SEC = 30.0  # of the sound on each side that a step is compared with
-LOCAL_SEC = 0.02
-CLICK_RATIO, CLICK_OF_PEAK = 1.5, 0.01
+LOCAL_SEC, LONGEST_SEC = 0.02, 30.0
+CLICK_OF_PEAK, CLICK_RATIO = 0.01, 1.5
+AROUND = 8  # frames; a window of 4 hops reaches 2 to either side
 
 
 @dataclass(frozen=True)
 class Seam:
-    """A seam, compared with the sound around it.
+    """The join of a loop with itself, or of a continuation with what it continues.
 
     Attributes:
-        step_z: The largest step between neighbouring log-mel frames at the seam, as a z-score among the largest steps
-            of as many frames elsewhere. 0 is usual; above 2 it can be noticed. 0 if the sound is too short to tell.
-        jump: Step from the last sample before the seam to the first one after it, over the RMS of the 20 ms around it.
-        peak_jump: That step over the peak of the sound.
-        slip: That step less the one before it, over the same RMS: small where the waveform continues.
-        slip_ratio: `slip` over the largest one at other samples of the 20 ms.
+        step_z: The largest step between neighbouring log-mel frames across the join, as a z-score among those of the
+            same number of frames everywhere inside. 0 is like the inside; above 2 it can be noticed.
+        source_z: The same of the sound that the loop was cut from, at its start or its end, whichever is larger: a loop
+            that starts with an attack has a large step there anyway. 0 if unknown.
+        jump: The step from the last sample to the first, over the RMS of the 20 ms around the join.
+        slip: That step without the one before it, over the same RMS: a click where it is large, a waveform that goes
+            on where it is small.
+        peak_jump: The step from the last sample to the first over the peak of the sound.
+        slip_ratio: The slip at the join over the largest one at other samples of the 20 ms.
     """
 
     step_z: float
+    source_z: float
     jump: float
-    peak_jump: float
     slip: float
+    peak_jump: float
     slip_ratio: float
 
     @property
     def clicks(self) -> bool:
-        """Whether a click can be heard: a step above 1 % of the peak that none of its surroundings reaches."""
+        """Whether the join can be heard as a click: a step above 1 % of the peak that none of its surroundings has."""
         return self.peak_jump > CLICK_OF_PEAK and self.slip_ratio > CLICK_RATIO
 
 
-def loop_seam(loop: np.ndarray, sample_rate: int) -> Seam:
-    """Measure the seam of a loop: from its end to its start.
+def seam(loop: np.ndarray, sample_rate: int, source: Sequence[np.ndarray] = ()) -> Seam:
+    """Measure the join of a loop.
 
     Args:
-        loop: (C, T) float32, T at least 2.
+        loop: (C, T) float32.
         sample_rate: In Hz.
+        source: Parts (C, 2 * `reach(sample_rate)`) of the sound that it was cut from, around its start and its end.
     """
-    hop = _spec(sample_rate).hop_length
-    lead = LEAD * hop
-    mono = np.take(loop.mean(0, dtype=np.float32), np.arange(-lead, loop.shape[1] + lead), mode="wrap")
-    near = np.take(loop, np.arange(-_local(sample_rate), _local(sample_rate)), axis=1, mode="wrap")
-    inside = slice(LEAD + FRAMES_PER_WINDOW, LEAD + loop.shape[1] // hop - FRAMES_PER_WINDOW)
-    return _seam(_step_z(mono, sample_rate, LEAD, inside), near, float(np.abs(loop).max()))
+    mono, lead = loop.mean(0, dtype=np.float32), reach(sample_rate)
+    # The frame grid starts so that the join lies on a frame.
+    largest = _largest_steps(np.take(mono, np.arange(-lead, len(mono) + lead), mode="wrap"), sample_rate)
+    inside = largest[AROUND + 2 : -AROUND - 2]
+    mean, spread = (float(inside.mean()), float(inside.std())) if len(inside) else (0.0, 0.0)
+    steps = [largest[AROUND - 2], *(_largest_steps(part.mean(0), sample_rate)[AROUND - 2] for part in source)]
+    z, *source_z = ((float(step) - mean) / spread if spread > 0 else 0.0 for step in steps)
+    local = _local(sample_rate)
+    near = np.take(loop, np.arange(-local, local), axis=1, mode="wrap")
+    return Seam(z, max(source_z, default=0.0), *_jumps(near, float(np.abs(loop).max())))
 
 
 def join_seam(wav: np.ndarray, sample_rate: int, at: int) -> Seam:
-    """Measure the seam of a continuation.
+    """Measure the join of a continuation, compared with 30 s on each side.
 
     Args:
         wav: (C, T) float32.
         sample_rate: In Hz.
-        at: The first sample after the seam, 1 .. T - 1.
+        at: The first sample of the continuation, 1 .. T - 1.
     """
     assert 0 < at < wav.shape[1]
-    hop, local = _spec(sample_rate).hop_length, _local(sample_rate)
-    frames = min(at, round(LONGEST_SEC * sample_rate)) // hop
-    mono = wav[:, at - frames * hop : at + round(LONGEST_SEC * sample_rate)].mean(0, dtype=np.float32)
-    near = np.pad(
-        wav[:, max(0, at - local) : at + local], [(0, 0), (max(0, local - at), max(0, at + local - wav.shape[1]))]
-    )
-    inside = slice(FRAMES_PER_WINDOW, len(mono) // hop - FRAMES_PER_WINDOW)
-    return _seam(_step_z(mono, sample_rate, frames, inside), near, float(np.abs(wav).max()))
+    hop, local = window_length(sample_rate) // 4, _local(sample_rate)
+    frame = min(at, round(LONGEST_SEC * sample_rate)) // hop
+    # The frame grid starts so that the join lies on a frame.
+    part = wav[:, at - frame * hop : at + round(LONGEST_SEC * sample_rate)].mean(0, dtype=np.float32)
+    missing = (max(0, local - at), max(0, at + local - wav.shape[1]))
+    near = np.pad(wav[:, max(0, at - local) : at + local], [(0, 0), missing])
+    z = 0.0
+    if AROUND <= frame <= len(part) // hop - AROUND:
+        largest = _largest_steps(part, sample_rate)
+        places = np.arange(len(largest))
+        inside = largest[(np.abs(places - (frame - 2)) > 4) & (places > 4) & (places < len(largest) - 4)]
+        spread = float(inside.std())
+        z = (float(largest[frame - 2]) - float(inside.mean())) / spread if spread > 0 else 0.0
+    return Seam(z, 0.0, *_jumps(near, float(np.abs(wav).max())))
 
 
-def _seam(step_z: float, near: np.ndarray, peak: float) -> Seam:
-    """The seam between both halves of `near` (C, 2 * K)."""
-    middle = near.shape[1] // 2
-    rms = np.sqrt((near.astype(np.float64) ** 2).mean(1) + 1e-12)
-    steps = np.diff(near.astype(np.float64), axis=1)  # (C, K - 1)
+def _jumps(near: np.ndarray, peak: float) -> tuple[float, float, float, float]:
+    """Jump, slip, jump over the peak and slip ratio in the middle of (C, 2 K) samples."""
+    near, middle = near.astype(np.float64), near.shape[1] // 2
+    rms = np.sqrt((near**2).mean(1) + 1e-12)
+    steps = np.diff(near, axis=1)
     slips = np.abs(np.diff(steps, axis=1))
-    jump, slip = np.abs(steps[:, middle - 1]), slips[:, middle - 2]
-    # A broken waveform has two large differences of steps, at the seam and one sample later.
-    elsewhere = np.delete(slips, [middle - 2, middle - 1], axis=1).max(1, initial=0)
-    at_seam = slips[:, middle - 2 : middle].max(1)
-    return Seam(
-        step_z,
+    jump = np.abs(steps[:, middle - 1])
+    # A broken waveform has two large slips, at the join and one sample later.
+    broken = [middle - 2, middle - 1]
+    ratio = slips[:, broken].max(1) / np.maximum(np.delete(slips, broken, axis=1).max(1, initial=0), 1e-9)
+    return (
         float((jump / rms).max()),
+        float((slips[:, middle - 2] / rms).max()),
         float(jump.max()) / max(peak, 1e-9),
-        float((slip / rms).max()),
-        float((at_seam / np.maximum(elsewhere, 1e-9)).max()),
+        float(ratio.max()),
     )
-
-
-def _step_z(mono: np.ndarray, sample_rate: int, frame: int, inside: slice) -> float:
-    """The z-score of the steps where `frame` begins among those of the frames `inside`."""
-    spec = _spec(sample_rate)
-    wav = torch.from_numpy(np.ascontiguousarray(mono[: len(mono) // spec.hop_length * spec.hop_length]))
-    if len(wav) <= spec.n_fft:
-        return 0.0
-    with torch.inference_mode():
-        level = DB_PER_NAT * _front_end(spec)(wav[None, None])[0].numpy()  # (M, L)
-    level = np.maximum(level, level.max() + FLOOR_DB)
-    steps = np.abs(np.diff(level, axis=1)).mean(0)  # steps[i] is from frame i to frame i + 1
-    largest = np.lib.stride_tricks.sliding_window_view(steps, min(TOUCHING, len(steps))).max(1)
-    first = frame - 1 - TOUCHING // 2  # of the steps that touch the seam
-    if not 0 <= first < len(largest):
-        return 0.0
-    rest = np.arange(max(0, inside.start), min(inside.stop - TOUCHING, len(largest)))
-    rest = rest[np.abs(rest - first) > TOUCHING]
-    spread = float(largest[rest].std()) if len(rest) > TOUCHING else 0.0
-    return (float(largest[first]) - float(largest[rest].mean())) / spread if spread > 1e-6 else 0.0
 
 
 def _local(sample_rate: int) -> int:
     return max(4, round(LOCAL_SEC / 2 * sample_rate))
 
 
-@lru_cache(maxsize=4)
-def _spec(sample_rate: int) -> MelSpec:
-    n_fft = 2 ** max(8, round(math.log2(FRAME_SEC * sample_rate)))
-    return MelSpec(sample_rate, n_fft, n_fft // FRAMES_PER_WINDOW, BANDS)
+def reach(sample_rate: int) -> int:
+    """Samples to either side of a join that its step depends on."""
+    return AROUND * window_length(sample_rate) // 4
 
 
-@lru_cache(maxsize=4)
-def _front_end(spec: MelSpec) -> MelFrontEnd:
-    with torch.inference_mode(False):
-        return MelFrontEnd(spec)
+def _largest_steps(mono: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The largest step, in dB, among the log-mel frames that cover a place, for a place at each frame."""
+    steps = np.abs(np.diff(music_features([mono], sample_rate).mel_db, axis=0)).mean(1)
+    return np.lib.stride_tricks.sliding_window_view(steps, 4).max(1)

@@ -19,7 +19,7 @@ from audio_gen.errors import AudioGenError, DesertedError, is_out_of_memory, os_
 from audio_gen.files import all_at_home
 from audio_gen.text import clipped, visible
 
-# A command `name` is the function `name_command` in the module `audio_gen.cli.name`.
+# A command `name` is the function `name_command` in the module `audio_gen.cli.name`, with _ for each -.
 COMMANDS = {
     "inspect": "List usable and skipped files of a folder, with reasons.",
     "preprocess": "Read a folder once into a cache for fast training.",
@@ -33,6 +33,7 @@ COMMANDS = {
     "reconstruct": "Send files through a trained model and back.",
     "vocode": "Copy-synthesis: files to mel spectrograms and back.",
     "vary": "Generate variations of a clip.",
+    "find-loops": "Find the best seamless loops in sound files.",
     "directions": "Find latent directions for brightness, length, noisiness ..",
     "evaluate": "Compare generated clips with real ones.",
     "quickstart": "Train on a folder and generate first clips in minutes.",
@@ -55,9 +56,10 @@ class LazyCommand(TyperCommand):
 
 def load_command(name: str) -> Any:
     """Return the command `name`, built from the annotated function in its module."""
-    module = importlib.import_module(f"audio_gen.cli.{name}")
+    python = name.replace("-", "_")
+    module = importlib.import_module(f"audio_gen.cli.{python}")
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(_with_home(getattr(module, f"{name}_command")))
+    single.command(name)(_with_home(getattr(module, f"{python}_command")))
     return typer.main.get_command(single)
 
 

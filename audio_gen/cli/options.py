@@ -112,6 +112,13 @@ VocodedMelOption = Annotated[
 DirectionsCountOption = Annotated[int, Option("-n", "--count", min=64, help="Number of clips to fit to.")]
 DirectionsOutOption = Annotated[Path | None, Option("--out", "-o", help="Output file (default: next to the bundle).")]
 
+# Of `find-loops`.
+LoopsOption = Annotated[int, Option("-n", "--count", min=1, help="Number of loops per file.")]
+LoopBpmOption = Annotated[float | None, Option("--bpm", help="Tempo of the files (default: estimated).")]
+BarsOption = Annotated[int | None, Option("--bars", min=1, help="Only loops of this many bars of four beats.")]
+ShortestOption = Annotated[float, Option("--min", help="Shortest loop in seconds, without --bars.")]
+LongestOption = Annotated[float, Option("--max", help="Longest loop in seconds, without --bars.")]
+
 # Of `evaluate`.
 RealArgument = Annotated[Path, Argument(help="A folder of real sounds, a cache, or a reference file.")]
 GeneratedArgument = Annotated[

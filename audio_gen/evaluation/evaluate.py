@@ -17,7 +17,6 @@ from audio_gen.evaluation.clips import has_stereo
 from audio_gen.evaluation.compare import Sets, compare, finite
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
-from audio_gen.evaluation.long_samples import makes_sequences
 from audio_gen.evaluation.reference_set import save_reference
 from audio_gen.evaluation.report.over_time import drift_table_of, measures_table_of
 from audio_gen.evaluation.report.sections import sentences_of, stereo_table_of, table_of, write_page
@@ -208,7 +207,7 @@ def evaluated_figures(job: Session, sets: Sets, pitch: str, seed: int, run: Path
 
 def _sample(job: Session, folder: Path, request: EvaluateRequest) -> None:
     assert job.pipeline is not None
-    if makes_sequences(job.pipeline):
+    if job.pipeline.is_sequence:
         job.sample_long(folder, request.count or LONG_SAMPLES, request.seed)
     else:
         job.sample(folder, request.count or SAMPLES, request.seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from audio_gen.artefacts.reference import is_reference
@@ -24,7 +25,6 @@ from audio_gen.evaluation.compare import Sets, halve, noise_clips
 from audio_gen.evaluation.copies import EmbeddingDistance
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
-from audio_gen.evaluation.long_samples import generate_long, makes_sequences
 from audio_gen.evaluation.long_sound import LongSound
 from audio_gen.evaluation.pitch import measure_pitch
 from audio_gen.evaluation.reference_set import load_reference
@@ -36,6 +36,8 @@ from audio_gen.generation.finish import AS_MODELLED
 from audio_gen.generation.operations.common import rendered
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode_sound
+from audio_gen.generation.sequence import encode_sound as encode_sequence
+from audio_gen.generation.sequence import generate_long, sound_blocks
 from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.stereo import StereoVocoder
@@ -78,7 +80,7 @@ class Session:
     @property
     def clip_sec(self) -> float | None:
         """Seconds used of every file: the model's length, if there is a model with clips of one length."""
-        return self.pipeline.duration_sec if self.pipeline and not makes_sequences(self.pipeline) else None
+        return self.pipeline.duration_sec if self.pipeline and not self.pipeline.is_sequence else None
 
     @property
     def in_stereo(self) -> bool:
@@ -268,7 +270,7 @@ class Session:
         assert self.vocoder is not None
         vocoder = self.vocoder
         wav = _at_rate(clip, vocoder.spec.sample_rate, stereo)
-        if self.pipeline is not None:
+        if self.pipeline is not None and not self.pipeline.is_sequence:
             return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0]
         if stereo and vocoder.spec.channels == 1:
             vocoder = StereoVocoder(vocoder, vocoder.spec.with_stereo(STEREO_BANDS))
@@ -277,6 +279,9 @@ class Session:
     def _rebuild(self, clip: SoundClip, stereo: bool) -> Tensor:
         assert self.pipeline is not None
         wav = _at_rate(clip, self.pipeline.spec.sample_rate, stereo)
+        if self.pipeline.is_sequence:
+            z = encode_sequence(self.pipeline, wav)
+            return torch.cat(list(sound_blocks(self.pipeline, iter([z]), wav.shape[-1])), dim=1)
         point = encode_sound(self.pipeline, wav, clip.class_name, clip.pitch, steps=SEARCH_STEPS)
         return self.pipeline.vocode(self.pipeline.decode(point))[0]
 

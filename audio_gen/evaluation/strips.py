@@ -10,7 +10,7 @@ from torch import Tensor
 from audio_gen.audio.mel import DB_PER_NAT, MelFrontEnd, MelSpec
 from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
 from audio_gen.audio.resample import resample
-from audio_gen.audio.seam import Seam, join_seam, loop_seam
+from audio_gen.audio.seam import Seam, join_seam, seam
 from audio_gen.data.index import in_threads
 from audio_gen.evaluation.long_sound import LongSound
 
@@ -122,7 +122,7 @@ def _seam(head: Tensor, tail: Tensor, sample_rate: int) -> Seam | None:
     if not len(head) or min(edges) < 10 ** (EDGE_DB / 10) * level or not level:
         return None
     if len(head) < BLOCK_SEC * sample_rate:
-        return loop_seam(head[None].numpy(), sample_rate) if len(head) > 1 else None
+        return seam(head[None].numpy(), sample_rate) if len(head) > 1 else None
     return join_seam(torch.cat([tail, head])[None].numpy(), sample_rate, len(tail))
 
 

@@ -19,7 +19,7 @@ from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import at_home
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.vocabulary import Outside, Vocabulary
-from audio_gen.models.contract import Codec, Conditions, Prior, Transform
+from audio_gen.models.contract import Codec, Conditions, Prior, SequenceCodec, SequencePrior, Transform
 from audio_gen.models.registry import build_parts, bundle_mel, kind_of
 from audio_gen.text import one_line
 from audio_gen.vocoding.load import load_vocoder
@@ -131,6 +131,40 @@ class Pipeline:
     def prior(self) -> Prior:
         """The distribution of latents."""
         return cast(Prior, self.require("sample").parts["prior"])
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the model makes sounds of any length."""
+        return "codec" in self.parts and self.codec.latent.stride is not None
+
+    @property
+    def sequence_codec(self) -> SequenceCodec:
+        """The codec of a sequence model.
+
+        Raises:
+            CheckpointError: The model is of whole clips.
+        """
+        if not self.require("encode").is_sequence:
+            raise CheckpointError(
+                f"{self.vocabulary.model}: is a model of clips of {self.duration_sec:.2f} s; give a run of --model "
+                "sequence for sounds of any length"
+            )
+        return cast(SequenceCodec, self.parts["codec"])
+
+    @property
+    def sequence(self) -> SequencePrior:
+        """The distribution of sequences of latents.
+
+        Raises:
+            CheckpointError: The model is of whole clips, or has no prior yet.
+        """
+        _ = self.sequence_codec
+        return cast(SequencePrior, self.require("sample").parts["prior"])
+
+    @property
+    def latent_samples(self) -> int:
+        """Samples of one latent of a sequence model."""
+        return self.spec.samples(self.sequence_codec.latent.stride or 1)
 
     @property
     def transform(self) -> Transform:

@@ -68,7 +68,7 @@ class SelfCheck:
     """
 
     def __init__(
-        self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, generates: bool,
+        self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, by: str | None,
         previews: int, budget: Budget, emit: Callable[[Event], None],
     ) -> None:  # fmt: skip
         """Evaluate at previews.
@@ -77,13 +77,14 @@ class SelfCheck:
             evaluate: Measures samples of a model; its first figure, lower is better, picks the best step. None for a
                 model that generates nothing, or a short run.
             model: The averaged model.
-            generates: Whether it generates clips.
+            by: Name of the validation figure that picks the best step; None if the evaluation does.
             previews: Number of previews in the whole run.
             budget: The run's length.
             emit: Takes events.
         """
         self.figures: list[Figure] = []
-        self.judged_by = ("" if evaluate is None else "evaluation") if generates else "validation"
+        self.judged_by = ("" if evaluate is None else "evaluation") if by is None else "validation"
+        self._by = by
         self._evaluate, self._model, self._previews = evaluate, model, previews
         self._budget, self._emit, self._spent_sec = budget, emit, 0.0
 
@@ -113,9 +114,9 @@ class SelfCheck:
         self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:
-        """Add the figures of a validation, if these pick the best step."""
-        if self.judged_by == "validation" and values:
-            self.figures.append(figure(step, next(iter(values.values())), None, VALIDATION_NOISE))
+        """Add the figure of a validation, if it is there and picks the best step."""
+        if self._by is not None and self._by in values:
+            self.figures.append(figure(step, values[self._by], None, VALIDATION_NOISE))
 
     def best(self) -> Figure | None:
         """The best step's figure; None without figures."""

@@ -92,11 +92,12 @@ def test_home_is_found_in_every_path_of_every_command(
     """Each parameter that takes paths gets ~/x; what the command does is cut out."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    module = importlib.import_module(f"audio_gen.cli.{name}")
+    python = name.replace("-", "_")
+    module = importlib.import_module(f"audio_gen.cli.{python}")
     seen: dict[str, object] = {}
-    function = getattr(module, f"{name}_command")
+    function = getattr(module, f"{python}_command")
     spy = functools.wraps(function)(lambda **values: seen.update(values))
-    monkeypatch.setattr(module, f"{name}_command", spy)
+    monkeypatch.setattr(module, f"{python}_command", spy)
     hints = {key: str(hint) for key, hint in typing.get_type_hints(function).items()}
     options = inspect.signature(function).parameters
     line = []

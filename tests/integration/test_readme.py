@@ -31,7 +31,7 @@ def commands(text: str) -> list[tuple[str, set[str]]]:
     """The name and the long options of each `audio-gen NAME ..` in a guide; a backslash continues a line."""
     found = []
     for line in re.sub(r"\\\n", " ", text).splitlines():
-        for name, rest in re.findall(r"audio-gen ([a-z]+)\b([^`|&#;]*)", line):
+        for name, rest in re.findall(r"audio-gen ([a-z]+(?:-[a-z]+)*)\b([^`|&#;]*)", line):
             found.append((name, set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest))))
     return found
 

@@ -37,7 +37,9 @@ from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
-from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for
+from audio_gen.training.tasks.sequence.settings import SequenceConfig
+from audio_gen.training.tasks.sequence.task import SequenceTask
+from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
 from audio_gen.training.tasks.source import (
     check_apart,
     check_not_pruned,
@@ -57,6 +59,7 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "gan": (GANConfig, GANTask),
     "vae": (VAEConfig, VAETask),
     "vocoder": (VocoderConfig, VocoderTask),
+    "sequence": (SequenceConfig, SequenceTask),
 }
 # Settings of earlier versions, with the only value that a run can resume with; `...` for any.
 RETIRED: dict[str, Any] = {
@@ -146,6 +149,7 @@ def train_run(
             held.enter_context(locked(run, lambda line: tell(Note(line))))
             drop_unfinished(run)
             new = not RunFolder(run).settings.is_file()  # a resumed run keeps its precision
+            settings = with_precision(settings, world.device)
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
             cache = open_source(source, run, settings, spec, tell)
@@ -206,12 +210,10 @@ def _train_on(
         spec.check_same(MelSpec.from_dict(bundle.config["mel"]), "this run", f"the bundle {one_line(init)}")
     task = TASKS[settings.model][1](settings, spec, cache)
     train_samples, val_samples = task.segments
+    data = settings.data
     same: dict[str, Any] = {
-        "seed": settings.train.seed,
-        "crop": settings.data.crop,
-        "preroll": task.preroll,
-        "channels": spec.channels,
-    }
+        "seed": settings.train.seed, "crop": data.crop, "preroll": task.preroll, "channels": spec.channels,
+    }  # fmt: skip
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.is_main:
@@ -222,12 +224,13 @@ def _train_on(
             tell(Note(note))
     if task.generates:
         warn_of_few(cache, tell)
+    if isinstance(getattr(settings, "net", None), MelNet):  # its clips have one length
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None and bundle is not None:
+        dropped = task.start_from(bundle, init)
         if task.generates:
             check_preroll(bundle, task.preroll, init)
-        dropped = task.start_from(bundle, init)
         for text in (classes_taken(bundle, init, cache.classes), dropped):
             if text:
                 tell(Note(text))
@@ -246,7 +249,7 @@ def _train_on(
     )  # fmt: skip
     evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
     check = SelfCheck(
-        evaluate, engine.ema.module, generates=task.generates, previews=settings.train.previews, budget=engine.budget,
+        evaluate, engine.ema.module, by=task.judged_by, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,
     )  # fmt: skip
     check.register(engine.registry)
@@ -388,7 +391,7 @@ def _evaluator(
     tell: Callable[[Event], None],
 ) -> LightEvaluator | None:  # fmt: skip
     """The evaluator of a run; None for a short run, or a task that does not generate."""
-    if not task.generates:
+    if task.judged_by is not None:
         return None
     try:
         return make_evaluator(task, settings, train, val, sample_rate, device)
