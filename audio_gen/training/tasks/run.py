@@ -37,6 +37,7 @@ from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.evaluator import evaluator_of
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
+from audio_gen.training.tasks.sequence import beats
 from audio_gen.training.tasks.sequence.settings import SequenceConfig
 from audio_gen.training.tasks.sequence.task import SequenceTask
 from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
@@ -67,6 +68,8 @@ RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
     "loss.penalty_latent": ..., "net.head": "vocoder",
 }  # fmt: skip
+# Settings whose "auto" is decided at the start of a run.
+CHOSEN = (("net", "time_axis"), ("data", "channels"), ("train", "precision"), ("prior", "beats"))
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
     "train.checkpoint_minutes", "train.keep", "train.micro_batches", "train.compact",
@@ -162,8 +165,10 @@ def train_run(
                     f"{source}: {clips} training clips are fewer than the {world.size} processes; start fewer"
                 )
             settings, note = time_axis.choose(settings, cache, init)
-            if note:
-                tell(Note(note))
+            settings, on_beats = beats.choose(settings, cache)
+            for text in (note, on_beats):
+                if text:
+                    tell(Note(text))
             if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
@@ -345,10 +350,10 @@ def resolve_config(
         raise ConfigError(f"--model {model}: the settings are for {wanted}; give --model {wanted}")
     base = {**base, "train": {k: v for k, v in base.get("train", {}).items() if v is not None or k not in LENGTHS}}
     values = config.merge(base, given)
-    if stored is not None and has_axis and values["net"].get("time_axis", "auto") == "auto":
-        values["net"]["time_axis"] = stored["net"]["time_axis"]  # chosen at the start of the run
-    if stored is not None and values.get("data", {}).get("channels", "auto") == "auto":
-        values["data"] = {**values.get("data", {}), "channels": stored.get("data", {}).get("channels", 1)}
+    for section, name in CHOSEN if stored is not None else ():
+        then = (stored or {}).get(section, {}).get(name, "auto")
+        if values.get(section, {}).get(name, "auto") == "auto" and then != "auto":
+            values[section] = {**values.get(section, {}), name: then}
     settings = config.build(kind, values)
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
