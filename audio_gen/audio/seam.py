@@ -115,5 +115,5 @@ def reach(sample_rate: int) -> int:
 
 def _largest_steps(mono: np.ndarray, sample_rate: int) -> np.ndarray:
     """The largest step, in dB, among the log-mel frames that cover a place, for a place at each frame."""
-    steps = np.abs(np.diff(music_features([mono], sample_rate).mel_db, axis=0)).mean(1)
+    steps = np.abs(np.diff(music_features([mono], sample_rate, chroma=False).mel_db, axis=0)).mean(1)
     return np.lib.stride_tricks.sliding_window_view(steps, 4).max(1)
