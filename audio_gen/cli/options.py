@@ -53,7 +53,13 @@ MixOption = Annotated[
 ]
 
 # Of `sample` and `vary`.
-CountOption = Annotated[int | None, Option("-n", "--count", min=1, help="Number of clips (default 16).")]
+CountOption = Annotated[
+    int | None, Option("-n", "--count", min=1, help="Number of clips (default 16; 4 of a sequence model).")
+]
+DurationOption = Annotated[
+    float | None,
+    Option("--duration", help="Length in s, of a sequence model (default 10); above an hour with --force."),
+]
 MoveOption = Annotated[
     list[str] | None, Option("--move", help="As brightness=+1.5; repeatable. `directions` finds the names.")
 ]
