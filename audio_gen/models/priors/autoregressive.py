@@ -42,12 +42,13 @@ class AutoregressivePrior(nn.Module):
         """Around a causal network of `width`, see `LSTMPrior`.
 
         Raises:
-            ConfigError: `block` <= `context` <= `window` does not hold.
+            ConfigError: A block has no latents, or `block` and `context` are longer than `window`.
         """
         super().__init__()
+        context = max(block, context)
         if not 1 <= block <= context <= window:
             raise ConfigError(
-                f"block ({block}), context ({context}) and window ({window}) must be 1 or more and in this order"
+                f"block ({block}) must be 1 or more, and block and context ({context}) at most window ({window})"
             )
         self.latent_dim, self.block, self.window, self.context = latent_dim, block, window, context
         size = block * latent_dim
@@ -204,7 +205,7 @@ class LSTMPrior(AutoregressivePrior):
     """An `AutoregressivePrior` with a stack of LSTM layers; it can continue for ever."""
 
     def __init__(
-        self, *, latent_dim: int, n_classes: int = 0, width: int = 384, layers: int = 2, block: int = 1,
+        self, *, latent_dim: int, n_classes: int = 0, width: int = 384, layers: int = 2, block: int = 2,
         head_width: int = 384, head_blocks: int = 3, window: int = WINDOW, context: int = WINDOW // 2,
     ) -> None:  # fmt: skip
         """`block` latents are drawn at once; `window` latents in training; a prompt of `context` latents at most."""
@@ -219,7 +220,7 @@ class AttentionPrior(AutoregressivePrior):
 
     def __init__(
         self, *, latent_dim: int, n_classes: int = 0, width: int = 256, layers: int = 6, heads: int = 4,
-        block: int = 1, head_width: int = 384, head_blocks: int = 3, window: int = WINDOW, context: int = WINDOW // 2,
+        block: int = 2, head_width: int = 384, head_blocks: int = 3, window: int = WINDOW, context: int = WINDOW // 2,
     ) -> None:  # fmt: skip
         """`heads` heads of attention; the rest as in `LSTMPrior`.
 
