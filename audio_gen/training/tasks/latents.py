@@ -160,6 +160,17 @@ class LatentStore:
         chosen, starts = (np.array(part) for part in zip(*some, strict=True))
         return self._windows(chosen, starts, length)
 
+    def count_windows(self, frames: int) -> int:
+        """How many windows of some frames the clips have side by side."""
+        return sum(clip.samples // self._spec.samples(frames) for clip in self._clips)
+
+    def images(self, count: int, frames: int) -> Tensor:
+        """Up to `count` evenly spaced windows (n, R, frames) of the clips' log-mels; `frames` is a multiple of 4."""
+        mels = [self._mel(clip, None) for clip in self._clips]
+        places = [(mel, at) for mel in mels for at in range(0, mel.frames - frames + 1, frames)]
+        some = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)
+        return torch.stack([places[i][0](places[i][1], places[i][1] + frames) for i in some])
+
     def _windows(self, chosen: np.ndarray, starts: np.ndarray, length: int) -> Windows:
         assert self._latents is not None
         z = torch.zeros(len(chosen), length, self._latents.shape[1])

@@ -38,6 +38,7 @@ from audio_gen.training.tasks.evaluator import evaluator_of
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.sequence import beats
+from audio_gen.training.tasks.sequence.evaluator import sequence_evaluator
 from audio_gen.training.tasks.sequence.settings import SequenceConfig
 from audio_gen.training.tasks.sequence.task import SequenceTask
 from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
@@ -254,7 +255,11 @@ def _train_on(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_resume, run),
     )  # fmt: skip
-    evaluate = evaluator_of(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
+    evaluate: Callable[[Any], dict[str, float]] | None = None
+    if world.is_main and isinstance(task, SequenceTask):
+        evaluate = sequence_evaluator(task, Budget.of(settings.train).minutes, tell)
+    elif world.is_main:
+        evaluate = evaluator_of(task, settings.train, train, val, spec.sample_rate, target, tell)
     check = SelfCheck(
         evaluate, engine.ema.module, by=task.judged_by, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,

@@ -229,7 +229,7 @@ class SequenceTask:
         image = torch.maximum(self.front_end(batch.wav), model.codec.least)
         columns = {"real": image, "reconstructed": model.codec.decode(model.codec.encode(image).mean)}
         if bool(model.ready):
-            columns["sampled"] = self._sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
+            columns["sampled"] = self.sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
         sounds: dict[str, Tensor] = {}
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(image)):
@@ -239,7 +239,7 @@ class SequenceTask:
         stereo = self.spec if self.spec.channels == 2 else None
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures}, stereo)
 
-    def _sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
+    def sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
         """Sampled log-mels (count, R, 4 length)."""
         generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
         conditions = model.prior.fill(Conditions(count), generators)  # type: ignore[operator]
@@ -247,16 +247,16 @@ class SequenceTask:
         decoded: Tensor = model.codec.decode(z.to(model.codec.mean.device))
         return decoded
 
-    def render(self, image: Tensor) -> Tensor:
+    def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
         """Log-mel (B, R, L) -> wav (B, C, T) on the CPU, by a fast vocoder."""
-        vocoder = load_vocoder(f"{CLASSICAL}:{PREVIEW_ITERATIONS}", self.spec)
+        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
         floor = self.config.net.mel_floor
         return vocoder(on_mel(image, self.spec.n_mels, lambda mel: subtract_floor(mel, floor))).cpu()
 
     def generate(self, model: SequenceModel, count: int, seed: int) -> Tensor:
         """New clips (count, C, T) of the length of a training crop."""
         length = math.ceil(self.segments[0] / self.spec.samples(STRIDE))
-        return self.render(self._sampled(model, count, length, seed))
+        return self.render(self.sampled(model, count, length, seed))
 
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis of wav (B, C, T) with the fast vocoder."""
