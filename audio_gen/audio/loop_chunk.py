@@ -24,15 +24,20 @@ def write_loop(path: Path, wav: "Tensor", sample_rate: int, subtype: str = "PCM_
 
     def write(temporary: Path) -> float:
         gain = write_wav(temporary, wav, sample_rate, subtype)
-        period_ns = round(1e9 / sample_rate)
-        loop = struct.pack("<6I", 0, 0, 0, wav.shape[-1] - 1, 0, 0)
-        body = struct.pack("<9I", 0, 0, period_ns, MIDDLE_C, 0, 0, 0, 1, 0) + loop
-        with open(temporary, "r+b") as file:
-            file.seek(0, 2)
-            file.write(bytes(file.tell() % 2) + struct.pack("<4sI", b"smpl", len(body)) + body)
-            size = file.tell() - 8
-            file.seek(4)
-            file.write(struct.pack("<I", size))
+        append_loop(temporary, wav.shape[-1], sample_rate)
         return gain
 
     return write_atomic(path, write)
+
+
+def append_loop(path: Path, samples: int, sample_rate: int) -> None:
+    """Append a `smpl` chunk to a WAV of `samples` samples that loops all of it."""
+    period_ns = round(1e9 / sample_rate)
+    loop = struct.pack("<6I", 0, 0, 0, samples - 1, 0, 0)
+    body = struct.pack("<9I", 0, 0, period_ns, MIDDLE_C, 0, 0, 0, 1, 0) + loop
+    with open(path, "r+b") as file:
+        file.seek(0, 2)
+        file.write(bytes(file.tell() % 2) + struct.pack("<4sI", b"smpl", len(body)) + body)
+        size = file.tell() - 8
+        file.seek(4)
+        file.write(struct.pack("<I", size))

@@ -28,6 +28,8 @@ COMMANDS = {
     "status": "Show progress and health of a run.",
     "prune": "Delete the checkpoints of a finished run.",
     "sample": "Generate clips with a trained model.",
+    "continue": "Continue sounds with a model of sequences.",
+    "loop": "Generate seamless loops of an exact length.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
     "encode": "Find the latents of sound files.",
     "reconstruct": "Send files through a trained model and back.",

@@ -60,6 +60,12 @@ DurationOption = Annotated[
     float | None,
     Option("--duration", help="Length in s, of a sequence model (default 10); above an hour with --force."),
 ]
+AddedOption = Annotated[float, Option("--duration", help="Length of what follows, in s; above an hour with --force.")]
+ContinuationsOption = Annotated[int, Option("-n", "--count", min=1, help="Continuations of each sound.")]
+LoopBarsOption = Annotated[int, Option("--bars", min=1, help="Length in bars.")]
+TempoOption = Annotated[float, Option("--bpm", help="Tempo in beats per minute, 20 to 400.")]
+BeatsOption = Annotated[int, Option("--beats", min=1, help="Beats per bar.")]
+LoopCountOption = Annotated[int, Option("-n", "--count", min=1, help="Number of loops.")]
 MoveOption = Annotated[
     list[str] | None, Option("--move", help="As brightness=+1.5; repeatable. `directions` finds the names.")
 ]

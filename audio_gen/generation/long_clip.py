@@ -12,9 +12,11 @@ from torch import Tensor
 from audio_gen.artefacts.sidecar import write_sidecar
 from audio_gen.audio.channels import in_channels
 from audio_gen.audio.io import write_wav_blocks
+from audio_gen.audio.loop_chunk import append_loop
 from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import as_wav, resample_blocks, resampled_length
 from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.files import write_atomic
 from audio_gen.generation.clip import DEFAULT_FINISH, Saved, ignored, writable
 from audio_gen.generation.finish import PEAK_DB, Finish, gain_to
 from audio_gen.generation.sequence import faded
@@ -38,6 +40,7 @@ class LongClip:
         figures: Measurements that are not in the sidecar.
         fade_in: Whether it rises from 0, over 5 ms.
         fade_out: Whether it falls to 0, over 50 ms.
+        repeats: Whether samplers play it for ever.
     """
 
     name: str
@@ -49,6 +52,7 @@ class LongClip:
     figures: Mapping[str, float] = field(default_factory=dict)
     fade_in: bool = True
     fade_out: bool = True
+    repeats: bool = False
 
     @property
     def wav(self) -> Tensor:
@@ -73,10 +77,17 @@ class LongClip:
                 channels = len(block)
                 yield block
 
-        gain = write_wav_blocks(
-            path, counted(), rate, how.subtype, peak=amplitude(PEAK_DB) if how.normalize == "peak" else None,
-            dither=how.bits == "16",
-        )  # fmt: skip
+        peak = amplitude(PEAK_DB) if how.normalize == "peak" else None
+
+        def write(temporary: Path) -> float:
+            gain = write_wav_blocks(
+                temporary, counted(), rate, how.subtype, peak=peak, dither=how.bits == "16"
+            )  # fmt: skip
+            if self.repeats:
+                append_loop(temporary, resampled_length(self.samples, self.sample_rate, rate), rate)
+            return gain
+
+        gain = write_atomic(path, write)
         contents = {
             **self.provenance, "sample_rate": rate, **({"channels": channels} if channels > 1 else {}),
             "gain_db": round(level_db + 20 * math.log10(gain), 4), "normalize": how.normalize, "bits": how.bits,
