@@ -96,8 +96,8 @@ class TrainSettings(Settings):
     """Decay per step of the averaged (EMA) weights, which are exported. It ramps up from zero."""
     ema_images: Positive | None = None
     """Half-life of the EMA in clips seen, at most a tenth of all seen so far. null: use ema_decay."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs the networks under autocast. Losses and spectrograms stay in fp32."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """bf16 runs the networks under autocast. Losses and spectrograms stay in fp32. auto: bf16 where it is fast."""
     compile: bool = False
     """Use torch.compile if the model supports it. It costs a minute at the start and pays on long GPU runs."""
     log_every: Count = 10

@@ -25,8 +25,13 @@ README = ROOT / "configs" / "README.md"
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 Reads = set[tuple[type, str]]
 # Switches without which some settings are not needed.
-ON = {"gan": ["augment=auto"], "vae": ["adversarial.start=0"], "vocoder": ["loss.adversarial=1", "train.validations=1"]}
-NEEDLESS = {"vocoder": {"data.onset"}}  # it is trained on crops of any part of a sound
+ON = {
+    "gan": ["augment=auto"],
+    "vae": ["adversarial.start=0"],
+    "vocoder": ["loss.adversarial=1", "train.validations=1"],
+    "sequence": [],
+}
+NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}}  # they are trained on any part of a sound
 
 
 def sections_of(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, type, str]]:
@@ -113,7 +118,7 @@ def test_one_model_has_one_column_of_defaults(run_cli: Callable[..., Any]) -> No
 
 def test_an_unknown_model_is_named(run_cli: Callable[..., Any]) -> None:
     done = run_cli("settings", "wavenet")
-    assert done.returncode == 2 and "wavenet: unknown; known are gan, vae, vocoder" in done.stderr
+    assert done.returncode == 2 and "wavenet: unknown; known are gan, vae, vocoder, sequence" in done.stderr
 
 
 def test_train_and_quickstart_have_the_same_default_model(tmp_path: Path) -> None:

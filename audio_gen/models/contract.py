@@ -13,6 +13,7 @@ from torch import Tensor
 
 UNKNOWN_CLASS, UNKNOWN = -1, math.nan
 CLASS, PITCH, VELOCITY = "class", "pitch", "velocity"
+BEAT, BAR = "beat", "bar"  # phases in cycles along a sequence of latents
 SCALARS = (PITCH, VELOCITY)  # conditions that can be interpolated; classes cannot
 
 
@@ -31,11 +32,12 @@ class Conditions:
     """Named values of a batch.
 
     "class" (B,) holds class numbers, -1 if unknown. "pitch" (B,) holds MIDI notes and "velocity" (B,) MIDI
-    velocities from 0 to 127, both NaN if unknown. A name that is absent is unknown for every clip.
+    velocities from 0 to 127, both NaN if unknown. A name that is absent is unknown for every clip. "beat" and "bar"
+    (B, N) are phases in cycles, one for each latent of a sequence, NaN if unknown.
 
     Attributes:
         count: Number of clips, B.
-        values: A tensor (B,) by name.
+        values: A tensor (B,) by name; (B, N) for phases.
     """
 
     count: int
@@ -207,6 +209,36 @@ class Codec(Protocol):
         """
 
 
+class SequenceCodec(Codec, Protocol):
+    """A codec along time: z (B, N, D) has one latent for every `latent.stride` frames of a log-mel of any length."""
+
+    @property
+    def reach(self) -> int:
+        """Latents on each side that a decoded latent depends on."""
+
+    @property
+    def ahead(self) -> int:
+        """Later latents that a decoded latent depends on; 0 for a causal codec."""
+
+    @property
+    def encoder_reach(self) -> int:
+        """Latents on each side that an encoded latent depends on."""
+
+    def decode_part(
+        self, z: Tensor, first: int, stop: int, *, grain: float | None = None, circular: bool = False, offset: int = 0
+    ) -> Tensor:
+        """Decode the latents from `first` to `stop` of z (B, N, D) as in the whole: (B, M, stride (stop - first)).
+
+        Args:
+            z: Latents of a sound.
+            first: The first latent of the part.
+            stop: The latent after the last one.
+            grain: Factor on the texture that the codec draws; None is its default.
+            circular: Whether the end leads to the start.
+            offset: Number of the first latent of z within the sound.
+        """
+
+
 class Prior(Protocol):
     """The distribution of latents.
 
@@ -234,6 +266,50 @@ class Prior(Protocol):
 
         Returns:
             z (B, N, D) on the CPU.
+        """
+
+
+class SequencePrior(Protocol):
+    """The distribution of sequences of latents of any length; see `Prior`."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that it uses; it ignores others."""
+
+    @property
+    def window(self) -> int:
+        """Latents that it draws at once, a prompt included."""
+
+    @property
+    def context(self) -> int:
+        """Latents of a prompt that it uses at most."""
+
+    @property
+    def loops(self) -> bool:
+        """Whether it can draw a circle, whose end leads to its start."""
+
+    def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
+        """See `Prior.fill`."""
+
+    def sample(
+        self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
+        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Draw latents.
+
+        Args:
+            conditions: Conditions of B clips, on the CPU.
+            generators: B random generators, on the CPU.
+            length: Latents to draw, N.
+            temperature: 0 for the most typical sequences, 1 for the full variety of the model.
+            before: The latents (B, P, D) that they continue.
+            circular: Whether the end leads to the start.
+
+        Returns:
+            z (B, N, D) on the CPU.
+
+        Raises:
+            ConfigError: It cannot draw a circle.
         """
 
 

@@ -16,17 +16,27 @@ from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelSpec
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.models.codecs.gan import GANCodec
+from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.earlier import parts_of_format_1
+from audio_gen.models.priors.autoregressive import AttentionPrior, LSTMPrior
+from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.text import clipped, one_line, shortened
 
 KINDS: dict[str, dict[str, type[nn.Module]]] = {
-    "codec": {"vae": VAE, "gan": GANCodec},
-    "prior": {"neighbours": NeighbourPrior, "mapped": MappedPrior},
+    "codec": {"vae": VAE, "gan": GANCodec, "local": LocalCodec},
+    "prior": {
+        "neighbours": NeighbourPrior,
+        "mapped": MappedPrior,
+        "flow": FlowPrior,
+        "lstm": LSTMPrior,
+        "attention": AttentionPrior,
+    },
     "transform": {},
 }
+ALONG_TIME = ("local",)  # codecs of sequence models
 VOCODER = "vocoder"  # the part of a bundle with a vocoder network; `vocoding` has its kinds
 CLASS_NUMBERS, MAY_BE_NAN = ("classes", "class_id"), ("pitches", "velocities", "velocity")
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand}
@@ -85,6 +95,9 @@ def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
     if "codec" not in parts:
         return dict(parts[VOCODER].tensors)
     codec, prior = parts["codec"].tensors, parts["prior"].tensors if "prior" in parts else {}
+    if parts["codec"].kind in ALONG_TIME:
+        whole = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.tensors.items()}
+        return whole
     mapping = {key: value for key, value in prior.items() if key.startswith("mapping.")}
     return {**{f"codec.{key}": value for key, value in codec.items()}, **mapping} if mapping else dict(codec)
 

@@ -16,6 +16,9 @@ from audio_gen.errors import ConfigError
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 
+LATE_WARMUP = 0.02
+
+
 @dataclass
 class Budget:
     """A run's length: steps, or minutes of training summed over all sessions.
@@ -91,9 +94,14 @@ class Budget:
         return max(60 * self.minutes - self.elapsed_sec(), 0.0)
 
 
-def lr_factor(step: int, progress: float, warmup_steps: int) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %."""
+def lr_factor(step: int, progress: float, warmup_steps: int, *, late: bool = False) -> float:
+    """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %.
+
+    A phase that begins `late` in a run has the warm-up in the first LATE_WARMUP of its progress.
+    """
     rise = min(1.0, (step + 1) / (warmup_steps + 1))
+    if late:
+        rise = min(rise, 0.01 + progress / LATE_WARMUP)
     return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * progress))
 
 

@@ -68,7 +68,7 @@ class SelfCheck:
     """
 
     def __init__(
-        self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, generates: bool,
+        self, evaluate: Callable[[nn.Module], dict[str, float]] | None, model: nn.Module, *, by: str | None,
         previews: int, budget: Budget, emit: Callable[[Event], None],
     ) -> None:  # fmt: skip
         """Evaluate at previews.
@@ -77,13 +77,14 @@ class SelfCheck:
             evaluate: Measures samples of a model; its first figure, lower is better, picks the best step. None for a
                 model that generates nothing, or a short run.
             model: The averaged model.
-            generates: Whether it generates clips.
+            by: Name of the validation figure that picks the best step; None if the evaluation does.
             previews: Number of previews in the whole run.
             budget: The run's length.
             emit: Takes events.
         """
         self.figures: list[Figure] = []
-        self.judged_by = ("" if evaluate is None else "evaluation") if generates else "validation"
+        self.judged_by = ("" if evaluate is None else "evaluation") if by is None else "validation"
+        self._by = by
         self._evaluate, self._model, self._previews = evaluate, model, previews
         self._budget, self._emit, self._spent_sec = budget, emit, 0.0
 
@@ -99,7 +100,7 @@ class SelfCheck:
         registry.register("evaluation_sec", Part(lambda: self._spent_sec, self._load_spent, is_duration))
 
     def __call__(self, moment: Moment) -> None:
-        """Evaluate at a preview, unless evaluations exceed their share of the time."""
+        """Evaluate at a preview, unless evaluations exceed their share of the time; no figures are no evaluation."""
         if self._evaluate is None or not moment.passes(self._previews):
             return
         if self._spent_sec > EVALUATION_SHARE * self._budget.elapsed_sec():
@@ -109,13 +110,16 @@ class SelfCheck:
         with torch.no_grad():
             values = self._evaluate(self._model)
         self._spent_sec += time.monotonic() - started
+        if not values:
+            return
         self._emit(Evaluated(moment.step, values, self._spent_sec, self._budget.elapsed_sec()))
-        self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
+        if self._by is None:
+            self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:
-        """Add the figures of a validation, if these pick the best step."""
-        if self.judged_by == "validation" and values:
-            self.figures.append(figure(step, next(iter(values.values())), None, VALIDATION_NOISE))
+        """Add the figure of a validation, if it is there and picks the best step."""
+        if self._by is not None and self._by in values:
+            self.figures.append(figure(step, values[self._by], None, VALIDATION_NOISE))
 
     def best(self) -> Figure | None:
         """The best step's figure; None without figures."""

@@ -67,12 +67,16 @@ class Updater:
         Returns:
             Values to log, over all processes; with `skipped`, the count so far, if an update was skipped.
         """
-        rate = self.settings.lr * self.guard.rate * lr_factor(step - self.began, progress, self.settings.warmup_steps)
-        values: dict[str, Tensor | float] = {"lr": rate}
+        values: dict[str, Tensor | float] = {}
         statistics: dict[str, Tensor] = {}
         skipped = self.guard.skipped
-        begun = [self._begin(batch, step, micro) for micro, batch in zip(self.numbers, batches, strict=True)]
+        begun = [self._begin(batch, step, micro, progress) for micro, batch in zip(self.numbers, batches, strict=True)]
         for number, phase in enumerate(self.phases):
+            within = phase.progress(progress)
+            if within is None:
+                continue
+            factor = lr_factor(step - self.began, within, self.settings.warmup_steps, late=phase.during[0] > 0)
+            values["lr"] = rate = self.settings.lr * self.guard.rate * factor
             with self.watch.part("optimiser"):
                 self.optimisers[phase.name].zero_grad(set_to_none=True)
             sums = self._gradients(phase, number, begun, step, progress)
@@ -87,10 +91,10 @@ class Updater:
             values["skipped"] = self.guard.skipped
         return values
 
-    def _begin(self, batch: Batch, step: int, micro: int) -> tuple[int, torch.Generator, Any]:
+    def _begin(self, batch: Batch, step: int, micro: int, progress: float) -> tuple[int, torch.Generator, Any]:
         generator = self._generator(step, 0, micro)
         with self.watch.part("forward"), self._precision():
-            return micro, generator, self.task.begin(batch, generator)
+            return micro, generator, self.task.begin(batch, generator, progress)
 
     def _gradients(self, phase: Phase, number: int, begun: Begun, step: int, progress: float) -> Sums:
         """Set gradients to the mean over all micro-batches; returns losses, statistics and the total."""

@@ -20,10 +20,19 @@ class Phase:
     Attributes:
         name: Short, unique, such as "g"; ends the metric key `grad_norm/g`.
         groups: Parameters, each group with a factor on the learning rate.
+        during: The part of the run in which it is updated, as progress from 0 to 1; its learning rate rises and falls
+            within it.
     """
 
     name: str
     groups: list[tuple[list[nn.Parameter], float]]
+    during: tuple[float, float] = (0.0, 1.0)
+
+    def progress(self, progress: float) -> float | None:
+        """Its own progress, 0 to 1, at a progress of the run; None outside its part of the run."""
+        begin, end = self.during
+        inside = begin <= progress < end or (progress >= end == 1.0)
+        return (progress - begin) / (end - begin) if inside else None
 
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the phase."""
@@ -71,7 +80,9 @@ class Task(Protocol):
         retired: Prefixes of state names that only checkpoints of earlier versions hold.
         model: The exported network; the engine keeps its EMA.
         modules: All networks and buffers that checkpoints hold, `model` among them.
-        generates: Whether the model generates clips, which can be evaluated; a vocoder does not.
+        generates: Whether the model generates clips; a vocoder does not.
+        judged_by: Name of the validation figure that picks the best step, lower is better; None if an evaluation of
+            generated clips does.
         segments: Samples of a training and of a validation clip, pre-roll included.
         preroll: Samples of silence before each clip; see `ClipDataset`.
     """
@@ -81,6 +92,7 @@ class Task(Protocol):
     model: nn.Module
     modules: nn.ModuleDict
     generates: bool
+    judged_by: str | None
     segments: tuple[int, int]
     preroll: int
 
@@ -103,10 +115,10 @@ class Task(Protocol):
     def phases(self) -> list[Phase]:
         """The updates of one step, in order."""
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Any:
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> Any:
         """The data that all phases share for a micro-batch, such as generated clips.
 
-        The first phase draws on from the same `generator`.
+        The first phase draws on from the same `generator`. `progress` is that of the run, 0 to 1.
         """
 
     def loss(self, phase: str, shared: Any, generator: torch.Generator, progress: float) -> Loss:
@@ -130,10 +142,7 @@ class Task(Protocol):
         """
 
     def validate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of the averaged model on held-out clips; changes no state.
-
-        The first, lower is better, picks the best step of a task that does not generate.
-        """
+        """Figures of the averaged model on held-out clips; changes no state."""
 
     def after_validation(self, figures: Mapping[str, float]) -> None:
         """Adapt to the figures of `validate`, in every process."""

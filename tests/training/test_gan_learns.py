@@ -58,11 +58,11 @@ def drawn(start: tuple[Path, Path], tmp_path: Path) -> tuple[Any, Any]:
     batch = data.batch(0, 8)
     optimizer = torch.optim.Adam(task.adversarial.d.parameters(), lr=0.002)
     for _ in range(3):
-        losses = values(task.adversarial.d_loss(task.begin(batch, generator()), generator(), penalty=1.0))
+        losses = values(task.adversarial.d_loss(task.begin(batch, generator(), 0.5), generator(), penalty=1.0))
         optimizer.zero_grad()
         (losses["adv_d"] + losses["adv_d_local"]).backward()
         optimizer.step()
-    return task.adversarial, task.begin(batch, generator())
+    return task.adversarial, task.begin(batch, generator(), 0.5)
 
 
 def values(loss: Loss) -> dict[str, Tensor]:

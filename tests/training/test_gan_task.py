@@ -98,7 +98,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def loss_of(task: Any, phase: str, batch: Batch, progress: float = 0.5, seed: int = 0) -> Loss:
     """The loss of a phase of a step of its own."""
     noise = generator(seed)
-    return task.loss(phase, task.begin(batch, noise), noise, progress)
+    return task.loss(phase, task.begin(batch, noise, 0.5), noise, progress)
 
 
 def values_of(task: Any, phase: str, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ def values_of(task: Any, phase: str, batch: Batch, seed: int = 0) -> dict[str, T
 def step(task: Any, batch: Batch) -> dict[str, dict[str, Tensor]]:
     """The terms of both phases of a step, which is made but for the optimisers."""
     noise, found, statistics = generator(), {}, {}
-    shared = task.begin(batch, noise)
+    shared = task.begin(batch, noise, 0.5)
     for phase in ("d", "g"):
         loss = task.loss(phase, shared, noise, 0.5)
         found[phase] = {name: value for name, (value, _) in loss.terms.items()}
@@ -165,7 +165,7 @@ def test_a_penalty_counts_as_often_as_it_was_left_out_and_by_clips(sounds: Path,
         ("stride", "loss.penalty_stride=2"),
     ):  # fmt: skip
         task, data = ready(sounds, tmp_path / name, *settings)
-        drawn = task.begin(data.batch(0, 4), generator())
+        drawn = task.begin(data.batch(0, 4), generator(), 0.5)
         alike = drawn._replace(
             **{key: getattr(drawn, key)[:1].repeat(4, 1, 1) for key in ("real", "fake", "features")},
             conditions=drawn.conditions[0].repeat(4),
@@ -247,7 +247,7 @@ def test_each_phase_moves_its_own_networks_only(fresh: tuple[Any, ClipDataset]) 
 
 def test_the_generators_phase_does_not_change_what_judges(fresh: tuple[Any, ClipDataset]) -> None:
     task, data = fresh
-    shared = task.begin(data.batch(0, 4), generator())
+    shared = task.begin(data.batch(0, 4), generator(), 0.5)
     task.loss("d", shared, generator(), 0.5)
     before = {name: value.clone() for name, value in task.modules.state_dict().items()}
     task.loss("g", shared, generator(), 0.5)

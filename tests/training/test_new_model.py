@@ -41,6 +41,7 @@ class ToyTask:
 
     retired: Sequence[str] = ()
     generates = True
+    judged_by = None
 
     def __init__(self, config: ToyConfig, spec: MelSpec, cache: Cache) -> None:
         self.mels = MelData(
@@ -68,7 +69,7 @@ class ToyTask:
     def phases(self) -> list[Phase]:
         return [Phase("g", [(list(self.codec.parameters()), 1.0)])]
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Any:
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> Any:
         return self.mels.augmented(batch, generator)[0], self.mels.conditions(batch)
 
     def loss(self, phase: str, shared: Any, generator: torch.Generator, progress: float) -> Loss:

@@ -37,7 +37,7 @@ def losses(task: Any, data: ClipDataset, done: float) -> dict[str, Loss]:
     task.progress.value.fill_(done)
     task.modules.zero_grad(set_to_none=True)
     noise = generator()
-    shared = task.begin(data.batch(0, 6), noise)
+    shared = task.begin(data.batch(0, 6), noise, 0.5)
     return {phase.name: task.loss(phase.name, shared, noise, done) for phase in task.phases()}
 
 

@@ -66,7 +66,7 @@ def test_what_weighs_nothing_is_not_computed(
 
 def loss_of(task: Any, phase: str, batch: Batch) -> Loss:
     noise = torch.Generator().manual_seed(0)
-    return task.loss(phase, task.begin(batch, noise), noise, 0.5)
+    return task.loss(phase, task.begin(batch, noise, 0.5), noise, 0.5)
 
 
 def test_each_phase_moves_its_own_networks(sounds: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from audio_gen.training.schedule import Budget
 from audio_gen.training.step import Updater
 from audio_gen.training.task import Task
 from audio_gen.training.tasks.gan.settings import SIZES as GAN_SIZES
+from audio_gen.training.tasks.sequence.settings import SIZES as PRIOR_SIZES
 from audio_gen.training.tasks.settings import RunConfig
 
 # From small to large: overrides of the defaults.
@@ -31,6 +32,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "net.dim=192": {"net": {"dim": 192}},
         "net.dim=256": {"net": {"dim": 256, "blocks": 8}},
     },
+    "sequence": {f"prior.size={size}": {"prior": {"size": size}} for size in PRIOR_SIZES["flow"]},
 }
 WANTED_CLIPS = 20_000  # that a run should see, repeats included
 LONGEST_SEC = 3600.0  # of a run with a length in steps or images

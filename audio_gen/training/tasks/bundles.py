@@ -11,7 +11,7 @@ from audio_gen.artefacts.folders import BundleFolder, RunFolder
 from audio_gen.artefacts.tensors import halved
 from audio_gen.errors import CheckpointError
 from audio_gen.files import write_text
-from audio_gen.models.registry import trained_weights
+from audio_gen.models.registry import ALONG_TIME, trained_weights
 from audio_gen.text import one_line
 from audio_gen.training.hooks import Moment
 from audio_gen.training.schedule import Budget
@@ -21,6 +21,7 @@ from audio_gen.training.tasks.outliers import check_reach
 from audio_gen.training.tasks.time_axis import time_axis_in
 
 TRAINED = ("codec.", "prior.mapping.")  # name prefixes of a clip model's networks in a bundle
+TRAINED_SEQUENCES = ("codec.", "prior.")
 
 
 class BundleExport:
@@ -75,7 +76,8 @@ class BundleExport:
             else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
         )
         if not is_vocoder:  # the sound changes by under 0.1 dB
-            tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(TRAINED)})}
+            trained = TRAINED_SEQUENCES if kind in ALONG_TIME else TRAINED
+            tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(trained)})}
         axis = "" if is_vocoder else f"- time axis: {time_axis_in(bundle_config['codec']['args'])}\n"
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(

@@ -7,7 +7,7 @@ from audio_gen.data.store import Cache
 from audio_gen.errors import ConfigError
 from audio_gen.models.registry import bundle_mel
 from audio_gen.text import one_line
-from audio_gen.training.tasks.settings import MelNet, RunConfig
+from audio_gen.training.tasks.settings import ImageNet, RunConfig
 
 
 def channels_of_init(settings: RunConfig, init: Path | str | None) -> RunConfig:
@@ -18,7 +18,7 @@ def channels_of_init(settings: RunConfig, init: Path | str | None) -> RunConfig:
     """
     if settings.data.channels != "auto":
         return settings
-    if not isinstance(getattr(settings, "net", None), MelNet):
+    if not isinstance(getattr(settings, "net", None), ImageNet):
         return _with(settings, 1)
     return settings if init is None else _with(settings, bundle_mel(load_bundle(bundle_named(init))).channels)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from audio_gen.artefacts.folders import RunFolder
@@ -23,6 +24,7 @@ from audio_gen.config import (
     TrainSettings,
     read_yaml,
 )
+from audio_gen.device import emulates_bf16
 from audio_gen.errors import ConfigError
 from audio_gen.text import shortened
 from audio_gen.vocoding.silence import silent_frames
@@ -69,13 +71,20 @@ def clip_samples(data: DataSettings, spec: MelSpec) -> tuple[int, int]:
 TimeAxis = Literal["auto", "decay", "seconds"]
 
 
-class MelNet(Settings):
-    """What the networks of models of log-mels share."""
+class ImageNet(Settings):
+    """What the networks of all models of log-mels share."""
 
     mel_floor: MelFloor = -9.0
     """Nats below which a log-mel counts as silence."""
     use_class: bool = True
     """Condition on the class if the folder has classes."""
+    stereo_bands: Annotated[int, Field(ge=FRAMES, le=64, multiple_of=FRAMES)] = STEREO_BANDS
+    """Bands of level difference and coherence of a stereo model; see data.channels."""
+
+
+class MelNet(ImageNet):
+    """What the networks of models of whole clips share."""
+
     use_pitch: bool = True
     """Condition on the pitch if most clips have one."""
     use_velocity: bool = False
@@ -83,8 +92,6 @@ class MelNet(Settings):
     time_axis: TimeAxis = "auto"
     """decay: a blend of a short and a long sound is one sound of a length in between; seconds: their mix, for
     sustained sounds; auto: decay if most sounds decay."""
-    stereo_bands: Annotated[int, Field(ge=FRAMES, le=64, multiple_of=FRAMES)] = STEREO_BANDS
-    """Bands of level difference and coherence of a stereo model; see data.channels."""
 
 
 class DiscriminatorSettings(Settings):
@@ -127,7 +134,7 @@ class RunConfig(Settings):
     def spec(self) -> MelSpec:
         """The mel of the model, which is stereo if `data.channels` is 2."""
         net = getattr(self, "net", None)
-        bands = net.stereo_bands if isinstance(net, MelNet) else 0
+        bands = net.stereo_bands if isinstance(net, ImageNet) else 0
         return self.mel.with_stereo(bands if self.data.channels == 2 else 0)
 
 
@@ -143,3 +150,12 @@ def model_for(run: Path, config_file: Path | None = None) -> str:
             if isinstance(model, str):
                 return model
     return DEFAULT_MODEL
+
+
+def with_precision(settings: RunConfig, device: torch.device) -> RunConfig:
+    """Settings with a precision in place of "auto": bf16 where the device computes in it."""
+    if settings.train.precision != "auto":
+        return settings
+    native = device.type != "mps" and not emulates_bf16(device)
+    train = settings.train.model_copy(update={"precision": "bf16" if native else "fp32"})
+    return settings.model_copy(update={"train": train})

@@ -47,14 +47,23 @@ def load_same(model: nn.Module, bundle: Bundle, path: Path) -> None:
     Raises:
         CheckpointError: They do not fit.
     """
-    mine, theirs = model.state_dict(), trained_weights(bundle)
+    load_part(model, trained_weights(bundle), bundle, path)
+
+
+def load_part(model: nn.Module, theirs: Mapping[str, Tensor], bundle: Bundle, path: Path) -> None:
+    """Load weights of a bundle into a network of the same shape.
+
+    Raises:
+        CheckpointError: They do not fit.
+    """
+    mine = model.state_dict()
     _check_shapes(mine, theirs, bundle, path)
     if extra := sorted(theirs.keys() - mine.keys()):
         raise CheckpointError(
             f"--init {one_line(path)}: holds another {kind_of(bundle)} ({extra[0]} is not in this one); use "
             "its settings"
         )
-    model.load_state_dict(theirs)
+    model.load_state_dict(dict(theirs))
 
 
 def load_some(

@@ -64,6 +64,7 @@ class VAETask:
 
     retired: Sequence[str] = ()
     generates = True
+    judged_by: str | None = None
 
     def __init__(self, config: VAEConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the network to the cache's classes and pitches."""
@@ -132,7 +133,7 @@ class VAETask:
         """Whether the discriminator trains."""
         return self.sharp and float(self.progress.value) >= self.config.adversarial.start
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Step:
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> Step:
         """Reconstructions from posterior samples and, once the discriminator trains, images for it.
 
         From then on the encoder is fixed, as in RAVE (Caillon and Esling 2021): otherwise both ends drift along

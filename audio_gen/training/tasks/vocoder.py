@@ -116,6 +116,7 @@ class VocoderTask:
 
     retired: Sequence[str] = ()
     generates = False
+    judged_by: str | None = "mrmel"
     preroll = 0  # crops start anywhere in a sound
 
     def __init__(self, config: VocoderConfig, spec: MelSpec, cache: Cache) -> None:
@@ -171,7 +172,7 @@ class VocoderTask:
             return [vocoder]
         return [Phase("d", [(list(self.modules["d"].parameters()), self.config.judges.lr)]), vocoder]
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> Tensor:
         """Crops (B, 1, T); each phase draws its levels and initial phases."""
         return batch.wav
 

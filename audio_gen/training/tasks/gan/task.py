@@ -31,6 +31,7 @@ class GANTask:
 
     retired: Sequence[str] = ("d_latent.", "averages.real", "averages.fake")
     generates = True
+    judged_by: str | None = None
 
     def __init__(self, config: GANConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes and pitches."""
@@ -102,7 +103,7 @@ class GANTask:
         """The generator's layers; Inductor does not support the second gradient of the discriminator's penalty."""
         return (self.codec.synthesis,)
 
-    def begin(self, batch: Batch, generator: torch.Generator) -> Drawn:
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> Drawn:
         """Real and generated mel images, which both phases see."""
         conditions, codec = self.mels.conditions(batch), self.codec
         with torch.no_grad():

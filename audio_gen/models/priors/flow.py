@@ -1,0 +1,208 @@
+"""Rectified flow over windows of latents: sequences of any length, continuations and loops."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
+from audio_gen.models.priors.classes import drawn_classes
+from audio_gen.models.time_blocks import Edges, TimeBlock
+
+DILATIONS = (1, 2, 4, 8)
+TIME_FEATURES = 64
+PHASES = (BEAT, BAR)
+PHASE_FEATURES = 3  # cosine, sine, and whether it is known
+UNKNOWN_SHARE = 0.2  # of training windows whose conditions are hidden
+PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known start; with known start and end
+STEPS = 24
+LEAST_DEVIATION = 1e-3
+PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
+
+
+class FlowPrior(nn.Module):
+    """The distribution of windows of latents, as a flow from noise along straight lines.
+
+    The network is convolutional in time, so that it draws windows of any length, and circles. Known latents, such as a
+    prompt, are inputs.
+    Source: Liu 2022 (rectified flow); circles as in LoopGen (2504.04466).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    class_shares: Tensor
+    loops = True
+
+    def __init__(
+        self, *, latent_dim: int, n_classes: int = 0, width: int = 256, depth: int = 8, window: int = 258,
+        context: int = 86, beats: bool = False,
+    ) -> None:  # fmt: skip
+        """For latents (B, N, latent_dim); windows of `window` latents, the first `context` of which may be known.
+
+        With `beats` the phases of beat and bar are conditions.
+        """
+        super().__init__()
+        self.latent_dim, self.window, self.context, self.beats = latent_dim, window, context, beats
+        self.conditions = (*([CLASS] if n_classes else []), *(PHASES if beats else ()))
+        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("deviation", torch.ones(latent_dim))
+        self.register_buffer("class_shares", torch.full((max(1, n_classes),), 1 / max(1, n_classes)))
+        inputs = 2 * latent_dim + 2 + (PHASE_FEATURES * len(PHASES) if beats else 0)
+        self.stem = nn.Linear(inputs, width)
+        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.classes = nn.Embedding(n_classes + 1, width) if n_classes else None
+        self.blocks = nn.ModuleList(
+            TimeBlock(channels=width, condition_dim=width, dilation=DILATIONS[i % len(DILATIONS)]) for i in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, latent_dim)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @torch.no_grad()
+    def initialise(
+        self, z: Tensor, class_shares: Tensor | None = None, importance: Tensor | None = None
+    ) -> None:  # fmt: skip
+        """Set the normalisation from latents (N, D).
+
+        Args:
+            z: Latents of training sounds.
+            class_shares: Frequencies of the classes (C,).
+            importance: How much each number of a latent matters to the sound (D,), 1 on average. Noise hides the less
+                important ones for longer, so the flow draws from coarse to fine; on music this gave a lower KAD.
+        """
+        self.mean.copy_(z.mean(0))
+        self.deviation.copy_(z.std(0, unbiased=False).clamp(min=LEAST_DEVIATION))
+        if importance is not None:
+            self.deviation.div_(importance.clamp(min=LEAST_DEVIATION).sqrt())
+        if class_shares is not None:
+            self.class_shares.copy_(class_shares)
+
+    def velocity(
+        self, x: Tensor, time: Tensor, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges = "zeros"
+    ) -> Tensor:
+        """The direction from noise to latents.
+
+        Args:
+            x: Normalised latents between noise and data (B, N, D).
+            time: 0 at the noise, 1 at the data (B,).
+            known: Whether a latent is given (B, N) bool.
+            given: Normalised latents (B, N, D), used where `known`.
+            conditions: Of the windows.
+            edges: "circular" if the end leads to the start.
+        """
+        marks = known[..., None].to(x.dtype)
+        parts = [x, given * marks, marks, torch.ones_like(marks)]
+        if self.beats:
+            parts += [phase_features(conditions, name, x) for name in PHASES]
+        h = self.stem(torch.cat(parts, dim=2))
+        condition = self.time(time_features(time, TIME_FEATURES))
+        if self.classes is not None:
+            condition = condition + self.classes(conditions.get(CLASS, x.device) + 1)
+        condition = nn.functional.silu(condition)[:, None]
+        for block in self.blocks:
+            h = block(h, condition, edges)
+        return self.head(self.norm(h))
+
+    def loss(self, z: Tensor, sound: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
+        """The mean squared error of the velocity over unknown latents with sound.
+
+        Args:
+            z: Windows of latents (B, N, D).
+            sound: False where a window is past its file's end (B, N) bool.
+            conditions: Of the windows.
+            generator: Source of times, noise and masks.
+        """
+        x = (z - self.mean) / self.deviation
+        count, length = x.shape[:2]
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=x.device)
+
+        time = torch.sigmoid(torch.randn(count, generator=generator, device=x.device))
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        known = self._masks(count, length, uniform(3, count))
+        given = x + PROMPT_NOISE * uniform(count, 1, 1) * torch.randn(x.shape, generator=generator, device=x.device)
+        hidden = uniform(count) < UNKNOWN_SHARE
+        between = torch.lerp(noise, x, time[:, None, None])
+        found = self.velocity(between, time, known, given, conditions_hidden(conditions, hidden))
+        weights = (sound & ~known).float()
+        error = (found.float() - (x - noise)).square().mean(2)
+        return (error * weights).sum() / weights.sum().clamp(min=1)
+
+    def _masks(self, count: int, length: int, draws: Tensor) -> Tensor:
+        """Known latents (count, length) of training windows: none, the start, or start and end."""
+        place = torch.arange(length, device=draws.device)
+        most = min(self.context, length // 2)
+        first = (draws[1] * most).ceil()[:, None]
+        last = (draws[2] * most).ceil()[:, None]
+        start, end = place < first, place >= length - last
+        kind = draws[0][:, None]
+        enclosed = kind < ENCLOSED_SHARE
+        return (start & (kind < PROMPTED_SHARE)) | (end & enclosed)
+
+    def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
+        """See `Prior.fill`: an unknown class is drawn by its frequency in training."""
+        return drawn_classes(asked, self.class_shares, generators) if self.classes is not None else asked
+
+    @torch.no_grad()
+    def sample(
+        self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int, temperature: float = 1.0,
+        before: Tensor | None = None, circular: bool = False, steps: int = STEPS,
+    ) -> Tensor:  # fmt: skip
+        """See `SequencePrior.sample`; `steps` evaluations of the network in steps of Heun's kind."""
+        device = self.mean.device
+        conditions = conditions.to(device)
+        noise = torch.stack([torch.randn(length, self.latent_dim, generator=one) for one in generators]).to(device)
+        prompt = 0 if before is None else min(self.context, before.shape[1])
+        given = noise.new_zeros(len(noise), prompt + length, self.latent_dim)
+        if before is not None and prompt:
+            given[:, :prompt] = (before[:, -prompt:].to(device) - self.mean) / self.deviation
+        known = torch.zeros(given.shape[:2], dtype=torch.bool, device=device)
+        known[:, :prompt] = True
+        x = given.clone()
+        x[:, prompt:] = temperature * noise
+        edges: Edges = "circular" if circular else "zeros"
+        times = torch.linspace(0, 1, max(1, steps // 2) + 1)
+        for now, then in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+            step = then - now
+            slope = self._slope(x, now, known, given, conditions, edges)
+            middle = x + step * slope
+            if then < 1:
+                slope = (slope + self._slope(middle, then, known, given, conditions, edges)) / 2
+            x = torch.where(known[..., None], given, x + step * slope)
+        return (x[:, prompt:] * self.deviation + self.mean).float().cpu()
+
+    def _slope(
+        self, x: Tensor, time: float, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges
+    ) -> Tensor:
+        return self.velocity(x, x.new_full((len(x),), time), known, given, conditions, edges).float()
+
+
+def time_features(time: Tensor, count: int) -> Tensor:
+    """Sines and cosines (B, count) of times (B,) from 0 to 1."""
+    rates = torch.exp(torch.arange(count // 2, device=time.device) * (math.log(1000) / (count // 2 - 1)))
+    angles = time[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def phase_features(conditions: Conditions, name: str, like: Tensor) -> Tensor:
+    """Features (B, N, 3) of a phase in cycles; zero where it is unknown."""
+    count, length = like.shape[:2]
+    if name not in conditions.values:
+        return like.new_zeros(count, length, PHASE_FEATURES)
+    phase = conditions.values[name].to(like.device)
+    known = phase.isfinite()
+    angle = 2 * math.pi * torch.where(known, phase, 0.0)
+    marks = known.to(like.dtype)
+    return torch.stack([angle.cos() * marks, angle.sin() * marks, marks], dim=2)
+
+
+def conditions_hidden(conditions: Conditions, rows: Tensor) -> Conditions:
+    """The same conditions, unknown in some rows (B,) bool."""
+    values = {}
+    for name, value in conditions.values.items():
+        where = rows.view(-1, *[1] * (value.dim() - 1))
+        values[name] = torch.where(where, torch.full_like(value, -1 if name == CLASS else math.nan), value)
+    return Conditions(len(conditions), values)

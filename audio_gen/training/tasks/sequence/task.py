@@ -1,0 +1,279 @@
+"""The training task of sequence models: the codec first, then a prior over the latents of all clips."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio_gen.artefacts.bundle import Bundle
+from audio_gen.audio.mel import DB_PER_NAT, MelFrontEnd, MelSpec
+from audio_gen.audio.stereo import on_mel
+from audio_gen.data.dataset import Batch, ClipDataset
+from audio_gen.data.store import Cache
+from audio_gen.errors import CheckpointError
+from audio_gen.models.codecs.local import STRIDE, LocalCodec
+from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.energy import energy_score
+from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
+from audio_gen.text import one_line
+from audio_gen.training.task import Loss, Phase, Preview
+from audio_gen.training.tasks.latents import LatentStore, Windows
+from audio_gen.training.tasks.sequence.settings import SIZES, SequenceConfig
+from audio_gen.training.tasks.settings import clip_frames
+from audio_gen.training.tasks.start import load_part
+from audio_gen.vocoding.load import CLASSICAL, load_vocoder
+from audio_gen.vocoding.silence import subtract_floor
+
+CODEC, PRIOR = "codec", "prior"
+BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
+PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
+NORMALISED = 65_536  # latents that the prior's normalisation is measured on
+VAL_SEED = 1
+TEMPO_QUANTILES = (0.1, 0.9)
+GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
+
+
+class SequenceModel(nn.Module):
+    """A codec and a prior over its latents."""
+
+    def __init__(self, codec: LocalCodec, prior: nn.Module) -> None:
+        """Join both, for the averaged weights and checkpoints."""
+        super().__init__()
+        self.codec, self.prior = codec, prior
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))  # whether the prior has its normalisation
+        self.register_buffer("tempo", torch.full((2,), math.nan))  # slowest and fastest usual tempo in bpm
+
+
+class CodecStep(NamedTuple):
+    """Data of a step of the codec.
+
+    Attributes:
+        target: Normalised patches (B, N, 4 R).
+        mean: Decoded means of them.
+        draws: Two draws of the grain (2, B, N, 4 R).
+        z: Latents (B, N, D), without noise.
+    """
+
+    target: Tensor
+    mean: Tensor
+    draws: Tensor
+    z: Tensor
+
+
+class SequenceTask:
+    """Trains a codec along time, then a prior over its latents."""
+
+    retired: Sequence[str] = ()
+    generates = True
+    judged_by: str | None = "prior_loss"
+    preroll = 0
+
+    def __init__(self, config: SequenceConfig, spec: MelSpec, cache: Cache) -> None:
+        """Size the networks to the cache's classes."""
+        self.config, self.spec, self.cache, net, prior = config, spec, cache, config.net, config.prior
+        self.classes = cache.classes if net.use_class and len(cache.classes) > 1 else []
+        rate = spec.frame_rate / STRIDE
+        self.codec_args: dict[str, Any] = {
+            "n_mels": spec.n_mels, "latent_dim": net.latent_dim, "width": net.width,
+            "encoder_depth": net.encoder_depth, "decoder_depth": net.decoder_depth, "grain_depth": net.grain_depth,
+            "noise_dim": net.noise_dim, "mel_floor": net.mel_floor, "stereo_bands": spec.stereo_bands,
+            "causal": net.causal,
+        }  # fmt: skip
+        self.prior_args: dict[str, Any] = {
+            "latent_dim": net.latent_dim, "n_classes": len(self.classes), "window": round(prior.window_sec * rate),
+            "context": max(1, round(min(prior.context_sec, prior.window_sec / 2) * rate)),
+            **SIZES[prior.kind][prior.size],
+        }  # fmt: skip
+        if prior.kind == "flow":
+            self.prior_args["beats"] = prior.beats is True
+        self.args = {CODEC: self.codec_args, PRIOR: {"kind": prior.kind, **self.prior_args}}
+        self.front_end = MelFrontEnd(spec)
+        self.codec, self.prior = LocalCodec(**self.codec_args), KINDS[PRIOR][prior.kind](**self.prior_args)
+        self.model: nn.Module = SequenceModel(self.codec, self.prior)
+        self.modules = nn.ModuleDict({"model": self.model, "front_end": self.front_end})
+        frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE)
+        shown = max(frames, clip_frames(PREVIEW_SEC, spec) // STRIDE * STRIDE)
+        self.segments = spec.samples(frames), spec.samples(shown)
+        beats = self.prior_args.get("beats", False)
+        self.latents = {
+            side: LatentStore(cache, side, spec, window=self.prior_args["window"], beats=beats)
+            for side in ("train", "val")
+        }
+
+    def compilable(self) -> Sequence[nn.Module]:
+        """No part."""
+        return ()
+
+    @torch.no_grad()
+    def initialise(self, train: ClipDataset) -> None:
+        """Set the codec's linear path to the principal components of patches of training sounds."""
+        size = self.config.train.batch_size
+        images = [self.front_end(train.batch(step, size).wav) for step in range(BASIS_BATCHES)]
+        self.codec.initialise(torch.cat(images))
+
+    def start_from(self, bundle: Bundle, run: Path) -> str | None:
+        """Load the codec of a sequence model of this size, and the prior if it is of the same kind and classes."""
+        parts = parts_of(bundle)
+        if kind_of(bundle) != "local":
+            raise CheckpointError(
+                f"--init {one_line(run)}: holds a {kind_of(bundle)}; give a run made with --model sequence"
+            )
+        load_part(self.codec, parts[CODEC].tensors, bundle, run)
+        prior = parts.get(PRIOR)
+        if prior is None or (prior.kind, prior.args) != (self.config.prior.kind, self.prior_args):
+            return "only the codec is taken from it: the prior is of another kind, size or set of classes"
+        load_part(self.prior, prior.tensors, bundle, run)
+        self.model.ready.fill_(True)  # type: ignore[operator]
+        return None
+
+    def phases(self) -> list[Phase]:
+        """The codec until `prior.start`, then the prior; the linear path moves slowly: it starts from a PCA."""
+        loss, prior = self.config.loss, self.config.prior
+        linear = [*self.codec.analysis.parameters(), *self.codec.synthesis.parameters()]
+        rest = [one for one in self.codec.parameters() if all(one is not other for other in linear)]
+        return [
+            Phase(CODEC, [(linear, loss.linear_lr), (rest, 1.0)], (0.0, prior.start)),
+            Phase(PRIOR, [(list(self.prior.parameters()), prior.lr)], (prior.start, 1.0)),
+        ]
+
+    def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> CodecStep | Windows:
+        """Decoded clips while the codec trains; later, windows of latents."""
+        if progress < self.config.prior.start:
+            return self._codec_step(batch, generator)
+        device = batch.wav.device
+        self._freeze()
+        count = max(1, round(self.config.prior.batch_size * len(batch.wav) / self.config.train.batch_size))
+        return self.latents["train"].draw(count, self.prior_args["window"], generator).to(device)
+
+    def _codec_step(self, batch: Batch, generator: torch.Generator) -> CodecStep:
+        codec, device = self.codec, batch.wav.device
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, device=device)
+
+        gain = (2 * torch.rand(len(batch.wav), 1, 1, generator=generator, device=device) - 1) * self.config.gain_db
+        image = on_mel(self.front_end(batch.wav), self.spec.n_mels, lambda mel: mel + gain / DB_PER_NAT)
+        target = codec.patches(image)
+        z = codec.encode(image).mean
+        level = torch.rand(len(z), 1, 1, generator=generator, device=device) * self.config.loss.latent_noise
+        noisy = z + level * normal(*z.shape)
+        h = codec.features(noisy)
+        mean = codec.mean_of(noisy, h)
+        fixed_z, fixed_h = (part.detach().repeat(2, 1, 1) for part in (noisy, h))
+        drawn = codec.drawn(fixed_z, fixed_h, normal(2 * len(z), z.shape[1], codec.noise_dim))
+        draws = drawn.float().unflatten(0, (2, -1))
+        return CodecStep(target, mean.float(), draws, z.float())
+
+    def loss(self, phase: str, shared: CodecStep | Windows, generator: torch.Generator, progress: float) -> Loss:
+        """Mean, grain and size of the codec; or the loss of the prior."""
+        if isinstance(shared, Windows):
+            value = self.prior.loss(shared.z, shared.sound, shared.conditions, generator)  # type: ignore[operator]
+            return Loss({"prior": (value, 1.0)})
+        w, target = self.config.loss, shared.target
+        residual, rows = (target - shared.mean).detach(), self.codec.rows
+        groups = [1, *(STRIDE * bands for bands in GRAIN_BANDS if rows % bands == 0), STRIDE * rows]
+        score = energy_score(residual, shared.draws, groups).mean() / len(groups)
+        return Loss({
+            "mel": ((target - shared.mean).abs().mean() * self.codec.scale, w.mel), "grain": (score, w.grain),
+            "latent": (shared.z.square().mean(), w.latent_size),
+        })  # fmt: skip
+
+    @torch.no_grad()
+    def _freeze(self) -> None:
+        """Encode all training clips with the trained codec, once in a session, and prepare the prior for them."""
+        store = self.latents["train"]
+        if store.encoded:
+            return
+        self.codec.requires_grad_(False)
+        self.codec.eval()
+        with torch.autocast(self.codec.mean.device.type, enabled=False):
+            store.encode(self.codec)
+        if not self.model.ready:
+            shares = store.class_shares(len(self.classes))
+            self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
+            self.model.ready.fill_(True)  # type: ignore[operator]
+            if store.tempos:
+                self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
+
+    def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Nothing adapts."""
+        return {}
+
+    def after_validation(self, figures: Mapping[str, float]) -> None:
+        """Nothing adapts."""
+
+    def validate(self, model: SequenceModel, batches: Iterable[Batch]) -> dict[str, float]:
+        """Held-out log-mel L1 in nats of the decoded mean; and, once it trains, the prior's loss on windows."""
+        device, found = model.codec.mean.device, {}
+        if bool(model.ready):
+            store = self.latents["val"]
+            if not store.encoded:  # the codec is fixed by now
+                store.encode(self.codec)
+            windows = store.spread(self.config.prior.val_windows, self.prior_args["window"]).to(device)
+            generator = torch.Generator(device).manual_seed(VAL_SEED)
+            loss = model.prior.loss(windows.z, windows.sound, windows.conditions, generator)  # type: ignore[operator]
+            found["prior_loss"] = float(loss)
+        errors = []
+        for batch in batches:
+            image = self.front_end(batch.wav)
+            mean = decoded_mean(model.codec, image)
+            errors.append((mean - torch.maximum(image, model.codec.least))[:, : self.spec.n_mels].abs().mean((1, 2)))
+        return found | {"mel_l1": float(torch.cat(errors).mean())}
+
+    def preview(self, model: SequenceModel, batch: Batch) -> Preview:
+        """Real, reconstructed and, once the prior trains, sampled clips."""
+        image = torch.maximum(self.front_end(batch.wav), model.codec.least)
+        columns = {"real": image, "reconstructed": model.codec.decode(model.codec.encode(image).mean)}
+        if bool(model.ready):
+            columns["sampled"] = self.sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
+        sounds: dict[str, Tensor] = {}
+        pictures: list[tuple[str, Tensor]] = []
+        for i in range(len(image)):
+            for name, mels in columns.items():
+                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else self.render(mels[i : i + 1])[0]
+                pictures.append((f"{i} {name}", mels[i]))
+        stereo = self.spec if self.spec.channels == 2 else None
+        return Preview(self.spec.sample_rate, sounds, {"clips": pictures}, stereo)
+
+    def sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
+        """Sampled log-mels (count, R, 4 length)."""
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
+        conditions = model.prior.fill(Conditions(count), generators)  # type: ignore[operator]
+        z = model.prior.sample(conditions, generators, length=length)  # type: ignore[operator]
+        decoded: Tensor = model.codec.decode(z.to(model.codec.mean.device))
+        return decoded
+
+    def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
+        """Log-mel (B, R, L) -> wav (B, C, T) on the CPU, by a fast vocoder."""
+        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
+        floor = self.config.net.mel_floor
+        return vocoder(on_mel(image, self.spec.n_mels, lambda mel: subtract_floor(mel, floor))).cpu()
+
+    def generate(self, model: SequenceModel, count: int, seed: int) -> Tensor:
+        """New clips (count, C, T) of the length of a training crop."""
+        length = math.ceil(self.segments[0] / self.spec.samples(STRIDE))
+        return self.render(self.sampled(model, count, length, seed))
+
+    def copy(self, wav: Tensor) -> Tensor:
+        """Copy-synthesis of wav (B, C, T) with the fast vocoder."""
+        return self.render(self.front_end(wav))
+
+    def bundle(self, model: SequenceModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Codec and prior; without the prior while that has not begun."""
+        parts = {CODEC: Part("local", self.codec_args, model.codec.state_dict())}
+        if bool(model.ready):
+            parts[PRIOR] = Part(self.config.prior.kind, self.prior_args, model.prior.state_dict())
+        config, tensors = packed(parts)
+        tempo = {"tempo_range": [round(bpm, 2) for bpm in model.get_buffer("tempo").tolist()]}
+        config |= {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}
+        return config | (tempo if bool(model.get_buffer("tempo").isfinite().all()) else {}), tensors
+
+
+def decoded_mean(codec: LocalCodec, image: Tensor) -> Tensor:
+    """Copies (B, R, L) of images without grain."""
+    z = codec.encode(image).mean
+    return codec.limited(codec.image(codec.mean_of(z, codec.features(z))))[:, :, : image.shape[2]]

@@ -1,0 +1,123 @@
+"""The flow prior: what it learns, prompts, circles, classes, and results that do not depend on the batch."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from audio_gen.models.contract import BEAT, CLASS, Conditions
+from audio_gen.models.priors.flow import FlowPrior, phase_features
+
+DIM = 2
+
+
+def circle(count: int, length: int, period: float, generator: torch.Generator) -> Tensor:
+    """Points that go around, from random starts."""
+    start = torch.rand(count, 1, generator=generator) * period
+    angle = 2 * math.pi * (start + torch.arange(length)) / period
+    return torch.stack([angle.cos(), angle.sin()], dim=2)
+
+
+def trained(steps: int = 400, period: float = 8.0) -> FlowPrior:
+    torch.manual_seed(0)
+    prior = FlowPrior(latent_dim=DIM, width=32, depth=2, window=24, context=8)
+    generator = torch.Generator().manual_seed(0)
+    prior.initialise(circle(64, 24, period, generator).flatten(0, 1))
+    optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
+    sound = torch.ones(32, 24, dtype=torch.bool)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        prior.loss(circle(32, 24, period, generator), sound, Conditions(32), generator).backward()
+        optimiser.step()
+    return prior.eval()
+
+
+def generators(count: int, first: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(first + i) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def prior() -> FlowPrior:
+    return trained()
+
+
+def turns(z: Tensor) -> Tensor:
+    """The angle from each point to the next, in steps of the circle."""
+    angle = torch.atan2(z[..., 1], z[..., 0])
+    return ((angle[:, 1:] - angle[:, :-1]) % (2 * math.pi)) * 8 / (2 * math.pi)
+
+
+def test_it_learns_to_go_around(prior: FlowPrior) -> None:
+    z = prior.sample(Conditions(16), generators(16), length=24)
+    assert z.shape == (16, 24, DIM)
+    assert float(z.norm(dim=2).sub(1).abs().mean()) < 0.15
+    assert float((turns(z) - 1).abs().mean()) < 0.2
+    assert float(z[:, 0].std()) > 0.4  # from many starts
+
+
+def test_it_goes_on_from_a_prompt(prior: FlowPrior) -> None:
+    before = circle(8, 8, 8.0, torch.Generator().manual_seed(5))
+    joined = torch.cat([before, prior.sample(Conditions(8), generators(8), length=12, before=before)], dim=1)
+    assert float((turns(joined[:, 6:12]) - 1).abs().mean()) < 0.25
+
+
+def test_a_circle_closes(prior: FlowPrior) -> None:
+    z = prior.sample(Conditions(8), generators(8), length=16, circular=True)
+    closed = torch.cat([z, z[:, :1]], dim=1)
+    assert float((turns(closed)[:, -1] - 1).abs().mean()) < 0.3
+    assert prior.loops
+
+
+def test_a_clip_does_not_depend_on_its_batch(prior: FlowPrior) -> None:
+    together = prior.sample(Conditions(3), generators(3), length=10)
+    alone = prior.sample(Conditions(1), generators(1, first=2), length=10)
+    assert torch.allclose(together[2:], alone, atol=1e-5)
+
+
+def test_temperature_0_has_one_result(prior: FlowPrior) -> None:
+    z = prior.sample(Conditions(2), generators(2), length=10, temperature=0.0)
+    assert torch.allclose(z[0], z[1], atol=1e-5)
+
+
+def test_what_is_past_the_end_of_a_file_is_not_learned() -> None:
+    torch.manual_seed(0)
+    prior = FlowPrior(latent_dim=DIM, width=16, depth=1, window=8, context=2)
+    z, sound = torch.randn(4, 8, DIM), torch.ones(4, 8, dtype=torch.bool)
+    sound[:, 5:] = False
+    changed = z.clone()
+    changed[:, 5:] = 7.0
+    with torch.no_grad():
+        prior.head.weight.zero_()  # the network sees all, and answers the same
+        first, second = (
+            prior.loss(one, sound, Conditions(4), torch.Generator().manual_seed(1)) for one in (z, changed)
+        )
+    assert torch.equal(first, second)
+
+
+def test_classes_are_drawn_by_their_share() -> None:
+    prior = FlowPrior(latent_dim=DIM, n_classes=3, width=16, depth=1)
+    prior.initialise(torch.randn(10, DIM), torch.tensor([0.75, 0.25, 0.0]))
+    filled = prior.fill(Conditions(400), generators(400)).class_id
+    assert [int((filled == i).sum()) for i in (0, 1, 2)] == pytest.approx([300, 100, 0], abs=30)
+    asked = Conditions(2, {CLASS: torch.tensor([2, -1])})
+    assert int(prior.fill(asked, generators(2)).class_id[0]) == 2
+
+
+def test_phases_are_features_and_may_be_unknown() -> None:
+    x = torch.zeros(1, 3, DIM)
+    known = Conditions(1, {BEAT: torch.tensor([[0.0, 0.25, math.nan]])})
+    expected = torch.tensor([[[1.0, 0, 1], [0, 1, 1], [0, 0, 0]]])
+    assert torch.allclose(phase_features(known, BEAT, x), expected, atol=1e-6)
+    assert not phase_features(Conditions(1), BEAT, x).any()
+    prior = FlowPrior(latent_dim=DIM, width=16, depth=1, window=8, context=2, beats=True)
+    z = torch.randn(1, 3, DIM)
+    assert prior.loss(z, torch.ones(1, 3, dtype=torch.bool), known, torch.Generator().manual_seed(0)).isfinite()
+
+
+def test_importance_decides_the_order_of_drawing() -> None:
+    prior = FlowPrior(latent_dim=2, width=16, depth=1)
+    z = torch.randn(1000, 2) * torch.tensor([3.0, 3.0])
+    prior.initialise(z, None, torch.tensor([1.75, 0.25]))
+    normalised = (z - prior.mean) / prior.deviation
+    assert normalised.std(0).square() == pytest.approx([1.75, 0.25], rel=0.02)
