@@ -63,14 +63,16 @@ def music_features(blocks: Iterable[np.ndarray], sample_rate: int, *, chroma: bo
         mels += [powers(frames) @ mel_filters for frames in short_frames.take(block)]
         if chroma:
             chromas += [powers(frames) @ chroma_filters for frames in long_frames.take(block)]
-    mel = np.concatenate(mels).astype(np.float32)
-    mel_db = 10 * np.log10(mel + np.float32(1e-20))
+    mel_db = np.concatenate(mels)
+    mels.clear()
+    mel_db += np.float32(1e-20)
+    np.log10(mel_db, out=mel_db)  # in place: an hour has 50 MB
+    mel_db *= 10
+    np.maximum(mel_db, mel_db.max() - FLOOR_DB, out=mel_db)
     pitches = np.concatenate(chromas)
     size = np.linalg.norm(pitches, axis=1, keepdims=True)
     pitches = np.where(size > size.max(initial=0) * 1e-6, pitches / np.maximum(size, 1e-20), 0)
-    return MusicFeatures(
-        sample_rate, hop, samples, np.maximum(mel_db, mel_db.max() - FLOOR_DB), pitches.astype(np.float32)
-    )
+    return MusicFeatures(sample_rate, hop, samples, mel_db, pitches.astype(np.float32))
 
 
 @lru_cache(maxsize=4)

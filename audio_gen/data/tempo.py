@@ -79,7 +79,7 @@ def clip_beats(cache: Cache, clip: Clip) -> Beats:
 
 def find_beats(blocks: Iterable[np.ndarray], sample_rate: int) -> Beats:
     """Find the beats of a mono sound, given in float32 blocks (T,)."""
-    return beats_of(music_features(blocks, sample_rate))
+    return beats_of(music_features(blocks, sample_rate, chroma=False))
 
 
 def beats_of(features: MusicFeatures, bpm: float | None = None) -> Beats:
