@@ -11,14 +11,14 @@ from audio_gen.models.contract import BAR, BEAT, Conditions
 from audio_gen.vocoding.silence import subtract_floor
 
 AROUND_FRAMES = 96  # of the neighbouring rounds, so that the vocoder sees a loop's surroundings; a multiple of 4
-BEATS_PER_BAR, LEAST_LATENTS = 4, 8
+LEAST_LATENTS = 8
 SAME_TEMPO = 0.02  # octaves
 FADE_SEC = 0.02
 SEARCHED, STEP_SEC = 0.5, 0.001  # share of the surroundings in which the join is searched, and in which steps
 
 
 def draw_loop(
-    pipeline: Pipeline, conditions: Conditions, generator: torch.Generator, samples: int, beats: float, *,
+    pipeline: Pipeline, conditions: Conditions, generator: torch.Generator, samples: int, bars: int, beats: int, *,
     temperature: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Draw the latents (N, D) of a loop, whose end leads to its start.
@@ -31,7 +31,8 @@ def draw_loop(
         conditions: Of this one loop.
         generator: Its random generator.
         samples: Length of the loop.
-        beats: Beats in it.
+        bars: Bars in it.
+        beats: Beats of a bar.
         temperature: See `SequencePrior.sample`.
 
     Raises:
@@ -39,11 +40,11 @@ def draw_loop(
     """
     check_temperature(temperature)
     seconds = samples / pipeline.spec.sample_rate
-    bpm = 60 * beats / seconds
+    bpm = 60 * bars * beats / seconds
     count = max(LEAST_LATENTS, round(samples / pipeline.latent_samples * bpm / usual_tempo(bpm, pipeline.tempo_range)))
     if BEAT in pipeline.sequence.conditions:
-        beat = torch.arange(count) / count * beats
-        conditions = conditions.replaced(BEAT, beat[None] % 1).replaced(BAR, beat[None] / BEATS_PER_BAR % 1)
+        bar = bars * torch.arange(count)[None] / count
+        conditions = conditions.replaced(BEAT, beats * bar % 1).replaced(BAR, bar % 1)
     return pipeline.sequence.sample(conditions, [generator], length=count, temperature=temperature, circular=True)[0]
 
 

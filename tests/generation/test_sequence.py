@@ -150,7 +150,7 @@ def test_a_loop_takes_the_nearest_tempo_that_the_model_knows() -> None:
 
 def test_a_loop_is_exact_whatever_its_tempo(pipeline: Pipeline) -> None:
     samples = round(4 * 60 / 174 * 16_000)
-    z = draw_loop(pipeline, Conditions(1), torch.Generator().manual_seed(0), samples, 4)
+    z = draw_loop(pipeline, Conditions(1), torch.Generator().manual_seed(0), samples, 1, 4)
     assert z.shape == (round(samples / pipeline.latent_samples), 8)
     wav = loop_sound(pipeline, z, samples)
     assert wav.shape == (1, samples) and bool(wav.isfinite().all())
