@@ -102,9 +102,7 @@ def _blocks(
     """The loop of a seed as one block (C, samples) at the rate of the request."""
     length = round(request.duration_sec * pipeline.spec.sample_rate)
     generator = torch.Generator().manual_seed(seed)
-    z = draw_loop(
-        pipeline, conditions, generator, length, request.bars, request.beats, temperature=request.temperature
-    )
+    z = draw_loop(pipeline, conditions, generator, length, request.bars, request.beats, temperature=request.temperature)
     yield resampled_circle(loop_sound(pipeline, z, length), samples)
 
 
