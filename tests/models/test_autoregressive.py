@@ -162,10 +162,10 @@ def test_overfits_one_batch(kind: type) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_continues_a_circle_and_stays_on_it(kind: type) -> None:
     generator = torch.Generator().manual_seed(0)
-    prior = small(kind, latent_dim=2, block=1, window=36, context=TURN)
+    prior = small(kind, latent_dim=2, layers=1, block=1, window=36, context=TURN)
     batches = [circle(8, 36, generator) for _ in range(20)]
     prior.initialise(torch.cat(batches).flatten(0, 1))
-    fit(prior, batches, 400)
+    fit(prior, batches, 250)
     truth = circle(4, 3 * TURN, generator)
     drawn = prior.sample(Conditions(4), generators(1, 2, 3, 4), length=2 * TURN, before=truth[:, :TURN])
     assert (drawn - truth[:, TURN:]).norm(dim=2).mean() < 0.35  # another place is sqrt(2) away on average
