@@ -19,7 +19,9 @@ LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # limits for a sidecar,
 FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
 VOCODED, LOOP = "vocoded", "loop"  # kinds of the sidecars of `vocode` and `find-loops`, which have no latent
+SEQUENCE = "sequence"  # kind of the sidecars of sounds of any length, which have no latent either
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
+SEQUENCE_KEYS = {"kind", "duration_sec", "bundle", "version"}
 LOOP_KEYS = {"source", "seam_z", "command", "version"}
 
 
@@ -28,7 +30,7 @@ class Sidecar:
     """The fields of a sidecar that are needed to reuse its clip.
 
     Attributes:
-        z: (N, D) float32.
+        z: (N, D) float32; None for a sound of any length, which is encoded instead.
         class_name: Class it was decoded with.
         pitch: MIDI pitch it was decoded with.
         digest: Hash of the bundle.
@@ -37,7 +39,7 @@ class Sidecar:
         edited: Whether the clip is more than its latent decodes to, as an edit of a user's sound is.
     """
 
-    z: "Tensor"
+    z: "Tensor | None"
     class_name: str | None
     pitch: float | None
     digest: str
@@ -117,6 +119,24 @@ def of_loop(*, source: str, loop: Mapping[str, Any], channels: int, command: str
     }  # fmt: skip
 
 
+def of_sequence(
+    *, labels: Mapping[str, Any], digest: str, bundle_path: Path, duration_sec: float, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Content of the sidecar of a sound of any length, without its latents.
+
+    Args:
+        labels: Class and pitch, as for `of_clip`.
+        digest: Hash of the bundle.
+        bundle_path: Path of the bundle.
+        duration_sec: Length of the sound.
+        more: Further fields, such as its seed, written before the bundle.
+    """
+    return {
+        "kind": SEQUENCE, "duration_sec": duration_sec, **labels, **more,
+        "bundle": digest, "bundle_path": one_line(bundle_path.absolute()),
+    }  # fmt: skip
+
+
 def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:
     """Write the sidecar of a WAV, with a shareable path of its bundle."""
     content = dict(about)
@@ -155,9 +175,12 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         values = read_json(path, LARGEST_BYTES)
         if isinstance(values, dict) and "z" not in values and values.get("kind") in (VOCODED, LOOP):
             return None
-        z = torch.tensor(values["z"], dtype=torch.float32)
+        if isinstance(values, dict) and "z" not in values and values.get("kind") == SEQUENCE:
+            values, z = {"pitch": None, **values}, None
+        else:
+            z = torch.tensor(values["z"], dtype=torch.float32)
         pitch, velocity = values["pitch"], values.get("velocity")
-        if z.ndim not in (1, 2) or not bool(torch.isfinite(z).all()):
+        if z is not None and (z.ndim not in (1, 2) or not bool(torch.isfinite(z).all())):
             raise MalformedError("z")
         if not (pitch is None or (type(pitch) in (int, float) and abs(pitch) <= FARTHEST_PITCH)):
             raise MalformedError("pitch")
@@ -170,7 +193,7 @@ def read_sidecar(wav: Path) -> Sidecar | None:
             raise MalformedError("bundle")
         # Earlier versions wrote absolute paths.
         bundle_path = Path(os.path.realpath(path.parent / at_home(place)))
-        z = z if z.ndim == 2 else z[None]  # (D,) -> (1, D)
+        z = z if z is None or z.ndim == 2 else z[None]  # (D,) -> (1, D)
         return Sidecar(z, values["class"], pitch, values["bundle"], bundle_path, velocity, values.get("edited") is True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
         raise DataError(
@@ -199,4 +222,4 @@ def read_labels(wav: Path) -> dict[str, Any] | None:
 def has_sidecar(sound: Path) -> bool:
     """Whether the JSON next to a sound is a readable sidecar."""
     keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
-    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS))
+    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS, SEQUENCE_KEYS))

@@ -69,6 +69,11 @@ def mono(x: Samples) -> Samples:
     return mean
 
 
+def in_channels(wav: "Tensor", channels: int) -> "Tensor":
+    """A block (C, T) of a sound as its mean, or with its only channel on both sides."""
+    return wav.mean(0, keepdim=True) if channels < len(wav) else wav.expand(channels, -1)
+
+
 def cancelled_channel(products: np.ndarray) -> int | None:
     """The channel that `mono` uses instead of the mean, if any.
 

@@ -3,6 +3,7 @@
 import os
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ HUGE = 1e12  # larger values are invalid and would overflow when squared
 SAMPLE_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
 WAV_BYTES = (1 << 32) - (1 << 17)  # limit of a WAV's 32-bit sizes, less headers; RF64 has 64 bits
 IN_MEMORY_BYTES = 1 << 24  # larger sounds wait on disk until they are written
+LEAST_PEAK = 1e-6  # below this a sound is silence, which no gain makes louder
 UNKNOWN_LENGTH = 1 << 48  # libsndfile reports a huge number of frames for an unknown length
 
 
@@ -259,7 +261,10 @@ def write_wav(path: Path | str, wav: "Tensor", sample_rate: int, subtype: str = 
     return write_wav_blocks(path, [wav], sample_rate, subtype)
 
 
-def write_wav_blocks(path: Path | str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str = "PCM_16") -> float:
+def write_wav_blocks(
+    path: Path | str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str = "PCM_16", *,
+    peak: float | None = None, dither: bool = False,
+) -> float:  # fmt: skip
     """Write a WAV from blocks, which need not fit into memory together; no file is left if a block fails.
 
     The gain is known only at the end, so a long sound waits as float32 in an unnamed file next to `path`.
@@ -267,18 +272,26 @@ def write_wav_blocks(path: Path | str, blocks: "Iterable[Tensor]", sample_rate: 
     Args:
         path, sample_rate, subtype: As for `write_wav`, like result and errors; above 4 GiB the file is an RF64.
         blocks: (C, T) each, of any lengths.
+        peak: Bring the peak to this magnitude; None leaves the level of sounds below 1. Silence stays silent.
+        dither: Add triangular noise of one 16-bit step, except to the first and the last sample.
     """
     path = Path(path)
     if not sf.check_format("WAV", subtype):  # checked before hours of work
         raise AudioFileError(f"{one_line(path)}: not written, a WAV cannot hold {subtype}; try PCM_16")
-    return write_atomic(path, lambda p: _write_buffered(p, one_line(path), blocks, sample_rate, subtype))
+    return write_atomic(path, lambda p: _write_buffered(p, one_line(path), blocks, sample_rate, subtype, peak, dither))
 
 
-def _write_buffered(path: Path, name: str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str) -> float:
+def _write_buffered(
+    path: Path, name: str, blocks: "Iterable[Tensor]", sample_rate: int, subtype: str, target: float | None,
+    dither: bool,
+) -> float:  # fmt: skip
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=str(path.parent)) as buffer:
-        channels, samples, peak = _buffer(buffer, name, blocks)
+        channels, samples, peak, checksum = _buffer(buffer, name, blocks)
         buffer.seek(0)
         gain = 0.999 / peak if peak > 1 else 1.0
+        if target is not None and peak >= LEAST_PEAK:
+            gain = target / peak
+        noise, done = np.random.default_rng(checksum), 0
         container = "WAV" if channels * samples * SAMPLE_BYTES.get(subtype, 8) < WAV_BYTES else "RF64"
         try:
             with (
@@ -287,16 +300,32 @@ def _write_buffered(path: Path, name: str, blocks: "Iterable[Tensor]", sample_ra
             ):
                 f.comment = GENERATED
                 while data := buffer.read(4 * channels * BLOCK_FRAMES):
-                    f.write(np.frombuffer(data, np.float32).reshape(-1, channels) * np.float32(gain))
+                    x = np.frombuffer(data, np.float32).reshape(-1, channels) * np.float32(gain)
+                    if dither:
+                        x += _dither(noise, x.shape, first=done == 0, last=done + len(x) == samples)
+                    f.write(x)
+                    done += len(x)
         except (sf.LibsndfileError, ValueError, TypeError) as e:
             raise AudioFileError(f"{name}: not written as {subtype} at {sample_rate} Hz ({e}); try PCM_16") from e
     _drop_clock(path)
     return gain
 
 
-def _buffer(file: IO[bytes], name: str, blocks: "Iterable[Tensor]") -> tuple[int, int, float]:
-    """Append blocks (C, T) to a file as float32 (T, C); returns C, the sum of T, and the greatest magnitude."""
-    channels, samples, peak = 0, 0, 0.0
+def _dither(noise: np.random.Generator, shape: tuple[int, ...], *, first: bool, last: bool) -> np.ndarray:
+    """Triangular noise (T, C) of one 16-bit step; 0 where a sound begins and ends.
+
+    Source: Lipshitz 1992, "Quantization and dither".
+    """
+    drawn = noise.random((shape[0], 2, shape[1]), dtype=np.float32)
+    x = (drawn[:, 0] - drawn[:, 1]) / np.float32(2**15)
+    x[:1] *= not first
+    x[-1:] *= not last
+    return x
+
+
+def _buffer(file: IO[bytes], name: str, blocks: "Iterable[Tensor]") -> tuple[int, int, float, int]:
+    """Append blocks (C, T) to a file as float32 (T, C); returns C, the sum of T, the peak, and a checksum."""
+    channels, samples, peak, checksum = 0, 0, 0.0, 0
     for wav in blocks:
         x = wav.detach().cpu().float()
         if x.ndim != 2:
@@ -308,10 +337,12 @@ def _buffer(file: IO[bytes], name: str, blocks: "Iterable[Tensor]") -> tuple[int
         if x.shape[1]:
             assert channels in (0, len(x)), "all blocks have the same channels"
             channels, samples, peak = len(x), samples + x.shape[1], max(peak, float(x.abs().max()))
-            file.write(x.T.contiguous().numpy().data)
+            data = x.T.contiguous().numpy().data
+            checksum = zlib.crc32(data, checksum)
+            file.write(data)
     if not samples:
         raise AudioFileError(f"{name}: not written: it has no samples; check the code that generated it")
-    return channels, samples, peak
+    return channels, samples, peak, checksum
 
 
 def _drop_clock(path: Path) -> None:

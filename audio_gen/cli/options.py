@@ -53,7 +53,13 @@ MixOption = Annotated[
 ]
 
 # Of `sample` and `vary`.
-CountOption = Annotated[int | None, Option("-n", "--count", min=1, help="Number of clips (default 16).")]
+CountOption = Annotated[
+    int | None, Option("-n", "--count", min=1, help="Number of clips (default 16; 4 of a sequence model).")
+]
+DurationOption = Annotated[
+    float | None,
+    Option("--duration", help="Length in s, of a sequence model (default 10); above an hour with --force."),
+]
 MoveOption = Annotated[
     list[str] | None, Option("--move", help="As brightness=+1.5; repeatable. `directions` finds the names.")
 ]
@@ -130,7 +136,12 @@ EvaluatedRunOption = Annotated[
 ReportOption = Annotated[
     Path | None, Option("--out", "-o", help="Output folder for the report, the figures and the samples of a run.")
 ]
-EvaluatedCountOption = Annotated[int, Option("-n", "--count", min=1, help="Number of clips that a run generates.")]
+EvaluatedCountOption = Annotated[
+    int | None,
+    Option(
+        "-n", "--count", min=1, help="Number of clips that a run generates; 256, or 16 minutes of a sequence model."
+    ),
+]
 EmbeddingOption = Annotated[str, Option("--embedding", help="Embedding that compares clips.")]
 EmbeddingPathOption = Annotated[
     Path | None, Option("--embedding-path", help="Weights of the embedding, if no package contains them.")

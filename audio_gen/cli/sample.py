@@ -18,13 +18,14 @@ def sample_command(
     per_class: o.PerClassOption = None, every_seed: o.EverySeedOption = False, normalize: o.NormalizeOption = None,
     bits: o.BitsOption = "24", rate: o.RateOption = None, tail: o.TailOption = None, length: o.LengthOption = "sound",
     channels: o.MixOption = None, grid: o.GridOption = False, batch: o.BatchOption = 16,
+    duration: o.DurationOption = None,
     vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto", force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip
     """Generate clips with a trained model, without duplicates.
 
     Seeds are tried from SEED on; a seed that sounds like an earlier one is skipped. A clip is named after its class,
-    its note and its seed; its JSON file records how to generate it again.
+    its note and its seed; its JSON file records how to generate it again. A sequence model makes sounds of --duration.
     """
     from audio_gen.generation.operations.sample import SampleRequest, sample
 
@@ -32,7 +33,7 @@ def sample_command(
         count=count, seed=seed, class_name=class_name, pitch=pitch, velocity=velocity, temperature=temperature,
         directions=directions, moves=move or [], per_class=per_class, every_seed=every_seed,  # type: ignore[arg-type]
         normalize=normalize, bits=bits, rate=rate, tail_db=tail, length=length, channels=channels,
-        grid=grid, batch=batch, command=command_line())  # fmt: skip
+        grid=grid, batch=batch, duration_sec=duration, force=force, command=command_line())  # fmt: skip
     clips = sample(load(run, vocoder, device), request)
     _show(clips, clips.save(out, force=force, reporter=Console()), out, json_output)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -14,10 +14,14 @@ from audio_gen.generation import clip_file
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.outputs import claimed, with_sidecars
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.reporter import SILENT, Reporter
+from audio_gen.reporter import SILENT, Advance, Reporter
 from audio_gen.text import one_line
 
 DEFAULT_FINISH = Finish()
+
+
+def ignored(share: float) -> None:
+    """Progress without a reader."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,57 @@ class Clip:
     finish: Finish = DEFAULT_FINISH
     figures: Mapping[str, float] = field(default_factory=dict)
 
-    def save(self, path: Path | str, *, overwrite: bool = False) -> Saved:
+    def save(self, path: Path | str, *, overwrite: bool = False, advance: Advance = ignored) -> Saved:
         """Write the WAV and its sidecar.
 
         Args:
             path: The WAV; it must end in .wav.
             overwrite: Replace existing files.
+            advance: Gets the shares of the clip that are done, 1 in all.
 
         Raises:
             ConfigError: The path has another suffix.
             OutputError: A file exists and `overwrite` is off.
         """
-        path = at_home(path)
-        if path.suffix.lower() != ".wav":
-            fix = one_line(path.with_suffix(".wav").name) if path.name else "clip.wav"
-            raise ConfigError(f"{one_line(path)}: must end in .wav; try {fix}")
-        there = [one for one in (path, sidecar_path(path)) if one.exists()]
-        if there and not overwrite:
-            raise OutputError(f"{one_line(there[0])}: exists already; choose another name, or give overwrite=True")
+        path = writable(path, overwrite=overwrite)
         done = clip_file.write_clip(path, self.wav, self.provenance, self.finish)
+        advance(1)
         return Saved(path, self.provenance, self.figures, done.wav.shape[-1] / done.sample_rate, done.cut)
+
+
+def writable(path: Path | str, *, overwrite: bool) -> Path:
+    """The path of a clip, checked; arguments and errors as for `Clip.save`."""
+    path = at_home(path)
+    if path.suffix.lower() != ".wav":
+        fix = one_line(path.with_suffix(".wav").name) if path.name else "clip.wav"
+        raise ConfigError(f"{one_line(path)}: must end in .wav; try {fix}")
+    there = [one for one in (path, sidecar_path(path)) if one.exists()]
+    if there and not overwrite:
+        raise OutputError(f"{one_line(there[0])}: exists already; choose another name, or give overwrite=True")
+    return path
+
+
+class Sound(Protocol):
+    """A generated sound that can be written: a `Clip`, or a `LongClip` that is rendered as it is written."""
+
+    @property
+    def name(self) -> str:
+        """Suggested file name without suffix."""
+
+    @property
+    def wav(self) -> Tensor:
+        """(C, T) on the CPU, as the vocoder rendered it."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of `wav`, in Hz."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The contents of its sidecar."""
+
+    def save(self, path: Path | str, *, overwrite: bool = False, advance: Advance = ignored) -> Saved:
+        """See `Clip.save`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +134,7 @@ class Clips:
     """
 
     names: Sequence[str]
-    render: Callable[[Reporter], Iterator[Clip]]
+    render: Callable[[Reporter], Iterator[Sound]]
     pipeline: Pipeline
     command: str
     title: str
@@ -113,7 +148,7 @@ class Clips:
         """Number of clips."""
         return len(self.names)
 
-    def __iter__(self) -> Iterator[Clip]:
+    def __iter__(self) -> Iterator[Sound]:
         """Render the clips."""
         return self.render(SILENT)
 
@@ -138,8 +173,8 @@ class Clips:
             clips = self.render(reporter)
             with reporter.progress(self.title, self.per_clip * len(self.names), self.unit) as advance:
                 for clip in clips:
-                    saved.append(clip.save(out / f"{clip.name}.wav", overwrite=True))
-                    advance(self.per_clip)
+                    path = out / f"{clip.name}.wav"
+                    saved.append(clip.save(path, overwrite=True, advance=lambda share: advance(self.per_clip * share)))
             for name, draw in self.pictures.items():
                 draw(out / name)
         return saved

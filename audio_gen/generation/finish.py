@@ -126,7 +126,7 @@ def finish(wav: Tensor, sample_rate: int, how: Finish) -> Finished:
     _fade_out(x, fade)
     fade_in(x, rate)
     wav = torch.from_numpy(x)
-    gain_db = _gain_db(wav, rate, how.normalize)
+    gain_db = gain_to(wav, rate, how.normalize)
     return Finished(wav * amplitude(gain_db), rate, begin / rate, cut, gain_db)
 
 
@@ -138,7 +138,8 @@ def _fade_out(x: Any, samples: int) -> None:
     backwards[:, :samples] *= ramp.numpy()
 
 
-def _gain_db(wav: Tensor, rate: int, normalize: Normalize) -> float:
+def gain_to(wav: Tensor, rate: int, normalize: Normalize) -> float:
+    """The gain in dB that brings wav (C, T) to the level of a setting."""
     if normalize == "none":
         return 0.0
     to_peak = PEAK_DB - 20 * float(torch.log10(wav.abs().max().clamp(min=SILENT)))

@@ -129,6 +129,8 @@ def starting_point(
     except DataError:  # a JSON of another kind with the name of a user's sound
         sidecar = None
         notes.append(f"{one_line(sidecar_path(path))}: contains no latent; the sound is encoded instead")
+    if sidecar is not None and sidecar.z is None:  # a sound of any length
+        sidecar = None
     if sidecar is not None and sidecar.digest == pipeline.digest:
         point = _point_of(pipeline, path, sidecar)
         if not sidecar.edited:
@@ -172,6 +174,7 @@ def from_begin(pipeline: Pipeline, wav: Tensor) -> Tensor:
 
 def _point_of(pipeline: Pipeline, path: Path, sidecar: Sidecar) -> Latents:
     """The latent in a sidecar of this model, checked."""
+    assert sidecar.z is not None
     shape = pipeline.codec.latent
     shapes = [(count, shape.dim) for count in shape.counts()]
     if sidecar.z.shape not in shapes:

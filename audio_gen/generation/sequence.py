@@ -165,7 +165,7 @@ def faded(blocks: Iterator[Tensor], samples: int, sample_rate: int, *, fade_in: 
     for block in blocks:
         place = torch.arange(done, done + block.shape[-1])
         done += block.shape[-1]
-        gain = ((samples - place) / fall).clamp(max=1)
+        gain = ((samples - 1 - place) / fall).clamp(max=1)
         if fade_in:
             gain = torch.minimum(gain, place / rise)
         yield block * (0.5 - 0.5 * torch.cos(torch.pi * gain))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audio_gen.generation.pipeline import Pipeline
-from tests.generation.models import write_bundle, write_gan_bundle
+from tests.generation.models import write_bundle, write_gan_bundle, write_sequence_bundle
 
 torch.set_num_threads(1)
 
@@ -52,4 +52,18 @@ def struck(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """A model without classes and pitch."""
     folder = write_bundle(tmp_path_factory.mktemp("plain") / "bundle", classes=False, pitch=False)
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A model of sequences with classes."""
+    folder = write_sequence_bundle(tmp_path_factory.mktemp("sequence") / "bundle")
+    return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def stereo_sequence(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A stereo model of sequences without classes."""
+    folder = write_sequence_bundle(tmp_path_factory.mktemp("sequence") / "bundle", classes=False, stereo=True)
     return Pipeline.load(folder, vocoder="griffinlim:2", device="cpu")

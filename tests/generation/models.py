@@ -10,9 +10,11 @@ from audio_gen.artefacts.bundle import load_bundle, save_bundle
 from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.stereo import STEREO_BANDS, Strip
 from audio_gen.audio.stereo import packed as packed_strip
+from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
 from audio_gen.models.generator import Generator
+from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MIN_NOISE, MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.models.registry import Part, packed
@@ -71,6 +73,36 @@ def write_gan_bundle(
         Part("gan", args, model.codec.state_dict()),
         Part("mapped", {**mapping, "clips": len(known)}, prior.state_dict()),
     )
+
+
+def write_sequence_bundle(folder: Path, *, classes: bool = True, stereo: bool = False, flow: bool = True) -> Path:
+    """Write a model of sequences that was set to random mels; without `flow` it has no prior."""
+    torch.manual_seed(0)
+    bands = STEREO_SPEC.stereo_bands if stereo else 0
+    args: dict[str, Any] = {
+        "n_mels": SPEC.n_mels, "latent_dim": LATENT_DIM, "width": 16, "encoder_depth": 1, "decoder_depth": 1,
+        "grain_depth": 1, "noise_dim": 4, "mel_floor": -9.0, "stereo_bands": bands,
+    }  # fmt: skip
+    codec = LocalCodec(**args).eval()
+    mel, _ = _clips(classes, False, False)
+    mel = mel + 0.3 * torch.randn(mel.shape)
+    if stereo:
+        mel = _with_strip(mel)
+    codec.initialise(mel)
+    _disturb(codec)
+    parts = {"codec": Part("local", args, codec.state_dict())}
+    if flow:
+        count = len(CLASSES) if classes else 0
+        own = {"latent_dim": LATENT_DIM, "n_classes": count, "width": 16, "depth": 2, "window": 24, "context": 8}
+        prior = FlowPrior(**own)
+        with torch.no_grad():
+            prior.initialise(codec.encode(mel).mean.flatten(0, 1))
+        _disturb(prior)
+        parts["prior"] = Part("flow", own, prior.state_dict())
+    config, tensors = packed(parts)
+    config |= {"mel": SPEC.with_stereo(bands).to_dict(), "classes": CLASSES if classes else []}
+    save_bundle(folder, config, tensors)
+    return folder
 
 
 def _args(classes: bool, pitch: bool, velocity: bool) -> dict[str, Any]:

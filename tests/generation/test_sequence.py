@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import CheckpointError
-from audio_gen.generation.loop import circular_read, joined_circle
+from audio_gen.generation.loop import circular_read, draw_loop, joined_circle, loop_sound, usual_tempo
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import (
     draw_latents,
@@ -138,3 +138,19 @@ def test_a_periodic_sound_joins_without_a_jump() -> None:
     loop = joined_circle(rough, samples, samples, rate)
     inner = (loop[:, 1:] - loop[:, :-1]).abs()
     assert float((loop[:, 0] - loop[:, -1]).abs()) <= float(inner.max())
+
+
+def test_a_loop_takes_the_nearest_tempo_that_the_model_knows() -> None:
+    assert usual_tempo(120, None) == 120
+    assert usual_tempo(120, (100, 140)) == 120
+    assert usual_tempo(174, (80, 90)) == pytest.approx(174)  # as 87
+    assert usual_tempo(60, (110, 130)) == pytest.approx(60)  # as 120
+    assert usual_tempo(100, (110, 130)) == pytest.approx(110)
+
+
+def test_a_loop_is_exact_whatever_its_tempo(pipeline: Pipeline) -> None:
+    samples = round(4 * 60 / 174 * 16_000)
+    z = draw_loop(pipeline, Conditions(1), torch.Generator().manual_seed(0), samples, 4)
+    assert z.shape == (round(samples / pipeline.latent_samples), 8)
+    wav = loop_sound(pipeline, z, samples)
+    assert wav.shape == (1, samples) and bool(wav.isfinite().all())

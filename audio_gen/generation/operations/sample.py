@@ -16,11 +16,23 @@ from audio_gen.generation.distinct import Distinct, draw_distinct
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.grid import GRID_NAME, write_grid
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.moves import move, move_lines, moved_json
 from audio_gen.generation.operations.common import FileRequest, check_channels, rendered
+from audio_gen.generation.operations.sequence import (
+    SOUND_SEC,
+    SOUNDS,
+    check_duration,
+    describe_sequence,
+    filled,
+    new_sound,
+    refuse_options,
+    seeds_from,
+)
 from audio_gen.generation.originals import Match, Originals, novelty_line, originals_of
 from audio_gen.generation.outputs import distinct_names
-from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.pipeline import Pipeline, check_temperature
+from audio_gen.models.contract import Conditions
 from audio_gen.reporter import Reporter
 
 CLIPS, MOST_CLIPS = 16, 1_000_000
@@ -56,6 +68,10 @@ class SampleRequest(FileRequest):
     """Also write grid.png, the clips as one picture."""
     batch: Annotated[int, Field(ge=1)] = 16
     """Clips at a time."""
+    duration_sec: float | None = None
+    """Length of the sounds of a sequence model, which has no length of its own; None is 10 s."""
+    force: bool = False
+    """Allow sounds of more than an hour."""
 
     @field_validator("moves", mode="before")
     @classmethod
@@ -82,6 +98,10 @@ def sample(pipeline: Pipeline, request: SampleRequest) -> Clips:
     """
     check_channels(pipeline, request.channels)
     classes = _classes(pipeline.require("sample"), request)
+    if pipeline.is_sequence:
+        return sample_sequences(pipeline, request, classes)
+    if request.duration_sec is not None:
+        _ = pipeline.sequence_codec  # refuses the model
     known_directions = load_directions(pipeline, request.directions) if request.moves else None
     drawn = [_drawn(pipeline, request, name) for name in classes]
     points, seeds = Latents.join([one.latents for one in drawn]), [seed for one in drawn for seed in one.seeds]
@@ -160,12 +180,48 @@ def _drawn(pipeline: Pipeline, request: SampleRequest, class_name: str | None) -
     return draw_distinct(pipeline, count, seed, batch=request.batch, **options)
 
 
+def sample_sequences(pipeline: Pipeline, request: SampleRequest, classes: Sequence[str | None]) -> Clips:
+    """Generate sounds of any length with a sequence model, `SOUNDS` of each class by default; see `sample`."""
+    given = {"--move": request.moves, "--directions": request.directions, "--grid": request.grid,
+             "--tail": request.tail_db}  # fmt: skip
+    refuse_options(pipeline, given)
+    duration_sec = SOUND_SEC if request.duration_sec is None else request.duration_sec
+    count = request.per_class or request.count or SOUNDS
+    check_duration("--duration", duration_sec, pipeline, request, count=count * len(classes), force=request.force)
+    check_temperature(request.temperature)
+    seeds = seeds_from(request.seed, count)
+    drawn = [(name, seed) for name in classes for seed in seeds]
+    samples = round(duration_sec * pipeline.spec.sample_rate)
+
+    def render(reporter: Reporter) -> Iterator[LongClip]:
+        for name, conditions, seed in zip(names, fills, [seed for _, seed in drawn], strict=True):
+            more = {"seed": seed, "temperature": request.temperature}
+            about = describe_sequence(
+                pipeline, conditions, samples, command=request.origin, more=more
+            )  # fmt: skip
+            blocks = partial(new_sound, pipeline, conditions, seed, samples, request.temperature)
+            yield LongClip(name, blocks, samples, pipeline.spec.sample_rate, about, request.finish)
+
+    fills = [filled(pipeline, name, seed, pitch=request.pitch, velocity=request.velocity) for name, seed in drawn]
+    folders = request.per_class is not None
+    names = stems_of(pipeline, Conditions.join(fills), [seed for _, seed in drawn], folders)
+    notes = [note] if (note := rate_note(pipeline, request.finish)) else []
+    return Clips(
+        names, render, pipeline, request.origin, "Sampling", unit="s of sound", per_clip=duration_sec, notes=notes
+    )
+
+
 def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folders: bool = False) -> list[str]:
+    """Names of the clips of latents (B); see `stems_of`."""
+    return stems_of(pipeline, points.conditions, seeds, folders)
+
+
+def stems_of(pipeline: Pipeline, conditions: Conditions, seeds: Sequence[int], folders: bool = False) -> list[str]:
     """Names with class, note and seed, such as `kick-0003` and `violin-C4-0003` for seed 3.
 
     Args:
         pipeline: The model.
-        points: B clips.
+        conditions: Of B clips.
         seeds: Their seeds, B.
         folders: Put each class into a folder.
     """
@@ -175,8 +231,7 @@ def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folder
     )
     stems = []
     for i, seed in enumerate(seeds):
-        conditions = points[i].conditions
-        class_id, pitch = int(conditions.class_id), float(conditions.pitch)
+        class_id, pitch = int(conditions.class_id[i]), float(conditions.pitch[i])
         kind = kinds[class_id] if class_id >= 0 else ""
         parts = [kind or "seed", *([note_name(pitch)] if pitch == pitch else []), f"{seed:04d}"]
         stems.append(f"{kind}/{'-'.join(parts)}" if folders and kind else "-".join(parts))
@@ -192,7 +247,8 @@ def note_name(pitch: float) -> str:
 def ends_note(pipeline: Pipeline, saved: Sequence[Saved]) -> str:
     """The range of lengths, and the number of clips that the model's length cut."""
     lengths, cut = [one.duration_sec for one in saved], sum(one.cut for one in saved)
-    text = f"{min(lengths):.2f} to {max(lengths):.2f} s long"
+    shortest, longest = (f"{length:.2f}" for length in (min(lengths), max(lengths)))
+    text = f"{shortest} s long" if shortest == longest and pipeline.is_sequence else f"{shortest} to {longest} s long"
     if cut:
         text += (
             f"; {cut} of {len(saved)} reach the model's length of {pipeline.duration_sec:.2f} s and fade out there "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import of_vocoded, write_sidecar
+from audio_gen.audio.channels import in_channels
 from audio_gen.audio.io import write_wav_blocks
 from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.stereo import STEREO_BANDS
@@ -94,7 +95,7 @@ def vocode(request: VocodeRequest, reporter: Reporter = SILENT) -> Vocoded:
             mel = _mel(file, vocoder.spec, place, request.channels)
             sound = _sound(voices[mel.spec.channels], mel, one_line(file), advance)
             channels = request.channels or mel.spec.channels
-            gain = write_wav_blocks(path, (_in_channels(block, channels) for block in sound), rate, "PCM_24")
+            gain = write_wav_blocks(path, (in_channels(block, channels) for block in sound), rate, "PCM_24")
             about = of_vocoded(
                 source=one_line(file), vocoder=vocoder.name, mel=mel.spec.to_dict(), sample_rate=rate,
                 command=request.origin, channels=channels,
@@ -114,11 +115,6 @@ def _is_mel(file: Path) -> bool:
 
 def _mel(file: Path, spec: MelSpec, place: torch.device, channels: Literal[1, 2] | None) -> MelFile | MelOfSound:
     return MelFile(file, spec, place) if _is_mel(file) else MelOfSound(file, spec, place, 1 if channels == 1 else None)
-
-
-def _in_channels(wav: Tensor, channels: int) -> Tensor:
-    """A block (C, T) as its mean, or with its only channel on both sides."""
-    return wav.mean(0, keepdim=True) if channels < len(wav) else wav.expand(channels, -1)
 
 
 def _sound(vocoder: Vocoder, mel: MelFile | MelOfSound, name: str, advance: Advance) -> Iterator[Tensor]:

@@ -79,6 +79,9 @@ class SequencePrior(Settings):
     """Windows per step, summed over all processes."""
     lr: RateFactor = 1.0
     """Learning rate of the prior, relative to train.lr."""
+    beats: Literal["auto"] | bool = "auto"
+    """Condition on the phases of beat and bar, so that loops have the tempo that is asked for; auto: if most of the
+    sounds have a steady beat."""
     val_windows: Annotated[int, Field(ge=1, le=4096)] = 64
     """Largest number of held-out windows in a validation."""
 

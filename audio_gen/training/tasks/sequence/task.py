@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
 PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
+TEMPO_QUANTILES = (0.1, 0.9)
 GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
 
 
@@ -43,6 +45,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.codec, self.prior = codec, prior
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))  # whether the prior has its normalisation
+        self.register_buffer("tempo", torch.full((2,), math.nan))  # slowest and fastest usual tempo in bpm
 
 
 class CodecStep(NamedTuple):
@@ -85,6 +88,8 @@ class SequenceTask:
             "context": max(1, round(min(prior.context_sec, prior.window_sec / 2) * rate)),
             **SIZES[prior.kind][prior.size],
         }  # fmt: skip
+        if prior.kind == "flow":
+            self.prior_args["beats"] = prior.beats is True
         self.args = {CODEC: self.codec_args, PRIOR: {"kind": prior.kind, **self.prior_args}}
         self.front_end = MelFrontEnd(spec)
         self.codec, self.prior = LocalCodec(**self.codec_args), KINDS[PRIOR][prior.kind](**self.prior_args)
@@ -93,8 +98,11 @@ class SequenceTask:
         frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE)
         shown = max(frames, clip_frames(PREVIEW_SEC, spec) // STRIDE * STRIDE)
         self.segments = spec.samples(frames), spec.samples(shown)
-        self.latents = {side: LatentStore(cache, side, spec) for side in ("train", "val")}
-        self._frozen = False
+        beats = self.prior_args.get("beats", False)
+        self.latents = {
+            side: LatentStore(cache, side, spec, window=self.prior_args["window"], beats=beats)
+            for side in ("train", "val")
+        }
 
     def compilable(self) -> Sequence[nn.Module]:
         """No part."""
@@ -188,6 +196,8 @@ class SequenceTask:
             shares = store.class_shares(len(self.classes))
             self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
             self.model.ready.fill_(True)  # type: ignore[operator]
+            if store.tempos:
+                self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing adapts."""
@@ -219,7 +229,7 @@ class SequenceTask:
         image = torch.maximum(self.front_end(batch.wav), model.codec.least)
         columns = {"real": image, "reconstructed": model.codec.decode(model.codec.encode(image).mean)}
         if bool(model.ready):
-            columns["sampled"] = self._sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
+            columns["sampled"] = self.sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
         sounds: dict[str, Tensor] = {}
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(image)):
@@ -229,7 +239,7 @@ class SequenceTask:
         stereo = self.spec if self.spec.channels == 2 else None
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures}, stereo)
 
-    def _sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
+    def sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
         """Sampled log-mels (count, R, 4 length)."""
         generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
         conditions = model.prior.fill(Conditions(count), generators)  # type: ignore[operator]
@@ -237,16 +247,16 @@ class SequenceTask:
         decoded: Tensor = model.codec.decode(z.to(model.codec.mean.device))
         return decoded
 
-    def render(self, image: Tensor) -> Tensor:
+    def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
         """Log-mel (B, R, L) -> wav (B, C, T) on the CPU, by a fast vocoder."""
-        vocoder = load_vocoder(f"{CLASSICAL}:{PREVIEW_ITERATIONS}", self.spec)
+        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
         floor = self.config.net.mel_floor
         return vocoder(on_mel(image, self.spec.n_mels, lambda mel: subtract_floor(mel, floor))).cpu()
 
     def generate(self, model: SequenceModel, count: int, seed: int) -> Tensor:
         """New clips (count, C, T) of the length of a training crop."""
         length = math.ceil(self.segments[0] / self.spec.samples(STRIDE))
-        return self.render(self._sampled(model, count, length, seed))
+        return self.render(self.sampled(model, count, length, seed))
 
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis of wav (B, C, T) with the fast vocoder."""
@@ -258,7 +268,9 @@ class SequenceTask:
         if bool(model.ready):
             parts[PRIOR] = Part(self.config.prior.kind, self.prior_args, model.prior.state_dict())
         config, tensors = packed(parts)
-        return config | {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}, tensors
+        tempo = {"tempo_range": [round(bpm, 2) for bpm in model.get_buffer("tempo").tolist()]}
+        config |= {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}
+        return config | (tempo if bool(model.get_buffer("tempo").isfinite().all()) else {}), tensors
 
 
 def decoded_mean(codec: LocalCodec, image: Tensor) -> Tensor:
