@@ -12,6 +12,7 @@ from audio_gen.models.priors import autoregressive
 from audio_gen.models.priors.autoregressive import AttentionPrior, AutoregressivePrior, LSTMPrior
 from audio_gen.models.priors.causal import LSTM, CausalNetwork, CausalTransformer, Memory
 from audio_gen.models.priors.energy import SampleHead, energy_score
+from audio_gen.models.registry import check_arguments, check_size
 
 KINDS = [LSTMPrior, AttentionPrior]
 TURN = 12  # latents of a round of the circle
@@ -162,10 +163,10 @@ def test_overfits_one_batch(kind: type) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_continues_a_circle_and_stays_on_it(kind: type) -> None:
     generator = torch.Generator().manual_seed(0)
-    prior = small(kind, latent_dim=2, block=1, window=36, context=TURN)
+    prior = small(kind, latent_dim=2, layers=1, block=1, window=36, context=TURN)
     batches = [circle(8, 36, generator) for _ in range(20)]
     prior.initialise(torch.cat(batches).flatten(0, 1))
-    fit(prior, batches, 400)
+    fit(prior, batches, 250)
     truth = circle(4, 3 * TURN, generator)
     drawn = prior.sample(Conditions(4), generators(1, 2, 3, 4), length=2 * TURN, before=truth[:, :TURN])
     assert (drawn - truth[:, TURN:]).norm(dim=2).mean() < 0.35  # another place is sqrt(2) away on average
@@ -263,6 +264,21 @@ def test_no_clip_is_longer_than_a_training_window_to_the_network(kind: type) -> 
     assert z.shape == (1, 100, 6)
     assert max(lengths) == 32 // 2, "tokens of a window"
     assert min(lengths) == 1 + 16 // 2, "the start token and the context, after each restart"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arguments_and_weights_of_a_bundle_give_the_same_prior(kind: type) -> None:
+    args = {"latent_dim": 6, "n_classes": 2, "width": 32, "layers": 1, "head_width": 32, "window": 32, "context": 8}
+    torch.manual_seed(0)
+    first = kind(**args).eval()
+    first.initialise(torch.randn(50, 6) + 2, torch.tensor([0.2, 0.8]))
+    tensors = first.state_dict()
+    check_arguments(kind, args, tensors)
+    check_size(lambda: kind(**args), tensors)
+    again = kind(**args).eval()
+    again.load_state_dict(tensors)
+    z, copied = (prior.sample(Conditions(1), generators(1), length=9) for prior in (first, again))
+    assert torch.equal(z, copied)
 
 
 def test_noise_on_inputs_is_within_what_training_covers() -> None:
