@@ -4,10 +4,10 @@
         [--keep FOLDER]
 
 Each loop is written by the operation of `audio-gen loop`, and measured as read from its file: whether it has round(bars
-x 4 x 60 / bpm x rate) samples; the step of its log-mel across the join as a z-score among its inner steps, and the share
-below 2; the share whose step from the last sample to the first is at most 1 % of the peak, and of those that click
-(see `audio_gen.audio.seam`). Then it is played twice, and librosa finds its tempo: within 1 % of the asked one, or of
-half or double of it. The row "cut" has the same figures of cuts of this length from new sounds, which do not loop.
+x 4 x 60 / bpm x rate) samples; the step of its log-mel across the join as a z-score among its inner steps, and the
+share below 2; the share whose step from the last sample to the first is at most 1 % of the peak, and of those that
+click (see `audio_gen.audio.seam`). Then it is played twice, and librosa finds its tempo: within 1 % of the asked one,
+or of half or double of it. The row "cut" has the same figures of cuts from new sounds, which do not loop.
 """
 
 import argparse
