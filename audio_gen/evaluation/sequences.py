@@ -62,6 +62,7 @@ def over_time(
     seed: int = 0,
     reporter: Reporter = SILENT,
     workers: int = 2,
+    strips: dict[LongSound, Strip] | None = None,
 ) -> dict[str, Any]:
     """Measure long sounds over time.
 
@@ -72,6 +73,7 @@ def over_time(
         seed: Seed of random choices.
         reporter: Gets progress.
         workers: Threads that decode.
+        strips: Strips of sounds that were measured before; new ones are added.
 
     Returns:
         "n" sounds of each side and their total "minutes"; "drift", see `drift.drift`; "measures", by name in FIELDS the
@@ -92,12 +94,11 @@ def over_time(
         with reporter.progress(f"Embedding windows of {name}", len(strips), "sounds") as advance:
             return embedded_windows(strips, sample_rate, embed, advance)
 
-    known = {id(one): one for some in (sets.generated, sets.real, sets.train, sets.held_out or ()) for one in some}
-    strips = {id(strip.sound): strip for strip in measured("sounds", list(known.values()))}
-    generated, real, train, held_out = (
-        [strips[id(one)] for one in some if id(one) in strips]
-        for some in (sets.generated, sets.real, sets.train, sets.held_out or ())
-    )
+    strips = {} if strips is None else strips
+    every = (sets.generated, sets.real, sets.train, sets.held_out or ())
+    new = list(dict.fromkeys(one for some in every for one in some if one not in strips))
+    strips |= {strip.sound: strip for strip in measured("sounds", new)}
+    generated, real, train, held_out = ([strips[one] for one in some if one in strips] for some in every)
     windows, real_windows = embedded("samples", generated), embedded("real sounds", real)
     # Both sides in stretches of one length, because more time holds more repeats.
     stretch_sec = min(STRETCH_SEC, _median_sec(generated), _median_sec(real))
