@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -37,22 +38,20 @@ class MusicFeatures:
         return self.sample_rate / self.hop_length
 
 
-def music_features(blocks: Iterable[np.ndarray], sample_rate: int) -> MusicFeatures:
+def music_features(blocks: Iterable[np.ndarray], sample_rate: int, *, chroma: bool = True) -> MusicFeatures:
     """Compute the features of a mono sound; memory grows by 16 kB per second of sound.
 
     Args:
         blocks: float32 arrays (T,), in order.
         sample_rate: In Hz.
+        chroma: Whether to compute the chroma; without it, it has no frames.
     """
-    import librosa
     import scipy.fft
 
     n_fft = window_length(sample_rate)
-    hop, top = n_fft // 4, min(F_MAX, sample_rate / 2)
-    mel_filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=N_MELS, fmin=F_MIN, fmax=top, norm=None).T
-    long = CHROMA_WINDOW * n_fft
-    chroma_filters = librosa.filters.chroma(sr=sample_rate, n_fft=long, norm=None).T.astype(np.float32)
-    mels, chromas, samples = [], [], 0
+    hop, long = n_fft // 4, CHROMA_WINDOW * n_fft
+    mel_filters, chroma_filters = _filters(sample_rate)
+    mels, chromas, samples = [], [np.zeros((0, 12), np.float32)], 0
     short_frames, long_frames = _Frames(n_fft, hop), _Frames(long, 2 * hop)
 
     def powers(frames: np.ndarray) -> np.ndarray:
@@ -62,15 +61,29 @@ def music_features(blocks: Iterable[np.ndarray], sample_rate: int) -> MusicFeatu
     for block in chain(blocks, [None]):
         samples += 0 if block is None else len(block)
         mels += [powers(frames) @ mel_filters for frames in short_frames.take(block)]
-        chromas += [powers(frames) @ chroma_filters for frames in long_frames.take(block)]
-    mel = np.concatenate(mels).astype(np.float32)
-    mel_db = 10 * np.log10(mel + np.float32(1e-20))
-    chroma = np.concatenate(chromas)
-    size = np.linalg.norm(chroma, axis=1, keepdims=True)
-    chroma = np.where(size > size.max() * 1e-6, chroma / np.maximum(size, 1e-20), 0)
-    return MusicFeatures(
-        sample_rate, hop, samples, np.maximum(mel_db, mel_db.max() - FLOOR_DB), chroma.astype(np.float32)
-    )
+        if chroma:
+            chromas += [powers(frames) @ chroma_filters for frames in long_frames.take(block)]
+    mel_db = np.concatenate(mels)
+    mels.clear()
+    mel_db += np.float32(1e-20)
+    np.log10(mel_db, out=mel_db)  # in place: an hour has 50 MB
+    mel_db *= 10
+    np.maximum(mel_db, mel_db.max() - FLOOR_DB, out=mel_db)
+    pitches = np.concatenate(chromas)
+    size = np.linalg.norm(pitches, axis=1, keepdims=True)
+    pitches = np.where(size > size.max(initial=0) * 1e-6, pitches / np.maximum(size, 1e-20), 0)
+    return MusicFeatures(sample_rate, hop, samples, mel_db, pitches.astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+def _filters(sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Filters of the mel (F, 40) and of the chroma (F, 12)."""
+    import librosa
+
+    n_fft, top = window_length(sample_rate), min(F_MAX, sample_rate / 2)
+    mel = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=N_MELS, fmin=F_MIN, fmax=top, norm=None)
+    chroma = librosa.filters.chroma(sr=sample_rate, n_fft=CHROMA_WINDOW * n_fft, norm=None)
+    return mel.T.astype(np.float32), chroma.T.astype(np.float32)
 
 
 def window_length(sample_rate: int) -> int:

@@ -10,7 +10,7 @@ def evaluate_command(
     generated: o.GeneratedArgument = None,
     run: o.EvaluatedRunOption = None,
     out: o.ReportOption = None,
-    count: o.EvaluatedCountOption = 256,
+    count: o.EvaluatedCountOption = None,
     seed: o.SeedOption = 0,
     embedding: o.EmbeddingOption = "yamnet",
     embedding_path: o.EmbeddingPathOption = None,

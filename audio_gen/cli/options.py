@@ -142,7 +142,12 @@ EvaluatedRunOption = Annotated[
 ReportOption = Annotated[
     Path | None, Option("--out", "-o", help="Output folder for the report, the figures and the samples of a run.")
 ]
-EvaluatedCountOption = Annotated[int, Option("-n", "--count", min=1, help="Number of clips that a run generates.")]
+EvaluatedCountOption = Annotated[
+    int | None,
+    Option(
+        "-n", "--count", min=1, help="Number of clips that a run generates; 256, or 16 minutes of a sequence model."
+    ),
+]
 EmbeddingOption = Annotated[str, Option("--embedding", help="Embedding that compares clips.")]
 EmbeddingPathOption = Annotated[
     Path | None, Option("--embedding-path", help="Weights of the embedding, if no package contains them.")

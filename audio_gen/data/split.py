@@ -74,7 +74,10 @@ def _by_content(
     distinct = len(set(content_hashes))
     if distinct < MIN_CLIPS or len(ranked) < 2 or val_fraction == 0:
         which = "the only sound is" if distinct == 1 else f"all {distinct} sounds are"
-        why = f"{which} used for training and for validation: there are too few to hold any out"
+        why = (
+            f"{which} used for training and for validation: there are too few to hold any out, so memorisation cannot "
+            "be measured"
+        )
         return ["train"] * len(keys), why if val_fraction else None
     held_out = {key for key in ranked if _position(key) < val_fraction} or {ranked[0]}
     held_out.discard(ranked[-1])  # never everything

@@ -21,6 +21,7 @@ from audio_gen.data.report import FileReport, NothingUsableError, sound_extent
 from audio_gen.data.scan import scan_folder
 from audio_gen.data.store import Cache, Clip
 from audio_gen.errors import AudioFileError
+from audio_gen.evaluation.long_sound import LongSound
 from audio_gen.text import one_line
 
 LONGEST_SEC = 10.0  # longer files are cut into clips of this length, unless a model's length says otherwise
@@ -52,11 +53,12 @@ class SoundClip:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips, skipped files with reasons, and notes on the folder."""
+    """Clips, skipped files with reasons, notes on the folder, and the whole sounds."""
 
     clips: list[SoundClip]
     left_out: list[tuple[str, str]]
     notes: list[str] = field(default_factory=list)
+    sounds: list[LongSound] = field(default_factory=list)
 
 
 def find_clips(
@@ -84,7 +86,7 @@ def find_clips(
     if CacheFolder(place).exists():
         cache = Cache.open(place)
         parts = [part for clip in cache.clips for part in cache_clips(cache, clip, clip_sec)]
-        return ClipSet(parts, [], cache.notes)
+        return ClipSet(parts, [], cache.notes, [LongSound.of_cache(cache, clip) for clip in cache.clips])
     report = inspect_folder(place, progress=progress, generated=generated)
     usable = {f.path for f in report.usable}
     found, notes = read_labels(
@@ -92,6 +94,7 @@ def find_clips(
         links={f.path: f.link_to for f in report.files if f.link_to},
     )  # fmt: skip
     clips: list[SoundClip] = []
+    sounds: list[LongSound] = []
     left_out = [(one_line(f.path), "; ".join(f.reasons)) for f in report.left_out]
     for f in report.usable:
         m = f.measurement
@@ -102,10 +105,11 @@ def find_clips(
             continue
         label = (known or {}).get(f.path, Label()).or_else(found.get(f.path, Label()))
         # A user's file is cropped as for training; a generated clip is evaluated with all its silence.
+        sounds.append(LongSound.of_file(f.path, f.file, m))
         clips += _file_clips(f, m, label, clip_sec, (0, m.frames) if generated else sound_extent(m))
     if not clips:
         raise NothingUsableError(f"{one_line(place)}: none of its {len(left_out)} files can be used ({left_out[0][1]})")
-    return ClipSet(clips, left_out, [*report.notes, *([] if generated else notes)])
+    return ClipSet(clips, left_out, [*report.notes, *([] if generated else notes)], sounds)
 
 
 def has_stereo(folder: Path) -> bool:

@@ -133,7 +133,7 @@ def compare(
         result["stereo"] = stereo.figures(real, generated, first, {"real_vs_real": second, **rendered}, seed)
     result["left_out"] = {"real": real.left_out, "generated": generated.left_out}
     result["warnings"] = _warnings(sets)
-    return _finite(result)
+    return finite(result)
 
 
 def row_of(reference: ClipFeatures, generated: ClipFeatures, seed: int = 0) -> dict[str, Any]:
@@ -163,6 +163,17 @@ def mean_prdc(reference: Tensor, generated: Tensor, seed: int = 0) -> dict[str, 
         rows = [torch.randperm(len(one), generator=generator)[:size] for one in (reference, generated)]
         draws.append(neighbours.prdc(reference[rows[0]], generated[rows[1]], NEIGHBOURS))
     return {key: sum(draw[key] for draw in draws) / len(draws) for key in draws[0]}
+
+
+def finite(value: Any) -> Any:
+    """The value with plain types, and None for NaN and infinity, which JSON lacks."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check(sets: Sets) -> None:
@@ -231,14 +242,3 @@ def _warnings(sets: Sets) -> list[str]:
             f"FAD of fewer than {FEW_FOR_FAD} clips is mostly bias: compare it only at equal numbers, and trust KAD"
         )
     return warnings
-
-
-def _finite(value: Any) -> Any:
-    """The value with plain types, and None for NaN and infinity, which JSON lacks."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,7 +13,17 @@ from torch import Tensor
 
 from audio_gen.evaluation.pairs import checked, median_distance, squared_blocks, squared_upper_blocks
 
-__all__ = ["fad", "fad_infinity", "frechet", "kad", "kad_estimate", "kad_floor", "kad_interval", "median_distance"]
+__all__ = [
+    "fad",
+    "fad_infinity",
+    "frechet",
+    "kad",
+    "kad_estimate",
+    "kad_floor",
+    "kad_interval",
+    "kad_weighted",
+    "median_distance",
+]
 
 KAD_SCALE = 100.0
 # With fewer clips too many resamples repeat a single clip.
@@ -97,6 +107,23 @@ def kad_estimate(
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(deviation, ends).tolist()
     return value, value + min(low, 0.0), value + max(high, 0.0)
+
+
+def kad_weighted(reference: Tensor, generated: Tensor, weights: Tensor, bandwidth: float | None = None) -> Tensor:
+    """Return `kad` for R weightings of the generated clips, such as counts in resamples of the files they come from.
+
+    Args:
+        reference: Vectors (N, D) of real sounds.
+        generated: Vectors (M, D).
+        weights: (R, M), not negative; KAD is NaN where fewer than two clips have a weight.
+        bandwidth: Kernel bandwidth; the reference's median distance by default.
+
+    Returns:
+        (R,) float64.
+    """
+    reference, generated = checked(reference, 2), checked(generated, 2)
+    ones = torch.ones(len(weights), len(reference)).double()
+    return _Weighted(reference, generated, ones, weights.double(), bandwidth or median_distance(reference)).kad
 
 
 def kad_floor(

@@ -14,10 +14,11 @@ from audio_gen.artefacts.reference import SUFFIX
 from audio_gen.device import resolve_device
 from audio_gen.errors import ConfigError, DataError, OutputError
 from audio_gen.evaluation.clips import has_stereo
-from audio_gen.evaluation.compare import Sets, compare
+from audio_gen.evaluation.compare import Sets, compare, finite
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
 from audio_gen.evaluation.reference_set import save_reference
+from audio_gen.evaluation.report.over_time import drift_table_of, measures_table_of
 from audio_gen.evaluation.report.sections import sentences_of, stereo_table_of, table_of, write_page
 from audio_gen.evaluation.session import Session
 from audio_gen.evaluation.verdict import judge
@@ -33,6 +34,8 @@ from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
 from audio_gen.vocoding.load import load_vocoder
 
+SAMPLES, LONG_SAMPLES = 256, 16
+
 
 class EvaluateRequest(Request):
     """Options of `evaluate`."""
@@ -45,8 +48,8 @@ class EvaluateRequest(Request):
     """The run that generated the clips; it is diagnosed too."""
     out: Path | None = None
     """Folder for the report, the figures and a run's samples; None writes nothing."""
-    count: Annotated[int, Field(ge=1)] = 256
-    """Number of clips that a run generates."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Number of clips that a run generates; None generates 256, or 16 sounds of a minute if its model is a sequence."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """First seed of these, and seed of all random choices."""
     embedding: str = "yamnet"
@@ -114,8 +117,8 @@ class Evaluated:
         """The main figures as lines of text with aligned columns."""
         if not self.judged:
             return []
-        stereo = stereo_table_of(self.figures)
-        return [*_aligned(table_of(self.figures)), *(["", *_aligned(stereo)] if stereo else [])]
+        more = (stereo_table_of(self.figures), drift_table_of(self.figures), measures_table_of(self.figures))
+        return [*_aligned(table_of(self.figures)), *(line for rows in more if rows for line in ("", *_aligned(rows)))]
 
 
 def _aligned(table: list[list[str]]) -> list[str]:
@@ -155,7 +158,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter = SILENT) -> Evaluated
             return Evaluated(kept, judged=False)
         with samples_folder(out) as folder:
             if sampled:
-                job.sample(folder, request.count, request.seed)
+                _sample(job, folder, request)
             assert sampled or generated is not None
             sets = job.gather(real, folder if sampled else generated, request.seed)  # type: ignore[arg-type]
             figures = evaluated_figures(job, sets, request.pitch, request.seed, run)
@@ -195,8 +198,19 @@ def evaluated_figures(job: Session, sets: Sets, pitch: str, seed: int, run: Path
         result["warnings"].append(f"copy-synthesis was not measured: {why}")
     trained = [] if run is None else diagnose(read_metrics(run))
     alarms = [finding for finding in trained if finding.alarm and finding.name not in OF_SAMPLES]
+    if (over_time := job.over_time(seed)) is not None:
+        result["over_time"] = finite(over_time)
+        result["warnings"] += over_time.pop("warnings")
     result["verdict"] = [finding.to_json() for finding in [*alarms, *judge(result)]]
     return result
+
+
+def _sample(job: Session, folder: Path, request: EvaluateRequest) -> None:
+    assert job.pipeline is not None
+    if job.pipeline.is_sequence:
+        job.sample_long(folder, request.count or LONG_SAMPLES, request.seed)
+    else:
+        job.sample(folder, request.count or SAMPLES, request.seed)
 
 
 @contextmanager

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from audio_gen.artefacts.reference import is_reference
 from audio_gen.artefacts.sidecar import read_labels
 from audio_gen.audio.channels import mono
+from audio_gen.audio.io import write_wav
 from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import resample
 from audio_gen.audio.stereo import STEREO_BANDS
@@ -23,14 +25,19 @@ from audio_gen.evaluation.compare import Sets, halve, noise_clips
 from audio_gen.evaluation.copies import EmbeddingDistance
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
+from audio_gen.evaluation.long_sound import LongSound
 from audio_gen.evaluation.pitch import measure_pitch
 from audio_gen.evaluation.reference_set import load_reference
+from audio_gen.evaluation.repetition import MIN_SOUNDS
+from audio_gen.evaluation.sequences import LongSets, are_long, over_time
 from audio_gen.evaluation.stereo import both_stereo
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_MODELLED
 from audio_gen.generation.operations.common import rendered
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.search import encode_sound
+from audio_gen.generation.sequence import encode_sound as encode_sequence
+from audio_gen.generation.sequence import generate_long, sound_blocks
 from audio_gen.reporter import SILENT, Reporter, stages
 from audio_gen.vocoding.long import copy_synthesis
 from audio_gen.vocoding.stereo import StereoVocoder
@@ -38,6 +45,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 COPIES, NOISES, PITCHES = 200, 100, 100  # clips at most, enough for sets that only show the scale
 GENERATED_PITCHES = 256  # a share of this many clips is known to 3 %
+LONG_SAMPLE_SEC = 60.0
 SEARCH_STEPS = 60  # for the latent of a clip, in a model without an encoder
 
 
@@ -55,6 +63,7 @@ class Session:
         command: The command line, for sidecars.
         stereo: Whether left, right and side are compared too; None if the run's model decides.
         clips: Clips by title, of each set with audio.
+        sounds: Whole sounds of the real and the generated set, if there is audio.
     """
 
     embedding: Embedding
@@ -66,11 +75,12 @@ class Session:
     command: str = "Session()"
     stereo: bool | None = None
     clips: dict[str, dict[str, SoundClip]] = field(default_factory=dict)
+    sounds: dict[str, list[LongSound]] = field(default_factory=dict)
 
     @property
     def clip_sec(self) -> float | None:
-        """Seconds used of every file: the model's length, if there is a model."""
-        return self.pipeline.duration_sec if self.pipeline else None
+        """Seconds used of every file: the model's length, if there is a model with clips of one length."""
+        return self.pipeline.duration_sec if self.pipeline and not self.pipeline.is_sequence else None
 
     @property
     def in_stereo(self) -> bool:
@@ -104,6 +114,7 @@ class Session:
         with stages(self.reporter) as show_stage:
             found_clips = find_clips(place, clip_sec=self.clip_sec, labels=labels, progress=show_stage)
         self._note(found_clips)
+        self.sounds["real"] = found_clips.sounds
         return self.describe("real", found_clips.clips, found_clips.left_out)
 
     def generated(self, folder: Path) -> ClipFeatures:
@@ -121,6 +132,7 @@ class Session:
         with stages(self.reporter) as show_stage:
             found = find_clips(folder, clip_sec=self.clip_sec, known=known, progress=show_stage, generated=True)
         self._note(found)
+        self.sounds["generated"] = [one.louder(-gains.get(one.title, 0.0)) for one in found.sounds]
         clips = [_levelled(clip, -gain) if (gain := gains.get(clip.group)) else clip for clip in found.clips]
         return self.describe("generated", clips, found.left_out)
 
@@ -138,6 +150,28 @@ class Session:
             for clip in rendered(pipeline, points, names, about, AS_MODELLED):
                 clip.save(folder / f"{clip.name}.wav", overwrite=True)
                 advance(1)
+
+    def sample_long(self, folder: Path, count: int, seed: int) -> None:
+        """Generate sounds of a minute with the run, a model of sequences."""
+        assert self.pipeline is not None
+        with self.reporter.progress("Sampling", count, "sounds") as advance:
+            for number in range(seed, seed + count):
+                wav = generate_long(self.pipeline, LONG_SAMPLE_SEC, number)
+                write_wav(folder / f"seed-{number:04d}.wav", wav, self.pipeline.spec.sample_rate)
+                advance(1)
+
+    def over_time(self, seed: int) -> dict[str, Any] | None:
+        """Measures over time of the generated sounds; None if they are short, or the real ones are not available."""
+        generated, real = self.sounds["generated"], self.sounds.get("real", [])
+        if not are_long(generated) or not real:
+            return None
+        sets = LongSets(generated, real, real)
+        if self.cache is not None:
+            train = [LongSound.of_cache(self.cache, clip) for clip in self.cache.split("train")]
+            known = {one.content_hash for one in train}
+            held_out = [one for one in real if one.content_hash is not None and one.content_hash not in known]
+            sets = LongSets(generated, held_out if len(held_out) >= MIN_SOUNDS else real, train, held_out)
+        return over_time(sets, self.embedding.sample_rate, self.embed, seed=seed, reporter=self.reporter)
 
     def gather(self, real: ClipFeatures, folder: Path, seed: int) -> Sets:
         """Collect the sets of an evaluation: the clips, and versions of real clips for scale."""
@@ -236,7 +270,7 @@ class Session:
         assert self.vocoder is not None
         vocoder = self.vocoder
         wav = _at_rate(clip, vocoder.spec.sample_rate, stereo)
-        if self.pipeline is not None:
+        if self.pipeline is not None and not self.pipeline.is_sequence:
             return self.pipeline.vocode(self.pipeline.mel(wav)[None])[0]
         if stereo and vocoder.spec.channels == 1:
             vocoder = StereoVocoder(vocoder, vocoder.spec.with_stereo(STEREO_BANDS))
@@ -245,6 +279,9 @@ class Session:
     def _rebuild(self, clip: SoundClip, stereo: bool) -> Tensor:
         assert self.pipeline is not None
         wav = _at_rate(clip, self.pipeline.spec.sample_rate, stereo)
+        if self.pipeline.is_sequence:
+            z = encode_sequence(self.pipeline, wav)
+            return torch.cat(list(sound_blocks(self.pipeline, iter([z]), wav.shape[-1])), dim=1)
         point = encode_sound(self.pipeline, wav, clip.class_name, clip.pitch, steps=SEARCH_STEPS)
         return self.pipeline.vocode(self.pipeline.decode(point))[0]
 

@@ -6,6 +6,7 @@ from typing import Any
 from audio_gen import findings
 from audio_gen.data.channel_choice import STEREO_SHARE
 from audio_gen.evaluation.playability import playability
+from audio_gen.evaluation.sequence_verdict import judge_over_time
 from audio_gen.findings import Finding, percent
 
 # Each threshold of an alarm is well above the figures of healthy runs of the recipes. The thresholds of copies,
@@ -34,6 +35,9 @@ def judge(result: Mapping[str, Any]) -> list[Finding]:
     found = [finding for check in checks if (finding := check(result)) is not None]
     if any(finding.name == "noise_data" for finding in found):
         found = [finding for finding in found if finding.name not in FOLLOW_FROM_NOISE]
+    if (long := result.get("over_time")) is not None:
+        found = [finding for finding in found if finding.name != "memorisation" or long["memorised"] is None]
+        found += judge_over_time(long)
     found += playability(result)
     return sorted(found, key=lambda finding: not finding.alarm)
 

@@ -11,7 +11,7 @@ from audio_gen.audio.channels import fold, foldable, mono
 from audio_gen.audio.io import finite, open_sound
 from audio_gen.audio.music_features import MusicFeatures, music_features
 from audio_gen.audio.seam import Seam, reach, seam
-from audio_gen.data.tempo import BEATS_PER_BAR, beats_of
+from audio_gen.data.tempo import BEATS_PER_BAR, HIGHEST_BPM, LOWEST_BPM, beats_of
 from audio_gen.errors import AudioFileError, ConfigError, DataError
 from audio_gen.generation.loop_cut import MARGIN_SEC, Cut, align, render
 from audio_gen.generation.loop_search import Place, best_places, similar, similarity_frames
@@ -49,8 +49,8 @@ class LoopSearch:
         """Check the values."""
         if self.count < 1:
             raise ConfigError(f"-n {self.count}: must be at least 1")
-        if self.bpm is not None and not 30 <= self.bpm <= 300:
-            raise ConfigError(f"--bpm {self.bpm:g}: must be between 30 and 300; try 120")
+        if self.bpm is not None and not LOWEST_BPM <= self.bpm <= HIGHEST_BPM:
+            raise ConfigError(f"--bpm {self.bpm:g}: must be between {LOWEST_BPM:g} and {HIGHEST_BPM:g}; try 120")
         if self.bars is not None and not 1 <= self.bars <= 64:
             raise ConfigError(f"--bars {self.bars}: must be between 1 and 64; try 4")
         if not SHORTEST_SEC <= self.min_sec <= LONGEST_SEC:

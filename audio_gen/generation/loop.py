@@ -1,15 +1,62 @@
 """Seamless loops of an exact length: a circle of latents, decoded and vocoded as one."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from audio_gen.audio.stereo import FRAMES, Strip, packed, unpacked
-from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.pipeline import Pipeline, check_temperature
+from audio_gen.models.contract import BAR, BEAT, Conditions
 from audio_gen.vocoding.silence import subtract_floor
 
 AROUND_FRAMES = 96  # of the neighbouring rounds, so that the vocoder sees a loop's surroundings; a multiple of 4
+LEAST_LATENTS = 8
+SAME_TEMPO = 0.02  # octaves
 FADE_SEC = 0.02
 SEARCHED, STEP_SEC = 0.5, 0.001  # share of the surroundings in which the join is searched, and in which steps
+
+
+def draw_loop(
+    pipeline: Pipeline, conditions: Conditions, generator: torch.Generator, samples: int, bars: int, beats: int, *,
+    temperature: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Draw the latents (N, D) of a loop, whose end leads to its start.
+
+    A model that knows beats draws them at its usual tempo nearest to the asked one (or at half or double of it), and
+    `loop_sound` changes the speed of the rest.
+
+    Args:
+        pipeline: A sequence model.
+        conditions: Of this one loop.
+        generator: Its random generator.
+        samples: Length of the loop.
+        bars: Bars in it.
+        beats: Beats of a bar.
+        temperature: See `SequencePrior.sample`.
+
+    Raises:
+        ConfigError: The model cannot draw a circle.
+    """
+    check_temperature(temperature)
+    seconds = samples / pipeline.spec.sample_rate
+    bpm = 60 * bars * beats / seconds
+    count = max(LEAST_LATENTS, round(samples / pipeline.latent_samples * bpm / usual_tempo(bpm, pipeline.tempo_range)))
+    if BEAT in pipeline.sequence.conditions:
+        bar = bars * torch.arange(count)[None] / count
+        conditions = conditions.replaced(BEAT, beats * bar % 1).replaced(BAR, bar % 1)
+    return pipeline.sequence.sample(conditions, [generator], length=count, temperature=temperature, circular=True)[0]
+
+
+def usual_tempo(bpm: float, known: tuple[float, float] | None) -> float:
+    """The tempo, of those that a model knows, that is nearest to `bpm` or its half or double; `bpm` if it knows none.
+
+    Half a tempo is as good as the tempo itself: drums at 87 bpm fit a song of 174.
+    """
+    if known is None:
+        return bpm
+    clamped = {factor: min(max(bpm * factor, known[0]), known[1]) / factor for factor in (1.0, 0.5, 2.0)}
+    return min(clamped.values(), key=lambda one: (abs(math.log2(one / bpm)) > SAME_TEMPO, abs(math.log2(one / bpm))))
 
 
 @torch.no_grad()

@@ -79,8 +79,10 @@ def best_places(
     shortest, longest = max(1, int(min_sec * rate)), min(len(frames) - 1, int(np.ceil(max_sec * rate)))
     found: list[Found] = []
     if beats is not None:
-        lengths = _beat_counts(beats, min_sec, max_sec, bars)
-        found += _on_beats(frames, rate, beats.positions / hop, lengths, beats.downbeat, shortest, longest)
+        lengths, starts = _beat_counts(beats, min_sec, max_sec, bars), beats.positions / hop
+        after = 2 * starts[-1] - starts[-2]
+        starts = np.append(starts, after) if round(after) <= len(frames) else starts
+        found += _on_beats(frames, rate, starts, lengths, beats.downbeat, shortest, longest)
     if bars is None or not found:  # also with a beat, since its tempo may be wrong
         found += _anywhere(frames, rate, shortest, longest, None if beats is None else 60 / beats.bpm)
     loud = np.concatenate([[0.0], np.cumsum((10 ** (features.mel_db[::2] / 10)).mean(1))])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 MAX_SEED, MAX_TEMPERATURE = 2**63 - 1, 100.0
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
+MOST_BPM = 1000.0
 CLIP_SEC = 4.0  # of a codec without a fixed length
 UNHEARD_SEC = 0.05  # smaller differences in length get no note
 
@@ -49,6 +50,7 @@ class Pipeline:
         vocabulary: Classes, pitches and velocities that the model knows.
         preroll: Samples of silence at the start of the model's mels, cut from clips; 0 for earlier models, whose clips
             have no fixed onset.
+        tempo_range: Usual tempos of a sequence model's sounds in bpm, slowest and fastest; None if it knows none.
         path: The bundle's folder.
         digest: The bundle's hash.
         device: Where the networks are.
@@ -63,6 +65,7 @@ class Pipeline:
     path: Path
     digest: str
     device: torch.device
+    tempo_range: tuple[float, float] | None = None
 
     @classmethod
     def load(cls, path: Path | str, *, vocoder: str | Path | None = None, device: str = "auto") -> "Pipeline":
@@ -101,6 +104,7 @@ class Pipeline:
             path=bundle.path,
             digest=bundle.digest,
             device=place,
+            tempo_range=_tempo_range(bundle.config),
         )
         if "codec" in parts and pipeline.samples <= 0:
             raise CheckpointError(
@@ -118,6 +122,11 @@ class Pipeline:
         if not missing:
             return self
         model = self.vocabulary.model
+        if missing == ["prior"] and self.codec.latent.stride is not None:
+            raise CheckpointError(
+                f"{model}: only its codec has been trained so far, which can reconstruct; go on with train, and it "
+                "learns to sample"
+            )
         if self.kind == "vocoder":
             raise CheckpointError(f"{model}: is a vocoder, which generates no clips; give a run of --model vae or gan")
         raise CheckpointError(f"{model}: has no {' and no '.join(missing)}, which {use} needs; give another run")
@@ -326,6 +335,15 @@ class Pipeline:
                 f"{self.vocabulary.model}: generated a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x
+
+
+def _tempo_range(config: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The range of tempos in a bundle's config, which is untrusted."""
+    found = config.get("tempo_range")
+    if not isinstance(found, list) or len(found) != 2 or not all(isinstance(bpm, int | float) for bpm in found):
+        return None
+    low, high = float(found[0]), float(found[1])
+    return (low, high) if 1 <= low <= high <= MOST_BPM else None
 
 
 def check_temperature(temperature: float) -> None:

@@ -1,5 +1,6 @@
 """Sounds of any length: latents drawn window by window, decoded and vocoded in parts; memory does not grow."""
 
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -12,6 +13,8 @@ from audio_gen.models.codecs.long import encode_blocks
 from audio_gen.models.contract import Conditions
 from audio_gen.vocoding.long import vocode_blocks
 from audio_gen.vocoding.silence import subtract_floor
+from audio_gen.vocoding.stream import context_frames
+from audio_gen.vocoding.stream import stream as streamed
 
 FADE_IN_SEC, FADE_OUT_SEC = 0.005, 0.05  # of sounds that begin and end anywhere
 
@@ -90,6 +93,55 @@ def sound_blocks(pipeline: Pipeline, latents: Iterator[Tensor], samples: int) ->
         block = block[:, : samples - done]
         done += block.shape[-1]
         yield block
+
+
+def stream(
+    pipeline: Pipeline, seed: int = 0, class_name: str | None = None, *, temperature: float = 1.0,
+    lookahead_frames: int | None = None,
+) -> Iterator[Tensor]:  # fmt: skip
+    """Yield a sound that never ends, in blocks (1, n), each as soon as its look-ahead is there; see `look_ahead_sec`.
+
+    Args:
+        pipeline: A mono sequence model whose vocoder can stream.
+        seed: Seed of the sound.
+        class_name: Its class.
+        temperature: See `SequencePrior.sample`.
+        lookahead_frames: Frames that the vocoder waits for; see `vocoding.stream.stream`.
+
+    Raises:
+        ConfigError: The vocoder cannot stream.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    conditions = pipeline.sequence.fill(pipeline.vocabulary.requested(class_name), [generator])
+    latents = draw_latents(pipeline, conditions, generator, sys.maxsize, temperature=temperature)
+    return streamed(pipeline.vocoder, _mel_chunks(pipeline, latents), lookahead_frames)
+
+
+def look_ahead_sec(pipeline: Pipeline, lookahead_frames: int | None = None) -> float:
+    """The time from a latent to the sound that `stream` yields for its first frame, without computation.
+
+    Raises:
+        ConfigError: The vocoder cannot stream.
+    """
+    wait = context_frames(pipeline.vocoder) if lookahead_frames is None else lookahead_frames
+    codec = pipeline.sequence_codec
+    return (pipeline.spec.samples(wait) + (codec.ahead + 1) * pipeline.latent_samples) / pipeline.spec.sample_rate
+
+
+def _mel_chunks(pipeline: Pipeline, latents: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The log-mel (M, l) of latents, as far as their codec can decode it."""
+    codec = pipeline.sequence_codec
+    held, first, done = torch.empty(0, codec.latent.dim), 0, 0
+    for z in latents:
+        held = torch.cat([held, z])
+        ready = first + len(held) - codec.ahead
+        if ready > done:
+            yield decode_latents(pipeline, held, done - first, ready - first, offset=first)
+            done = ready
+            begin = max(first, done - codec.reach)
+            held, first = held[begin - first :], begin
+    if first + len(held) > done:
+        yield decode_latents(pipeline, held, done - first, len(held), offset=first)
 
 
 def encode_sound(pipeline: Pipeline, wav: Tensor) -> Tensor:

@@ -217,6 +217,10 @@ class SequenceCodec(Codec, Protocol):
         """Latents on each side that a decoded latent depends on."""
 
     @property
+    def ahead(self) -> int:
+        """Later latents that a decoded latent depends on; 0 for a causal codec."""
+
+    @property
     def encoder_reach(self) -> int:
         """Latents on each side that an encoded latent depends on."""
 

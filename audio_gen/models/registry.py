@@ -19,6 +19,7 @@ from audio_gen.models.codecs.gan import GANCodec
 from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.earlier import parts_of_format_1
+from audio_gen.models.priors.autoregressive import AttentionPrior, LSTMPrior
 from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
@@ -26,7 +27,13 @@ from audio_gen.text import clipped, one_line, shortened
 
 KINDS: dict[str, dict[str, type[nn.Module]]] = {
     "codec": {"vae": VAE, "gan": GANCodec, "local": LocalCodec},
-    "prior": {"neighbours": NeighbourPrior, "mapped": MappedPrior, "flow": FlowPrior},
+    "prior": {
+        "neighbours": NeighbourPrior,
+        "mapped": MappedPrior,
+        "flow": FlowPrior,
+        "lstm": LSTMPrior,
+        "attention": AttentionPrior,
+    },
     "transform": {},
 }
 ALONG_TIME = ("local",)  # codecs of sequence models

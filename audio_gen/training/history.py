@@ -57,8 +57,12 @@ class History:
         return min(values[: max(3, len(values) // 10)], default=math.nan), end
 
     def error_key(self) -> str:
-        """The key of the mel error on held-out files, lower is better; "" without one, as with a GAN."""
-        return next((key for key in self.keys("val/") if "mel" in key), "")
+        """The key of the error on held-out files, lower is better; "" without one, as with a GAN.
+
+        That of a sequence model's prior, once it trains; the mel error otherwise.
+        """
+        keys = self.keys("val/")
+        return next((key for name in ("prior_loss", "mel") for key in keys if name in key), "")
 
     def errors(self) -> list[float]:
         """The error on held-out files, at every validation."""

@@ -43,7 +43,9 @@ def _validated(event: events.Validated, verbose: bool) -> str | None:
         return f"step {event.step}  held-out files:  " + ", ".join(f"{k} {v:.4g}" for k, v in event.values.items())
     if (error := event.values.get("mel_l1")) is None:
         return None
-    return f"step {event.step:,}  error on held-out files {error:.2f} (log-mel, lower is better)"
+    loss = event.values.get("prior_loss")
+    later = "" if loss is None else f"; loss of the prior on held-out passages {loss:.3f}"
+    return f"step {event.step:,}  error on held-out files {error:.2f} (log-mel, lower is better){later}"
 
 
 def _evaluated(event: events.Evaluated, verbose: bool) -> str:

@@ -100,7 +100,7 @@ class SelfCheck:
         registry.register("evaluation_sec", Part(lambda: self._spent_sec, self._load_spent, is_duration))
 
     def __call__(self, moment: Moment) -> None:
-        """Evaluate at a preview, unless evaluations exceed their share of the time."""
+        """Evaluate at a preview, unless evaluations exceed their share of the time; no figures are no evaluation."""
         if self._evaluate is None or not moment.passes(self._previews):
             return
         if self._spent_sec > EVALUATION_SHARE * self._budget.elapsed_sec():
@@ -110,8 +110,11 @@ class SelfCheck:
         with torch.no_grad():
             values = self._evaluate(self._model)
         self._spent_sec += time.monotonic() - started
+        if not values:
+            return
         self._emit(Evaluated(moment.step, values, self._spent_sec, self._budget.elapsed_sec()))
-        self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
+        if self._by is None:
+            self.figures.append(figure(moment.step, next(iter(values.values())), values.get("kad_se")))
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:
         """Add the figure of a validation, if it is there and picks the best step."""

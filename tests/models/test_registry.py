@@ -56,8 +56,8 @@ def test_a_codec_alone_encodes_and_draws_nothing(tmp_path: Path) -> None:
     [
         ({"codec": {"kind": "wavenet", "args": {}}}, "its codec (.wavenet.) is unknown; this version knows vae, gan"),
         (
-            {"prior": {"kind": "flow", "args": {}}},
-            "its prior (.flow.) is unknown; this version knows neighbours, mapped",
+            {"prior": {"kind": "diffusion", "args": {}}},
+            "its prior (.diffusion.) is unknown; this version knows neighbours, mapped, flow, lstm, attention",
         ),
         ({"format": 3}, "bundle format 3, this version reads up to 2; update audio_gen"),
         ({"format": 1, "model": "latent_gan", "args": {}}, "its codec (.latent_gan.) is unknown"),

@@ -37,7 +37,7 @@ def kads(monkeypatch: pytest.MonkeyPatch) -> Kads:
     def found(*values: float) -> None:
         rest: Iterator[float] = iter(values)
         evaluate = lambda model: {"kad": next(rest), "kad_se": 0.1}  # noqa: E731
-        monkeypatch.setattr("audio_gen.training.tasks.run.make_evaluator", lambda *args: evaluate)
+        monkeypatch.setattr("audio_gen.training.tasks.evaluator.make_evaluator", lambda *args: evaluate)
         monkeypatch.setattr("audio_gen.training.selfcheck.EVALUATION_SHARE", 1.0)
 
     return found

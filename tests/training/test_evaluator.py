@@ -114,7 +114,7 @@ def test_a_run_keeps_its_best_and_says_what_it_found(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = iter([{"kad": 1.0, "n": 16.0}, {"kad": 2.0, "n": 16.0}])
-    monkeypatch.setattr("audio_gen.training.tasks.run.make_evaluator", lambda *args: lambda model: next(values))
+    monkeypatch.setattr("audio_gen.training.tasks.evaluator.make_evaluator", lambda *args: lambda model: next(values))
     monkeypatch.setattr("audio_gen.training.selfcheck.EVALUATION_SHARE", 1.0)
     events: list[Any] = []
     config = Path(__file__).parents[2] / "configs/vae/tiny.yaml"

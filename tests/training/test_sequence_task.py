@@ -16,11 +16,13 @@ from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.registry import parts_of
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.tasks.latents import LatentStore
 from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.source import open_source
-from tests.sounds import noise, sine, write
+from tests.sounds import RATE, noise, sine, write
 from tests.training.test_gan_task import CONFIGS
 
 TINY = CONFIGS / "sequence" / "tiny.yaml"
@@ -143,3 +145,70 @@ def test_another_model_is_no_start(music: Path, tmp_path: Path) -> None:
     gan = train_run(music, tmp_path / "gan", model="gan", config_file=CONFIGS / "gan" / "tiny.yaml", device="cpu")
     with pytest.raises(CheckpointError, match="holds a gan; give a run made with --model sequence"):
         train_run(music, tmp_path / "run", model="sequence", config_file=TINY, device="cpu", init=gan)
+
+
+def told(run: Path, folder: Path, *overrides: str) -> str:
+    """All notes of a short run."""
+    notes: list[Any] = []
+    train_run(folder, run, model="sequence", config_file=TINY, overrides=overrides, device="cpu", on_event=notes.append)
+    return " ".join(str(note) for note in notes if "Note" in type(note).__name__)
+
+
+def test_what_little_sound_cannot_teach_is_said(music: Path, tmp_path: Path) -> None:
+    text = told(tmp_path / "run", music, "prior.window_sec=30")
+    assert "s of sound to learn from: sequences will be copies of it" in text
+    assert "less than a window of prior.window_sec (30)" in text and "no file is held out" not in text
+
+
+def test_one_track_only_says_what_is_not_known(tmp_path: Path) -> None:
+    write(tmp_path / "sounds" / "track.wav", noise(40.0))
+    text = told(tmp_path / "run", tmp_path / "sounds")
+    assert "no file is held out, so the error on held-out files" in text and "s of sound to learn from" not in text
+
+
+def test_a_codec_alone_says_that_training_must_go_on(music: Path, tmp_path: Path) -> None:
+    run = train_run(
+        music, tmp_path / "run", model="sequence", config_file=TINY, device="cpu", overrides=["prior.start=0.99"]
+    )
+    with pytest.raises(CheckpointError, match="only its codec has been trained so far"):
+        Pipeline.load(run).sample(1)
+
+
+def clicks(bpm: float, beats: int, rate: int = RATE) -> np.ndarray:
+    """A loop of clicks that ring, the first of four louder."""
+    x = noise(beats * 60 / bpm, rate, 0.01)
+    ring = (np.exp(-np.arange(1600) / 200) * np.sin(np.arange(1600) * 0.6)).astype(np.float32)
+    for beat in range(beats):
+        at = round(beat * 60 / bpm * rate)
+        part = ring[: len(x) - at] * (0.9 if beat % 4 == 0 else 0.4)
+        x[at : at + len(part)] += part
+    return x
+
+
+def test_loops_are_repeated_and_have_phases(tmp_path: Path) -> None:
+    for i, bpm in enumerate((100, 110, 120, 130, 140)):
+        write(tmp_path / "loops" / f"{i}.wav", clicks(bpm, 8))
+    text = told(tmp_path / "run", tmp_path / "loops", "prior.window_sec=6")
+    assert "have a steady beat: loops take the tempo that is asked for" in text
+    settings = resolve_config(tmp_path / "run", "sequence", None, [], {})
+    assert settings.prior.beats is True
+    pipeline = Pipeline.load(tmp_path / "run")
+    low, high = pipeline.tempo_range or (0, 0)
+    assert 49 < low < high < 141  # half of a tempo is one too
+    assert set(pipeline.sequence.conditions) == {"beat", "bar"}
+    cache = open_source(tmp_path / "loops", tmp_path / "run", settings, settings.mel, lambda event: None)
+    store = LatentStore(cache, "train", settings.mel, window=94, beats=True)
+    store.encode(LocalCodec(n_mels=40, latent_dim=8, width=16))
+    windows = store.draw(20, 94, torch.Generator().manual_seed(0))
+    assert bool(windows.sound.all())  # although every loop is shorter than a window
+    beat = windows.conditions.values["beat"]
+    steps = (beat[:, 1:] - beat[:, :-1]) % 1
+    tempos = steps.mean(1) * 16_000 / (4 * 256) * 60
+    octaves = torch.log2(tempos[:, None] / torch.tensor([100.0, 110, 120, 130, 140]))
+    assert float((octaves - octaves.round()).abs().amin(1).max()) < 0.01
+    assert torch.allclose(windows.conditions.values["bar"] * 4 % 1, beat, atol=1e-3)
+
+
+def test_noises_have_no_beat(music: Path, tmp_path: Path) -> None:
+    assert "tempo is no condition" in told(tmp_path / "run", music)
+    assert Pipeline.load(tmp_path / "run").tempo_range is None

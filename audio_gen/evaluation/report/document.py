@@ -106,6 +106,11 @@ def write_report(
     write_text(path, page.render(title=title, intro=intro, sections=parts, version=__version__))
 
 
+def number(value: float | None) -> str:
+    """A figure for a table: three digits, "" for None."""
+    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"
+
+
 def section_html(section: Section, budget: AudioBudget) -> str:
     """A section as an HTML fragment, safe to insert (`Markup`)."""
     from markupsafe import Markup

@@ -11,7 +11,8 @@ from audio_gen.evaluation.clips import SoundClip
 from audio_gen.evaluation.compare import Sets
 from audio_gen.evaluation.copies import DUPLICATE_DB
 from audio_gen.evaluation.report import charts
-from audio_gen.evaluation.report.document import Section, Sound, write_report
+from audio_gen.evaluation.report.document import Section, Sound, number, write_report
+from audio_gen.evaluation.report.over_time import over_time_sections
 from audio_gen.findings import percent
 from audio_gen.generation.originals import CLOSE_DB, COPY_DB, MAYBE_DB, MAYBE_EMBEDDING
 
@@ -77,6 +78,7 @@ def evaluation_sections(
             charts.histogram_svg({name: list(one.signal[key]) for name, one in both.items()}, label)
             for key, label in (SHOWN_FIELDS | (STEREO_FIELDS if "stereo" in result else {})).items()
         ], table=_signal_table(result)),
+        *over_time_sections(result),
         *_stereo_section(result),
         *_pitch_section(result),
         _nearest(sets, result, clips),
@@ -115,11 +117,6 @@ def stereo_table_of(result: Mapping[str, Any]) -> list[list[str]]:
         rest = [number(row[key]) for key in ("kad", "floor", *scale)]
         rows.append([part, str(row["n"]["generated"]), rest[0], interval, *rest[1:]])
     return rows
-
-
-def number(value: float | None) -> str:
-    """A figure for a table: three digits, "" for None."""
-    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"
 
 
 def _reading(result: Mapping[str, Any]) -> list[str]:

@@ -11,17 +11,16 @@ from torch import Tensor
 from audio_gen.errors import ConfigError
 from audio_gen.generation.clip import Clips
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.loop import loop_sound
+from audio_gen.generation.loop import draw_loop, loop_sound
 from audio_gen.generation.operations.common import FileRequest, check_channels
 from audio_gen.generation.operations.sequence import describe_sequence, filled, refuse_options, seeds_from
 from audio_gen.generation.pipeline import Pipeline, check_temperature
-from audio_gen.models.contract import BAR, BEAT, Conditions
+from audio_gen.models.contract import Conditions
 from audio_gen.reporter import Reporter
 
 LOOPS = 8
 LEAST_SEC, MOST_SEC = 0.5, 300.0
 LEAST_BPM, MOST_BPM = 20.0, 400.0
-LEAST_LATENTS = 8
 
 
 class LoopRequest(FileRequest):
@@ -102,14 +101,8 @@ def _blocks(
 ) -> Iterator[Tensor]:
     """The loop of a seed as one block (C, samples) at the rate of the request."""
     length = round(request.duration_sec * pipeline.spec.sample_rate)
-    count = max(LEAST_LATENTS, round(length / pipeline.latent_samples))
-    place = torch.arange(count) / count
-    for name, rounds in ((BEAT, request.bars * request.beats), (BAR, request.bars)):
-        if name in pipeline.sequence.conditions:
-            conditions = conditions.replaced(name, (rounds * place % 1)[None])
-    z = pipeline.sequence.sample(
-        conditions, [torch.Generator().manual_seed(seed)], length=count, temperature=request.temperature, circular=True
-    )[0]  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    z = draw_loop(pipeline, conditions, generator, length, request.bars, request.beats, temperature=request.temperature)
     yield resampled_circle(loop_sound(pipeline, z, length), samples)
 
 

@@ -1,6 +1,7 @@
 """Light evaluation at each preview: few clips, at most 5 % of the run's time."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +13,13 @@ from audio_gen.audio.resample import resample
 from audio_gen.audio.similarity import view
 from audio_gen.config import TrainSettings
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.errors import DataError
+from audio_gen.errors import AudioGenError, DataError
 from audio_gen.evaluation import distances, novelty, signal
 from audio_gen.evaluation.compare import mean_prdc
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.generation import originals
+from audio_gen.training.events import Event, Note
 from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import EVALUATION_SHARE
 from audio_gen.training.task import Task
@@ -164,3 +166,17 @@ def make_evaluator(
     if len(train) < distances.MIN_FLOOR_CLIPS:
         raise DataError(f"training clips ({len(train)}) must be at least {distances.MIN_FLOOR_CLIPS}; add sounds")
     return LightEvaluator(task, train, val, count, sample_rate, device, load_embedding())
+
+
+def evaluator_of(
+    task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
+    tell: Callable[[Event], None],
+) -> LightEvaluator | None:  # fmt: skip
+    """The evaluator of a run; None for a short run, or a task whose best step a validation picks."""
+    if task.judged_by is not None:
+        return None
+    try:
+        return make_evaluator(task, settings, train, val, sample_rate, device)
+    except AudioGenError as e:
+        tell(Note(f"the run will not be evaluated: {e}"))
+        return None

@@ -1,7 +1,8 @@
 """The latents of all clips of one side of a cache, on disk, and windows of them."""
 
+import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,12 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
 from audio_gen.data.table import Clip
+from audio_gen.data.tempo import BEATS_PER_BAR, Beats, clip_beats
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.codecs.long import encode_blocks
-from audio_gen.models.contract import CLASS, Conditions
+from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
+
+LOOPED_WINDOWS = 1.5
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,18 @@ class Windows:
 class LatentStore:
     """Latents of the clips of one side, in a temporary file that is gone when the process ends."""
 
-    def __init__(self, cache: Cache, split: Split, spec: MelSpec) -> None:
-        """Choose the clips; `encode` computes their latents."""
-        self._cache, self._spec = cache, spec
+    def __init__(self, cache: Cache, split: Split, spec: MelSpec, *, window: int, beats: bool = False) -> None:
+        """Choose the clips; `encode` computes their latents.
+
+        With `beats` windows have phases of beat and bar, and loops shorter than 1.5 windows of `window` latents are
+        repeated.
+        """
+        self._cache, self._spec, self._window, self._beats = cache, spec, window, beats
         self._clips = [cache.clips[number] for number in cache.numbers(split).tolist()]
         ids = {name: i for i, name in enumerate(cache.classes)}
         self._classes = torch.tensor([-1 if c.class_name is None else ids[c.class_name] for c in self._clips])
         self._latents: np.ndarray | None = None
+        self.tempos: list[float] = []  # in bpm, of the clips with a steady beat
 
     @property
     def encoded(self) -> bool:
@@ -55,10 +64,13 @@ class LatentStore:
 
     def encode(self, codec: LocalCodec, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Compute all latents, in float16; `progress` gets the number of latents done and that of all."""
-        mels = [self._mel(clip) for clip in self._clips]
+        found = [clip_beats(self._cache, clip) if self._beats else None for clip in self._clips]
+        mels = [self._mel(clip, beats) for clip, beats in zip(self._clips, found, strict=True)]
         counts = [-(-mel.frames // STRIDE) for mel in mels]
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
+        if self._beats:
+            self._phases = self._phases_of(found, counts)
         with tempfile.TemporaryFile(dir=self._folder()) as file:
             shape = (int(self._ends[-1]), codec.latent.dim)
             file.truncate(2 * shape[0] * shape[1])
@@ -78,14 +90,44 @@ class LatentStore:
         except OSError:
             return None
 
-    def _mel(self, clip: Clip) -> LongMel:
-        both = self._spec.channels == 2
+    def _mel(self, clip: Clip, beats: Beats | None) -> LongMel:
+        """The log-mel of a clip; a short loop is repeated."""
+        read_part = self._cache.read_channels if self._spec.channels == 2 else self._cache.read
+        rounds = 1
+        if beats is not None and beats.loop_beats is not None:
+            rounds = max(1, math.ceil(LOOPED_WINDOWS * self._window * self._latent_samples / clip.samples))
 
         def read(start: int, count: int) -> Tensor:
-            read_part = self._cache.read_channels if both else self._cache.read
-            return torch.from_numpy(np.atleast_2d(read_part(clip, start, count)).astype(np.float32, copy=False))
+            parts = []
+            while count:
+                place = start % clip.samples
+                size = min(count, clip.samples - place)
+                parts.append(np.atleast_2d(read_part(clip, place, size)))
+                start, count = start + size, count - size
+            return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
 
-        return LongMel(read, clip.samples, self._spec, self._spec.channels)
+        return LongMel(read, rounds * clip.samples, self._spec, self._spec.channels)
+
+    @property
+    def _latent_samples(self) -> int:
+        return self._spec.samples(STRIDE)
+
+    def _phases_of(self, found: Sequence[Beats | None], counts: Sequence[int]) -> np.ndarray:
+        """Phases of beat and bar (2, n) of all latents; NaN without a steady beat."""
+        parts = []
+        for beats, clip, count in zip(found, self._clips, counts, strict=True):
+            at = np.arange(count, dtype=np.float64) * self._latent_samples
+            phases = np.full((2, count), np.nan)
+            if beats is not None and beats.loop_beats is not None:
+                beat = at / clip.samples * beats.loop_beats
+                phases[0], phases[1] = beat % 1, beat / BEATS_PER_BAR % 1
+                if beats.loop_beats % BEATS_PER_BAR:
+                    phases[1] = np.nan
+            elif beats is not None and beats.steady:
+                phases[0], phases[1] = beats.phases(at)[1:]
+            parts.append(phases)
+        self.tempos = [one.bpm for one in found if one is not None and one.steady]
+        return np.concatenate(parts, axis=1).astype(np.float32)
 
     def thinned(self, most: int) -> Tensor:
         """Up to `most` evenly spaced latents (n, D)."""
@@ -118,13 +160,30 @@ class LatentStore:
         chosen, starts = (np.array(part) for part in zip(*some, strict=True))
         return self._windows(chosen, starts, length)
 
+    def count_windows(self, frames: int) -> int:
+        """How many windows of some frames the clips have side by side."""
+        return sum(clip.samples // self._spec.samples(frames) for clip in self._clips)
+
+    def images(self, count: int, frames: int) -> Tensor:
+        """Up to `count` evenly spaced windows (n, R, frames) of the clips' log-mels; `frames` is a multiple of 4."""
+        mels = [self._mel(clip, None) for clip in self._clips]
+        places = [(mel, at) for mel in mels for at in range(0, mel.frames - frames + 1, frames)]
+        some = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)
+        return torch.stack([places[i][0](places[i][1], places[i][1] + frames) for i in some])
+
     def _windows(self, chosen: np.ndarray, starts: np.ndarray, length: int) -> Windows:
         assert self._latents is not None
         z = torch.zeros(len(chosen), length, self._latents.shape[1])
         sound = torch.zeros(len(chosen), length, dtype=torch.bool)
+        phases = torch.full((2, len(chosen), length), math.nan)
         for row, (clip, start) in enumerate(zip(chosen.tolist(), starts.tolist(), strict=True)):
             begin = int(self._starts[clip]) + start
             part = self._latents[begin : min(begin + length, int(self._ends[clip]))]
             z[row, : len(part)] = torch.from_numpy(part.astype(np.float32))
             sound[row, : len(part)] = True
-        return Windows(z, sound, Conditions(len(chosen), {CLASS: self._classes[chosen]}))
+            if self._beats:
+                phases[:, row, : len(part)] = torch.from_numpy(self._phases[:, begin : begin + len(part)])
+        values = {CLASS: self._classes[chosen]}
+        if self._beats:
+            values |= {BEAT: phases[0], BAR: phases[1]}
+        return Windows(z, sound, Conditions(len(chosen), values))

@@ -12,12 +12,12 @@ from audio_gen import config, distributed
 from audio_gen.artefacts.bundle import bundle_named, load_bundle
 from audio_gen.artefacts.folders import RunFolder
 from audio_gen.audio.mel import MelSpec
-from audio_gen.config import DEFAULT_MEL, LENGTHS, TrainSettings
+from audio_gen.config import DEFAULT_MEL, LENGTHS
 from audio_gen.data.dataset import ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.device import emulates_bf16, resolve_device
 from audio_gen.distributed import World
-from audio_gen.errors import AudioGenError, ConfigError, is_out_of_memory
+from audio_gen.errors import ConfigError, is_out_of_memory
 from audio_gen.files import at_home, write_json
 from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.checkpoints import drop_unfinished
@@ -34,9 +34,11 @@ from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.channels import channels_of_init, with_channels
-from audio_gen.training.tasks.evaluator import LightEvaluator, make_evaluator
+from audio_gen.training.tasks.evaluator import evaluator_of
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
+from audio_gen.training.tasks.sequence import beats
+from audio_gen.training.tasks.sequence.evaluator import sequence_evaluator
 from audio_gen.training.tasks.sequence.settings import SequenceConfig
 from audio_gen.training.tasks.sequence.task import SequenceTask
 from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
@@ -48,6 +50,7 @@ from audio_gen.training.tasks.source import (
     move_aside,
     open_source,
     warn_of_few,
+    warn_of_little,
     warn_of_long,
 )  # fmt: skip
 from audio_gen.training.tasks.start import check_preroll, classes_taken
@@ -66,6 +69,8 @@ RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
     "loss.penalty_latent": ..., "net.head": "vocoder",
 }  # fmt: skip
+# Settings whose "auto" is decided at the start of a run.
+CHOSEN = (("net", "time_axis"), ("data", "channels"), ("train", "precision"), ("prior", "beats"))
 MAY_CHANGE = {f"train.{name}" for name in LENGTHS} | {
     "train.lr", "train.log_every", "train.validations", "train.val_clips", "train.previews", "train.milestones",
     "train.checkpoint_minutes", "train.keep", "train.micro_batches", "train.compact",
@@ -161,8 +166,10 @@ def train_run(
                     f"{source}: {clips} training clips are fewer than the {world.size} processes; start fewer"
                 )
             settings, note = time_axis.choose(settings, cache, init)
-            if note:
-                tell(Note(note))
+            settings, on_beats = beats.choose(settings, cache)
+            for text in (note, on_beats):
+                if text:
+                    tell(Note(text))
             if auto and new:
                 probe = Probe(lambda tried: TASKS[model][1](tried, spec, cache), cache, world.device)
                 settings = _chosen(settings, config_file, given, overrides, probe, tell)
@@ -222,9 +229,10 @@ def _train_on(
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell(Note(note))
-    if task.generates:
+    if isinstance(settings, SequenceConfig):
+        warn_of_little(cache, settings.prior.window_sec, tell)
+    elif task.generates:
         warn_of_few(cache, tell)
-    if isinstance(getattr(settings, "net", None), MelNet):  # its clips have one length
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None and bundle is not None:
@@ -247,7 +255,11 @@ def _train_on(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_resume, run),
     )  # fmt: skip
-    evaluate = _evaluator(task, settings.train, train, val, spec.sample_rate, target, tell) if world.is_main else None
+    evaluate: Callable[[Any], dict[str, float]] | None = None
+    if world.is_main and isinstance(task, SequenceTask):
+        evaluate = sequence_evaluator(task, Budget.of(settings.train).minutes, tell)
+    elif world.is_main:
+        evaluate = evaluator_of(task, settings.train, train, val, spec.sample_rate, target, tell)
     check = SelfCheck(
         evaluate, engine.ema.module, by=task.judged_by, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,
@@ -343,10 +355,10 @@ def resolve_config(
         raise ConfigError(f"--model {model}: the settings are for {wanted}; give --model {wanted}")
     base = {**base, "train": {k: v for k, v in base.get("train", {}).items() if v is not None or k not in LENGTHS}}
     values = config.merge(base, given)
-    if stored is not None and has_axis and values["net"].get("time_axis", "auto") == "auto":
-        values["net"]["time_axis"] = stored["net"]["time_axis"]  # chosen at the start of the run
-    if stored is not None and values.get("data", {}).get("channels", "auto") == "auto":
-        values["data"] = {**values.get("data", {}), "channels": stored.get("data", {}).get("channels", 1)}
+    for section, name in CHOSEN if stored is not None else ():
+        then = (stored or {}).get(section, {}).get(name, "auto")
+        if values.get(section, {}).get(name, "auto") == "auto" and then != "auto":
+            values[section] = {**values.get(section, {}), name: then}
     settings = config.build(kind, values)
     if stored is not None:
         old, new = config.flat(stored), config.flat(settings.model_dump(mode="json"))
@@ -384,17 +396,3 @@ def _without_retired(stored: dict[str, Any], origin: str, fix: str) -> dict[str,
 def _shown(value: Any) -> str:
     """A setting's value in a message."""
     return clipped(one_line(str(value)), SHOWN_CHARACTERS)
-
-
-def _evaluator(
-    task: Task, settings: TrainSettings, train: ClipDataset, val: ClipDataset, sample_rate: int, device: torch.device,
-    tell: Callable[[Event], None],
-) -> LightEvaluator | None:  # fmt: skip
-    """The evaluator of a run; None for a short run, or a task that does not generate."""
-    if task.judged_by is not None:
-        return None
-    try:
-        return make_evaluator(task, settings, train, val, sample_rate, device)
-    except AudioGenError as e:
-        tell(Note(f"the run will not be evaluated: {e}"))
-        return None

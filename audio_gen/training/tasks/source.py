@@ -23,6 +23,7 @@ from audio_gen.training.tasks.settings import RunConfig
 
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
+LITTLE_SEC = 30.0
 
 
 def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
@@ -168,6 +169,33 @@ def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], prer
     text = f"{long} of {len(lengths)} sounds are longer than the model's {model_sec:.2f} s and end there with a fade"
     fix = f"--set data.segment_sec={enough:.1f} fits nine of ten, and is slower"
     tell(Note(f"{text}; {fix}"))
+
+
+def warn_of_little(cache: Cache, window_sec: float, tell: Callable[[Event], None]) -> None:
+    """Warn of too little sound for a sequence model, of files shorter than its windows, and of nothing held out."""
+    train = cache.split("train")
+    lengths = train.column("samples") / cache.sample_rate
+    if (seconds := float(lengths.sum())) < LITTLE_SEC:
+        tell(
+            Note(
+                f"{seconds:.0f} s of sound to learn from: sequences will be copies of it; 10 minutes or more are "
+                "best (for one-shots use --model gan)"
+            )
+        )
+    if (longest := float(lengths.max())) < window_sec:
+        tell(
+            Note(
+                f"the longest file has {longest:.1f} s, less than a window of prior.window_sec ({window_sec:g}): the "
+                "model learns no passage that is longer than a file"
+            )
+        )
+    if np.isin(cache.numbers("val"), cache.numbers("train")).any():
+        tell(
+            Note(
+                "no file is held out, so the error on held-out files and the share of copied passages are not known: "
+                "the figures are those of sounds that it learned from"
+            )
+        )
 
 
 def move_aside(run: Path) -> Path:

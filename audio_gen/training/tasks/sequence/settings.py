@@ -15,6 +15,16 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "base": {"width": 384, "depth": 12},
         "large": {"width": 768, "depth": 16},
     },
+    "lstm": {
+        "small": {"width": 384, "layers": 2},
+        "base": {"width": 512, "layers": 3, "head_width": 512},
+        "large": {"width": 1024, "layers": 4, "head_width": 1024},
+    },
+    "attention": {
+        "small": {"width": 256, "layers": 6},
+        "base": {"width": 384, "layers": 8, "heads": 6, "head_width": 512},
+        "large": {"width": 768, "layers": 12, "heads": 12, "head_width": 1024},
+    },
 }
 
 
@@ -69,6 +79,9 @@ class SequencePrior(Settings):
     """Windows per step, summed over all processes."""
     lr: RateFactor = 1.0
     """Learning rate of the prior, relative to train.lr."""
+    beats: Literal["auto"] | bool = "auto"
+    """Condition on the phases of beat and bar, so that loops have the tempo that is asked for; auto: if most of the
+    sounds have a steady beat."""
     val_windows: Annotated[int, Field(ge=1, le=4096)] = 64
     """Largest number of held-out windows in a validation."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +15,9 @@ from audio_gen.audio.stereo import on_mel
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError
-from audio_gen.losses.energy import energy_score
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.contract import Conditions
+from audio_gen.models.priors.energy import energy_score
 from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
 from audio_gen.training.task import Loss, Phase, Preview
@@ -32,7 +33,8 @@ BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
 PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
-GRAIN_BANDS = (4, 16)  # widths of the groups of bands of the grain's score, besides single numbers and whole patches
+TEMPO_QUANTILES = (0.1, 0.9)
+GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
 
 
 class SequenceModel(nn.Module):
@@ -43,6 +45,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.codec, self.prior = codec, prior
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))  # whether the prior has its normalisation
+        self.register_buffer("tempo", torch.full((2,), math.nan))  # slowest and fastest usual tempo in bpm
 
 
 class CodecStep(NamedTuple):
@@ -51,13 +54,13 @@ class CodecStep(NamedTuple):
     Attributes:
         target: Normalised patches (B, N, 4 R).
         mean: Decoded means of them.
-        draws: Two draws of the grain, each of this shape.
+        draws: Two draws of the grain (2, B, N, 4 R).
         z: Latents (B, N, D), without noise.
     """
 
     target: Tensor
     mean: Tensor
-    draws: tuple[Tensor, Tensor]
+    draws: Tensor
     z: Tensor
 
 
@@ -85,6 +88,8 @@ class SequenceTask:
             "context": max(1, round(min(prior.context_sec, prior.window_sec / 2) * rate)),
             **SIZES[prior.kind][prior.size],
         }  # fmt: skip
+        if prior.kind == "flow":
+            self.prior_args["beats"] = prior.beats is True
         self.args = {CODEC: self.codec_args, PRIOR: {"kind": prior.kind, **self.prior_args}}
         self.front_end = MelFrontEnd(spec)
         self.codec, self.prior = LocalCodec(**self.codec_args), KINDS[PRIOR][prior.kind](**self.prior_args)
@@ -93,8 +98,11 @@ class SequenceTask:
         frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE)
         shown = max(frames, clip_frames(PREVIEW_SEC, spec) // STRIDE * STRIDE)
         self.segments = spec.samples(frames), spec.samples(shown)
-        self.latents = {side: LatentStore(cache, side, spec) for side in ("train", "val")}
-        self._frozen = False
+        beats = self.prior_args.get("beats", False)
+        self.latents = {
+            side: LatentStore(cache, side, spec, window=self.prior_args["window"], beats=beats)
+            for side in ("train", "val")
+        }
 
     def compilable(self) -> Sequence[nn.Module]:
         """No part."""
@@ -157,8 +165,8 @@ class SequenceTask:
         mean = codec.mean_of(noisy, h)
         fixed_z, fixed_h = (part.detach().repeat(2, 1, 1) for part in (noisy, h))
         drawn = codec.drawn(fixed_z, fixed_h, normal(2 * len(z), z.shape[1], codec.noise_dim))
-        first, second = drawn.float().chunk(2)
-        return CodecStep(target, mean.float(), (first, second), z.float())
+        draws = drawn.float().unflatten(0, (2, -1))
+        return CodecStep(target, mean.float(), draws, z.float())
 
     def loss(self, phase: str, shared: CodecStep | Windows, generator: torch.Generator, progress: float) -> Loss:
         """Mean, grain and size of the codec; or the loss of the prior."""
@@ -166,15 +174,9 @@ class SequenceTask:
             value = self.prior.loss(shared.z, shared.sound, shared.conditions, generator)  # type: ignore[operator]
             return Loss({"prior": (value, 1.0)})
         w, target = self.config.loss, shared.target
-        residual = (target - shared.mean).detach()
-
-        def laid_out(patches: Tensor) -> Tensor:
-            return patches.unflatten(2, (self.codec.rows, STRIDE))
-
-        groups = [(1, 1), *((bands, STRIDE) for bands in GRAIN_BANDS if self.codec.rows % bands == 0)]
-        groups.append((self.codec.rows, STRIDE))
-        first, second = map(laid_out, shared.draws)
-        score = energy_score(laid_out(residual), first, second, groups)
+        residual, rows = (target - shared.mean).detach(), self.codec.rows
+        groups = [1, *(STRIDE * bands for bands in GRAIN_BANDS if rows % bands == 0), STRIDE * rows]
+        score = energy_score(residual, shared.draws, groups).mean() / len(groups)
         return Loss({
             "mel": ((target - shared.mean).abs().mean() * self.codec.scale, w.mel), "grain": (score, w.grain),
             "latent": (shared.z.square().mean(), w.latent_size),
@@ -194,6 +196,8 @@ class SequenceTask:
             shares = store.class_shares(len(self.classes))
             self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
             self.model.ready.fill_(True)  # type: ignore[operator]
+            if store.tempos:
+                self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing adapts."""
@@ -225,7 +229,7 @@ class SequenceTask:
         image = torch.maximum(self.front_end(batch.wav), model.codec.least)
         columns = {"real": image, "reconstructed": model.codec.decode(model.codec.encode(image).mean)}
         if bool(model.ready):
-            columns["sampled"] = self._sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
+            columns["sampled"] = self.sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
         sounds: dict[str, Tensor] = {}
         pictures: list[tuple[str, Tensor]] = []
         for i in range(len(image)):
@@ -235,7 +239,7 @@ class SequenceTask:
         stereo = self.spec if self.spec.channels == 2 else None
         return Preview(self.spec.sample_rate, sounds, {"clips": pictures}, stereo)
 
-    def _sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
+    def sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
         """Sampled log-mels (count, R, 4 length)."""
         generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
         conditions = model.prior.fill(Conditions(count), generators)  # type: ignore[operator]
@@ -243,16 +247,16 @@ class SequenceTask:
         decoded: Tensor = model.codec.decode(z.to(model.codec.mean.device))
         return decoded
 
-    def render(self, image: Tensor) -> Tensor:
+    def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
         """Log-mel (B, R, L) -> wav (B, C, T) on the CPU, by a fast vocoder."""
-        vocoder = load_vocoder(f"{CLASSICAL}:{PREVIEW_ITERATIONS}", self.spec)
+        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
         floor = self.config.net.mel_floor
         return vocoder(on_mel(image, self.spec.n_mels, lambda mel: subtract_floor(mel, floor))).cpu()
 
     def generate(self, model: SequenceModel, count: int, seed: int) -> Tensor:
         """New clips (count, C, T) of the length of a training crop."""
         length = math.ceil(self.segments[0] / self.spec.samples(STRIDE))
-        return self.render(self._sampled(model, count, length, seed))
+        return self.render(self.sampled(model, count, length, seed))
 
     def copy(self, wav: Tensor) -> Tensor:
         """Copy-synthesis of wav (B, C, T) with the fast vocoder."""
@@ -264,7 +268,9 @@ class SequenceTask:
         if bool(model.ready):
             parts[PRIOR] = Part(self.config.prior.kind, self.prior_args, model.prior.state_dict())
         config, tensors = packed(parts)
-        return config | {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}, tensors
+        tempo = {"tempo_range": [round(bpm, 2) for bpm in model.get_buffer("tempo").tolist()]}
+        config |= {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}
+        return config | (tempo if bool(model.get_buffer("tempo").isfinite().all()) else {}), tensors
 
 
 def decoded_mean(codec: LocalCodec, image: Tensor) -> Tensor:
