@@ -18,4 +18,6 @@ def next_command(run: Path, folder: Path, model: str) -> str:
     if model == "vocoder":
         sound = next(iter(sorted(folder.rglob("*.wav"))), "FILE")
         return command("vocode", sound, "--vocoder", run, "--out", "copies")
+    if model == "sequence":
+        return command("sample", run, "--duration", 30, "--out", "sounds")
     return command("sample", run, "-n", 16, "--out", "clips")

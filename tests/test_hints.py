@@ -11,7 +11,18 @@ import pytest
 from audio_gen.hints import command, next_command
 
 PACKAGE = Path(__file__).parents[1] / "audio_gen"
-NEEDS_OUT = {"sample", "vary", "interpolate", "encode", "reconstruct", "vocode", "preprocess", "find-loops"}
+NEEDS_OUT = {
+    "sample",
+    "vary",
+    "interpolate",
+    "encode",
+    "reconstruct",
+    "vocode",
+    "preprocess",
+    "find-loops",
+    "continue",
+    "loop",
+}
 ELSEWHERE = {"training/tasks/bundles.py"}  # a README, with words in capitals for what is elsewhere
 
 
@@ -66,3 +77,4 @@ def test_what_to_try_first_names_a_sound_that_is_there(tmp_path: Path):
     words = shlex.split(next_command(Path("my run"), tmp_path, "vocoder"))
     assert words[1:] == ["vocode", str(tmp_path / "a b.wav"), "--vocoder", "my run", "--out", "copies"]
     assert shlex.split(next_command(Path("my run"), tmp_path, "gan"))[:3] == ["audio-gen", "sample", "my run"]
+    assert "--duration" in shlex.split(next_command(Path("my run"), tmp_path, "sequence"))

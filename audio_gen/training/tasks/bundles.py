@@ -70,11 +70,11 @@ class BundleExport:
         extra = {"version": __version__, "training": training}
         kind = (bundle_config.get("codec") or bundle_config["vocoder"])["kind"]
         is_vocoder = not self._task.generates
-        use = (
-            "vocode FILE --vocoder THIS_FOLDER --out copies"
-            if is_vocoder
-            else "sample THIS_FOLDER -n 16 --seed 0 --out clips"
-        )
+        use = "sample THIS_FOLDER -n 16 --seed 0 --out clips"
+        if is_vocoder:
+            use = "vocode FILE --vocoder THIS_FOLDER --out copies"
+        elif kind in ALONG_TIME:
+            use = "sample THIS_FOLDER --duration 30 --out sounds"
         if not is_vocoder:  # the sound changes by under 0.1 dB
             trained = TRAINED_SEQUENCES if kind in ALONG_TIME else TRAINED
             tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(trained)})}
