@@ -60,6 +60,12 @@ def test_sounds_of_a_sequence_model_are_encoded_again(run: Run, model: Path, tmp
     assert np.abs(sf.read("back/bell-0000.recon.wav")[0]).max() > 0
 
 
+def test_a_sound_goes_through_the_model_and_back(run: Run, model: Path) -> None:
+    write(Path("in.wav"), noise(1.0, RATE))
+    run("reconstruct", model, "in.wav", "--out", "back", *VOCODER)
+    assert sf.info("back/in.recon.wav").frames == RATE
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [
