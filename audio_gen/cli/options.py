@@ -188,8 +188,8 @@ ShardsOption = Annotated[
 # Of `train`, `quickstart`, `status` and `prune`.
 SourceArgument = Annotated[Path, Argument(help="A folder of sounds, or a cache written by `preprocess`.")]
 RunOption = Annotated[Path, Option("--run", help="Folder of the run; an unfinished run in it resumes.")]
-SettingsModelArgument = Annotated[str | None, Argument(help="gan, vae or vocoder; without it, all of them.")]
-ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae or vocoder.")]
+SettingsModelArgument = Annotated[str | None, Argument(help="gan, vae, sequence or vocoder; without it, all of them.")]
+ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae, sequence or vocoder.")]
 ConfigOption = Annotated[
     Path | None, Option("--config", help="YAML file with the settings that differ from the defaults.")
 ]

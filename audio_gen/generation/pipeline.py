@@ -183,7 +183,8 @@ class Pipeline:
     @property
     def frames(self) -> int:
         """Mel frames of a clip, L."""
-        return self.codec.frames or round(CLIP_SEC * self.spec.frame_rate)
+        stride = self.codec.latent.stride or 1
+        return self.codec.frames or stride * round(CLIP_SEC * self.spec.frame_rate / stride)
 
     @property
     def samples(self) -> int:

@@ -238,7 +238,9 @@ def test_initialise_whitens_each_number() -> None:
     assert torch.allclose(prior.mean, z.mean(0)) and torch.allclose(prior.deviation, z.std(0, unbiased=False))
 
 
-@pytest.mark.parametrize("changes", [{"block": 0}, {"block": 64}, {"context": 64, "window": 32}])
+@pytest.mark.parametrize(
+    "changes", [{"block": 0}, {"block": 64}, {"context": 64, "window": 32}, {"context": 32, "window": 32}]
+)
 def test_sizes_that_do_not_fit_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
         small(LSTMPrior, **changes)

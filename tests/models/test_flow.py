@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from audio_gen.errors import ConfigError
 from audio_gen.models.contract import BEAT, CLASS, Conditions
 from audio_gen.models.priors.flow import FlowPrior, phase_features
 
@@ -78,6 +79,12 @@ def test_a_clip_does_not_depend_on_its_batch(prior: FlowPrior) -> None:
 def test_temperature_0_has_one_result(prior: FlowPrior) -> None:
     z = prior.sample(Conditions(2), generators(2), length=10, temperature=0.0)
     assert torch.allclose(z[0], z[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "context"), [(0, 0), (8, 8), (8, 9)])
+def test_a_prompt_must_leave_something_to_draw(window: int, context: int) -> None:
+    with pytest.raises(ConfigError, match=rf"context \({context}\) must be less than window"):
+        FlowPrior(latent_dim=DIM, width=16, depth=1, window=window, context=context)
 
 
 def test_what_is_past_the_end_of_a_file_is_not_learned() -> None:

@@ -14,7 +14,7 @@ import torch
 from audio_gen.artefacts.bundle import load_bundle
 from audio_gen.artefacts.checkpoint import load_checkpoint
 from audio_gen.data.dataset import ClipDataset
-from audio_gen.errors import CheckpointError
+from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.registry import parts_of
@@ -62,6 +62,21 @@ def ready(music: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, C
     data = ClipDataset(cache, split="train", segment_samples=task.segments[0], seed=0, crop="random")
     task.initialise(data)
     return task, data
+
+
+def test_windows_leave_room_after_a_prompt_with_long_frames(music: Path, tmp_path: Path) -> None:
+    mel = "mel={sample_rate: 16000, n_fft: 4096, hop_length: 4096, n_mels: 40}"
+    settings = resolve_config(tmp_path, "sequence", TINY, [mel, "prior.window_sec=1", "prior.context_sec=60"], {})
+    cache = open_source(music, tmp_path, settings, settings.mel, lambda event: None)
+    task = TASKS["sequence"][1](settings, settings.mel, cache)
+    assert (task.prior.window, task.prior.context) == (8, 4)
+
+
+def test_a_latent_has_at_most_the_numbers_of_its_frames(music: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"net.latent_dim \(161\): 4 frames of this mel have 160 numbers"):
+        train_run(
+            music, tmp_path / "run", model="sequence", config_file=TINY, overrides=["net.latent_dim=161"], device="cpu"
+        )
 
 
 def test_each_phase_has_its_part_of_the_run(ready: tuple[Any, ClipDataset]) -> None:

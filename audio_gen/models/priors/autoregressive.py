@@ -42,13 +42,13 @@ class AutoregressivePrior(nn.Module):
         """Around a causal network of `width`, see `LSTMPrior`.
 
         Raises:
-            ConfigError: A block has no latents, or `block` and `context` are longer than `window`.
+            ConfigError: A block has no latents, or `block` or `context` is not shorter than `window`.
         """
         super().__init__()
         context = max(block, context)
-        if not 1 <= block <= context <= window:
+        if not 1 <= block <= context < window:
             raise ConfigError(
-                f"block ({block}) must be 1 or more, and block and context ({context}) at most window ({window})"
+                f"block ({block}) must be 1 or more, and block and context ({context}) less than window ({window})"
             )
         self.latent_dim, self.block, self.window, self.context = latent_dim, block, window, context
         size = block * latent_dim

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from audio_gen.errors import ConfigError
 from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
 from audio_gen.models.priors.classes import drawn_classes
 from audio_gen.models.time_blocks import Edges, TimeBlock
@@ -41,8 +42,13 @@ class FlowPrior(nn.Module):
         """For latents (B, N, latent_dim); windows of `window` latents, the first `context` of which may be known.
 
         With `beats` the phases of beat and bar are conditions.
+
+        Raises:
+            ConfigError: `context` is not shorter than `window`, so that a prompt leaves nothing to draw.
         """
         super().__init__()
+        if context >= window:
+            raise ConfigError(f"context ({context}) must be less than window ({window}), in latents")
         self.latent_dim, self.window, self.context, self.beats = latent_dim, window, context, beats
         self.conditions = (*([CLASS] if n_classes else []), *(PHASES if beats else ()))
         self.register_buffer("mean", torch.zeros(latent_dim))

@@ -14,7 +14,7 @@ from audio_gen.audio.mel import DB_PER_NAT, MelFrontEnd, MelSpec
 from audio_gen.audio.stereo import on_mel
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
-from audio_gen.errors import CheckpointError
+from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.contract import Conditions
 from audio_gen.models.priors.energy import energy_score
@@ -33,6 +33,7 @@ BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
 PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
+LEAST_WINDOW = 8  # latents; frames may be long
 TEMPO_QUANTILES = (0.1, 0.9)
 GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
 
@@ -73,10 +74,20 @@ class SequenceTask:
     preroll = 0
 
     def __init__(self, config: SequenceConfig, spec: MelSpec, cache: Cache) -> None:
-        """Size the networks to the cache's classes."""
+        """Size the networks to the cache's classes.
+
+        Raises:
+            ConfigError: A latent has more numbers than the frames that it stands for.
+        """
         self.config, self.spec, self.cache, net, prior = config, spec, cache, config.net, config.prior
         self.classes = cache.classes if net.use_class and len(cache.classes) > 1 else []
+        if net.latent_dim > (most := STRIDE * spec.rows):
+            raise ConfigError(
+                f"net.latent_dim ({net.latent_dim}): {STRIDE} frames of this mel have {most} numbers; use fewer, such "
+                f"as {min(64, most)}"
+            )
         rate = spec.frame_rate / STRIDE
+        window = max(LEAST_WINDOW, round(prior.window_sec * rate))
         self.codec_args: dict[str, Any] = {
             "n_mels": spec.n_mels, "latent_dim": net.latent_dim, "width": net.width,
             "encoder_depth": net.encoder_depth, "decoder_depth": net.decoder_depth, "grain_depth": net.grain_depth,
@@ -84,8 +95,8 @@ class SequenceTask:
             "causal": net.causal,
         }  # fmt: skip
         self.prior_args: dict[str, Any] = {
-            "latent_dim": net.latent_dim, "n_classes": len(self.classes), "window": round(prior.window_sec * rate),
-            "context": max(1, round(min(prior.context_sec, prior.window_sec / 2) * rate)),
+            "latent_dim": net.latent_dim, "n_classes": len(self.classes), "window": window,
+            "context": min(max(1, round(prior.context_sec * rate)), window // 2),
             **SIZES[prior.kind][prior.size],
         }  # fmt: skip
         if prior.kind == "flow":
