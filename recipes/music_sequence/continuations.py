@@ -51,6 +51,7 @@ def main() -> None:
     pipeline = Pipeline.load(args.run, vocoder=args.vocoder, device="cpu")
     rate, draw = pipeline.spec.sample_rate, np.random.default_rng(0)
     sounds = [read_wav(file, sample_rate=rate)[0] for file in sound_files([args.folder])]
+    sounds = [wav for wav in sounds if wav.shape[1] > (args.prompt + args.seconds + 1) * rate]
     long, after = round(args.prompt * rate), round(args.seconds * rate)
     prompts: list[Tensor] = []
     sources: list[int] = []
