@@ -97,7 +97,8 @@ def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
     codec, prior = parts["codec"].tensors, parts["prior"].tensors if "prior" in parts else {}
     if parts["codec"].kind in ALONG_TIME:
         whole = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.tensors.items()}
-        return whole
+        slowest, fastest = bundle.config.get("tempo_range") or (math.nan, math.nan)
+        return whole | {"ready": torch.tensor("prior" in parts), "tempo": torch.tensor([slowest, fastest])}
     mapping = {key: value for key, value in prior.items() if key.startswith("mapping.")}
     return {**{f"codec.{key}": value for key, value in codec.items()}, **mapping} if mapping else dict(codec)
 

@@ -157,7 +157,7 @@ def working(log: History) -> Finding | None:
         text = f"Samples get closer to your sounds (KAD {kads[0]:.3g} -> {kads[-1]:.3g}{real}): {then}."
         return Finding("working", text)
     if len(errors) > 1 and errors[-1] < LEARNED * errors[0]:
-        text = f"The model learns (error on held-out files {errors[0]:.3g} -> {errors[-1]:.3g}): {then}."
+        text = f"The model learns ({log.error_name()} {errors[0]:.3g} -> {errors[-1]:.3g}): {then}."
         return Finding("working", text)
     return None
 
@@ -172,7 +172,7 @@ def plateau(log: History) -> Finding | None:
     age = (log.steps_done() - max(best_step, WARM_UP_SHARE * log.steps())) / log.steps()
     if age <= PLATEAU_SHARE or sum(step > best_step for step, _ in series) < PLATEAU_FIGURES:
         return None
-    what = "KAD of the samples" if by_kad else "The error on held-out files"
+    what = "KAD of the samples" if by_kad else f"The {log.error_name()}"
     then = "stop or lower the rate" if log.progress < 1 else "a shorter run, or a lower train.lr, does as well"
     text = f"{what} has not improved for {percent(age)} of the run (best {best:.3g} at step {best_step:.0f}): {then}."
     return Finding("plateau", text)
@@ -185,7 +185,7 @@ def overfitting(log: History) -> Finding | None:
         return None
     return Finding(
         "overfitting",
-        f"The model overfits: the error on held-out files is {errors[-1]:.3g} and was {min(errors):.3g} at best, while "
+        f"The model overfits: the {log.error_name()} is {errors[-1]:.3g} and was {min(errors):.3g} at best, while "
         "the training loss falls; stop earlier, or add sounds.",
     )
 
@@ -197,7 +197,7 @@ def no_learning(log: History) -> Finding | None:
         return None
     return Finding(
         "no_learning",
-        f"The error on held-out files hardly fell ({errors[0]:.3g} at first, {min(errors):.3g} at best), as is common "
+        f"The {log.error_name()} hardly fell ({errors[0]:.3g} at first, {min(errors):.3g} at best), as is common "
         "with few sounds: listen to the previews, and add sounds if they are not good enough.",
     )
 
@@ -239,7 +239,7 @@ def _error_grew(log: History) -> str | None:
     errors = log.errors()
     # If training losses fall, the model overfits; the learning rate is not the cause.
     if not log.learns() and rose(errors, DIVERGED_ERROR):
-        return f"the error on held-out files is {errors[-1]:.3g} and was {min(errors):.3g} at best"
+        return f"the {log.error_name()} is {errors[-1]:.3g} and was {min(errors):.3g} at best"
     return _first_grown([(key, *log.best_start_and_end(key)) for key in log.mel_losses()], DIVERGED_LOSS)
 
 

@@ -167,7 +167,7 @@ class Ended(Event):
     best: float | None
     best_step: int | None
     last: float | None
-    judged_by: Literal["KAD", "error on held-out files"] | None
+    judged_by: Literal["KAD", "error on held-out files", "loss of the prior on held-out passages"] | None
 
 
 Listener = Callable[[Event], object]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+ERROR, PRIOR_LOSS = "error on held-out files", "loss of the prior on held-out passages"  # names of `error_key`
 # With fewer lines the first and the last tenth would overlap.
 MIN_LINES = 6
 
@@ -63,6 +64,10 @@ class History:
         """
         keys = self.keys("val/")
         return next((key for name in ("prior_loss", "mel") for key in keys if name in key), "")
+
+    def error_name(self) -> str:
+        """The name of the figure of `error_key` in messages."""
+        return PRIOR_LOSS if "prior_loss" in self.error_key() else ERROR
 
     def errors(self) -> list[float]:
         """The error on held-out files, at every validation."""

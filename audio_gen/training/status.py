@@ -27,6 +27,7 @@ FIGURES = {
     "eval/silent": ("silent samples", True),
     "val/mel_l1": ("error on held-out files (log-mel, lower is better)", False),
     "val/guess_l1": ("error on held-out files, encoded without a search (log-mel, lower is better)", False),
+    "val/prior_loss": ("loss of the prior on held-out passages (lower is better)", False),
     "val/mrmel": ("error of copy-synthesis on held-out files (mrmel, lower is better)", False),
     "val/logits_gap": ("discriminator: held-out sounds score above samples by", False),
     "val/logits_gap_train": ("discriminator: training sounds score above samples by", False),

@@ -18,6 +18,7 @@ from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.registry import parts_of
+from audio_gen.training.events import Ended
 from audio_gen.training.metrics import read_metrics
 from audio_gen.training.tasks.latents import LatentStore
 from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
@@ -142,6 +143,19 @@ def test_the_figure_of_the_prior_picks_the_best_step(music: Path, tmp_path: Path
     assert bundle.config["training"]["figure"] is not None
     pipeline = Pipeline.load(run)
     assert pipeline.is_sequence and pipeline.sample(2, seed=1).shape[0] == 2
+
+
+def test_a_finished_run_is_left_alone_and_can_be_extended(music: Path, tmp_path: Path) -> None:
+    run = train_run(music, tmp_path / "run", model="sequence", config_file=TINY, device="cpu")
+    events: list[Any] = []
+    for steps in (4, 6):
+        train_run(
+            music, run, model="sequence", config_file=TINY, device="cpu", overrides=[f"train.steps={steps}"],
+            on_event=events.append,
+        )  # fmt: skip
+    assert [event.step for event in events if isinstance(event, Ended)] == [4, 6]
+    end = next(event for event in reversed(events) if isinstance(event, Ended))
+    assert end.judged_by == "loss of the prior on held-out passages"
 
 
 def test_a_codec_can_be_taken_without_its_prior(music: Path, tmp_path: Path) -> None:

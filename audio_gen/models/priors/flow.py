@@ -18,7 +18,6 @@ PHASE_FEATURES = 3  # cosine, sine, and whether it is known
 UNKNOWN_SHARE = 0.2  # of training windows whose conditions are hidden
 PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known start; with known start and end
 STEPS = 24
-GUIDANCE = 2.0
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
 
@@ -193,13 +192,7 @@ class FlowPrior(nn.Module):
     def _slope(
         self, x: Tensor, time: float, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges
     ) -> Tensor:
-        """The velocity, moved away from that without conditions (Ho and Salimans 2022, classifier-free guidance)."""
-        times = x.new_full((len(x),), time)
-        slope = self.velocity(x, times, known, given, conditions, edges).float()
-        if not any(name in conditions.values for name in self.conditions):
-            return slope
-        plain = self.velocity(x, times, known, given, Conditions(len(x)), edges).float()
-        return plain + GUIDANCE * (slope - plain)
+        return self.velocity(x, x.new_full((len(x),), time), known, given, conditions, edges).float()
 
 
 def time_features(time: Tensor, count: int) -> Tensor:

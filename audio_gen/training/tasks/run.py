@@ -23,6 +23,7 @@ from audio_gen.text import SHOWN_CHARACTERS, clipped, one_line
 from audio_gen.training.checkpoints import drop_unfinished
 from audio_gen.training.engine import Engine
 from audio_gen.training.events import Ended, Event, Guarded, Listener, Note, Started, StepDone
+from audio_gen.training.history import ERROR, PRIOR_LOSS
 from audio_gen.training.hooks import Averaged, Diagnosis, Hook, Milestones, Moment, Previews, Validation, written
 from audio_gen.training.lock import locked
 from audio_gen.training.progress import ProgressFile
@@ -308,7 +309,8 @@ def _ended(engine: Engine, check: SelfCheck, freed: int) -> Ended:
     """The event at the end: the steps of the run's bundles, and their figures."""
     bundles = list(RunFolder(engine.run).best_and_last().values()) or [{}]
     best, last = bundles[0], bundles[-1]
-    judged_by = {"evaluation": "KAD", "validation": "error on held-out files"}.get(check.judged_by)
+    error = PRIOR_LOSS if engine.task.judged_by == "prior_loss" else ERROR
+    judged_by = {"evaluation": "KAD", "validation": error}.get(check.judged_by)
     return Ended(
         engine.step, engine.stopped_by, freed, best.get("figure"), best.get("steps"), last.get("figure"),
         cast(Any, judged_by),
