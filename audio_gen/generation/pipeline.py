@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from audio_gen.files import at_home
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.vocabulary import Outside, Vocabulary
 from audio_gen.models.contract import Codec, Conditions, Prior, SequenceCodec, SequencePrior, Transform
-from audio_gen.models.registry import build_parts, bundle_mel, kind_of
+from audio_gen.models.registry import build_parts, bundle_mel, kind_of, tempo_range
 from audio_gen.text import one_line
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.silence import subtract_floor
@@ -28,7 +28,6 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 MAX_SEED, MAX_TEMPERATURE = 2**63 - 1, 100.0
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
-MOST_BPM = 1000.0
 CLIP_SEC = 4.0  # of a codec without a fixed length
 UNHEARD_SEC = 0.05  # smaller differences in length get no note
 
@@ -104,7 +103,7 @@ class Pipeline:
             path=bundle.path,
             digest=bundle.digest,
             device=place,
-            tempo_range=_tempo_range(bundle.config),
+            tempo_range=tempo_range(bundle),
         )
         if "codec" in parts and pipeline.samples <= 0:
             raise CheckpointError(
@@ -336,15 +335,6 @@ class Pipeline:
                 f"{self.vocabulary.model}: generated a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x
-
-
-def _tempo_range(config: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The range of tempos in a bundle's config, which is untrusted."""
-    found = config.get("tempo_range")
-    if not isinstance(found, list) or len(found) != 2 or not all(isinstance(bpm, int | float) for bpm in found):
-        return None
-    low, high = float(found[0]), float(found[1])
-    return (low, high) if 1 <= low <= high <= MOST_BPM else None
 
 
 def check_temperature(temperature: float) -> None:

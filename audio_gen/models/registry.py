@@ -45,6 +45,7 @@ SLACK = 1 << 25  # elements that are not in files, such as mel filters
 LEAST_BOUND, MOST_STAGES = 1024, 16
 LARGEST_FLOAT = 1e6
 NOT_SIZES = ("sample_rate", "hop_length")
+LEAST_BPM, MOST_BPM = 20.0, 400.0
 LONGEST_REASON = 300  # characters
 
 
@@ -97,8 +98,10 @@ def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
     codec, prior = parts["codec"].tensors, parts["prior"].tensors if "prior" in parts else {}
     if parts["codec"].kind in ALONG_TIME:
         whole = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.tensors.items()}
-        slowest, fastest = bundle.config.get("tempo_range") or (math.nan, math.nan)
-        return whole | {"ready": torch.tensor("prior" in parts), "tempo": torch.tensor([slowest, fastest])}
+        return whole | {
+            "ready": torch.tensor("prior" in parts),
+            "tempo": torch.tensor(tempo_range(bundle) or (0.0, 0.0)),
+        }
     mapping = {key: value for key, value in prior.items() if key.startswith("mapping.")}
     return {**{f"codec.{key}": value for key, value in codec.items()}, **mapping} if mapping else dict(codec)
 
@@ -134,6 +137,15 @@ def bundle_mel(bundle: Bundle) -> MelSpec:
         raise CheckpointError(
             f"{one_line(bundle.path)}: its config.json is damaged (mel: {e}); export the bundle again from its run"
         ) from e
+
+
+def tempo_range(bundle: Bundle) -> tuple[float, float] | None:
+    """The slowest and the fastest usual tempo in bpm of a sequence model's sounds; None if it knows none."""
+    found = bundle.config.get("tempo_range")
+    if not isinstance(found, list) or len(found) != 2 or not all(isinstance(bpm, int | float) for bpm in found):
+        return None
+    low, high = float(found[0]), float(found[1])
+    return (low, high) if LEAST_BPM <= low <= high <= MOST_BPM else None
 
 
 def build_part(bundle: Bundle, which: str, kinds: Mapping[str, type[nn.Module]], name: str) -> nn.Module:

@@ -46,7 +46,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.codec, self.prior = codec, prior
         self.register_buffer("ready", torch.zeros((), dtype=torch.bool))  # whether the prior has its normalisation
-        self.register_buffer("tempo", torch.full((2,), math.nan))  # slowest and fastest usual tempo in bpm
+        self.register_buffer("tempo", torch.zeros(2))  # slowest and fastest usual tempo in bpm; 0 if unknown
 
 
 class CodecStep(NamedTuple):
@@ -281,7 +281,7 @@ class SequenceTask:
         config, tensors = packed(parts)
         tempo = {"tempo_range": [round(bpm, 2) for bpm in model.get_buffer("tempo").tolist()]}
         config |= {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}
-        return config | (tempo if bool(model.get_buffer("tempo").isfinite().all()) else {}), tensors
+        return config | (tempo if bool((model.get_buffer("tempo") > 0).all()) else {}), tensors
 
 
 def decoded_mean(codec: LocalCodec, image: Tensor) -> Tensor:
