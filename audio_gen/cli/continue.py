@@ -26,6 +26,7 @@ def continue_command(
         files_made = [{"path": str(s.path), "join_sec": s.provenance["join_sec"]} for s in saved]
         return emit_json({"files": files_made, **sources(clips.pipeline)})
     last = "" if len(saved) == 1 else f" to {saved[-1].path.name}"
-    say(f"{duration:g} s added to each of {len(saved)} sounds in {out}: {saved[0].path.name}{last}")
+    where = "" if len(saved) == 1 else f"each of {len(saved)} sounds in "
+    say(f"{duration:g} s added to {where}{out}: {saved[0].path.name}{last}")
     for line in clips.summary(saved):
         say(line)

@@ -22,4 +22,5 @@ def loop_command(
     if json_output:
         return emit_json({"files": [str(one.path) for one in saved], **sources(clips.pipeline)})
     last = "" if len(saved) == 1 else f" to {saved[-1].path.name}"
-    say(f"{len(saved)} loops of {request.duration_sec:.4g} s in {out}: {saved[0].path.name}{last}")
+    what = "1 loop" if len(saved) == 1 else f"{len(saved)} loops"
+    say(f"{what} of {request.duration_sec:.4g} s in {out}: {saved[0].path.name}{last}")

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from audio_gen.audio.io import info, read_wav
+from audio_gen.audio.io import read_wav
 from audio_gen.errors import AudioFileError
 from audio_gen.files import named_path
 from audio_gen.generation.clip import Clips, Saved
@@ -72,8 +72,8 @@ def continue_sounds(pipeline: Pipeline, request: ContinueRequest) -> Clips:
     count = len(files) * len(seeds)
     check_duration("--duration", request.duration_sec, pipeline, request, count=count, force=request.force)
     pipeline.vocabulary.requested(request.class_name)  # a wrong one is an error before any file is read
-    for file in files:
-        info(file)
+    for file in files:  # a wrong one is an error before any sound is rendered
+        read_prompt(pipeline, file)
     samples = round(request.duration_sec * pipeline.spec.sample_rate)
     finish = request.finish_of_file(unchanged=False)
 
