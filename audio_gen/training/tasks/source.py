@@ -173,8 +173,8 @@ def warn_of_long(cache: Cache, samples: int, tell: Callable[[Event], None], prer
 
 def warn_of_little(cache: Cache, window_sec: float, tell: Callable[[Event], None]) -> None:
     """Warn of too little sound for a sequence model, of files shorter than its windows, and of nothing held out."""
-    train = cache.split("train")
-    lengths = train.column("samples") / cache.sample_rate
+    samples = cache.split("train").column("samples")
+    lengths = samples / cache.sample_rate
     if (seconds := float(lengths.sum())) < LITTLE_SEC:
         tell(
             Note(
