@@ -33,7 +33,7 @@ SECONDS, BYTES = 60, 6 << 30  # for one attempt
 # Such a run is right and long: it is not begun.
 LONG = {f"train.{name}" for name in LENGTHS}
 ON = {
-    "gan": ["augment=0.5"], "vae": [],
+    "gan": ["augment=0.5"], "vae": [], "sequence": [],
     "vocoder": ["loss.adversarial=1", "judges.period_channels=2", "judges.bands=5", "loss.multi_stft=1"],
 }  # fmt: skip
 Case = tuple[str, str, Any]
@@ -119,7 +119,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes long and does not depend on settings."""
-    monkeypatch.setattr(run_module, "_evaluator", lambda *args: None)
+    monkeypatch.setattr(run_module, "evaluator_of", lambda *args: None)
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 8)
     monkeypatch.setattr(vae, "DENSITY_CLIPS", 8)
     monkeypatch.setattr(vae, "QUICK_DENSITY_CLIPS", 8)
