@@ -82,7 +82,7 @@ class SequencePrior(Settings):
     beats: Literal["auto"] | bool = "auto"
     """Condition on the phases of beat and bar, so that loops have the tempo that is asked for; auto: if most of the
     sounds have a steady beat."""
-    val_windows: Annotated[int, Field(ge=1, le=4096)] = 64
+    val_windows: Annotated[int, Field(ge=1, le=4096)] = 32
     """Largest number of held-out windows in a validation."""
 
 
@@ -93,7 +93,7 @@ class SequenceConfig(RunConfig):
     data: DataSettings = DataSettings(segment_sec=3.0, crop="random", onset="keep")
     train: TrainSettings = TrainSettings(
         minutes=40, batch_size=16, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, clip_norm=1.0, ema_images=10_000,
-        precision="auto",
+        precision="auto", validations=12, val_clips=16,
     )  # fmt: skip
     net: SequenceNet = SequenceNet()
     loss: SequenceLoss = SequenceLoss()
