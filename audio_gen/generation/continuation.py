@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio_gen.audio.crossfade import crossfade
 from audio_gen.audio.long_mel import of_wav
 from audio_gen.audio.stereo import on_mel
 from audio_gen.generation.pipeline import Pipeline
@@ -107,7 +108,8 @@ def continued_blocks(pipeline: Pipeline, prompt: Prompt, latents: Iterator[Tenso
         block = sign * block[:, : total - done]
         block = block * _gain(torch.arange(done - fade, done - fade + block.shape[-1]) / rate, *gains)
         if done == 0:
-            block = torch.cat([_mixed(prompt.wav[:, -fade:], block[:, :fade], abs(agreement)), block[:, fade:]], dim=1)
+            mixed = crossfade(prompt.wav[:, -fade:], block[:, :fade], abs(agreement))
+            block = torch.cat([mixed, block[:, fade:]], dim=1)
         done += block.shape[-1]
         yield block
 
@@ -162,10 +164,3 @@ def _gain(time_sec: Tensor, before_db: float, after_db: float) -> Tensor:
     """Factors at times relative to the join: from the first gain to the second, and after a second to 0 dB."""
     gain_db = before_db + (after_db - before_db) * (time_sec / TURN_SEC).clamp(0, 1)
     return 10 ** (gain_db / 20 * (1 - (time_sec - LEAD_SEC) / SETTLE_SEC).clamp(0, 1))
-
-
-def _mixed(old: Tensor, new: Tensor, agreement: float) -> Tensor:
-    """Fade from one sound (C, n) to another at constant power, given their correlation."""
-    fade = torch.linspace(0, 1, old.shape[-1])
-    power = fade**2 + (1 - fade) ** 2 + 2 * agreement * fade * (1 - fade)
-    return ((1 - fade) * old + fade * new) * power.rsqrt()

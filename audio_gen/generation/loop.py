@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from audio_gen.audio.crossfade import crossfade
 from audio_gen.audio.stereo import FRAMES, Strip, packed, unpacked
 from audio_gen.generation.pipeline import Pipeline, check_temperature
 from audio_gen.models.contract import BAR, BEAT, Conditions
@@ -119,10 +120,7 @@ def joined_circle(wav: Tensor, start: int, samples: int, sample_rate: int) -> Te
     offset = offsets[int(scores.argmax())]
     body = wav[:, start + offset : later + offset].clone()
     after = wav[:, later + offset : later + offset + fade]
-    ramp = torch.linspace(0, 1, fade)
-    agree = max(-0.5, float(scores.max()))
-    power = ramp**2 + (1 - ramp) ** 2 + 2 * agree * ramp * (1 - ramp)
-    body[:, :fade] = (after * (1 - ramp) + body[:, :fade] * ramp) * power.rsqrt()
+    body[:, :fade] = crossfade(after, body[:, :fade], max(-0.5, float(scores.max())))
     return body.roll(offset, dims=1)
 
 

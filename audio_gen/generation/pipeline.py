@@ -252,8 +252,7 @@ class Pipeline:
     ) -> Latents:
         """Draw one latent for each seed; arguments and errors as for `sample`."""
         check_temperature(temperature)
-        if min(seeds) < 0 or max(seeds) > MAX_SEED:
-            raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must be between 0 and 2^63 - 1; try 0")
+        check_seeds(seeds)
         requested = self.vocabulary.requested(class_name, pitch, velocity, outside).repeat(len(seeds))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         conditions = self.prior.fill(requested, generators)
@@ -335,6 +334,16 @@ class Pipeline:
                 f"{self.vocabulary.model}: generated a {what} with NaN or infinite values; lower temperature or retrain"
             )
         return x
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds outside their range.
+
+    Raises:
+        ConfigError: One is.
+    """
+    if min(seeds) < 0 or max(seeds) > MAX_SEED:
+        raise ConfigError(f"seeds ({min(seeds)} to {max(seeds)}) must be between 0 and 2^63 - 1; try 0")
 
 
 def check_temperature(temperature: float) -> None:

@@ -95,6 +95,22 @@ def sound_blocks(pipeline: Pipeline, latents: Iterator[Tensor], samples: int) ->
         yield block
 
 
+def filled(pipeline: Pipeline, class_name: str | None, seed: int, **more: float | None) -> Conditions:
+    """The conditions of the sound of a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return pipeline.sequence.fill(pipeline.vocabulary.requested(class_name, **more), [generator])  # type: ignore[arg-type]
+
+
+def new_sound(
+    pipeline: Pipeline, conditions: Conditions, seed: int, samples: int, temperature: float = 1.0
+) -> Iterator[Tensor]:
+    """Yield a new sound of `samples` samples in blocks (C, n)."""
+    generator = torch.Generator().manual_seed(seed)
+    count = -(-samples // pipeline.latent_samples)
+    latents = draw_latents(pipeline, conditions, generator, count, temperature=temperature)
+    return sound_blocks(pipeline, latents, samples)
+
+
 def stream(
     pipeline: Pipeline, seed: int = 0, class_name: str | None = None, *, temperature: float = 1.0,
     lookahead_frames: int | None = None,
@@ -111,8 +127,7 @@ def stream(
     Raises:
         ConfigError: The vocoder cannot stream.
     """
-    generator = torch.Generator().manual_seed(seed)
-    conditions = pipeline.sequence.fill(pipeline.vocabulary.requested(class_name), [generator])
+    conditions, generator = filled(pipeline, class_name, seed), torch.Generator().manual_seed(seed)
     latents = draw_latents(pipeline, conditions, generator, sys.maxsize, temperature=temperature)
     return streamed(pipeline.vocoder, _mel_chunks(pipeline, latents), lookahead_frames)
 
@@ -151,12 +166,9 @@ def encode_sound(pipeline: Pipeline, wav: Tensor) -> Tensor:
 
 
 def generate_long(pipeline: Pipeline, seconds: float, seed: int = 0, class_name: str | None = None) -> Tensor:
-    """A new sound (C, T) of some seconds, in memory."""
-    generator = torch.Generator().manual_seed(seed)
-    conditions = pipeline.sequence.fill(pipeline.vocabulary.requested(class_name), [generator])
+    """A new sound (C, T) of some seconds in memory, the one that `sample` writes for the seed."""
     samples = round(seconds * pipeline.spec.sample_rate)
-    latents = draw_latents(pipeline, conditions, generator, -(-samples // pipeline.latent_samples))
-    return torch.cat(list(sound_blocks(pipeline, latents, samples)), dim=1)
+    return torch.cat(list(new_sound(pipeline, filled(pipeline, class_name, seed), seed, samples)), dim=1)
 
 
 def faded(blocks: Iterator[Tensor], samples: int, sample_rate: int, *, fade_in: bool = True) -> Iterator[Tensor]:

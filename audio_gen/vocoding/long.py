@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio_gen.audio.crossfade import crossfade
 from audio_gen.audio.mel import MelFrontEnd
 from audio_gen.audio.onset import loudest, silent_until
 from audio_gen.audio.stereo import FRAMES
@@ -58,10 +59,7 @@ def _joined(old: Tensor, block: Tensor) -> Tensor:
     # Blocks may disagree in phase: the better polarity is used, and the remaining cancellation compensated.
     correlation = float((old * new).sum() / (old.norm() * new.norm()).clamp(min=1e-8))
     sign = -1.0 if correlation < 0 else 1.0
-    fade = torch.linspace(0, 1, new.shape[-1])
-    power = fade**2 + (1 - fade) ** 2 + 2 * abs(correlation) * fade * (1 - fade)
-    mixed = ((1 - fade) * old + sign * fade * new) * power.rsqrt()
-    return torch.cat([mixed, sign * block[:, old.shape[-1] :]], dim=1)
+    return torch.cat([crossfade(old, sign * new, abs(correlation)), sign * block[:, old.shape[-1] :]], dim=1)
 
 
 def copy_synthesis(vocoder: Vocoder, wav: Tensor) -> Tensor:

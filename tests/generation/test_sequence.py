@@ -9,6 +9,7 @@ from torch import Tensor
 
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.loop import circular_read, draw_loop, joined_circle, loop_sound, usual_tempo
+from audio_gen.generation.operations.sample import SampleRequest, sample
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import (
     draw_latents,
@@ -154,3 +155,14 @@ def test_a_loop_is_exact_whatever_its_tempo(pipeline: Pipeline) -> None:
     assert z.shape == (round(samples / pipeline.latent_samples), 8)
     wav = loop_sound(pipeline, z, samples)
     assert wav.shape == (1, samples) and bool(wav.isfinite().all())
+
+
+def test_a_seed_is_one_sound_also_with_classes(tmp_path: Path) -> None:
+    for i in range(3):
+        write(tmp_path / "sounds" / "tones" / f"{i}.wav", sine(200.0 * (i + 1), 2.5))
+        write(tmp_path / "sounds" / "noises" / f"{i}.wav", noise(2.0, seed=i))
+    tiny = CONFIGS / "sequence" / "tiny.yaml"
+    run = train_run(tmp_path / "sounds", tmp_path / "run", model="sequence", config_file=tiny, device="cpu")
+    pipeline = Pipeline.load(run, vocoder="griffinlim:2")
+    clip = next(iter(sample(pipeline, SampleRequest(count=1, seed=5, duration_sec=1.0))))
+    assert torch.equal(clip.wav, generate_long(pipeline, 1.0, seed=5))

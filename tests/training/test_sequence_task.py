@@ -1,6 +1,7 @@
 """The task of sequence models: the codec, then the prior over all latents."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -241,3 +242,24 @@ def test_loops_are_repeated_and_have_phases(tmp_path: Path) -> None:
 def test_noises_have_no_beat(music: Path, tmp_path: Path) -> None:
     assert "tempo is no condition" in told(tmp_path / "run", music)
     assert Pipeline.load(tmp_path / "run").tempo_range is None
+
+
+def test_a_prior_of_other_classes_is_not_taken(music: Path, tmp_path: Path) -> None:
+    first = train_run(music, tmp_path / "first", model="sequence", config_file=TINY, device="cpu")
+    other = tmp_path / "other"
+    for before, after in (("tones", "bells"), ("noises", "winds")):
+        shutil.copytree(music / before, other / after)
+    notes: list[Any] = []
+    train_run(
+        other, tmp_path / "run", model="sequence", config_file=TINY, device="cpu", init=first, on_event=notes.append
+    )
+    assert any("only the codec is taken" in str(note) for note in notes)
+
+
+def test_a_prior_that_is_taken_learns_the_tempo_of_these_sounds(tmp_path: Path) -> None:
+    for i, bpm in enumerate((100, 110, 120, 130, 140)):
+        write(tmp_path / "loops" / f"{i}.wav", clicks(bpm, 8))
+    how: dict[str, Any] = {"model": "sequence", "config_file": TINY, "device": "cpu"}
+    first = train_run(tmp_path / "loops", tmp_path / "first", **how)
+    again = train_run(tmp_path / "loops", tmp_path / "again", **how, init=first)
+    assert Pipeline.load(again).tempo_range == Pipeline.load(first).tempo_range is not None

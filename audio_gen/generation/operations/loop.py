@@ -13,14 +13,15 @@ from audio_gen.generation.clip import Clips
 from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.loop import draw_loop, loop_sound
 from audio_gen.generation.operations.common import FileRequest, check_channels
-from audio_gen.generation.operations.sequence import describe_sequence, filled, refuse_options, seeds_from
+from audio_gen.generation.operations.sequence import describe_sequence, refuse_options, seeds_from
 from audio_gen.generation.pipeline import Pipeline, check_temperature
+from audio_gen.generation.sequence import filled
 from audio_gen.models.contract import Conditions
+from audio_gen.models.registry import LEAST_BPM, MOST_BPM
 from audio_gen.reporter import Reporter
 
 LOOPS = 8
 LEAST_SEC, MOST_SEC = 0.5, 300.0
-LEAST_BPM, MOST_BPM = 20.0, 400.0
 
 
 class LoopRequest(FileRequest):

@@ -24,14 +24,13 @@ from audio_gen.generation.operations.sequence import (
     SOUNDS,
     check_duration,
     describe_sequence,
-    filled,
-    new_sound,
     refuse_options,
     seeds_from,
 )
 from audio_gen.generation.originals import Match, Originals, novelty_line, originals_of
 from audio_gen.generation.outputs import distinct_names
 from audio_gen.generation.pipeline import Pipeline, check_temperature
+from audio_gen.generation.sequence import filled, new_sound
 from audio_gen.models.contract import Conditions
 from audio_gen.reporter import Reporter
 

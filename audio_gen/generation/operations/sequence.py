@@ -2,41 +2,22 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from audio_gen import __version__
 from audio_gen.artefacts import sidecar
 from audio_gen.errors import ConfigError
 from audio_gen.generation.long_clip import check_loudness
 from audio_gen.generation.operations.common import FileRequest
-from audio_gen.generation.pipeline import MAX_SEED, Pipeline
-from audio_gen.generation.sequence import draw_latents, generate_long, sound_blocks
+from audio_gen.generation.pipeline import Pipeline, check_seeds
+from audio_gen.generation.sequence import generate_long
 from audio_gen.models.contract import Conditions
 
 SOUNDS, SOUND_SEC = 4, 10.0
 HOUR_SEC, LEAST_SEC = 3600.0, 0.1
 TIMED_SEC = 10.0
 FILE_BYTES = {"16": 2, "24": 3, "float": 4}  # of a sample
-
-
-def filled(pipeline: Pipeline, class_name: str | None, seed: int, **more: float | None) -> Conditions:
-    """The conditions of the sound of a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return pipeline.sequence.fill(pipeline.vocabulary.requested(class_name, **more), [generator])  # type: ignore[arg-type]
-
-
-def new_sound(
-    pipeline: Pipeline, conditions: Conditions, seed: int, samples: int, temperature: float
-) -> Iterator[Tensor]:
-    """Yield a new sound of `samples` samples in blocks (C, n)."""
-    generator = torch.Generator().manual_seed(seed)
-    count = -(-samples // pipeline.latent_samples)
-    latents = draw_latents(pipeline, conditions, generator, count, temperature=temperature)
-    return sound_blocks(pipeline, latents, samples)
 
 
 def describe_sequence(
@@ -60,9 +41,9 @@ def seeds_from(first: int, count: int) -> range:
     Raises:
         ConfigError: One is out of range.
     """
-    if first < 0 or first + count - 1 > MAX_SEED:
-        raise ConfigError(f"seeds ({first} to {first + count - 1}) must be between 0 and 2^63 - 1; try 0")
-    return range(first, first + count)
+    seeds = range(first, first + count)
+    check_seeds(seeds)
+    return seeds
 
 
 def refuse_options(pipeline: Pipeline, given: Mapping[str, Any]) -> None:

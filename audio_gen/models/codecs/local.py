@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from audio_gen.audio.stereo import row_floors, strip_limits, strip_rows
 from audio_gen.models.contract import Conditions, LatentShape, Posterior
-from audio_gen.models.time_blocks import Edges, TimeBlock
+from audio_gen.models.time_blocks import TimeBlock
 
 STRIDE = 4  # frames of a latent; rows of stereo hold four frames together
 CEILING, CEILING_MARGIN = 6.0, 0.5  # nats; no log-mel of a sound below full scale is higher
@@ -46,7 +46,7 @@ class LocalCodec(nn.Module):
         """
         super().__init__()
         self.n_mels, self.mel_floor, self.latent_dim, self.noise_dim = n_mels, mel_floor, latent_dim, noise_dim
-        self.strip, self.causal = strip_rows(stereo_bands), causal
+        self.strip = strip_rows(stereo_bands)
         self.rows = n_mels + self.strip
         self.latent = LatentShape(latent_dim, STRIDE)
         # Latents on each side that a decoded, and an encoded, latent depends on.
@@ -93,7 +93,7 @@ class LocalCodec(nn.Module):
         x = patches * self.scale + self.mean
         return x.unflatten(2, (self.rows, STRIDE)).permute(0, 2, 1, 3).flatten(2)
 
-    def encode(self, mel: Tensor, conditions: Conditions | None = None, edges: Edges = "zeros") -> Posterior:
+    def encode(self, mel: Tensor, conditions: Conditions | None = None) -> Posterior:
         """Log-mel (B, R, L) -> (B, ceil(L / 4), D); the last frame fills the last patch."""
         missing = -mel.shape[2] % STRIDE
         if missing:
@@ -101,7 +101,7 @@ class LocalCodec(nn.Module):
         x = self.patches(mel)
         h = self.encoder_stem(x)
         for block in self.encoder:
-            h = block(h, edges=edges)
+            h = block(h)
         return Posterior(self.analysis(x) + self.encoder_head(h))
 
     def decode(self, z: Tensor, conditions: Conditions | None = None) -> Tensor:
@@ -110,7 +110,7 @@ class LocalCodec(nn.Module):
 
     def decode_raw(self, z: Tensor, conditions: Conditions | None = None) -> Tensor:
         """See `Codec.decode_raw`."""
-        mean, grain = self.decoded(z, self.noise_at(0, z.shape[1]))
+        mean, grain = self.decoded(z, self.noise_at(torch.arange(z.shape[1])))
         return self.image(mean + GRAIN * grain)
 
     def decode_part(
@@ -132,8 +132,7 @@ class LocalCodec(nn.Module):
         else:
             place = torch.arange(max(0, first - reach), min(count, stop + reach))
         begin = reach if circular else first - int(place[0])
-        noise = self.noise[((place + offset) % NOISE_LATENTS).to(z.device)][None]
-        mean, drawn = self.decoded(z[:, place.to(z.device)], noise)
+        mean, drawn = self.decoded(z[:, place.to(z.device)], self.noise_at(place + offset))
         patches = (mean + (GRAIN if grain is None else grain) * drawn)[:, begin : begin + stop - first]
         return self.limited(self.image(patches))
 
@@ -162,9 +161,9 @@ class LocalCodec(nn.Module):
             g = block(g) + GRAIN_MIX * mix(noise)
         return self.grain_head(g)
 
-    def noise_at(self, first: int, count: int) -> Tensor:
-        """The noise (1, count, K) of latents from number `first` on."""
-        return self.noise[torch.arange(first, first + count, device=self.noise.device) % NOISE_LATENTS][None]
+    def noise_at(self, place: Tensor) -> Tensor:
+        """The noise (1, N, K) of the latents with these numbers (N,) within the sound."""
+        return self.noise[(place % NOISE_LATENTS).to(self.noise.device)][None]
 
     def limited(self, image: Tensor) -> Tensor:
         """Log-mel (B, R, L) clamped to the floor of silence and to the highest level of each band in training."""

@@ -1,6 +1,6 @@
 """Shared by tasks on log-mels of whole clips: conditions, augmented batches, samples, a fast vocoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -174,8 +174,7 @@ class MelData:
 
     def render(self, mel: Tensor, iterations: int = QUICK_ITERATIONS) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, C, T) on the CPU; the mel floor is silent."""
-        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
-        return vocoder(on_mel(mel, self.spec.n_mels, lambda rows: subtract_floor(rows, self.floor)), self.onset).cpu()
+        return quick_sound(mel, self.spec, self.floor, iterations, self.onset)
 
     def mel_l1(self, decoded: Tensor, mel: Tensor, batch: Batch) -> Tensor:
         """Mean absolute difference in nats over the frames of sound (B,) of log-mels (B, M, L)."""
@@ -185,13 +184,24 @@ class MelData:
 
     def preview(self, batch: Batch, columns: dict[str, Tensor]) -> Preview:
         """Pictures and sounds of named log-mels (B, M, L); those named `real` sound as recorded."""
-        sounds: dict[str, Tensor] = {}
-        pictures: list[tuple[str, Tensor]] = []
-        for i in range(len(batch.wav)):
-            for name, mels in columns.items():
-                real = name == "real"
-                sounds[f"{i}-{name}"] = batch.wav[i] if real else self.render(mels[i : i + 1], PREVIEW_ITERATIONS)[0]
-                pictures.append((f"{i} {name}", mels[i]))
-        return Preview(
-            self.spec.sample_rate, sounds, {"clips": pictures}, self.spec if self.spec.channels == 2 else None
-        )
+        return preview_of(batch, columns, self.spec, lambda mel: self.render(mel, PREVIEW_ITERATIONS))
+
+
+def quick_sound(image: Tensor, spec: MelSpec, floor: float, iterations: int, onset: int | None = None) -> Tensor:
+    """Images of log-mel (B, R, L) -> wav (B, C, T) on the CPU by Griffin-Lim; the mel floor is silent."""
+    vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", spec)
+    return vocoder(on_mel(image, spec.n_mels, lambda mel: subtract_floor(mel, floor)), onset).cpu()
+
+
+def preview_of(
+    batch: Batch, columns: Mapping[str, Tensor], spec: MelSpec, render: Callable[[Tensor], Tensor]
+) -> Preview:
+    """Pictures and sounds of named images (B, R, L), which `render` turns into sound; `real` sounds as recorded."""
+    sounds: dict[str, Tensor] = {}
+    pictures: list[tuple[str, Tensor]] = []
+    for i in range(len(batch.wav)):
+        for name, mels in columns.items():
+            real = name == "real"
+            sounds[f"{i}-{name}"] = batch.wav[i] if real else render(mels[i : i + 1])[0]
+            pictures.append((f"{i} {name}", mels[i]))
+    return Preview(spec.sample_rate, sounds, {"clips": pictures}, spec if spec.channels == 2 else None)

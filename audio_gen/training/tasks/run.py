@@ -54,7 +54,7 @@ from audio_gen.training.tasks.source import (
     warn_of_little,
     warn_of_long,
 )  # fmt: skip
-from audio_gen.training.tasks.start import check_preroll, classes_taken
+from audio_gen.training.tasks.start import classes_taken
 from audio_gen.training.tasks.vae import VAETask
 from audio_gen.training.tasks.vae_settings import VAEConfig
 from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
@@ -237,8 +237,6 @@ def _train_on(
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
     task.initialise(train)
     if init is not None and bundle is not None:
-        if task.generates and settings.model != "sequence":
-            check_preroll(bundle, task.preroll, init)
         dropped = task.start_from(bundle, init)
         for text in (classes_taken(bundle, init, cache.classes), dropped):
             if text:

@@ -24,7 +24,7 @@ from audio_gen.training.tasks.gan.discriminator import AdversarialLosses, Drawn
 from audio_gen.training.tasks.gan.settings import Size
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
-from audio_gen.training.tasks.start import load_some
+from audio_gen.training.tasks.start import check_preroll, load_some
 from audio_gen.training.tasks.vae_settings import VAEConfig
 
 DENSITY_CLIPS, QUICK_DENSITY_CLIPS = 8192, 512
@@ -112,6 +112,7 @@ class VAETask:
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Load the weights of a VAE of the same size; drop components with outlying latents."""
+        check_preroll(bundle, self.preroll, run)
         load_some(self.vae, bundle, run, kind="vae", args=self.args, classes=self.mels.classes)
         return drop_outliers(self.vae, bundle, self.mels, run)
 

@@ -23,7 +23,7 @@ from audio_gen.training.tasks.gan.mapping_start import start_mapping
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.mels import MelData
 from audio_gen.training.tasks.outliers import drop_outliers
-from audio_gen.training.tasks.start import load_some
+from audio_gen.training.tasks.start import check_preroll, load_some
 
 
 class GANTask:
@@ -81,6 +81,7 @@ class GANTask:
         Components with outlying latents are dropped.
         """
         args = {**self.mapping_args, **self.codec_args}
+        check_preroll(bundle, self.preroll, run)
         load_some(self.generator, bundle, run, kind="gan", args=args, classes=self.mels.classes)
         note = drop_outliers(self.codec, bundle, self.mels, run)
         start_mapping(self.mapping, self.mels, self.codec)

@@ -15,10 +15,12 @@ def choose(settings: RunConfig, cache: Cache) -> tuple[RunConfig, str | None]:
     """Settings with a decision in place of `prior.beats` "auto", and a note on it."""
     if not isinstance(settings, SequenceConfig) or settings.prior.beats != "auto":
         return settings, None
+    if settings.prior.kind != "flow":  # the others have no such condition
+        return settings.model_copy(update={"prior": settings.prior.model_copy(update={"beats": False})}), None
     numbers = cache.numbers("train")
     some = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), MEASURED_CLIPS)).round().astype(int)]
     share = float(np.mean([clip_beats(cache, cache.clips[number]).steady for number in some.tolist()]))
-    beats = settings.prior.kind == "flow" and share >= LEAST_SHARE
+    beats = share >= LEAST_SHARE
     use = "loops take the tempo that is asked for" if beats else "tempo is no condition"
     prior = settings.prior.model_copy(update={"beats": beats})
     return settings.model_copy(update={"prior": prior}), f"{share:.0%} of the sounds have a steady beat: {use}"

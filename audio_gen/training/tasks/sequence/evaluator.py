@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.channels import mono
+from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.resample import resample
 from audio_gen.errors import AudioGenError
 from audio_gen.evaluation import distances
@@ -17,14 +18,13 @@ from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.signal import is_silent
 from audio_gen.models.codecs.local import STRIDE
 from audio_gen.training.events import Event, Note
+from audio_gen.training.tasks.evaluator import ONE_ERROR, SEED
 
 if TYPE_CHECKING:
     from audio_gen.training.tasks.sequence.task import SequenceModel, SequenceTask
 
 WINDOW_SEC, SOUND_WINDOWS, SOUNDS, REAL_WINDOWS = 2.0, 4, 16, 96
 LEAST_WINDOWS, LEAST_MINUTES = 16, 8.0
-ONE_ERROR = 0.683  # share of a normal distribution within one standard error
-SEED = 1_000_000  # of the first sound; far from the seeds that users start with
 
 
 @dataclass
@@ -44,7 +44,7 @@ class SequenceEvaluator:
         """Figures by name, `kad` first; none before the prior trains, or if nearly all windows are silent."""
         if not bool(model.get_buffer("ready")):
             return {}
-        frames = max(1, round(WINDOW_SEC * self.task.spec.frame_rate / STRIDE)) * STRIDE
+        frames = window_frames(self.task.spec)
         self._real = self._real or self._reference(frames)
         reference, floor = self._real
         images = self.task.sampled(model, SOUNDS, SOUND_WINDOWS * frames // STRIDE, SEED)
@@ -76,14 +76,18 @@ class SequenceEvaluator:
         return vectors, 1 - float(heard.float().mean())
 
 
+def window_frames(spec: MelSpec) -> int:
+    """Frames of a window, a multiple of the stride."""
+    return max(1, round(WINDOW_SEC * spec.frame_rate / STRIDE)) * STRIDE
+
+
 def sequence_evaluator(
     task: "SequenceTask", minutes: float | None, tell: Callable[[Event], None]
 ) -> SequenceEvaluator | None:
     """The evaluator of a run; None for a short run, or without enough held-out sound."""
     if minutes is None or minutes < LEAST_MINUTES:
         return None
-    frames = round(WINDOW_SEC * task.spec.frame_rate / STRIDE) * STRIDE
-    if (found := task.latents["val"].count_windows(frames)) < distances.MIN_FLOOR_CLIPS:
+    if (found := task.latents["val"].count_windows(window_frames(task.spec))) < distances.MIN_FLOOR_CLIPS:
         tell(Note(f"the run will not be evaluated: the held-out files have {found} windows of {WINDOW_SEC:g} s"))
         return None
     try:

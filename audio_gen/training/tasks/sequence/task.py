@@ -22,15 +22,14 @@ from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.latents import LatentStore, Windows
+from audio_gen.training.tasks.mels import PREVIEW_ITERATIONS, preview_of, quick_sound
 from audio_gen.training.tasks.sequence.settings import SIZES, SequenceConfig
 from audio_gen.training.tasks.settings import clip_frames
 from audio_gen.training.tasks.start import load_part
-from audio_gen.vocoding.load import CLASSICAL, load_vocoder
-from audio_gen.vocoding.silence import subtract_floor
 
 CODEC, PRIOR = "codec", "prior"
 BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
-PREVIEW_SEC, PREVIEW_ITERATIONS = 6.0, 4
+PREVIEW_SEC = 6.0
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
 LEAST_WINDOW = 8  # latents; frames may be long
@@ -135,7 +134,8 @@ class SequenceTask:
             )
         load_part(self.codec, parts[CODEC].tensors, bundle, run)
         prior = parts.get(PRIOR)
-        if prior is None or (prior.kind, prior.args) != (self.config.prior.kind, self.prior_args):
+        mine = self.config.prior.kind, self.prior_args, list(self.classes)
+        if prior is None or (prior.kind, prior.args, list(bundle.config.get("classes") or ())) != mine:
             return "only the codec is taken from it: the prior is of another kind, size or set of classes"
         load_part(self.prior, prior.tensors, bundle, run)
         self.model.ready.fill_(True)  # type: ignore[operator]
@@ -207,8 +207,8 @@ class SequenceTask:
             shares = store.class_shares(len(self.classes))
             self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
             self.model.ready.fill_(True)  # type: ignore[operator]
-            if store.tempos:
-                self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
+        if store.tempos:
+            self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing adapts."""
@@ -241,14 +241,7 @@ class SequenceTask:
         columns = {"real": image, "reconstructed": model.codec.decode(model.codec.encode(image).mean)}
         if bool(model.ready):
             columns["sampled"] = self.sampled(model, len(image), image.shape[2] // STRIDE, self.config.train.seed)
-        sounds: dict[str, Tensor] = {}
-        pictures: list[tuple[str, Tensor]] = []
-        for i in range(len(image)):
-            for name, mels in columns.items():
-                sounds[f"{i}-{name}"] = batch.wav[i] if name == "real" else self.render(mels[i : i + 1])[0]
-                pictures.append((f"{i} {name}", mels[i]))
-        stereo = self.spec if self.spec.channels == 2 else None
-        return Preview(self.spec.sample_rate, sounds, {"clips": pictures}, stereo)
+        return preview_of(batch, columns, self.spec, self.render)
 
     def sampled(self, model: SequenceModel, count: int, length: int, seed: int) -> Tensor:
         """Sampled log-mels (count, R, 4 length)."""
@@ -260,9 +253,7 @@ class SequenceTask:
 
     def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
         """Log-mel (B, R, L) -> wav (B, C, T) on the CPU, by a fast vocoder."""
-        vocoder = load_vocoder(f"{CLASSICAL}:{iterations}", self.spec)
-        floor = self.config.net.mel_floor
-        return vocoder(on_mel(image, self.spec.n_mels, lambda mel: subtract_floor(mel, floor))).cpu()
+        return quick_sound(image, self.spec, self.config.net.mel_floor, iterations)
 
     def generate(self, model: SequenceModel, count: int, seed: int) -> Tensor:
         """New clips (count, C, T) of the length of a training crop."""
