@@ -1,30 +1,46 @@
-"""The log-mel of a sound of any length, computed in parts that equal the whole."""
+"""The log-mel of a sound of any length, computed in parts that equal the whole, also as if it were played faster."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.stereo import FRAMES
-from audio_gen.audio.stft import padding
+from audio_gen.audio.stft import STFT, padding
 
 ReadSamples = Callable[[int, int], Tensor]  # first sample and number of samples, inside the sound -> wav (C, T)
 
 
 class LongMel:
-    """Reads frames of a sound; what is before and after it is silence."""
+    """Reads frames of a sound; what is before and after it is silence.
 
-    def __init__(self, read: ReadSamples, samples: int, spec: MelSpec, channels: int) -> None:
-        """For a sound of `samples` samples; the last frame may be partly silent."""
+    Attributes:
+        spec: The mel.
+        speed: How much faster than in reality the sound plays: tempo and pitch have this factor.
+        frames: Number of frames; the last one may be partly silent.
+    """
+
+    def __init__(self, read: ReadSamples, samples: int, spec: MelSpec, channels: int, speed: float = 1.0) -> None:
+        """For a sound of `samples` samples; the factor is the nearest to `speed` with a fast transform."""
         self._read, self._samples, self.spec, self._channels = read, samples, spec, channels
-        self._front_end = MelFrontEnd(spec)
+        self._front_end, self._hop = MelFrontEnd(spec), spec.hop_length
+        if speed != 1:
+            from scipy.fft import next_fast_len
+
+            half = speed * spec.hop_length / 2
+            fast = (n for n in range(1, 2 * math.ceil(half) + 1) if next_fast_len(n) == n)
+            self._hop = 2 * min(fast, key=lambda n: abs(n - half))
+            self._front_end.framing = _FastSTFT(spec, self._hop)
+        self.speed = self._hop / spec.hop_length
         self._margin = FRAMES * -(-padding(spec.n_fft, spec.hop_length) // (FRAMES * spec.hop_length))  # frames
-        self.frames = -(-samples // spec.hop_length)
+        self.frames = -(-samples // self._hop)
 
     def __call__(self, first: int, stop: int) -> Tensor:
         """Frames from `first` to `stop`, multiples of 4, as an image (R, stop - first)."""
-        begin, end = (self.spec.samples(1) * frame for frame in (first - self._margin, stop + self._margin))
+        begin, end = (self._hop * frame for frame in (first - self._margin, stop + self._margin))
         wav = torch.zeros(self._channels, end - begin)
         inside = max(0, begin), min(self._samples, end)
         if inside[1] > inside[0]:
@@ -32,6 +48,18 @@ class LongMel:
         with torch.no_grad():
             image: Tensor = self._front_end(wav[None])[0]
         return image[:, self._margin : self._margin + stop - first]
+
+
+class _FastSTFT(STFT):
+    """The STFT of a sound that plays faster: windows and hops are longer, and its bins are those of the normal one."""
+
+    def __init__(self, spec: MelSpec, hop_length: int) -> None:
+        super().__init__(2 * round(spec.n_fft * hop_length / spec.hop_length / 2), hop_length)
+        self._bins, self._scale = spec.n_bins, spec.n_fft / self.n_fft
+
+    def forward(self, wav: Tensor, step: int = 1) -> Tensor:
+        spectrum = self._scale * super().forward(wav, step)
+        return F.pad(spectrum, (0, 0, 0, max(0, self._bins - spectrum.shape[1])))[:, : self._bins]
 
 
 def of_wav(wav: Tensor, spec: MelSpec) -> LongMel:

@@ -1,7 +1,7 @@
 """Sounds of any length: latents drawn window by window, decoded and vocoded in parts; memory does not grow."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ FADE_IN_SEC, FADE_OUT_SEC = 0.005, 0.05  # of sounds that begin and end anywhere
 
 def draw_latents(
     pipeline: Pipeline, conditions: Conditions, generator: torch.Generator, count: int, *, temperature: float = 1.0,
-    before: Tensor | None = None,
+    before: Tensor | None = None, noise: Callable[[int, int], Tensor] | None = None,
 ) -> Iterator[Tensor]:  # fmt: skip
     """Yield `count` latents of one sound in parts (n, D); a longer sound begins with a shorter one of the same seed.
 
@@ -32,15 +32,21 @@ def draw_latents(
         count: Number of latents.
         temperature: See `SequencePrior.sample`.
         before: The latents (P, D) that it continues.
+        noise: Returns what the latents between two numbers are made of (n, D), in place of random draws.
     """
     check_temperature(temperature)
     prior, done = pipeline.sequence, 0
     held = torch.empty(0, pipeline.codec.latent.dim) if before is None else before
     while done < count:
         held = held[len(held) - min(len(held), prior.context) :]
+        length = prior.window - len(held)
+        given = None
+        if noise is not None:
+            length = min(length, count - done)
+            given = noise(done, done + length)[None]
         z = prior.sample(
-            conditions, [generator], length=prior.window - len(held), temperature=temperature,
-            before=held[None] if len(held) else None,
+            conditions, [generator], length=length, temperature=temperature,
+            before=held[None] if len(held) else None, noise=given,
         )[0]  # fmt: skip
         yield z[: count - done]
         done += len(z)

@@ -14,6 +14,7 @@ from torch import Tensor
 UNKNOWN_CLASS, UNKNOWN = -1, math.nan
 CLASS, PITCH, VELOCITY = "class", "pitch", "velocity"
 BEAT, BAR = "beat", "bar"  # phases in cycles along a sequence of latents
+SPEED, GAIN = "speed", "gain"  # changes of training sounds, in semitones and dB; a sound that is asked for has none
 SCALARS = (PITCH, VELOCITY)  # conditions that can be interpolated; classes cannot
 
 
@@ -288,12 +289,16 @@ class SequencePrior(Protocol):
     def loops(self) -> bool:
         """Whether it can draw a circle, whose end leads to its start."""
 
+    @property
+    def invertible(self) -> bool:
+        """Whether each sequence is made of one noise, which `noise_of` finds."""
+
     def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
         """See `Prior.fill`."""
 
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
-        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False,
+        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Draw latents.
 
@@ -304,12 +309,25 @@ class SequencePrior(Protocol):
             temperature: 0 for the most typical sequences, 1 for the full variety of the model.
             before: The latents (B, P, D) that they continue.
             circular: Whether the end leads to the start.
+            noise: What they are made of (B, N, D), in place of random draws; of an invertible prior.
 
         Returns:
             z (B, N, D) on the CPU.
 
         Raises:
-            ConfigError: It cannot draw a circle.
+            ConfigError: It cannot draw a circle, or make latents of a given noise.
+        """
+
+    def noise_of(self, z: Tensor, conditions: Conditions, *, before: Tensor | None = None) -> Tensor:
+        """The noise (B, N, D) on the CPU that `sample` makes latents z (B, N, D) of, nearly.
+
+        Args:
+            z: Latents of B clips.
+            conditions: Of the clips.
+            before: The latents (B, P, D) before them.
+
+        Raises:
+            ConfigError: The prior is not invertible.
         """
 
 

@@ -1,9 +1,10 @@
 """The log-mel of a long sound in parts."""
 
 import pytest
+import soxr
 import torch
 
-from audio_gen.audio.long_mel import of_wav
+from audio_gen.audio.long_mel import LongMel, of_wav
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.stereo import FRAMES
 
@@ -26,3 +27,17 @@ def test_parts_equal_the_whole_between_silences(spec: MelSpec) -> None:
 def test_outside_is_silent() -> None:
     mel = of_wav(torch.ones(1, MONO.samples(8)), MONO)
     assert float(mel(20, 24).max()) == pytest.approx(float(MelFrontEnd(MONO)(torch.zeros(1, 1, 512)).max()))
+
+
+@pytest.mark.parametrize("speed", [2 ** (-1 / 6), 1.03, 2 ** (1 / 6)])
+def test_a_faster_sound_has_the_mel_of_the_resampled_one(speed: float) -> None:
+    torch.manual_seed(0)
+    wav = 0.1 * torch.randn(1, 20_000) * torch.hann_window(20_000)
+    mel = LongMel(lambda start, count: wav[:, start : start + count], 20_000, MONO, 1, speed)
+    assert mel.speed == pytest.approx(speed, rel=0.03)
+    resampled = soxr.resample(wav[0].numpy(), 16_000 * mel.speed, 16_000, quality="VHQ")
+    other = of_wav(torch.from_numpy(resampled)[None], MONO)
+    assert abs(mel.frames - other.frames) <= 1
+    inner = slice(20, other.frames // 4 * 4 - 20)
+    both = (one(0, other.frames // 4 * 4)[:16, inner] for one in (mel, other))  # what both rates can hold
+    assert torch.allclose(*both, atol=1e-3)

@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose prior is not trained yet."""
-    return write_sequence_bundle(tmp_path_factory.mktemp("codec") / "bundle", flow=False)
+    return write_sequence_bundle(tmp_path_factory.mktemp("codec") / "bundle", prior=None)
 
 
 def test_sample(run: Run, model: Path) -> None:
@@ -86,8 +86,12 @@ def test_reconstruct_keeps_the_length(run: Run, model: Path) -> None:
         (["loop", "MODEL", "--bpm", "1000"], "--bpm 1000: must be between 20 and 400"),
         (["loop", "CODEC"], "only its codec has been trained so far"),
         (["encode", "MODEL", "in.wav"], "use reconstruct, or continue"),
-        (["vary", "in.wav", "--run", "MODEL"], "vary: is of models of clips"),
-        (["interpolate", "MODEL", "--from", "in.wav", "--to", "seed:1"], "interpolate: is of models of clips"),
+        (["vary", "in.wav", "--run", "MODEL", "--keep-attack", "15ms"], "--keep-attack: is of models of clips"),
+        (["vary", "in.wav", "--run", "CODEC"], "only its codec has been trained so far"),
+        (
+            ["interpolate", "MODEL", "--from", "in.wav", "--to", "seed:1", "--layers", "2-4"],
+            "--layers: is of models of",
+        ),
     ],
 )
 def test_errors_are_one_line(run: Run, model: Path, codec: Path, args: list[str], told: str) -> None:

@@ -14,10 +14,9 @@ from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import CLASS, PITCH, VELOCITY, Conditions
 from audio_gen.models.generator import Generator
-from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MIN_NOISE, MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
-from audio_gen.models.registry import Part, packed
+from audio_gen.models.registry import KINDS, Part, packed
 
 SPEC = MelSpec(sample_rate=22050, n_fft=512, hop_length=256, n_mels=40)
 STEREO_SPEC = SPEC.with_stereo(STEREO_BANDS)
@@ -75,8 +74,10 @@ def write_gan_bundle(
     )
 
 
-def write_sequence_bundle(folder: Path, *, classes: bool = True, stereo: bool = False, flow: bool = True) -> Path:
-    """Write a model of sequences that was set to random mels; without `flow` it has no prior."""
+def write_sequence_bundle(
+    folder: Path, *, classes: bool = True, stereo: bool = False, prior: str | None = "flow"
+) -> Path:
+    """Write a model of sequences that was set to random mels, with a prior of this kind or none."""
     torch.manual_seed(0)
     bands = STEREO_SPEC.stereo_bands if stereo else 0
     args: dict[str, Any] = {
@@ -91,14 +92,15 @@ def write_sequence_bundle(folder: Path, *, classes: bool = True, stereo: bool = 
     codec.initialise(mel)
     _disturb(codec)
     parts = {"codec": Part("local", args, codec.state_dict())}
-    if flow:
+    if prior is not None:
         count = len(CLASSES) if classes else 0
-        own = {"latent_dim": LATENT_DIM, "n_classes": count, "width": 16, "depth": 2, "window": 24, "context": 8}
-        prior = FlowPrior(**own)
+        own: dict[str, Any] = {"latent_dim": LATENT_DIM, "n_classes": count, "width": 16, "window": 24, "context": 8}
+        own |= {"depth": 2} if prior == "flow" else {"layers": 1}
+        network = KINDS["prior"][prior](**own)
         with torch.no_grad():
-            prior.initialise(codec.encode(mel).mean.flatten(0, 1))
-        _disturb(prior)
-        parts["prior"] = Part("flow", own, prior.state_dict())
+            network.initialise(codec.encode(mel).mean.flatten(0, 1))
+        _disturb(network)
+        parts["prior"] = Part(prior, own, network.state_dict())
     config, tensors = packed(parts)
     config |= {"mel": SPEC.with_stereo(bands).to_dict(), "classes": CLASSES if classes else []}
     save_bundle(folder, config, tensors)

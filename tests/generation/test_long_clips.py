@@ -13,12 +13,18 @@ import torch
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import has_sidecar, read_sidecar
+from audio_gen.audio.io import read_wav
+from audio_gen.audio.long_mel import of_wav
 from audio_gen.data.generated import generated_by
-from audio_gen.errors import CheckpointError, ConfigError, OutputError
+from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, OutputError
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 from audio_gen.generation.operations.sample import SampleRequest, sample
+from audio_gen.generation.operations.vary import VaryRequest, vary
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.sequence import encode_sound, sound_blocks
+from tests.generation.models import write_sequence_bundle
 
 RATE = 22050
 NOISE = 0.3 * torch.randn(2, 3 * RATE + 17, generator=torch.Generator().manual_seed(0))
@@ -144,3 +150,78 @@ def test_models_of_clips_have_no_duration(pipeline: Pipeline) -> None:
 def test_sounds_of_each_class(sequence: Pipeline) -> None:
     names = sample(sequence, SampleRequest(per_class=2, duration_sec=1.0)).names
     assert names == [f"{name}/{name}-{seed:04d}" for name in ("bell", "drum", "flute") for seed in (0, 1)]
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Path:
+    """A sound of 2 s and 100 samples that gets louder."""
+    time = torch.arange(2 * RATE + 100) / RATE
+    sf.write(tmp_path / "tone.wav", (0.1 * time * torch.sin(2 * math.pi * 440 * time)).numpy(), RATE)
+    return tmp_path / "tone.wav"
+
+
+def test_variations_of_a_sound_of_any_length(sequence: Pipeline, tone: Path, tmp_path: Path) -> None:
+    def varied(amount: float, count: int = 2, seed: int = 0) -> list[Tensor]:
+        request = VaryRequest(clip=tone, amount=amount, count=count, seed=seed, normalize="none")
+        saved = vary(sequence, request).save(tmp_path / f"{amount}-{seed}")
+        assert [one.path.name for one in saved] == [f"tone-vary-{i:02d}.wav" for i in range(count)]
+        about = json.loads(saved[0].path.with_suffix(".json").read_text())
+        assert {"kind": "sequence", "amount": amount, "seed": seed}.items() <= about.items()
+        return [torch.from_numpy(sf.read(one.path)[0]) for one in saved]
+
+    copy = torch.cat(
+        list(
+            sound_blocks(sequence, iter([encode_sound(sequence, read_wav(tone, sample_rate=RATE)[0])]), 2 * RATE + 100)
+        ),
+        dim=1,
+    )
+    same, near, far = varied(0.0), varied(0.3), varied(1.0)
+    assert all(len(wav) == 2 * RATE + 100 for wav in (*same, *near, *far))
+    assert torch.equal(same[0], same[1]) and not torch.equal(near[0], near[1])
+
+    def distance(wav: Tensor) -> float:
+        images = [of_wav(one.float().reshape(1, -1), sequence.spec)(0, 80) for one in (wav, copy)]
+        return float((images[0] - images[1]).abs().mean())
+
+    assert distance(same[0]) < 0.1 < distance(near[0]) < distance(far[0])
+    assert torch.equal(varied(0.3, 1, 1)[0], near[1])  # a seed is one variation
+
+
+def test_sounds_between_two(sequence: Pipeline, tone: Path, tmp_path: Path) -> None:
+    request = InterpolateRequest(start=str(tone), end="seed:3", steps=3, morph="4s", normalize="none")
+    saved = interpolate(sequence, request).save(tmp_path / "out")
+    assert [one.path.name for one in saved] == ["step-00.wav", "step-01.wav", "step-02.wav", "morph.wav"]
+    assert [round(one.duration_sec * RATE) for one in saved] == [2 * RATE + 100] * 3 + [4 * RATE]
+    about = json.loads((tmp_path / "out" / "morph.json").read_text())
+    assert {"from": str(tone), "to": "seed:3", "morph_sec": 4.0, "position": 0.5}.items() <= about.items()
+    alone = sample(sequence, SampleRequest(seed=3, count=1, duration_sec=2.0, normalize="none")).save(tmp_path / "seed")
+    wavs = [torch.from_numpy(sf.read(path)[0]).float() for path in (alone[0].path, saved[2].path, saved[0].path)]
+    images = [of_wav(wav[None], sequence.spec)(0, 160) for wav in wavs]
+    assert float((images[0] - images[1]).abs().mean()) < 0.2 < float((images[0] - images[2]).abs().mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"layers": "coarse"}, "--layers: is of models of clips"),
+        ({"keep_attack": "15ms"}, "--keep-attack: is of models of clips"),
+        ({"morph": "4s", "morph_kind": "roll"}, "--morph-kind roll: is of models of clips"),
+        ({"class_name": "piano"}, "unknown to"),
+        ({"end": "seed:x"}, "seed:x: must have a whole number"),
+        ({"end": "silence.wav"}, "silence.wav: is silent"),
+        ({"end": "missing.wav"}, "missing.wav"),
+    ],
+)
+def test_ways_that_cannot_be(
+    sequence: Pipeline, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
+) -> None:
+    sf.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AudioGenError, match=told):
+        interpolate(sequence, InterpolateRequest(**{"start": str(tone), "end": "seed:3", **options}))
+
+
+def test_a_model_that_draws_in_order_has_nothing_between(tone: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(write_sequence_bundle(tmp_path / "bundle", prior="lstm"), vocoder="griffinlim:2")
+    with pytest.raises(ConfigError, match=r"vary: .*bundle draws one latent after the other.*prior.kind=flow"):
+        vary(pipeline, VaryRequest(clip=tone))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import ConfigError
-from audio_gen.models.contract import BEAT, CLASS, Conditions
+from audio_gen.models.contract import BEAT, CLASS, GAIN, Conditions
 from audio_gen.models.priors.flow import FlowPrior, phase_features
 
 DIM = 2
@@ -128,3 +128,36 @@ def test_importance_decides_the_order_of_drawing() -> None:
     prior.initialise(z, None, torch.tensor([1.75, 0.25]))
     normalised = (z - prior.mean) / prior.deviation
     assert normalised.std(0).square() == pytest.approx([1.75, 0.25], rel=0.02)
+
+
+def test_the_noise_of_latents_makes_them_again(prior: FlowPrior) -> None:
+    z = circle(3, 12, 8.0, torch.Generator().manual_seed(3))
+    before = circle(3, 20, 8.0, torch.Generator().manual_seed(3))[:, :8]
+    after = circle(3, 20, 8.0, torch.Generator().manual_seed(3))[:, 8:]
+    for latents, prompt in ((z, None), (after, before)):
+        noise = prior.noise_of(latents, Conditions(3), before=prompt)
+        again = prior.sample(Conditions(3), generators(3), length=12, before=prompt, noise=noise)
+        assert float((again - latents).abs().mean()) < 0.03
+    other = prior.sample(Conditions(3), generators(3), length=12)
+    assert float((other - z).abs().mean()) > 0.3
+
+
+def test_changes_of_training_sounds_do_not_leak() -> None:
+    """Windows that are louder than usual, and say so, do not make new sounds louder."""
+    torch.manual_seed(0)
+    prior = FlowPrior(latent_dim=DIM, width=32, depth=2, window=16, context=4)
+    generator = torch.Generator().manual_seed(0)
+    prior.initialise(torch.randn(256, DIM, generator=generator))
+    optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
+    sound = torch.ones(32, 16, dtype=torch.bool)
+    for _ in range(300):
+        gain = 6 * (torch.arange(32) % 2).float()
+        z = 0.3 * torch.randn(32, 16, DIM, generator=generator) + gain[:, None, None] / 3
+        optimiser.zero_grad()
+        prior.loss(z, sound, Conditions(32, {GAIN: gain}), generator).backward()
+        optimiser.step()
+    prior.eval()
+    means = [float(prior.sample(asked, generators(16), length=16).mean()) for asked in (
+        Conditions(16), Conditions(16, {GAIN: torch.full((16,), 6.0)})
+    )]  # fmt: skip
+    assert means[0] == pytest.approx(0, abs=0.3) and means[1] == pytest.approx(2, abs=0.3)

@@ -239,6 +239,29 @@ def test_loops_are_repeated_and_have_phases(tmp_path: Path) -> None:
     assert torch.allclose(windows.conditions.values["bar"] * 4 % 1, beat, atol=1e-3)
 
 
+def test_versions_of_loops_have_their_own_tempo(tmp_path: Path) -> None:
+    write(tmp_path / "loops" / "a.wav", clicks(100, 8))
+    write(tmp_path / "loops" / "b.wav", clicks(120, 8))
+    settings = resolve_config(tmp_path / "run", "sequence", TINY, [], {})
+    cache = open_source(tmp_path / "loops", tmp_path / "run", settings, settings.mel, lambda event: None)
+    store = LatentStore(cache, "train", settings.mel, window=94, beats=True, most_change=(2.0, 6.0))
+    torch.manual_seed(0)
+    codec = LocalCodec(n_mels=40, latent_dim=8, width=16)
+    store.encode(codec)
+    windows = store.draw(200, 94, torch.Generator().manual_seed(0))
+    semitones, gain = windows.conditions.values["speed"], windows.conditions.values["gain"]
+    assert 0.3 < float((semitones == 0).float().mean()) < 0.5
+    assert 1 < float(semitones.abs().max()) <= 2.1 and 3 < float(gain.abs().max()) <= 6
+    beat = windows.conditions.values["beat"]
+    tempo = ((beat[:, 1:] - beat[:, :-1]) % 1).mean(1) * 16_000 / (4 * 256) * 60
+    played = tempo / 2 ** (semitones / 12)
+    octaves = torch.log2(played[:, None] / torch.tensor([100.0, 120]))
+    assert float((octaves - octaves.round()).abs().amin(1).max()) < 0.01
+    plain = LatentStore(cache, "train", settings.mel, window=94, beats=True)
+    plain.encode(codec)
+    assert torch.equal(store.thinned(10**6), plain.thinned(10**6))
+
+
 def test_noises_have_no_beat(music: Path, tmp_path: Path) -> None:
     assert "tempo is no condition" in told(tmp_path / "run", music)
     assert Pipeline.load(tmp_path / "run").tempo_range is None

@@ -1,6 +1,9 @@
 """Interpolate between two sounds, in steps and as one morph, or between four, as a grid."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,14 +17,26 @@ from audio_gen.generation.attack import check_attack, parse_attack, with_attack_
 from audio_gen.generation.blend import Blend, bilinear
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.inputs import starting_point
+from audio_gen.generation.inputs import file_label, starting_point
 from audio_gen.generation.interpolate import PathBetween, glide, parse_duration
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.layers import mix_layers, parse_layers
-from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels, refuse_sequences
+from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.noise_path import NoiseOf, between, require_invertible
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
+from audio_gen.generation.operations.sequence import (
+    SOUND_SEC,
+    UNIT,
+    describe_sequence,
+    read_heard,
+    refuse_options,
+    seeds_from,
+)
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.roll import count_hits, is_percussive, parse_hits, roll
+from audio_gen.generation.sequence import draw_latents, encode_sound, filled, sound_blocks
 from audio_gen.generation.source import Source
+from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.reporter import Reporter
 from audio_gen.text import one_line
 
@@ -141,8 +156,9 @@ def interpolate(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
         ConfigError: A value is out of its range, or the model does not know the class, pitch or layers.
         AudioFileError: An end cannot be read, is silent, or has no attack to keep.
     """
-    refuse_sequences(pipeline, "interpolate")
     check_channels(pipeline, request.channels)
+    if pipeline.is_sequence:
+        return sounds_between(pipeline, request)
     pipeline.vocabulary.requested(request.class_name, request.pitch)  # a wrong one is an error even if no end needs it
     if request.corners is not None:
         return _between_corners(pipeline, request)
@@ -270,7 +286,108 @@ def _endpoint(pipeline: Pipeline, text: str, request: InterpolateRequest) -> Sou
     options: dict[str, Any] = {"class_name": request.class_name, "pitch": request.pitch}
     if not text.startswith(SEED_PREFIX):
         return starting_point(pipeline, at_home(text), **options).with_pitch(pipeline, request.pitch)
+    return Source.exact(pipeline, pipeline.latents([_seed_of(text)], temperature=request.temperature, **options))
+
+
+def _seed_of(text: str) -> int:
+    """The number of an end such as seed:3."""
     number = text.removeprefix(SEED_PREFIX)
     if not number.isdecimal():
         raise ConfigError(f"{text}: must have a whole number after seed:; try seed:3")
-    return Source.exact(pipeline, pipeline.latents([int(number)], temperature=request.temperature, **options))
+    return int(number)
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a way between sounds.
+
+    Attributes:
+        text: What the request calls it.
+        wav: A file's sound (C, T); None for a new one.
+        seed: Of a new one.
+        class_name: Its class; None if it is not known.
+    """
+
+    text: str
+    wav: Tensor | None
+    seed: int
+    class_name: str | None
+
+    def latents(self, pipeline: Pipeline, count: int, temperature: float) -> Tensor:
+        """Its first `count` latents (count, D); a shorter sound is continued."""
+        z = torch.empty(0, pipeline.codec.latent.dim) if self.wav is None else encode_sound(pipeline, self.wav)[:count]
+        conditions, generator = filled(pipeline, self.class_name, self.seed), torch.Generator().manual_seed(self.seed)
+        before = z if len(z) else None
+        more = draw_latents(
+            pipeline, conditions, generator, count - len(z), temperature=temperature, before=before
+        )  # fmt: skip
+        return torch.cat([z, *more])
+
+
+def sounds_between(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
+    """Sounds at even steps between two, and one that moves from the first to the second; see `interpolate`.
+
+    Steps are as long as the shorter file; a morph goes on after the end of a file as `continue` does.
+
+    Raises:
+        ConfigError: The model draws one latent after the other, or an option is of models of clips.
+        AudioFileError: A file cannot be read, or is silent.
+    """
+    require_invertible(pipeline, "interpolate")
+    given = {"--corner": request.corners, "--layers": request.layers, "--attack": request.attack, "--pitch":
+             request.pitch, "--keep-attack": request.keep_attack, "--tail": request.tail_db,
+             "--morph-kind roll": request.morph_kind == "roll"}  # fmt: skip
+    refuse_options(pipeline, given)
+    pipeline.vocabulary.requested(request.class_name)
+    rate = pipeline.spec.sample_rate
+    ends = [_end(pipeline, text, request.class_name) for text in request.sounds]
+    lengths = [end.wav.shape[-1] for end in ends if end.wav is not None] or [round(SOUND_SEC * rate)]
+    classes = {end.class_name for end in ends}
+    conditions = pipeline.vocabulary.requested(classes.pop()) if len(classes) == 1 else Conditions(1)
+    ways = [(name, min(lengths), (i / (request.steps - 1),) * 2) for i, name in enumerate(step_names(request.steps))]
+    if request.morph_sec is not None:
+        ways.append(("morph", round(request.morph_sec * rate), (0.0, 1.0)))
+    names = [name for name, _, _ in ways]
+
+    def render(reporter: Reporter) -> Iterator[LongClip]:
+        count = max(-(-samples // pipeline.latent_samples) for _, samples, _ in ways)
+        start, stop = (NoiseOf(pipeline, end.latents(pipeline, count, request.temperature), conditions) for end in ends)
+
+        def blocks(samples: int, first: float, last: float) -> Iterator[Tensor]:
+            weights = torch.linspace(first, last, -(-samples // pipeline.latent_samples))
+            return sound_blocks(pipeline, between(pipeline, conditions, start, stop, weights), samples)
+
+        for name, samples, (first, last) in ways:
+            more: dict[str, Any] = {"from": ends[0].text, "to": ends[1].text, "position": round((first + last) / 2, 5)}
+            more |= {"morph_sec": request.morph_sec} if first != last else {}
+            about = describe_sequence(pipeline, conditions, samples, command=request.origin, more=more)
+            yield LongClip(name, partial(blocks, samples, first, last), samples, rate, about, request.finish)
+
+    total_sec = sum(samples for _, samples, _ in ways) / rate
+    return Clips(
+        names, render, pipeline, request.origin, "Interpolating", unit=UNIT, per_clip=total_sec / max(1, len(names)),
+        notes=_length_notes(ends, rate) if request.steps else [],
+    )  # fmt: skip
+
+
+def _end(pipeline: Pipeline, text: str, class_name: str | None) -> End:
+    """The end that a request names: a file, or a seed of `sample`."""
+    if not text.startswith(SEED_PREFIX):
+        path = at_home(text)
+        names = [file_label(path).class_name, path.absolute().parent.name, class_name]
+        class_id = int(pipeline.vocabulary.known(names).get(CLASS)[0])
+        known = pipeline.vocabulary.classes[class_id] if class_id >= 0 else None
+        return End(one_line(text), read_heard(pipeline, path), 0, known)
+    seed = seeds_from(_seed_of(text), 1)[0]
+    class_id = int(filled(pipeline, class_name, seed).get(CLASS)[0])
+    return End(text, None, seed, pipeline.vocabulary.classes[class_id] if class_id >= 0 else None)
+
+
+def _length_notes(ends: list[End], rate: int) -> list[str]:
+    """A note if files of different lengths are cut to the shorter one."""
+    known = sorted((end.wav.shape[-1], end.text) for end in ends if end.wav is not None)
+    return [
+        f"{text}: the steps have its length of {short / rate:.2f} s; the other has {long / rate:.2f} s"
+        for (short, text), (long, _) in pairwise(known)
+        if short != long
+    ]

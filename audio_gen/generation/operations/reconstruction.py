@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from audio_gen.audio.io import info, read_wav
+from audio_gen.audio.io import info
 from audio_gen.audio.long_mel import LongMel, of_wav
 from audio_gen.audio.stereo import on_mel
-from audio_gen.errors import AudioFileError
 from audio_gen.generation.clip import Clips
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.inputs import file_label
 from audio_gen.generation.inversion import log_mel_l1
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.operations.sequence import describe_sequence
+from audio_gen.generation.operations.sequence import describe_sequence, read_sound
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import encode_sound, sound_blocks
 from audio_gen.reporter import Reporter
@@ -78,7 +77,7 @@ def rebuilt_sounds(
 
     def render(reporter: Reporter) -> Iterator[LongClip]:
         for i, file in enumerate(files):
-            wav = _read(pipeline, file)
+            wav = read_sound(pipeline, file)
             z, samples = encode_sound(pipeline, wav), wav.shape[-1]
             score = mel_l1(pipeline, wav, z)
             conditions = vocabulary.known([file_label(file).class_name, file.absolute().parent.name, class_name])
@@ -103,14 +102,6 @@ def _copied(pipeline: Pipeline, wav: Tensor) -> Iterator[Tensor]:
     for block in vocode_blocks(pipeline.vocoder, RealMel(pipeline, wav)):
         yield block[:, : wav.shape[-1] - done]
         done += block.shape[-1]
-
-
-def _read(pipeline: Pipeline, file: Path) -> Tensor:
-    channels: Literal[1, 2] = 2 if pipeline.spec.channels == 2 else 1
-    wav, _ = read_wav(file, sample_rate=pipeline.spec.sample_rate, channels=channels)
-    if not wav.shape[-1]:
-        raise AudioFileError(f"{one_line(file)}: holds no samples; choose another file")
-    return wav
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from audio_gen.generation.operations.common import FileRequest, check_channels, 
 from audio_gen.generation.operations.sequence import (
     SOUND_SEC,
     SOUNDS,
+    UNIT,
     check_duration,
     describe_sequence,
     refuse_options,
@@ -205,9 +206,7 @@ def sample_sequences(pipeline: Pipeline, request: SampleRequest, classes: Sequen
     folders = request.per_class is not None
     names = stems_of(pipeline, Conditions.join(fills), [seed for _, seed in drawn], folders)
     notes = [note] if (note := rate_note(pipeline, request.finish)) else []
-    return Clips(
-        names, render, pipeline, request.origin, "Sampling", unit="s of sound", per_clip=duration_sec, notes=notes
-    )
+    return Clips(names, render, pipeline, request.origin, "Sampling", unit=UNIT, per_clip=duration_sec, notes=notes)
 
 
 def clip_stems(pipeline: Pipeline, points: Latents, seeds: Sequence[int], folders: bool = False) -> list[str]:

@@ -3,18 +3,25 @@
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
 
 from audio_gen import __version__
 from audio_gen.artefacts import sidecar
-from audio_gen.errors import ConfigError
+from audio_gen.audio.io import read_wav
+from audio_gen.errors import AudioFileError, ConfigError
+from audio_gen.generation.finish import SILENT
 from audio_gen.generation.long_clip import check_loudness
 from audio_gen.generation.operations.common import FileRequest
 from audio_gen.generation.pipeline import Pipeline, check_seeds
 from audio_gen.generation.sequence import generate_long
 from audio_gen.models.contract import Conditions
+from audio_gen.text import one_line
 
 SOUNDS, SOUND_SEC = 4, 10.0
+UNIT = "s of sound"
 HOUR_SEC, LEAST_SEC = 3600.0, 0.1
 TIMED_SEC = 10.0
 FILE_BYTES = {"16": 2, "24": 3, "float": 4}  # of a sample
@@ -81,6 +88,27 @@ def check_duration(
         f"{option} {duration_sec:g}: is above an hour; {'each' if count > 1 else 'the'} file gets {size / 1e9:.1f} GB, "
         f"and rendering takes about {_told(took_sec)} on this machine; add --force, or try 3600"
     )
+
+
+def read_sound(pipeline: Pipeline, path: Path) -> Tensor:
+    """The sound (C, T) of a file, in the model's channels and at its rate.
+
+    Raises:
+        AudioFileError: It cannot be read, or is empty.
+    """
+    channels: Literal[1, 2] = 2 if pipeline.spec.channels == 2 else 1
+    wav, _ = read_wav(path, sample_rate=pipeline.spec.sample_rate, channels=channels)
+    if not wav.shape[-1]:
+        raise AudioFileError(f"{one_line(path)}: holds no samples; choose another file")
+    return wav
+
+
+def read_heard(pipeline: Pipeline, path: Path) -> Tensor:
+    """As `read_sound`; silence is an AudioFileError."""
+    wav = read_sound(pipeline, path)
+    if float(wav.abs().max()) < SILENT:
+        raise AudioFileError(f"{one_line(path)}: is silent; give a file with sound")
+    return wav
 
 
 def _told(duration_sec: float) -> str:

@@ -1,21 +1,27 @@
 """Variations of a clip."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from audio_gen.artefacts.sidecar import read_sidecar, sidecar_path
 from audio_gen.errors import CheckpointError, DataError
 from audio_gen.generation.attack import check_attack, parse_attack, with_attack_of
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.inputs import starting_point
-from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels, refuse_sequences
+from audio_gen.generation.inputs import file_label, starting_point
+from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.noise_path import NewNoise, NoiseOf, between, require_invertible
+from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
+from audio_gen.generation.operations.sequence import UNIT, describe_sequence, read_heard, refuse_options, seeds_from
 from audio_gen.generation.outputs import output_stems
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.sequence import encode_sound, sound_blocks
 from audio_gen.generation.vary import Variation, check_amount
 from audio_gen.generation.vary import vary as varied
 from audio_gen.reporter import Reporter
@@ -60,9 +66,10 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
         ConfigError: A value is out of its range.
         AudioFileError: The clip has to be encoded, and cannot be read; or it has no attack to keep.
     """
-    refuse_sequences(pipeline, "vary")
     check_amount(request.amount, request.temperature)
     check_channels(pipeline, request.channels)
+    if pipeline.is_sequence:
+        return vary_sounds(pipeline, request)
     clip = starting_point(pipeline, request.clip)
     notes, count, rate, attack_sec = list(clip.notes), request.count, pipeline.spec.sample_rate, request.attack_sec
     attack = clip.rendered(pipeline) if attack_sec else None
@@ -93,6 +100,39 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
 
     names = [f"{output_stems([request.clip])[0]}-vary-{i:02d}" for i in range(count)]
     return Clips(names, render, pipeline, request.origin, "Varying", notes=notes)
+
+
+def vary_sounds(pipeline: Pipeline, request: VaryRequest) -> Clips:
+    """Variations of a sound as long as it, see `vary`: its noise, turned towards new noise.
+
+    Raises:
+        ConfigError: The model draws one latent after the other, or an option is of models of clips.
+        AudioFileError: The file cannot be read, or is silent.
+    """
+    require_invertible(pipeline, "vary")
+    refuse_options(pipeline, {"--keep-attack": request.keep_attack, "--tail": request.tail_db})
+    seeds, wav = seeds_from(request.seed, request.count), read_heard(pipeline, request.clip)
+    samples, rate = wav.shape[-1], pipeline.spec.sample_rate
+    conditions = pipeline.vocabulary.known([file_label(request.clip).class_name, request.clip.absolute().parent.name])
+    names = [f"{output_stems([request.clip])[0]}-vary-{i:02d}" for i in range(request.count)]
+
+    def render(reporter: Reporter) -> Iterator[LongClip]:
+        z = encode_sound(pipeline, wav)
+        known = NoiseOf(pipeline, z, conditions)
+
+        def blocks(seed: int) -> Iterator[Tensor]:
+            new = NewNoise(torch.Generator().manual_seed(seed), z.shape[1], request.temperature)
+            weights = torch.full((len(z),), request.amount)
+            return sound_blocks(pipeline, between(pipeline, conditions, known, new, weights), samples)
+
+        for name, seed in zip(names, seeds, strict=True):
+            more = {"source": one_line(request.clip), "amount": request.amount, "seed": seed,
+                    "temperature": request.temperature}  # fmt: skip
+            about = describe_sequence(pipeline, conditions, samples, command=request.origin, more=more)
+            finish = request.finish_of_file(unchanged=request.amount == 0)
+            yield LongClip(name, partial(blocks, seed), samples, rate, about, finish, fade_in=False, fade_out=False)
+
+    return Clips(names, render, pipeline, request.origin, "Varying", unit=UNIT, per_clip=samples / rate)
 
 
 def model_of(clip: Path, run: Path | None = None) -> Path:

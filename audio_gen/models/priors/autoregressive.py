@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from audio_gen.errors import ConfigError
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.models.priors.causal import LSTM, CausalNetwork, CausalTransformer, Memory
+from audio_gen.models.priors.changes import Changes
 from audio_gen.models.priors.classes import drawn_classes
 from audio_gen.models.priors.energy import SampleHead, energy_score
 
@@ -20,6 +21,7 @@ UNKNOWN_SHARE = 0.1  # of windows in training, whose class is hidden
 WARM_UP = 64  # latents drawn and dropped before a clip without a prompt
 ROWS = 4  # clips drawn at once
 WINDOW = 256  # latents
+NO_NOISE = "an autoregressive prior cannot find the noise of a sound; train with prior.kind=flow"
 
 
 class AutoregressivePrior(nn.Module):
@@ -58,6 +60,7 @@ class AutoregressivePrior(nn.Module):
         self.level = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
         self.classes = nn.Embedding(n_classes + 1, width)  # row 0 is unknown
         nn.init.normal_(self.classes.weight, std=0.02)
+        self.changes = Changes(width)
         self.norm = nn.LayerNorm(width)
         self.head = SampleHead(context_dim=width, out_dim=size, width=head_width, noise_dim=size, blocks=head_blocks)
         self.register_buffer("mean", torch.zeros(latent_dim))
@@ -72,6 +75,11 @@ class AutoregressivePrior(nn.Module):
     @property
     def loops(self) -> bool:
         """It cannot close a circle: each latent depends on those before it only."""
+        return False
+
+    @property
+    def invertible(self) -> bool:
+        """Many noises give the same latent: the head has more of them than it uses."""
         return False
 
     def fill(self, asked: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
@@ -116,7 +124,8 @@ class AutoregressivePrior(nn.Module):
             class_id = class_id.masked_fill(hidden.to(device), -1)
         noise = torch.randn(truth.shape, generator=generator, device=generator.device).to(device)
         inputs = truth + level.to(device)[:, None, None] * noise
-        features, _ = self._features(inputs[:, :-1], self._condition(level.to(device), class_id), Memory())
+        condition = self._condition(level.to(device), class_id) + self.changes(conditions, device)[:, None]
+        features, _ = self._features(inputs[:, :-1], condition, Memory())
         noise = torch.randn(DRAWS, *truth.shape, generator=generator, device=generator.device).to(device)
         score = energy_score(truth, self.head(features, noise), self._groups())
         return (score * whole).sum() / whole.sum().clamp(min=1)
@@ -124,13 +133,15 @@ class AutoregressivePrior(nn.Module):
     @torch.no_grad()
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
-        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False,
+        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Draw latents, see `SequencePrior.sample`; the temperature scales the noise of the head.
 
         Raises:
-            ConfigError: `circular` is set.
+            ConfigError: `circular` or `noise` is given.
         """
+        if noise is not None:
+            raise ConfigError(NO_NOISE)
         if circular:
             raise ConfigError(
                 "an autoregressive prior cannot close a loop: its latents depend only on those before; "
@@ -141,6 +152,14 @@ class AutoregressivePrior(nn.Module):
             nothing = self.mean.new_zeros(len(known), 0, self.latent_dim)
             return self._sample(known, generators, WARM_UP + length, temperature, nothing)[:, WARM_UP:]
         return self._sample(known, generators, length, temperature, before)
+
+    def noise_of(self, z: Tensor, conditions: Conditions, *, before: Tensor | None = None) -> Tensor:
+        """See `SequencePrior.noise_of`.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(NO_NOISE)
 
     def _sample(
         self, class_id: Tensor, generators: Sequence[torch.Generator], length: int, temperature: float, before: Tensor

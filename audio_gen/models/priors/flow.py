@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from audio_gen.errors import ConfigError
 from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
+from audio_gen.models.priors.changes import SCALES, Changes
 from audio_gen.models.priors.classes import drawn_classes
 from audio_gen.models.time_blocks import Edges, TimeBlock
 
@@ -34,6 +36,7 @@ class FlowPrior(nn.Module):
     deviation: Tensor
     class_shares: Tensor
     loops = True
+    invertible = True
 
     def __init__(
         self, *, latent_dim: int, n_classes: int = 0, width: int = 256, depth: int = 8, window: int = 258,
@@ -57,6 +60,7 @@ class FlowPrior(nn.Module):
         inputs = 2 * latent_dim + 2 + (PHASE_FEATURES * len(PHASES) if beats else 0)
         self.stem = nn.Linear(inputs, width)
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.changes = Changes(width)
         self.classes = nn.Embedding(n_classes + 1, width) if n_classes else None
         self.blocks = nn.ModuleList(
             TimeBlock(channels=width, condition_dim=width, dilation=DILATIONS[i % len(DILATIONS)]) for i in range(depth)
@@ -103,7 +107,7 @@ class FlowPrior(nn.Module):
         if self.beats:
             parts += [phase_features(conditions, name, x) for name in PHASES]
         h = self.stem(torch.cat(parts, dim=2))
-        condition = self.time(time_features(time, TIME_FEATURES))
+        condition = self.time(time_features(time, TIME_FEATURES)) + self.changes(conditions, x.device)
         if self.classes is not None:
             condition = condition + self.classes(conditions.get(CLASS, x.device) + 1)
         condition = nn.functional.silu(condition)[:, None]
@@ -154,8 +158,9 @@ class FlowPrior(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int, temperature: float = 1.0,
-        before: Tensor | None = None, circular: bool = False, steps: int = STEPS,
+        self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
+        temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
+        steps: int = STEPS,
     ) -> Tensor:  # fmt: skip
         """See `SequencePrior.sample`; `steps` evaluations of the network in steps of Heun's kind."""
         if self.mean.device.type == "cpu" and len(generators) > 1:  # kernels may differ in the last bit with the batch
@@ -163,36 +168,61 @@ class FlowPrior(nn.Module):
             return torch.cat([
                 self.sample(
                     conditions[i], generators[i : i + 1], length=length, temperature=temperature,
-                    before=None if before is None else before[i : i + 1], circular=circular, steps=steps,
+                    before=None if before is None else before[i : i + 1], circular=circular,
+                    noise=None if noise is None else noise[i : i + 1], steps=steps,
                 )
                 for i in rows
             ])  # fmt: skip
-        device = self.mean.device
-        conditions = conditions.to(device)
-        noise = torch.stack([torch.randn(length, self.latent_dim, generator=one) for one in generators]).to(device)
-        prompt = 0 if before is None else min(self.context, before.shape[1])
-        given = noise.new_zeros(len(noise), prompt + length, self.latent_dim)
-        if before is not None and prompt:
-            given[:, :prompt] = (before[:, -prompt:].to(device) - self.mean) / self.deviation
-        known = torch.zeros(given.shape[:2], dtype=torch.bool, device=device)
-        known[:, :prompt] = True
-        x = given.clone()
-        x[:, prompt:] = temperature * noise
-        edges: Edges = "circular" if circular else "zeros"
-        times = torch.linspace(0, 1, max(1, steps // 2) + 1)
-        for now, then in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-            step = then - now
-            slope = self._slope(x, now, known, given, conditions, edges)
-            middle = x + step * slope
-            if then < 1:
-                slope = (slope + self._slope(middle, then, known, given, conditions, edges)) / 2
-            x = torch.where(known[..., None], given, x + step * slope)
-        return (x[:, prompt:] * self.deviation + self.mean).float().cpu()
+        if noise is None:
+            noise = torch.stack([torch.randn(length, self.latent_dim, generator=one) for one in generators])
+        path = _Path(self, conditions, before, length, circular)
+        x = path.followed(temperature * noise.to(self.mean.device), 0.0, 1.0, steps)
+        return (x * self.deviation + self.mean).float().cpu()
 
-    def _slope(
-        self, x: Tensor, time: float, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges
-    ) -> Tensor:
-        return self.velocity(x, x.new_full((len(x),), time), known, given, conditions, edges).float()
+    @torch.no_grad()
+    def noise_of(
+        self, z: Tensor, conditions: Conditions, *, before: Tensor | None = None, steps: int = STEPS
+    ) -> Tensor:  # fmt: skip
+        """See `SequencePrior.noise_of`: the flow, followed back."""
+        path = _Path(self, conditions, before, z.shape[1], circular=False)
+        x = (z.to(self.mean.device) - self.mean) / self.deviation
+        return path.followed(x, 1.0, 0.0, steps).cpu()
+
+
+class _Path:
+    """The way between noise and the latents that follow a prompt (B, P, D)."""
+
+    def __init__(
+        self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool
+    ) -> None:  # fmt: skip
+        device = prior.mean.device
+        self._prior, self._conditions = prior, conditions.to(device)
+        self._edges: Edges = "circular" if circular else "zeros"
+        self._prompt = 0 if before is None else min(prior.context, before.shape[1])
+        self._given = torch.zeros(len(conditions), self._prompt + length, prior.latent_dim, device=device)
+        if before is not None and self._prompt:
+            known = before[:, before.shape[1] - self._prompt :].to(device)
+            self._given[:, : self._prompt] = (known - prior.mean) / prior.deviation
+        self._known = torch.zeros(self._given.shape[:2], dtype=torch.bool, device=device)
+        self._known[:, : self._prompt] = True
+
+    def followed(self, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+        """Normalised latents (B, N, D) at time `start`, moved to time `end`."""
+        x = torch.cat([self._given[:, : self._prompt], x], dim=1)
+        times = torch.linspace(start, end, max(1, steps // 2) + 1).tolist()
+        last = max((time for time in times if time < 1), default=0.0)  # the network hardly learns time 1 itself
+        for now, then in pairwise(times):
+            step = then - now
+            slope = self._slope(x, min(now, last))
+            if then < 1:
+                end_slope = self._slope(x + step * slope, then)
+                slope = end_slope if now == 1 else (slope + end_slope) / 2
+            x = torch.where(self._known[..., None], self._given, x + step * slope)
+        return x[:, self._prompt :]
+
+    def _slope(self, x: Tensor, time: float) -> Tensor:
+        times = x.new_full((len(x),), time)
+        return self._prior.velocity(x, times, self._known, self._given, self._conditions, self._edges).float()
 
 
 def time_features(time: Tensor, count: int) -> Tensor:
@@ -215,9 +245,9 @@ def phase_features(conditions: Conditions, name: str, like: Tensor) -> Tensor:
 
 
 def conditions_hidden(conditions: Conditions, rows: Tensor) -> Conditions:
-    """The same conditions, unknown in some rows (B,) bool."""
-    values = {}
-    for name, value in conditions.values.items():
+    """The same conditions, unknown in some rows (B,) bool; the changes of a sound are always known."""
+    values = dict(conditions.values)
+    for name, value in conditions.subset([name for name in values if name not in SCALES]).values.items():
         where = rows.view(-1, *[1] * (value.dim() - 1))
         values[name] = torch.where(where, torch.full_like(value, -1 if name == CLASS else math.nan), value)
     return Conditions(len(conditions), values)

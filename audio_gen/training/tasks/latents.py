@@ -4,22 +4,25 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from audio_gen.audio.long_mel import LongMel
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import DB_PER_NAT, MelSpec
+from audio_gen.audio.stereo import on_mel
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
-from audio_gen.data.table import Clip
 from audio_gen.data.tempo import BEATS_PER_BAR, Beats, clip_beats
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.codecs.long import encode_blocks
-from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
+from audio_gen.models.contract import BAR, BEAT, CLASS, GAIN, SPEED, Conditions
 
 LOOPED_WINDOWS = 1.5
+MOST_VERSIONS, MOST_LATENTS = 8, 600_000  # of training sounds; of all versions together
+UNCHANGED_SHARE = 0.3  # of the windows drawn, at least
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,36 @@ class Windows:
         return Windows(self.z.to(device), self.sound.to(device), self.conditions.to(device))
 
 
+@dataclass(frozen=True)
+class Version:
+    """A version of a clip.
+
+    Attributes:
+        number: Of the clip.
+        semitones: How much higher and faster it plays.
+        gain_db: How much louder it is.
+    """
+
+    number: int
+    semitones: float = 0.0
+    gain_db: float = 0.0
+
+
 class LatentStore:
     """Latents of the clips of one side, in a temporary file that is gone when the process ends."""
 
-    def __init__(self, cache: Cache, split: Split, spec: MelSpec, *, window: int, beats: bool = False) -> None:
+    def __init__(
+        self, cache: Cache, split: Split, spec: MelSpec, *, window: int, beats: bool = False,
+        most_change: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
         """Choose the clips; `encode` computes their latents.
 
         With `beats` windows have phases of beat and bar, and loops shorter than 1.5 windows of `window` latents are
-        repeated.
+        repeated. With `most_change`, in semitones and dB, each clip has further versions that differ by up to as much;
+        the less sound there is, the more versions.
         """
         self._cache, self._spec, self._window, self._beats = cache, spec, window, beats
+        self._most_change = most_change
         self._clips = [cache.clips[number] for number in cache.numbers(split).tolist()]
         ids = {name: i for i, name in enumerate(cache.classes)}
         self._classes = torch.tensor([-1 if c.class_name is None else ids[c.class_name] for c in self._clips])
@@ -65,22 +88,42 @@ class LatentStore:
     def encode(self, codec: LocalCodec, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Compute all latents, in float16; `progress` gets the number of latents done and that of all."""
         found = [clip_beats(self._cache, clip) if self._beats else None for clip in self._clips]
-        mels = [self._mel(clip, beats) for clip, beats in zip(self._clips, found, strict=True)]
+        self._versions = self._all_versions(found)
+        mels = [self._mel(one, found[one.number]) for one in self._versions]
         counts = [-(-mel.frames // STRIDE) for mel in mels]
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
         if self._beats:
-            self._phases = self._phases_of(found, counts)
+            self._phases = self._phases_of(found, mels, counts)
+        changes = [(12 * math.log2(mel.speed), one.gain_db) for one, mel in zip(self._versions, mels, strict=True)]
+        self._changes = torch.tensor(changes)
         with tempfile.TemporaryFile(dir=self._folder()) as file:
             shape = (int(self._ends[-1]), codec.latent.dim)
             file.truncate(2 * shape[0] * shape[1])
             self._latents = np.memmap(file, np.float16, "r+", shape=shape)
             done = 0
-            for mel in mels:
-                for z in encode_blocks(codec, mel, mel.frames):
+            for one, mel in zip(self._versions, mels, strict=True):
+                for z in encode_blocks(codec, partial(self._louder, mel, one.gain_db), mel.frames):
                     self._latents[done : done + len(z)] = z.numpy()
                     done += len(z)
                     progress(done, shape[0])
+
+    def _all_versions(self, found: Sequence[Beats | None]) -> list[Version]:
+        """The clips as they are, in order, then their versions; each has its own random changes."""
+        versions = [Version(i) for i in range(len(self._clips))]
+        if self._most_change is None:
+            return versions
+        total = sum(-(-self._mel(one, found[one.number]).frames // STRIDE) for one in versions)
+        count = min(max(1, MOST_LATENTS // total), MOST_VERSIONS)
+        semitones, gain_db = self._most_change
+        for version in range(1, count):
+            for i in range(len(self._clips)):
+                speed, gain = np.random.default_rng((version, i)).uniform(-1, 1, 2).tolist()
+                versions.append(Version(i, semitones * speed, gain_db * gain))
+        return versions
+
+    def _louder(self, mel: LongMel, gain_db: float, first: int, stop: int) -> Tensor:
+        return on_mel(mel(first, stop), self._spec.n_mels, lambda rows: rows + gain_db / DB_PER_NAT)
 
     def _folder(self) -> str | None:
         """A folder on disk if possible: temporary folders may be in memory."""
@@ -90,12 +133,13 @@ class LatentStore:
         except OSError:
             return None
 
-    def _mel(self, clip: Clip, beats: Beats | None) -> LongMel:
-        """The log-mel of a clip; a short loop is repeated."""
+    def _mel(self, version: Version, beats: Beats | None) -> LongMel:
+        """The log-mel of a version of a clip; a short loop is repeated."""
+        clip, speed = self._clips[version.number], 2 ** (version.semitones / 12)
         read_part = self._cache.read_channels if self._spec.channels == 2 else self._cache.read
         rounds = 1
         if beats is not None and beats.loop_beats is not None:
-            rounds = max(1, math.ceil(LOOPED_WINDOWS * self._window * self._latent_samples / clip.samples))
+            rounds = max(1, math.ceil(LOOPED_WINDOWS * self._window * self._latent_samples * speed / clip.samples))
 
         def read(start: int, count: int) -> Tensor:
             parts = []
@@ -106,17 +150,20 @@ class LatentStore:
                 start, count = start + size, count - size
             return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32, copy=False))
 
-        return LongMel(read, rounds * clip.samples, self._spec, self._spec.channels)
+        return LongMel(read, rounds * clip.samples, self._spec, self._spec.channels, speed)
 
     @property
     def _latent_samples(self) -> int:
         return self._spec.samples(STRIDE)
 
-    def _phases_of(self, found: Sequence[Beats | None], counts: Sequence[int]) -> np.ndarray:
+    def _phases_of(
+        self, found: Sequence[Beats | None], mels: Sequence[LongMel], counts: Sequence[int]
+    ) -> np.ndarray:  # fmt: skip
         """Phases of beat and bar (2, n) of all latents; NaN without a steady beat."""
         parts = []
-        for beats, clip, count in zip(found, self._clips, counts, strict=True):
-            at = np.arange(count, dtype=np.float64) * self._latent_samples
+        for version, mel, count in zip(self._versions, mels, counts, strict=True):
+            beats, clip = found[version.number], self._clips[version.number]
+            at = np.arange(count, dtype=np.float64) * self._latent_samples * mel.speed
             phases = np.full((2, count), np.nan)
             if beats is not None and beats.loop_beats is not None:
                 beat = at / clip.samples * beats.loop_beats
@@ -130,30 +177,33 @@ class LatentStore:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def thinned(self, most: int) -> Tensor:
-        """Up to `most` evenly spaced latents (n, D)."""
+        """Up to `most` evenly spaced latents (n, D) of the clips as they are."""
         assert self._latents is not None
-        step = max(1, len(self._latents) // most)
-        return torch.from_numpy(self._latents[::step].astype(np.float32))
+        count = int(self._ends[len(self._clips) - 1])
+        return torch.from_numpy(self._latents[: count : max(1, count // most)].astype(np.float32))
 
     def class_shares(self, count: int) -> Tensor:
         """The share of the time of each of `count` classes (C,)."""
-        lengths = torch.from_numpy((self._ends - self._starts).astype(np.float64))
+        clips = len(self._clips)
+        lengths = torch.from_numpy((self._ends - self._starts)[:clips].astype(np.float64))
         known = self._classes >= 0
         totals = torch.zeros(max(1, count), dtype=torch.float64).index_add_(0, self._classes[known], lengths[known])
         return (totals / totals.sum().clamp(min=1)).float()
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> Windows:
-        """Windows (count, length, D) from random places; a clip's chance is its length."""
-        draws = torch.rand(2, count, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
-        chosen = np.searchsorted(self._ends, (draws[0] * self._ends[-1]).astype(np.int64), side="right")
+        """Windows (count, length, D) from random places of all versions; a clip's chance is its length."""
+        draws = torch.rand(3, count, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
+        ends = np.where(draws[2] < UNCHANGED_SHARE, self._ends[len(self._clips) - 1], self._ends[-1])
+        chosen = np.searchsorted(self._ends, (draws[0] * ends).astype(np.int64), side="right")
         spare = np.maximum(0, self._ends[chosen] - self._starts[chosen] - length)
         return self._windows(chosen, (draws[1] * (spare + 1)).astype(np.int64), length)
 
     def spread(self, count: int, length: int) -> Windows:
-        """Up to `count` windows (n, length, D), evenly spaced over all clips, that do not overlap."""
+        """Up to `count` windows (n, length, D), evenly spaced over the clips as they are, that do not overlap."""
+        clips = len(self._clips)
         places = [
             (i, start)
-            for i, (first, end) in enumerate(zip(self._starts, self._ends, strict=True))
+            for i, (first, end) in enumerate(zip(self._starts[:clips], self._ends[:clips], strict=True))
             for start in range(0, max(1, int(end - first) - length // 2), length)
         ]
         some = [places[i] for i in np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)]
@@ -166,7 +216,7 @@ class LatentStore:
 
     def images(self, count: int, frames: int) -> Tensor:
         """Up to `count` evenly spaced windows (n, R, frames) of the clips' log-mels; `frames` is a multiple of 4."""
-        mels = [self._mel(clip, None) for clip in self._clips]
+        mels = [self._mel(Version(i), None) for i in range(len(self._clips))]
         places = [(mel, at) for mel in mels for at in range(0, mel.frames - frames + 1, frames)]
         some = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)
         return torch.stack([places[i][0](places[i][1], places[i][1] + frames) for i in some])
@@ -183,7 +233,8 @@ class LatentStore:
             sound[row, : len(part)] = True
             if self._beats:
                 phases[:, row, : len(part)] = torch.from_numpy(self._phases[:, begin : begin + len(part)])
-        values = {CLASS: self._classes[chosen]}
+        numbers, changes = [self._versions[i].number for i in chosen.tolist()], self._changes[chosen]
+        values = {CLASS: self._classes[numbers], SPEED: changes[:, 0], GAIN: changes[:, 1]}
         if self._beats:
             values |= {BEAT: phases[0], BAR: phases[1]}
         return Windows(z, sound, Conditions(len(chosen), values))

@@ -109,9 +109,10 @@ class SequenceTask:
         shown = max(frames, clip_frames(PREVIEW_SEC, spec) // STRIDE * STRIDE)
         self.segments = spec.samples(frames), spec.samples(shown)
         beats = self.prior_args.get("beats", False)
+        changes = (prior.semitones, config.gain_db) if prior.semitones else None
         self.latents = {
-            side: LatentStore(cache, side, spec, window=self.prior_args["window"], beats=beats)
-            for side in ("train", "val")
+            "train": LatentStore(cache, "train", spec, window=window, beats=beats, most_change=changes),
+            "val": LatentStore(cache, "val", spec, window=window, beats=beats),
         }
 
     def compilable(self) -> Sequence[nn.Module]:
