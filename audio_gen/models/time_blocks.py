@@ -1,10 +1,12 @@
-"""Convolutional blocks along time, for latents (B, N, C) of any length: centred, causal or circular."""
+"""Blocks along time, for latents (B, N, C) of any length: convolution (centred, causal or circular) and attention."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+SHARPNESS = 3.0  # of attention at first: the largest logit
 
 Edges = Literal["zeros", "circular"]  # what is beyond both ends: nothing, or the other end
 
@@ -76,3 +78,32 @@ class TimeBlock(nn.Module):
         scale, shift, gate = self.project(condition).chunk(3, dim=2)
         h = torch.addcmul(shift, h, 1 + scale)
         return torch.addcmul(x, self.narrow(F.gelu(self.widen(h))), gate)
+
+
+class TimeAttention(nn.Module):
+    """Self-attention over all latents, without positions, with scale and shift from a condition; identity at first.
+
+    Convolutions know what is near; this looks for what is alike, anywhere in a window or a circle.
+    Source: Vaswani et al. 2017; normalised queries and keys from Dehghani et al. 2023.
+    """
+
+    def __init__(self, *, channels: int, condition_dim: int, heads: int = 4) -> None:
+        """For x (B, N, channels), `channels` a multiple of `heads`, and a condition (B, 1 or N, condition_dim)."""
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels, elementwise_affine=False)
+        self.project = nn.Linear(condition_dim, 3 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+        self.mixed, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.sharpness = nn.Parameter(torch.full((heads, 1, 1), SHARPNESS))
+
+    def forward(self, x: Tensor, condition: Tensor, sound: Tensor | None = None) -> Tensor:
+        """x (B, N, C) -> (B, N, C); `sound` (B, N) bool says which latents are looked at."""
+        scale, shift, gate = self.project(condition).chunk(3, dim=2)
+        h = self.mixed(torch.addcmul(shift, self.norm(x), 1 + scale))
+        query, key, value = h.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, C / heads)
+        query = self.sharpness.to(x.dtype) * F.normalize(query, dim=-1)
+        mask = None if sound is None else sound[:, None, None]
+        found = F.scaled_dot_product_attention(query, F.normalize(key, dim=-1), value, mask, scale=1.0)
+        return torch.addcmul(x, self.out(found.transpose(1, 2).flatten(2)), gate)

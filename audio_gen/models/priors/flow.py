@@ -11,9 +11,10 @@ from audio_gen.errors import ConfigError
 from audio_gen.models.contract import BAR, BEAT, CLASS, Conditions
 from audio_gen.models.priors.changes import SCALES, Changes
 from audio_gen.models.priors.classes import drawn_classes
-from audio_gen.models.time_blocks import Edges, TimeBlock
+from audio_gen.models.time_blocks import Edges, TimeAttention, TimeBlock
 
 DILATIONS = (1, 2, 4, 8)
+ATTENTION_EVERY = 3  # blocks
 TIME_FEATURES = 64
 PHASES = (BEAT, BAR)
 PHASE_FEATURES = 3  # cosine, sine, and whether it is known
@@ -22,13 +23,14 @@ PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known s
 STEPS = 24
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
+EDGE, EDGE_NOISE = 6, 0.6  # further noise on the last latents of a known start: an encoder guesses what follows them
 
 
 class FlowPrior(nn.Module):
     """The distribution of windows of latents, as a flow from noise along straight lines.
 
-    The network is convolutional in time, so that it draws windows of any length, and circles. Known latents, such as a
-    prompt, are inputs.
+    The network has convolutions and attention without positions, so that it draws windows of any length, and circles.
+    Known latents, such as a prompt, are inputs.
     Source: Liu 2022 (rectified flow); circles as in LoopGen (2504.04466).
     """
 
@@ -65,6 +67,9 @@ class FlowPrior(nn.Module):
         self.blocks = nn.ModuleList(
             TimeBlock(channels=width, condition_dim=width, dilation=DILATIONS[i % len(DILATIONS)]) for i in range(depth)
         )
+        self.attention = nn.ModuleList(
+            TimeAttention(channels=width, condition_dim=width) for _ in range(depth // ATTENTION_EVERY)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, latent_dim)
         nn.init.zeros_(self.head.weight)
@@ -90,8 +95,9 @@ class FlowPrior(nn.Module):
             self.class_shares.copy_(class_shares)
 
     def velocity(
-        self, x: Tensor, time: Tensor, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges = "zeros"
-    ) -> Tensor:
+        self, x: Tensor, time: Tensor, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges = "zeros",
+        sound: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """The direction from noise to latents.
 
         Args:
@@ -101,6 +107,7 @@ class FlowPrior(nn.Module):
             given: Normalised latents (B, N, D), used where `known`.
             conditions: Of the windows.
             edges: "circular" if the end leads to the start.
+            sound: False past the end of a sound (B, N) bool.
         """
         marks = known[..., None].to(x.dtype)
         parts = [x, given * marks, marks, torch.ones_like(marks)]
@@ -111,8 +118,10 @@ class FlowPrior(nn.Module):
         if self.classes is not None:
             condition = condition + self.classes(conditions.get(CLASS, x.device) + 1)
         condition = nn.functional.silu(condition)[:, None]
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks, 1):
             h = block(h, condition, edges)
+            if i % ATTENTION_EVERY == 0:
+                h = self.attention[i // ATTENTION_EVERY - 1](h, condition, sound)
         return self.head(self.norm(h))
 
     def loss(self, z: Tensor, sound: Tensor, conditions: Conditions, generator: torch.Generator) -> Tensor:
@@ -133,10 +142,11 @@ class FlowPrior(nn.Module):
         time = torch.sigmoid(torch.randn(count, generator=generator, device=x.device))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         known = self._masks(count, length, uniform(3, count))
-        given = x + PROMPT_NOISE * uniform(count, 1, 1) * torch.randn(x.shape, generator=generator, device=x.device)
+        level = PROMPT_NOISE * uniform(count, 1) + EDGE_NOISE * uniform(count, 1) * _edges(known)
+        given = x + level[..., None] * torch.randn(x.shape, generator=generator, device=x.device)
         hidden = uniform(count) < UNKNOWN_SHARE
         between = torch.lerp(noise, x, time[:, None, None])
-        found = self.velocity(between, time, known, given, conditions_hidden(conditions, hidden))
+        found = self.velocity(between, time, known, given, conditions_hidden(conditions, hidden), sound=sound)
         weights = (sound & ~known).float()
         error = (found.float() - (x - noise)).square().mean(2)
         return (error * weights).sum() / weights.sum().clamp(min=1)
@@ -223,6 +233,13 @@ class _Path:
     def _slope(self, x: Tensor, time: float) -> Tensor:
         times = x.new_full((len(x),), time)
         return self._prior.velocity(x, times, self._known, self._given, self._conditions, self._edges).float()
+
+
+def _edges(known: Tensor) -> Tensor:
+    """From 0 to 1 over the last latents of known starts (B, N), 0 elsewhere."""
+    starts = known.cumprod(1)
+    place = torch.arange(known.shape[1], device=known.device) - (starts.sum(1, keepdim=True) - EDGE)
+    return starts * (place + 1).clamp(min=0) / EDGE
 
 
 def time_features(time: Tensor, count: int) -> Tensor:

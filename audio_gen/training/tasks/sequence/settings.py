@@ -73,7 +73,7 @@ class SequencePrior(Settings):
     """Share of the run after which the codec is fixed and the prior trains; 0 with --init of a trained codec."""
     window_sec: Annotated[float, Field(ge=1, le=120)] = 12.0
     """Length of the windows that it learns."""
-    context_sec: Annotated[float, Field(gt=0, le=60)] = 4.0
+    context_sec: Annotated[float, Field(gt=0, le=60)] = 6.0
     """Longest prompt: how much of what was played it goes on from."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Windows per step, summed over all processes."""
