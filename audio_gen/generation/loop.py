@@ -16,6 +16,7 @@ LEAST_LATENTS = 8
 SAME_TEMPO = 0.02  # octaves
 FADE_SEC = 0.02
 SEARCHED, STEP_SEC = 0.5, 0.001  # share of the surroundings in which the join is searched, and in which steps
+TURN_SEC, SMALL_STEP = 0.005, 0.004  # how far a loop is turned, and the step over the peak that is small enough
 
 
 def draw_loop(
@@ -122,6 +123,17 @@ def joined_circle(wav: Tensor, start: int, samples: int, sample_rate: int) -> Te
     after = wav[:, later + offset : later + offset + fade]
     body[:, :fade] = crossfade(after, body[:, :fade], max(-0.5, float(scores.max())))
     return body.roll(offset, dims=1)
+
+
+def turned(wav: Tensor, sample_rate: int) -> Tensor:
+    """A loop (C, T), turned by up to 5 ms to start where its waveform is flat: players that cut there do not click."""
+    most = min(round(TURN_SEC * sample_rate), wav.shape[-1] // 2)
+    steps = (wav - wav.roll(1, dims=1)).abs().amax(0) / wav.abs().max().clamp(min=1e-9)  # before each sample
+    turns = torch.tensor(sorted(range(-most, most + 1), key=abs))
+    near = steps[turns % wav.shape[-1]]
+    small = (near <= SMALL_STEP).nonzero()
+    best = int(small[0]) if len(small) else int(near.argmin())
+    return wav.roll(-int(turns[best]), dims=1)
 
 
 def _agreement(wav: Tensor, first: int, second: int, count: int) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_gen.errors import CheckpointError
-from audio_gen.generation.loop import circular_read, draw_loop, joined_circle, loop_sound, usual_tempo
+from audio_gen.generation.loop import circular_read, draw_loop, joined_circle, loop_sound, turned, usual_tempo
 from audio_gen.generation.operations.sample import SampleRequest, sample
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import (
@@ -139,6 +139,16 @@ def test_a_periodic_sound_joins_without_a_jump() -> None:
     loop = joined_circle(rough, samples, samples, rate)
     inner = (loop[:, 1:] - loop[:, :-1]).abs()
     assert float((loop[:, 0] - loop[:, -1]).abs()) <= float(inner.max())
+
+
+def test_a_loop_starts_where_it_is_flat() -> None:
+    time = torch.arange(16_000) / 16_000
+    wav = torch.sin(2 * torch.pi * 200 * time + 0.3)[None]  # steps of up to 8 % of the peak
+    found = turned(wav, 16_000)
+    assert float((found[:, 0] - found[:, -1]).abs()) < 0.005
+    assert any(torch.equal(found, wav.roll(turn, dims=1)) for turn in range(-80, 81))
+    flat = torch.full((1, 100), 0.5)
+    assert torch.equal(turned(flat, 16_000), flat)
 
 
 def test_a_loop_takes_the_nearest_tempo_that_the_model_knows() -> None:

@@ -17,7 +17,13 @@ from audio_gen.generation.finish import SILENT
 from audio_gen.generation.inputs import file_label
 from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.operations.common import FileRequest, check_channels
-from audio_gen.generation.operations.sequence import check_duration, describe_sequence, refuse_options, seeds_from
+from audio_gen.generation.operations.sequence import (
+    UNIT,
+    check_duration,
+    describe_sequence,
+    refuse_options,
+    seeds_from,
+)
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline, check_temperature
 from audio_gen.generation.sequence import draw_latents
@@ -72,8 +78,8 @@ def continue_sounds(pipeline: Pipeline, request: ContinueRequest) -> Clips:
     count = len(files) * len(seeds)
     check_duration("--duration", request.duration_sec, pipeline, request, count=count, force=request.force)
     pipeline.vocabulary.requested(request.class_name)  # a wrong one is an error before any file is read
-    for file in files:  # a wrong one is an error before any sound is rendered
-        read_prompt(pipeline, file)
+    # A wrong one is an error before any sound is rendered.
+    prompts_sec = sum(read_prompt(pipeline, file).wav.shape[-1] for file in files) / pipeline.spec.sample_rate
     samples = round(request.duration_sec * pipeline.spec.sample_rate)
     finish = request.finish_of_file(unchanged=False)
 
@@ -97,7 +103,10 @@ def continue_sounds(pipeline: Pipeline, request: ContinueRequest) -> Clips:
 
     stems = output_stems(files)
     names = [f"{stem}-continued-{seed:04d}" for stem in stems for seed in seeds]
-    return Clips(names, render, pipeline, request.origin, "Continuing", summary=_turned_down)
+    return Clips(
+        names, render, pipeline, request.origin, "Continuing", unit=UNIT,
+        per_clip=request.duration_sec + prompts_sec / len(files), summary=_turned_down,
+    )  # fmt: skip
 
 
 class _Continuation:

@@ -66,7 +66,7 @@ class LoopFiles:
         """A line about each loop."""
         return [
             f"{one_line(path.name)}: {one.cut.start / one.sample_rate:.2f} to {one.cut.end / one.sample_rate:.2f} s, "
-            f"seam {one.seam.step_z:+.1f}"
+            f"seam z {one.seam.step_z:+.1f}"
             for path, one in zip(self.paths, self.loops, strict=True)
         ]
 

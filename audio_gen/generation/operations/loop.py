@@ -11,7 +11,7 @@ from torch import Tensor
 from audio_gen.errors import ConfigError
 from audio_gen.generation.clip import Clips
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.loop import draw_loop, loop_sound
+from audio_gen.generation.loop import draw_loop, loop_sound, turned
 from audio_gen.generation.operations.common import FileRequest, check_channels
 from audio_gen.generation.operations.sequence import describe_sequence, refuse_options, seeds_from
 from audio_gen.generation.pipeline import Pipeline, check_temperature
@@ -104,7 +104,7 @@ def _blocks(
     length = round(request.duration_sec * pipeline.spec.sample_rate)
     generator = torch.Generator().manual_seed(seed)
     z = draw_loop(pipeline, conditions, generator, length, request.bars, request.beats, temperature=request.temperature)
-    yield resampled_circle(loop_sound(pipeline, z, length), samples)
+    yield turned(resampled_circle(loop_sound(pipeline, z, length), samples), round(samples / request.duration_sec))
 
 
 def resampled_circle(wav: Tensor, samples: int) -> Tensor:
