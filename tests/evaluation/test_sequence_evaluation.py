@@ -9,6 +9,7 @@ import soundfile as sf
 
 from audio_gen.evaluation import session
 from audio_gen.evaluation.evaluate import Evaluated, EvaluateRequest, evaluate
+from audio_gen.evaluation.report.over_time import drift_table_of, measures_table_of
 from audio_gen.training.tasks.run import train_run
 from tests.evaluation.test_sequences import RATE, piece
 from tests.sounds import write
@@ -56,6 +57,14 @@ def test_short_clips_have_none(folders: Path, tmp_path: Path) -> None:
     result = judged(folders, str(tmp_path))
     assert "over_time" not in result.figures and len(result.table()) > 2
     assert not any("over time" in line for line in result.table())
+
+
+def test_one_sound_has_one_figure_and_no_empty_cells(folders: Path, tmp_path: Path) -> None:
+    write(tmp_path / "one.wav", piece(30, 22), RATE)
+    result = judged(folders, str(tmp_path))
+    for table in (drift_table_of(result.figures), measures_table_of(result.figures)):
+        assert len(table) > 2 and all(cell.strip(", ") for row in table for cell in row)
+        assert all("," not in row[1] for row in table[1:])
 
 
 def test_a_sequence_model_is_sampled_for_a_minute_each(

@@ -13,6 +13,7 @@ SHOWN = {
     "stalls": "passages like the 2 s before", "return_db": "distance of a passage to its return, dB",
     "seam_z": "seam from end to start, z",
 }  # fmt: skip
+NOT_MEASURED = "-"
 TEXT = (
     "Sounds are compared in windows of 2 s. KAD and coverage of each range of time are those against real sounds; the "
     "real row compares one half of your sounds with the other. From the start: KAD to the first range of the same "
@@ -53,7 +54,8 @@ def drift_table_of(result: Mapping[str, Any]) -> list[list[str]]:
         return []
     rows = [["over time", "windows", "KAD", "coverage", "from the start", "real: KAD", "coverage", "from the start"]]
     for row in found["drift"]["ranges"]:
-        cells = [number(row[side][key]) for side in ("generated", "real") for key in ("kad", "coverage", "from_start")]
+        figures = [row[side][key] for side in ("generated", "real") for key in ("kad", "coverage", "from_start")]
+        cells = [number(figure) or NOT_MEASURED for figure in figures]
         rows.append([span((row["start_sec"], row["end_sec"])), str(row["generated"]["n"]), *cells])
     return rows
 
@@ -66,8 +68,12 @@ def measures_table_of(result: Mapping[str, Any]) -> list[list[str]]:
     rows = [["over time", "generated (10 %, median, 90 %)", "real (10 %, median, 90 %)", "distance in spreads"]]
     for name, label in SHOWN.items():
         if (figures := found["measures"][name]) is not None:
-            sides = [
-                ", ".join(number(figures[side][p]) for p in ("p10", "median", "p90")) for side in ("generated", "real")
-            ]
-            rows.append([label, *sides, number(figures["distance"])])
+            sides = [_spread_of(figures[side]) for side in ("generated", "real")]
+            rows.append([label, *sides, number(figures["distance"]) or NOT_MEASURED])
     return rows
+
+
+def _spread_of(figures: Mapping[str, float | None]) -> str:
+    """Three quantiles in a cell; those of one sound are one number."""
+    shown = [number(figures[point]) for point in ("p10", "median", "p90")]
+    return (shown[1] if len(set(shown)) == 1 else ", ".join(shown)) or NOT_MEASURED
