@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,14 +27,8 @@ class LongMel:
     def __init__(self, read: ReadSamples, samples: int, spec: MelSpec, channels: int, speed: float = 1.0) -> None:
         """For a sound of `samples` samples; the factor is the nearest to `speed` with a fast transform."""
         self._read, self._samples, self.spec, self._channels = read, samples, spec, channels
-        self._front_end, self._hop = MelFrontEnd(spec), spec.hop_length
-        if speed != 1:
-            from scipy.fft import next_fast_len
-
-            half = speed * spec.hop_length / 2
-            fast = (n for n in range(1, 2 * math.ceil(half) + 1) if next_fast_len(n) == n)
-            self._hop = 2 * min(fast, key=lambda n: abs(n - half))
-            self._front_end.framing = _FastSTFT(spec, self._hop)
+        self._hop = spec.hop_length if speed == 1 else _fast_hop(spec.hop_length, speed)
+        self._front_end = _front_end(spec, self._hop)
         self.speed = self._hop / spec.hop_length
         self._margin = FRAMES * -(-padding(spec.n_fft, spec.hop_length) // (FRAMES * spec.hop_length))  # frames
         self.frames = -(-samples // self._hop)
@@ -50,7 +45,25 @@ class LongMel:
         return image[:, self._margin : self._margin + stop - first]
 
 
-class _FastSTFT(STFT):
+def _fast_hop(hop_length: int, speed: float) -> int:
+    """The hop that is nearest to a multiple of `hop_length`, of those with a fast transform."""
+    from scipy.fft import next_fast_len
+
+    half = speed * hop_length / 2
+    fast = (n for n in range(1, 2 * math.ceil(half) + 1) if next_fast_len(n) == n)
+    return int(2 * min(fast, key=lambda n: abs(n - half)))
+
+
+@lru_cache(maxsize=64)
+def _front_end(spec: MelSpec, hop_length: int) -> MelFrontEnd:
+    """The front end of a mel for a sound that plays faster; many sounds share one."""
+    front_end = MelFrontEnd(spec)
+    if hop_length != spec.hop_length:
+        front_end.framing = _FasterPlayed(spec, hop_length)
+    return front_end
+
+
+class _FasterPlayed(STFT):
     """The STFT of a sound that plays faster: windows and hops are longer, and its bins are those of the normal one."""
 
     def __init__(self, spec: MelSpec, hop_length: int) -> None:

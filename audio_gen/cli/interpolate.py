@@ -22,6 +22,7 @@ def interpolate_command(
 
     Steps are equally far apart. Class and pitch of a file come from its name or folder; otherwise the pitch is
     estimated and the class is --class. Without --pitch the pitch moves too. With --layers only these layers move.
+    Sounds of a sequence model have no pitch, attack, layers, tail or hits to set; their morph goes on as long as asked.
     """
     from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 

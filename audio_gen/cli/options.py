@@ -79,7 +79,7 @@ EverySeedOption = Annotated[bool, Option("--every-seed", help="Use every seed, a
 GridOption = Annotated[bool, Option("--grid", help="Also write grid.png: the clips as one picture.")]
 BatchOption = Annotated[int, Option("--batch", min=1, help="Clips per batch; does not change the result.")]
 ClipArgument = Annotated[Path, Argument(help="A WAV with its JSON file, or any sound together with --run.")]
-AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 0.3: 3 dB from it; 1: 10 dB, a new one.")]
+AmountOption = Annotated[float, Option("--amount", help="0: the same clip; 0.3: 3 dB from it (clips); 1: a new one.")]
 KeepAttackOption = Annotated[str | None, Option("--keep-attack", help="Keep this much of the file's samples: 15ms.")]
 VariationsOption = Annotated[int, Option("-n", "--count", min=1, help="Number of variations.")]
 ClipRunOption = Annotated[

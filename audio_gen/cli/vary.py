@@ -39,4 +39,5 @@ def vary_command(
         files = [{"path": str(one.path), "seed": one.provenance["seed"]} for one in saved]
         emit_json({"files": files, **sources(pipeline)})
     else:
-        say(f"{count} variations of {one_line(clip)} in {out}: {saved[0].path.name} to {saved[-1].path.name}")
+        names = saved[0].path.name if count == 1 else f"{saved[0].path.name} to {saved[-1].path.name}"
+        say(f"{count} variation{'s' * (count > 1)} of {one_line(clip)} in {out}: {names}")

@@ -13,7 +13,7 @@ from audio_gen.audio.crossfade import crossfade
 from audio_gen.audio.long_mel import of_wav
 from audio_gen.audio.stereo import on_mel
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sequence import DecodedMel, encode_sound
+from audio_gen.generation.sequence import DecodedMel, encode_to_end
 from audio_gen.vocoding.long import vocode_blocks
 from audio_gen.vocoding.silence import subtract_floor
 
@@ -44,9 +44,7 @@ class Prompt:
         samples, codec = pipeline.latent_samples, pipeline.sequence_codec
         count = min(wav.shape[-1] // samples, pipeline.sequence.context + codec.encoder_reach)
         end = wav[:, wav.shape[-1] - count * samples :]
-        # The encoder looks ahead. A mirrored end has the level of the sound, unlike silence.
-        mirrored = F.pad(end, (0, min(end.shape[-1] - 1, (codec.encoder_reach + 1) * samples)), mode="reflect")
-        return cls(wav, encode_sound(pipeline, mirrored)[:count][-pipeline.sequence.context :])
+        return cls(wav, encode_to_end(pipeline, end)[-pipeline.sequence.context :])
 
 
 class ContinuedMel:

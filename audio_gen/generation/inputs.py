@@ -102,6 +102,15 @@ def encode_file(
     return EncodedFile(path, mel, frames, latents, start + begin, start + length, aligned, note, found)
 
 
+def class_names(path: Path, given: str | None = None) -> list[str | None]:
+    """What may be the class of a file, the surest first: by its sidecar, its name, its folder, and as given."""
+    sidecar = read_sidecar(path)
+    return [
+        None if sidecar is None else sidecar.class_name,
+        file_label(path).class_name, path.absolute().parent.name, given,
+    ]  # fmt: skip
+
+
 def starting_point(
     pipeline: Pipeline, path: Path, *, class_name: str | None = None, pitch: float | None = None
 ) -> Source:

@@ -16,7 +16,7 @@ LEAST_LATENTS = 8
 SAME_TEMPO = 0.02  # octaves
 FADE_SEC = 0.02
 SEARCHED, STEP_SEC = 0.5, 0.001  # share of the surroundings in which the join is searched, and in which steps
-TURN_SEC, SMALL_STEP = 0.005, 0.004  # how far a loop is turned, and the step over the peak that is small enough
+TURN_SEC, NEAR_ZERO = 0.005, 0.004  # how far a loop is turned, and what is near zero, over the peak
 
 
 def draw_loop(
@@ -126,13 +126,13 @@ def joined_circle(wav: Tensor, start: int, samples: int, sample_rate: int) -> Te
 
 
 def turned(wav: Tensor, sample_rate: int) -> Tensor:
-    """A loop (C, T), turned by up to 5 ms to start where its waveform is flat: players that cut there do not click."""
+    """A loop (C, T), turned by up to 5 ms to start where its waveform crosses zero, so that players do not click."""
     most = min(round(TURN_SEC * sample_rate), wav.shape[-1] // 2)
-    steps = (wav - wav.roll(1, dims=1)).abs().amax(0) / wav.abs().max().clamp(min=1e-9)  # before each sample
+    high = torch.maximum(wav.abs(), wav.roll(1, dims=1).abs()).amax(0)  # of each sample and the one before it
     turns = torch.tensor(sorted(range(-most, most + 1), key=abs))
-    near = steps[turns % wav.shape[-1]]
-    small = (near <= SMALL_STEP).nonzero()
-    best = int(small[0]) if len(small) else int(near.argmin())
+    near = high[turns % wav.shape[-1]]
+    low = (near <= NEAR_ZERO * float(wav.abs().max())).nonzero()
+    best = int(low[0]) if len(low) else int(near.argmin())
     return wav.roll(-int(turns[best]), dims=1)
 
 

@@ -12,6 +12,7 @@ from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import draw_latents
 from audio_gen.models.contract import Conditions
 
+LEAST_ALIKE = -0.9  # correlation; opposite noises have nothing between them
 Noise = Callable[[int, int], Tensor]  # of the latents between two numbers, (n, D)
 
 
@@ -76,7 +77,7 @@ def between(
 ) -> Iterator[Tensor]:  # fmt: skip
     """Yield latents in parts (n, D): of `first` where the weight is 0, of `second` where it is 1.
 
-    Noises are mixed on an arc, so that the mixture has the deviation of both.
+    Noises are mixed on an arc, and a mixture has the deviation of its ends, also if these are alike.
 
     Args:
         pipeline: An invertible sequence model.
@@ -88,7 +89,9 @@ def between(
     angle = (math.pi / 2 * weights)[:, None]
 
     def noise(start: int, stop: int) -> Tensor:
-        turn = angle[start:stop]
-        return turn.cos() * first(start, stop) + turn.sin() * second(start, stop)
+        one, other = first(start, stop), second(start, stop)
+        share, rest = angle[start:stop].cos(), angle[start:stop].sin()
+        alike = torch.cosine_similarity(one.flatten(), other.flatten(), dim=0).clamp(min=LEAST_ALIKE)
+        return (share * one + rest * other) / (1 + 2 * share * rest * alike).sqrt()
 
     return draw_latents(pipeline, conditions, torch.Generator(), len(weights), noise=noise)

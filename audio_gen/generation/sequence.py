@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from audio_gen.audio.long_mel import of_wav
 from audio_gen.audio.stereo import on_mel
@@ -169,6 +170,13 @@ def encode_sound(pipeline: Pipeline, wav: Tensor) -> Tensor:
     """The latents (N, D) of a sound (C, T) at the model's rate, of any length."""
     mel = of_wav(wav, pipeline.spec)
     return torch.cat(list(encode_blocks(pipeline.sequence_codec, mel, mel.frames)))
+
+
+def encode_to_end(pipeline: Pipeline, wav: Tensor) -> Tensor:
+    """The whole latents (N, D) of a sound (C, T) that goes on: after its end the encoder sees a mirror, not silence."""
+    samples, ahead = pipeline.latent_samples, pipeline.sequence_codec.encoder_reach + 1
+    mirrored = F.pad(wav, (0, min(wav.shape[-1] - 1, ahead * samples)), mode="reflect")
+    return encode_sound(pipeline, mirrored)[: wav.shape[-1] // samples]
 
 
 def generate_long(pipeline: Pipeline, seconds: float, seed: int = 0, class_name: str | None = None) -> Tensor:

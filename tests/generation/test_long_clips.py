@@ -19,11 +19,12 @@ from audio_gen.data.generated import generated_by
 from audio_gen.errors import AudioGenError, CheckpointError, ConfigError, OutputError
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.operations.continuation import ContinueRequest, continue_sounds
 from audio_gen.generation.operations.interpolate import InterpolateRequest, interpolate
 from audio_gen.generation.operations.sample import SampleRequest, sample
 from audio_gen.generation.operations.vary import VaryRequest, vary
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sequence import encode_sound, sound_blocks
+from audio_gen.generation.sequence import encode_sound, encode_to_end, sound_blocks
 from tests.generation.models import write_sequence_bundle
 
 RATE = 22050
@@ -200,9 +201,46 @@ def test_sounds_between_two(sequence: Pipeline, tone: Path, tmp_path: Path) -> N
     assert float((images[0] - images[1]).abs().mean()) < 0.2 < float((images[0] - images[2]).abs().mean())
 
 
+def test_between_equal_ends_is_the_same(sequence: Pipeline, tone: Path, tmp_path: Path) -> None:
+    request = InterpolateRequest(start=str(tone), end=str(tone), steps=3, normalize="none", bits="float")
+    wavs = [sf.read(one.path)[0] for one in interpolate(sequence, request).save(tmp_path / "out")]
+    assert np.abs(wavs[1] - wavs[0]).max() < 0.02 * np.abs(wavs[0]).max()
+
+
+def test_a_morph_continues_a_shorter_file(sequence: Pipeline, tmp_path: Path) -> None:
+    """Its last latents are those of a sound that goes on, not of one that falls silent."""
+    wav = torch.from_numpy(0.3 * np.random.default_rng(0).standard_normal((1, 2 * RATE + 100))).float()
+    whole, cut = encode_sound(sequence, wav), encode_to_end(sequence, wav[:, : RATE + 100])
+    assert len(cut) == (RATE + 100) // sequence.latent_samples
+    silent = encode_sound(sequence, wav[:, : RATE + 100])[: len(cut)]
+    assert float((cut - whole[: len(cut)]).abs().max()) < 0.5 * float((silent - whole[: len(cut)]).abs().max())
+
+
+def test_a_generated_sound_keeps_its_class(sequence: Pipeline, tmp_path: Path) -> None:
+    (made,) = sample(sequence, SampleRequest(count=1, class_name="drum", duration_sec=1.0)).save(tmp_path)
+    plain = made.path.rename(tmp_path / "plain.wav")
+    made.path.with_suffix(".json").rename(tmp_path / "plain.json")
+    (varied,) = vary(sequence, VaryRequest(clip=plain, count=1)).save(tmp_path / "varied")
+    request = InterpolateRequest(start=str(plain), end=str(plain), steps=2)
+    between = interpolate(sequence, request).save(tmp_path / "between")
+    continued = continue_sounds(sequence, ContinueRequest(files=[plain], duration_sec=0.5)).save(tmp_path / "more")
+    assert all(one.provenance["class"] == "drum" for one in (varied, *between, *continued))
+
+
+def test_variations_tell_what_they_change(sequence: Pipeline, tmp_path: Path) -> None:
+    sf.write(tmp_path / "loud.wav", np.random.default_rng(0).choice([-1.0, 1.0], RATE), RATE)
+    clips = vary(sequence, VaryRequest(clip=tmp_path / "loud.wav", amount=0.0, count=2))
+    assert any("all 2 are the same clip" in note for note in clips.notes)
+    saved = clips.save(tmp_path / "out")
+    expected = 2 if saved[0].provenance["gain_db"] < 0 else 0
+    assert len(clips.summary(saved)) == expected and all("turned down" in line for line in clips.summary(saved))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        ({"morph": "0.01s"}, "--morph 0.01s: must be at least 0.1 s"),
+        ({"end": "late.wav", "start": "brief.wav"}, r"the first 1.00 s of late.wav: is silent"),
         ({"layers": "coarse"}, "--layers: is of models of clips"),
         ({"keep_attack": "15ms"}, "--keep-attack: is of models of clips"),
         ({"morph": "4s", "morph_kind": "roll"}, "--morph-kind roll: is of models of clips"),
@@ -216,6 +254,8 @@ def test_ways_that_cannot_be(
     sequence: Pipeline, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
 ) -> None:
     sf.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    sf.write(tmp_path / "late.wav", np.r_[np.zeros(2 * RATE), 0.3 * np.ones(RATE)], RATE)
+    sf.write(tmp_path / "brief.wav", 0.3 * np.sin(np.arange(RATE)), RATE)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AudioGenError, match=told):
         interpolate(sequence, InterpolateRequest(**{"start": str(tone), "end": "seed:3", **options}))

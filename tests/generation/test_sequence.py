@@ -141,11 +141,11 @@ def test_a_periodic_sound_joins_without_a_jump() -> None:
     assert float((loop[:, 0] - loop[:, -1]).abs()) <= float(inner.max())
 
 
-def test_a_loop_starts_where_it_is_flat() -> None:
+def test_a_loop_starts_at_zero() -> None:
     time = torch.arange(16_000) / 16_000
-    wav = torch.sin(2 * torch.pi * 200 * time + 0.3)[None]  # steps of up to 8 % of the peak
+    wav = torch.sin(2 * torch.pi * 200 * time + 1.3)[None]  # steps of up to 8 % of the peak
     found = turned(wav, 16_000)
-    assert float((found[:, 0] - found[:, -1]).abs()) < 0.005
+    assert float(found[:, [0, -1]].abs().max()) < 0.06 < float(wav[:, 0])
     assert any(torch.equal(found, wav.roll(turn, dims=1)) for turn in range(-80, 81))
     flat = torch.full((1, 100), 0.5)
     assert torch.equal(turned(flat, 16_000), flat)

@@ -1,6 +1,7 @@
 """The flow prior: what it learns, prompts, circles, classes, and results that do not depend on the batch."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +62,27 @@ def test_it_goes_on_from_a_prompt(prior: FlowPrior) -> None:
     before = circle(8, 8, 8.0, torch.Generator().manual_seed(5))
     joined = torch.cat([before, prior.sample(Conditions(8), generators(8), length=12, before=before)], dim=1)
     assert float((turns(joined[:, 6:12]) - 1).abs().mean()) < 0.25
+
+
+def test_what_follows_a_prompt_fits_as_in_training(prior: FlowPrior) -> None:
+    """In sampling the known latents are between noise and data, as they are in training."""
+    before = circle(16, 8, 8.0, torch.Generator().manual_seed(6))
+    seen: list[tuple[float, Tensor, Tensor]] = []
+    velocity = prior.velocity
+
+    def spy(x: Tensor, time: Tensor, known: Tensor, *rest: Any, **more: Any) -> Tensor:
+        seen.append((float(time[0]), x, known))
+        return velocity(x, time, known, *rest, **more)
+
+    prior.velocity = spy  # type: ignore[method-assign]
+    try:
+        prior.sample(Conditions(1), generators(1), length=8, before=before[:1])
+    finally:
+        prior.velocity = velocity  # type: ignore[method-assign]
+    given = (before[0] - prior.mean) / prior.deviation
+    distances = [(time, float((x[0, :8] - given).square().mean())) for time, x, _ in seen]
+    assert distances[0][0] == 0 and distances[0][1] > 1
+    assert all(abs(d / distances[0][1] - (1 - time) ** 2) < 0.2 for time, d in distances)
 
 
 def test_a_circle_closes(prior: FlowPrior) -> None:

@@ -67,7 +67,7 @@ def refuse_sequences(pipeline: Pipeline, operation: str) -> None:
     if pipeline.is_sequence:
         raise ConfigError(
             f"{operation}: is of models of clips, and {pipeline.vocabulary.model} is one of sequences; use sample, "
-            "continue, loop or reconstruct"
+            "continue, loop, vary, interpolate or reconstruct"
         )
 
 

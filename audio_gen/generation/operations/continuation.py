@@ -1,6 +1,6 @@
 """Continue sounds with a sequence model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from audio_gen.audio.io import read_wav
 from audio_gen.errors import AudioFileError
 from audio_gen.files import named_path
-from audio_gen.generation.clip import Clips, Saved
+from audio_gen.generation.clip import Clips
 from audio_gen.generation.continuation import FADE_SEC, LEAST_LATENTS, Prompt, continued_blocks, spare_samples
 from audio_gen.generation.finish import SILENT
-from audio_gen.generation.inputs import file_label
+from audio_gen.generation.inputs import class_names
 from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.operations.common import FileRequest, check_channels
 from audio_gen.generation.operations.sequence import (
@@ -23,6 +23,7 @@ from audio_gen.generation.operations.sequence import (
     describe_sequence,
     refuse_options,
     seeds_from,
+    turned_down,
 )
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline, check_temperature
@@ -105,7 +106,7 @@ def continue_sounds(pipeline: Pipeline, request: ContinueRequest) -> Clips:
     names = [f"{stem}-continued-{seed:04d}" for stem in stems for seed in seeds]
     return Clips(
         names, render, pipeline, request.origin, "Continuing", unit=UNIT,
-        per_clip=request.duration_sec + prompts_sec / len(files), summary=_turned_down,
+        per_clip=request.duration_sec + prompts_sec / len(files), summary=turned_down,
     )  # fmt: skip
 
 
@@ -160,14 +161,5 @@ def _conditions(
     if request.class_name is not None:
         asked = vocabulary.requested(request.class_name)
     else:
-        asked = vocabulary.known([file_label(file).class_name, file.absolute().parent.name])
+        asked = vocabulary.known(class_names(file))
     return pipeline.sequence.fill(asked, [generator]), generator
-
-
-def _turned_down(saved: Sequence[Saved]) -> list[str]:
-    """A line for each file that would clip at the level of its prompt."""
-    return [
-        f"{one_line(one.path.name)}: turned down by {-one.provenance['gain_db']:.1f} dB, since it would clip"
-        for one in saved
-        if one.provenance["normalize"] == "none" and one.provenance["gain_db"] < 0
-    ]

@@ -17,7 +17,7 @@ from audio_gen.generation.attack import check_attack, parse_attack, with_attack_
 from audio_gen.generation.blend import Blend, bilinear
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.inputs import file_label, starting_point
+from audio_gen.generation.inputs import class_names, starting_point
 from audio_gen.generation.interpolate import PathBetween, glide, parse_duration
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.layers import mix_layers, parse_layers
@@ -25,8 +25,10 @@ from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.noise_path import NoiseOf, between, require_invertible
 from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
 from audio_gen.generation.operations.sequence import (
+    LEAST_SEC,
     SOUND_SEC,
     UNIT,
+    check_heard,
     describe_sequence,
     read_heard,
     refuse_options,
@@ -34,7 +36,7 @@ from audio_gen.generation.operations.sequence import (
 )
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.roll import count_hits, is_percussive, parse_hits, roll
-from audio_gen.generation.sequence import draw_latents, encode_sound, filled, sound_blocks
+from audio_gen.generation.sequence import draw_latents, encode_sound, encode_to_end, filled, sound_blocks
 from audio_gen.generation.source import Source
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.reporter import Reporter
@@ -315,7 +317,11 @@ class End:
 
     def latents(self, pipeline: Pipeline, count: int, temperature: float) -> Tensor:
         """Its first `count` latents (count, D); a shorter sound is continued."""
-        z = torch.empty(0, pipeline.codec.latent.dim) if self.wav is None else encode_sound(pipeline, self.wav)[:count]
+        z = torch.empty(0, pipeline.codec.latent.dim)
+        if self.wav is not None:
+            z = encode_sound(pipeline, self.wav)[:count]
+            if len(z) < count:
+                z = encode_to_end(pipeline, self.wav)
         conditions, generator = filled(pipeline, self.class_name, self.seed), torch.Generator().manual_seed(self.seed)
         before = z if len(z) else None
         more = draw_latents(
@@ -341,7 +347,13 @@ def sounds_between(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
     pipeline.vocabulary.requested(request.class_name)
     rate = pipeline.spec.sample_rate
     ends = [_end(pipeline, text, request.class_name) for text in request.sounds]
+    files = sum(end.wav is not None for end in ends)
     lengths = [end.wav.shape[-1] for end in ends if end.wav is not None] or [round(SOUND_SEC * rate)]
+    if request.morph_sec is not None and request.morph_sec < LEAST_SEC:
+        raise ConfigError(f"--morph {request.morph}: must be at least {LEAST_SEC:g} s; try 20s")
+    for end in ends:
+        if request.steps and end.wav is not None:
+            check_heard(f"the first {min(lengths) / rate:.2f} s of {end.text}", end.wav[:, : min(lengths)])
     classes = {end.class_name for end in ends}
     conditions = pipeline.vocabulary.requested(classes.pop()) if len(classes) == 1 else Conditions(1)
     ways = [(name, min(lengths), (i / (request.steps - 1),) * 2) for i, name in enumerate(step_names(request.steps))]
@@ -360,8 +372,10 @@ def sounds_between(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
         for name, samples, (first, last) in ways:
             more: dict[str, Any] = {"from": ends[0].text, "to": ends[1].text, "position": round((first + last) / 2, 5)}
             more |= {"morph_sec": request.morph_sec} if first != last else {}
+            more |= {} if files == len(ends) else {"temperature": request.temperature}
             about = describe_sequence(pipeline, conditions, samples, command=request.origin, more=more)
-            yield LongClip(name, partial(blocks, samples, first, last), samples, rate, about, request.finish)
+            sound = partial(blocks, samples, first, last)
+            yield LongClip(name, sound, samples, rate, about, request.finish, fade_in=not files)
 
     total_sec = sum(samples for _, samples, _ in ways) / rate
     return Clips(
@@ -374,8 +388,7 @@ def _end(pipeline: Pipeline, text: str, class_name: str | None) -> End:
     """The end that a request names: a file, or a seed of `sample`."""
     if not text.startswith(SEED_PREFIX):
         path = at_home(text)
-        names = [file_label(path).class_name, path.absolute().parent.name, class_name]
-        class_id = int(pipeline.vocabulary.known(names).get(CLASS)[0])
+        class_id = int(pipeline.vocabulary.known(class_names(path, class_name)).get(CLASS)[0])
         known = pipeline.vocabulary.classes[class_id] if class_id >= 0 else None
         return End(one_line(text), read_heard(pipeline, path), 0, known)
     seed = seeds_from(_seed_of(text), 1)[0]

@@ -13,7 +13,7 @@ from audio_gen.audio.long_mel import LongMel, of_wav
 from audio_gen.audio.stereo import on_mel
 from audio_gen.generation.clip import Clips
 from audio_gen.generation.finish import Finish
-from audio_gen.generation.inputs import file_label
+from audio_gen.generation.inputs import class_names
 from audio_gen.generation.inversion import log_mel_l1
 from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.operations.sequence import describe_sequence, read_sound
@@ -80,7 +80,7 @@ def rebuilt_sounds(
             wav = read_sound(pipeline, file)
             z, samples = encode_sound(pipeline, wav), wav.shape[-1]
             score = mel_l1(pipeline, wav, z)
-            conditions = vocabulary.known([file_label(file).class_name, file.absolute().parent.name, class_name])
+            conditions = vocabulary.known(class_names(file, class_name))
             for j, kind in enumerate(kinds):
                 more: dict[str, Any] = {"source": one_line(file), "of": kind, "mel_l1": round(score, 5)}
                 about = describe_sequence(pipeline, conditions, samples, command=command, more=more)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from audio_gen import __version__
 from audio_gen.artefacts import sidecar
 from audio_gen.audio.io import read_wav
 from audio_gen.errors import AudioFileError, ConfigError
+from audio_gen.generation.clip import Saved
 from audio_gen.generation.finish import SILENT
 from audio_gen.generation.long_clip import check_loudness
 from audio_gen.generation.operations.common import FileRequest
@@ -104,9 +105,14 @@ def read_sound(pipeline: Pipeline, path: Path) -> Tensor:
 def read_heard(pipeline: Pipeline, path: Path) -> Tensor:
     """As `read_sound`; silence is an AudioFileError."""
     wav = read_sound(pipeline, path)
+    check_heard(path, wav)
+    return wav
+
+
+def check_heard(path: Path | str, wav: Tensor) -> None:
+    """Refuse silence by an AudioFileError."""
     if float(wav.abs().max()) < SILENT:
         raise AudioFileError(f"{one_line(path)}: is silent; give a file with sound")
-    return wav
 
 
 def _told(duration_sec: float) -> str:
@@ -114,3 +120,12 @@ def _told(duration_sec: float) -> str:
     if hours > 48:
         return f"{hours / 24:.1f} days"
     return f"{hours:.1f} hours" if hours > 1.5 else f"{60 * hours:.0f} minutes"
+
+
+def turned_down(saved: Sequence[Saved]) -> list[str]:
+    """A line for each file that would clip at the level of the sound that it comes from."""
+    return [
+        f"{one_line(one.path.name)}: turned down by {-one.provenance['gain_db']:.1f} dB, since it would clip"
+        for one in saved
+        if one.provenance["normalize"] == "none" and one.provenance["gain_db"] < 0
+    ]

@@ -14,11 +14,18 @@ from audio_gen.errors import CheckpointError, DataError
 from audio_gen.generation.attack import check_attack, parse_attack, with_attack_of
 from audio_gen.generation.clip import Clip, Clips
 from audio_gen.generation.clip_file import describe
-from audio_gen.generation.inputs import file_label, starting_point
-from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.inputs import class_names, starting_point
+from audio_gen.generation.long_clip import LongClip, check_loudness
 from audio_gen.generation.noise_path import NewNoise, NoiseOf, between, require_invertible
 from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
-from audio_gen.generation.operations.sequence import UNIT, describe_sequence, read_heard, refuse_options, seeds_from
+from audio_gen.generation.operations.sequence import (
+    UNIT,
+    describe_sequence,
+    read_heard,
+    refuse_options,
+    seeds_from,
+    turned_down,
+)
 from audio_gen.generation.outputs import output_stems
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import encode_sound, sound_blocks
@@ -34,7 +41,9 @@ class VaryRequest(FileRequest):
     clip: Path
     """A generated WAV with its sidecar, or any sound."""
     amount: float = 0.3
-    """0: the same clip; 0.3: 3 dB from it; 1: 10 dB from it, about as far as a new one."""
+    """0: the same clip; 0.3: 3 dB from it; 1: 10 dB from it, about as far as a new one.
+
+    Of a sequence model it is the share of the way to a new sound."""
     count: Annotated[int, Field(ge=1)] = 4
     """Number of variations."""
     seed: int = 0
@@ -71,12 +80,11 @@ def vary(pipeline: Pipeline, request: VaryRequest) -> Clips:
     if pipeline.is_sequence:
         return vary_sounds(pipeline, request)
     clip = starting_point(pipeline, request.clip)
-    notes, count, rate, attack_sec = list(clip.notes), request.count, pipeline.spec.sample_rate, request.attack_sec
+    notes = [*clip.notes, *_twin_notes(request)]
+    count, rate, attack_sec = request.count, pipeline.spec.sample_rate, request.attack_sec
     attack = clip.rendered(pipeline) if attack_sec else None
     if attack is not None:
         check_attack(attack, rate, attack_sec, request.clip)
-    if request.amount == 0 and count > 1:
-        notes.append(f"--amount 0: all {count} are the same clip; a larger amount, such as 0.3, makes them differ")
     finish = request.finish if clip.residual is None else request.finish_of_file(unchanged=request.amount == 0)
 
     def about(i: int, one: Variation) -> dict[str, Any]:
@@ -113,7 +121,8 @@ def vary_sounds(pipeline: Pipeline, request: VaryRequest) -> Clips:
     refuse_options(pipeline, {"--keep-attack": request.keep_attack, "--tail": request.tail_db})
     seeds, wav = seeds_from(request.seed, request.count), read_heard(pipeline, request.clip)
     samples, rate = wav.shape[-1], pipeline.spec.sample_rate
-    conditions = pipeline.vocabulary.known([file_label(request.clip).class_name, request.clip.absolute().parent.name])
+    conditions, finish = pipeline.vocabulary.known(class_names(request.clip)), request.finish_of_file(unchanged=False)
+    check_loudness(finish, samples / rate)
     names = [f"{output_stems([request.clip])[0]}-vary-{i:02d}" for i in range(request.count)]
 
     def render(reporter: Reporter) -> Iterator[LongClip]:
@@ -129,10 +138,19 @@ def vary_sounds(pipeline: Pipeline, request: VaryRequest) -> Clips:
             more = {"source": one_line(request.clip), "amount": request.amount, "seed": seed,
                     "temperature": request.temperature}  # fmt: skip
             about = describe_sequence(pipeline, conditions, samples, command=request.origin, more=more)
-            finish = request.finish_of_file(unchanged=request.amount == 0)
             yield LongClip(name, partial(blocks, seed), samples, rate, about, finish, fade_in=False, fade_out=False)
 
-    return Clips(names, render, pipeline, request.origin, "Varying", unit=UNIT, per_clip=samples / rate)
+    return Clips(
+        names, render, pipeline, request.origin, "Varying", unit=UNIT, per_clip=samples / rate,
+        notes=_twin_notes(request), summary=turned_down,
+    )  # fmt: skip
+
+
+def _twin_notes(request: VaryRequest) -> list[str]:
+    """A note if all variations are the same."""
+    if request.amount != 0 or request.count == 1:
+        return []
+    return [f"--amount 0: all {request.count} are the same clip; a larger amount, such as 0.3, makes them differ"]
 
 
 def model_of(clip: Path, run: Path | None = None) -> Path:

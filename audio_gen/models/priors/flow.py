@@ -215,6 +215,9 @@ class _Path:
             self._given[:, : self._prompt] = (known - prior.mean) / prior.deviation
         self._known = torch.zeros(self._given.shape[:2], dtype=torch.bool, device=device)
         self._known[:, : self._prompt] = True
+        # Always the same noise, so that the way back is the way.
+        noise = torch.randn(self._given.shape[1:], generator=torch.Generator().manual_seed(0))
+        self._noise = noise.to(device).expand_as(self._given)
 
     def followed(self, x: Tensor, start: float, end: float, steps: int) -> Tensor:
         """Normalised latents (B, N, D) at time `start`, moved to time `end`."""
@@ -227,10 +230,12 @@ class _Path:
             if then < 1:
                 end_slope = self._slope(x + step * slope, then)
                 slope = end_slope if now == 1 else (slope + end_slope) / 2
-            x = torch.where(self._known[..., None], self._given, x + step * slope)
+            x = x + step * slope
         return x[:, self._prompt :]
 
     def _slope(self, x: Tensor, time: float) -> Tensor:
+        """The velocity at latents (B, N, D), in which the known ones are between noise and data as in training."""
+        x = torch.where(self._known[..., None], torch.lerp(self._noise, self._given, time), x)
         times = x.new_full((len(x),), time)
         return self._prior.velocity(x, times, self._known, self._given, self._conditions, self._edges).float()
 

@@ -69,7 +69,7 @@ class SequencePrior(Settings):
     """flow: windows at once, also loops; lstm and attention: one latent after the other."""
     size: Literal["small", "base", "large"] = "small"
     """small: for minutes on a CPU; base: for hours on a CPU; large: for a GPU."""
-    start: Share = 0.35
+    start: Share = 0.25
     """Share of the run after which the codec is fixed and the prior trains; 0 with --init of a trained codec."""
     window_sec: Annotated[float, Field(ge=1, le=120)] = 12.0
     """Length of the windows that it learns."""

@@ -136,7 +136,12 @@ class SequenceTask:
         load_part(self.codec, parts[CODEC].tensors, bundle, run)
         prior = parts.get(PRIOR)
         mine = self.config.prior.kind, self.prior_args, list(self.classes)
-        if prior is None or (prior.kind, prior.args, list(bundle.config.get("classes") or ())) != mine:
+        shapes = None if prior is None else {name: value.shape for name, value in prior.tensors.items()}
+        if (
+            prior is None
+            or (prior.kind, prior.args, list(bundle.config.get("classes") or ())) != mine
+            or shapes != {name: value.shape for name, value in self.prior.state_dict().items()}
+        ):
             return "only the codec is taken from it: the prior is of another kind, size or set of classes"
         load_part(self.prior, prior.tensors, bundle, run)
         self.model.ready.fill_(True)  # type: ignore[operator]
