@@ -9,7 +9,7 @@ from torch import Tensor
 
 from audio_gen.errors import ConfigError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sequence import draw_latents
+from audio_gen.generation.sequence import draw_latents, encode_sound, encode_to_end, filled
 from audio_gen.models.contract import Conditions
 
 LEAST_ALIKE = -0.9  # correlation; opposite noises have nothing between them
@@ -95,3 +95,34 @@ def between(
         return (share * one + rest * other) / (1 + 2 * share * rest * alike).sqrt()
 
     return draw_latents(pipeline, conditions, torch.Generator(), len(weights), noise=noise)
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a way between sounds.
+
+    Attributes:
+        text: What the request calls it.
+        wav: A file's sound (C, T); None for a new one.
+        seed: Of a new one.
+        class_name: Its class; None if it is not known.
+    """
+
+    text: str
+    wav: Tensor | None
+    seed: int
+    class_name: str | None
+
+    def latents(self, pipeline: Pipeline, count: int, temperature: float) -> Tensor:
+        """Its first `count` latents (count, D); a shorter sound is continued."""
+        z = torch.empty(0, pipeline.codec.latent.dim)
+        if self.wav is not None:
+            z = encode_sound(pipeline, self.wav)[:count]
+            if len(z) < count:
+                z = encode_to_end(pipeline, self.wav)
+        conditions, generator = filled(pipeline, self.class_name, self.seed), torch.Generator().manual_seed(self.seed)
+        before = z if len(z) else None
+        more = draw_latents(
+            pipeline, conditions, generator, count - len(z), temperature=temperature, before=before
+        )  # fmt: skip
+        return torch.cat([z, *more])

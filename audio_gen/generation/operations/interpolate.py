@@ -1,9 +1,7 @@
 """Interpolate between two sounds, in steps and as one morph, or between four, as a grid."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +20,7 @@ from audio_gen.generation.interpolate import PathBetween, glide, parse_duration
 from audio_gen.generation.latents import Latents
 from audio_gen.generation.layers import mix_layers, parse_layers
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.noise_path import NoiseOf, between, require_invertible
+from audio_gen.generation.noise_path import End, NoiseOf, between, require_invertible
 from audio_gen.generation.operations.common import AT_ONCE, FileRequest, check_channels
 from audio_gen.generation.operations.sequence import (
     LEAST_SEC,
@@ -36,7 +34,7 @@ from audio_gen.generation.operations.sequence import (
 )
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.roll import count_hits, is_percussive, parse_hits, roll
-from audio_gen.generation.sequence import draw_latents, encode_sound, encode_to_end, filled, sound_blocks
+from audio_gen.generation.sequence import filled, sound_blocks
 from audio_gen.generation.source import Source
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.reporter import Reporter
@@ -299,37 +297,6 @@ def _seed_of(text: str) -> int:
     return int(number)
 
 
-@dataclass(frozen=True)
-class End:
-    """One end of a way between sounds.
-
-    Attributes:
-        text: What the request calls it.
-        wav: A file's sound (C, T); None for a new one.
-        seed: Of a new one.
-        class_name: Its class; None if it is not known.
-    """
-
-    text: str
-    wav: Tensor | None
-    seed: int
-    class_name: str | None
-
-    def latents(self, pipeline: Pipeline, count: int, temperature: float) -> Tensor:
-        """Its first `count` latents (count, D); a shorter sound is continued."""
-        z = torch.empty(0, pipeline.codec.latent.dim)
-        if self.wav is not None:
-            z = encode_sound(pipeline, self.wav)[:count]
-            if len(z) < count:
-                z = encode_to_end(pipeline, self.wav)
-        conditions, generator = filled(pipeline, self.class_name, self.seed), torch.Generator().manual_seed(self.seed)
-        before = z if len(z) else None
-        more = draw_latents(
-            pipeline, conditions, generator, count - len(z), temperature=temperature, before=before
-        )  # fmt: skip
-        return torch.cat([z, *more])
-
-
 def sounds_between(pipeline: Pipeline, request: InterpolateRequest) -> Clips:
     """Sounds at even steps between two, and one that moves from the first to the second; see `interpolate`.
 
@@ -398,9 +365,7 @@ def _end(pipeline: Pipeline, text: str, class_name: str | None) -> End:
 
 def _length_notes(ends: list[End], rate: int) -> list[str]:
     """A note if files of different lengths are cut to the shorter one."""
-    known = sorted((end.wav.shape[-1], end.text) for end in ends if end.wav is not None)
-    return [
-        f"{text}: the steps have its length of {short / rate:.2f} s; the other has {long / rate:.2f} s"
-        for (short, text), (long, _) in pairwise(known)
-        if short != long
-    ]
+    known = sorted((end.wav.shape[-1] / rate, end.text) for end in ends if end.wav is not None)
+    if len(known) < 2 or known[0][0] == known[1][0]:
+        return []
+    return [f"{known[0][1]}: the steps have its length of {known[0][0]:.2f} s; the other has {known[1][0]:.2f} s"]
