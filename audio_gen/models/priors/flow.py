@@ -23,6 +23,7 @@ PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known s
 STEPS = 24
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
+GUIDANCE, GUIDED_UNTIL = 1.7, 0.7  # away from what is likely without the prompt, early on the way: it keeps its style
 EDGE, EDGE_NOISE = 6, 0.6  # further noise on the last latents of a known start: an encoder guesses what follows them
 
 
@@ -145,7 +146,7 @@ class FlowPrior(nn.Module):
         level = PROMPT_NOISE * uniform(count, 1) + EDGE_NOISE * uniform(count, 1) * _edges(known)
         given = x + level[..., None] * torch.randn(x.shape, generator=generator, device=x.device)
         hidden = uniform(count) < UNKNOWN_SHARE
-        between = torch.lerp(noise, x, time[:, None, None])
+        between = torch.where(known[..., None], given, torch.lerp(noise, x, time[:, None, None]))
         found = self.velocity(between, time, known, given, conditions_hidden(conditions, hidden), sound=sound)
         weights = (sound & ~known).float()
         error = (found.float() - (x - noise)).square().mean(2)
@@ -183,9 +184,10 @@ class FlowPrior(nn.Module):
                 )
                 for i in rows
             ])  # fmt: skip
+        drawn = noise is None
         if noise is None:
             noise = torch.stack([torch.randn(length, self.latent_dim, generator=one) for one in generators])
-        path = _Path(self, conditions, before, length, circular)
+        path = _Path(self, conditions, before, length, circular, guided=drawn)
         x = path.followed(temperature * noise.to(self.mean.device), 0.0, 1.0, steps)
         return (x * self.deviation + self.mean).float().cpu()
 
@@ -194,7 +196,7 @@ class FlowPrior(nn.Module):
         self, z: Tensor, conditions: Conditions, *, before: Tensor | None = None, steps: int = STEPS
     ) -> Tensor:  # fmt: skip
         """See `SequencePrior.noise_of`: the flow, followed back."""
-        path = _Path(self, conditions, before, z.shape[1], circular=False)
+        path = _Path(self, conditions, before, z.shape[1], circular=False, guided=False)
         x = (z.to(self.mean.device) - self.mean) / self.deviation
         return path.followed(x, 1.0, 0.0, steps).cpu()
 
@@ -203,8 +205,10 @@ class _Path:
     """The way between noise and the latents that follow a prompt (B, P, D)."""
 
     def __init__(
-        self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool
+        self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool, *,
+        guided: bool,
     ) -> None:  # fmt: skip
+        """With `guided`, what a prompt makes more likely is more likely still (Ho & Salimans 2022)."""
         device = prior.mean.device
         self._prior, self._conditions = prior, conditions.to(device)
         self._edges: Edges = "circular" if circular else "zeros"
@@ -215,9 +219,7 @@ class _Path:
             self._given[:, : self._prompt] = (known - prior.mean) / prior.deviation
         self._known = torch.zeros(self._given.shape[:2], dtype=torch.bool, device=device)
         self._known[:, : self._prompt] = True
-        # Always the same noise, so that the way back is the way.
-        noise = torch.randn(self._given.shape[1:], generator=torch.Generator().manual_seed(0))
-        self._noise = noise.to(device).expand_as(self._given)
+        self._guided = guided and self._prompt > 0
 
     def followed(self, x: Tensor, start: float, end: float, steps: int) -> Tensor:
         """Normalised latents (B, N, D) at time `start`, moved to time `end`."""
@@ -234,10 +236,19 @@ class _Path:
         return x[:, self._prompt :]
 
     def _slope(self, x: Tensor, time: float) -> Tensor:
-        """The velocity at latents (B, N, D), in which the known ones are between noise and data as in training."""
-        x = torch.where(self._known[..., None], torch.lerp(self._noise, self._given, time), x)
+        """The velocity at latents (B, N, D), in which the known ones are given, as in training."""
+        x = torch.where(self._known[..., None], self._given, x)
+        slope = self._velocity(x, time, 0)
+        if self._guided and time <= GUIDED_UNTIL:
+            without = self._velocity(x[:, self._prompt :], time, self._prompt)
+            slope[:, self._prompt :] += (GUIDANCE - 1) * (slope[:, self._prompt :] - without)
+        return slope
+
+    def _velocity(self, x: Tensor, time: float, first: int) -> Tensor:
+        """The velocity of latents (B, N, D) from number `first` on; without the prompt none is known."""
+        known, given = self._known[:, first:], self._given[:, first:]
         times = x.new_full((len(x),), time)
-        return self._prior.velocity(x, times, self._known, self._given, self._conditions, self._edges).float()
+        return self._prior.velocity(x, times, known, given, self._conditions, self._edges).float()
 
 
 def _edges(known: Tensor) -> Tensor:
