@@ -17,6 +17,7 @@ from audio_gen.vocoding.silence import subtract_floor
 from audio_gen.vocoding.stream import context_frames
 from audio_gen.vocoding.stream import stream as streamed
 
+GUIDANCE = 1.7  # by a prompt; that of windows by the one before them drifts over a minute
 FADE_IN_SEC, FADE_OUT_SEC = 0.005, 0.05  # of sounds that begin and end anywhere
 
 
@@ -48,6 +49,7 @@ def draw_latents(
         z = prior.sample(
             conditions, [generator], length=length, temperature=temperature,
             before=held[None] if len(held) else None, noise=given,
+            guidance=1.0 if before is None or done or noise is not None else GUIDANCE,
         )[0]  # fmt: skip
         yield z[: count - done]
         done += len(z)

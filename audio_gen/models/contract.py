@@ -299,6 +299,7 @@ class SequencePrior(Protocol):
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
         temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
+        guidance: float = 1.0,
     ) -> Tensor:  # fmt: skip
         """Draw latents.
 
@@ -310,6 +311,7 @@ class SequencePrior(Protocol):
             before: The latents (B, P, D) that they continue.
             circular: Whether the end leads to the start.
             noise: What they are made of (B, N, D), in place of random draws; of an invertible prior.
+            guidance: Above 1, how much more than likely the latents keep to `before`; a prior may ignore it.
 
         Returns:
             z (B, N, D) on the CPU.

@@ -134,6 +134,7 @@ class AutoregressivePrior(nn.Module):
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
         temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
+        guidance: float = 1.0,
     ) -> Tensor:  # fmt: skip
         """Draw latents, see `SequencePrior.sample`; the temperature scales the noise of the head.
 

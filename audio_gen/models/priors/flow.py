@@ -23,7 +23,7 @@ PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known s
 STEPS = 24
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
-GUIDANCE, GUIDED_UNTIL = 1.7, 0.7  # away from what is likely without the prompt, early on the way: it keeps its style
+GUIDED_UNTIL = 0.7  # of the way from noise to data
 EDGE, EDGE_NOISE = 6, 0.6  # further noise on the last latents of a known start: an encoder guesses what follows them
 
 
@@ -171,7 +171,7 @@ class FlowPrior(nn.Module):
     def sample(
         self, conditions: Conditions, generators: Sequence[torch.Generator], *, length: int = 1,
         temperature: float = 1.0, before: Tensor | None = None, circular: bool = False, noise: Tensor | None = None,
-        steps: int = STEPS,
+        guidance: float = 1.0, steps: int = STEPS,
     ) -> Tensor:  # fmt: skip
         """See `SequencePrior.sample`; `steps` evaluations of the network in steps of Heun's kind."""
         if self.mean.device.type == "cpu" and len(generators) > 1:  # kernels may differ in the last bit with the batch
@@ -180,14 +180,13 @@ class FlowPrior(nn.Module):
                 self.sample(
                     conditions[i], generators[i : i + 1], length=length, temperature=temperature,
                     before=None if before is None else before[i : i + 1], circular=circular,
-                    noise=None if noise is None else noise[i : i + 1], steps=steps,
+                    noise=None if noise is None else noise[i : i + 1], guidance=guidance, steps=steps,
                 )
                 for i in rows
             ])  # fmt: skip
-        drawn = noise is None
         if noise is None:
             noise = torch.stack([torch.randn(length, self.latent_dim, generator=one) for one in generators])
-        path = _Path(self, conditions, before, length, circular, guided=drawn)
+        path = _Path(self, conditions, before, length, circular, guidance)
         x = path.followed(temperature * noise.to(self.mean.device), 0.0, 1.0, steps)
         return (x * self.deviation + self.mean).float().cpu()
 
@@ -196,7 +195,7 @@ class FlowPrior(nn.Module):
         self, z: Tensor, conditions: Conditions, *, before: Tensor | None = None, steps: int = STEPS
     ) -> Tensor:  # fmt: skip
         """See `SequencePrior.noise_of`: the flow, followed back."""
-        path = _Path(self, conditions, before, z.shape[1], circular=False, guided=False)
+        path = _Path(self, conditions, before, z.shape[1], circular=False)
         x = (z.to(self.mean.device) - self.mean) / self.deviation
         return path.followed(x, 1.0, 0.0, steps).cpu()
 
@@ -205,10 +204,10 @@ class _Path:
     """The way between noise and the latents that follow a prompt (B, P, D)."""
 
     def __init__(
-        self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool, *,
-        guided: bool,
+        self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool,
+        guidance: float = 1.0,
     ) -> None:  # fmt: skip
-        """With `guided`, what a prompt makes more likely is more likely still (Ho & Salimans 2022)."""
+        """With a guidance above 1, what the prompt makes likely is more likely still (Ho & Salimans 2022)."""
         device = prior.mean.device
         self._prior, self._conditions = prior, conditions.to(device)
         self._edges: Edges = "circular" if circular else "zeros"
@@ -219,7 +218,7 @@ class _Path:
             self._given[:, : self._prompt] = (known - prior.mean) / prior.deviation
         self._known = torch.zeros(self._given.shape[:2], dtype=torch.bool, device=device)
         self._known[:, : self._prompt] = True
-        self._guided = guided and self._prompt > 0
+        self._guidance = guidance if self._prompt else 1.0
 
     def followed(self, x: Tensor, start: float, end: float, steps: int) -> Tensor:
         """Normalised latents (B, N, D) at time `start`, moved to time `end`."""
@@ -239,9 +238,9 @@ class _Path:
         """The velocity at latents (B, N, D), in which the known ones are given, as in training."""
         x = torch.where(self._known[..., None], self._given, x)
         slope = self._velocity(x, time, 0)
-        if self._guided and time <= GUIDED_UNTIL:
+        if self._guidance != 1 and time <= GUIDED_UNTIL:
             without = self._velocity(x[:, self._prompt :], time, self._prompt)
-            slope[:, self._prompt :] += (GUIDANCE - 1) * (slope[:, self._prompt :] - without)
+            slope[:, self._prompt :] += (self._guidance - 1) * (slope[:, self._prompt :] - without)
         return slope
 
     def _velocity(self, x: Tensor, time: float, first: int) -> Tensor:
