@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from audio_gen.audio.io import read_wav
 from audio_gen.errors import AudioFileError
 from audio_gen.files import named_path
 from audio_gen.generation.clip import Clips
@@ -21,6 +20,7 @@ from audio_gen.generation.operations.sequence import (
     UNIT,
     check_duration,
     describe_sequence,
+    read_sound,
     refuse_options,
     seeds_from,
     turned_down,
@@ -138,7 +138,7 @@ def read_prompt(pipeline: Pipeline, path: Path) -> Prompt:
         AudioFileError: It cannot be read, is silent or too short.
     """
     rate = pipeline.spec.sample_rate
-    wav, _ = read_wav(path, sample_rate=rate, channels=2 if pipeline.spec.channels == 2 else 1)
+    wav = read_sound(pipeline, path)
     least = LEAST_LATENTS * pipeline.latent_samples
     if wav.shape[-1] < least:
         raise AudioFileError(
