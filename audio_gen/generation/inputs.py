@@ -89,9 +89,7 @@ def encode_file(
     wav, start, length = _read(pipeline, path)
     label = file_label(path)
     midi = none_if_unknown(pitch_of(vocabulary, label.pitch, wav, pipeline.spec.sample_rate))
-    conditions = vocabulary.known(
-        [label.class_name, path.absolute().parent.name, class_name], [midi, pitch], [label.velocity]
-    )
+    conditions = vocabulary.known(class_names(path, class_name), [midi, pitch], [label.velocity])
     mel = pipeline.mel(wav)
     begin = pipeline.begin(wav)
     sounding = length - begin + pipeline.preroll

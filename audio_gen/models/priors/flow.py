@@ -60,7 +60,7 @@ class FlowPrior(nn.Module):
         self.register_buffer("mean", torch.zeros(latent_dim))
         self.register_buffer("deviation", torch.ones(latent_dim))
         self.register_buffer("class_shares", torch.full((max(1, n_classes),), 1 / max(1, n_classes)))
-        inputs = 2 * latent_dim + 2 + (PHASE_FEATURES * len(PHASES) if beats else 0)
+        inputs = latent_dim + 1 + (PHASE_FEATURES * len(PHASES) if beats else 0)
         self.stem = nn.Linear(inputs, width)
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
         self.changes = Changes(width)
@@ -96,22 +96,20 @@ class FlowPrior(nn.Module):
             self.class_shares.copy_(class_shares)
 
     def velocity(
-        self, x: Tensor, time: Tensor, known: Tensor, given: Tensor, conditions: Conditions, edges: Edges = "zeros",
+        self, x: Tensor, time: Tensor, known: Tensor, conditions: Conditions, edges: Edges = "zeros",
         sound: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """The direction from noise to latents.
 
         Args:
-            x: Normalised latents between noise and data (B, N, D).
+            x: Normalised latents (B, N, D): the given ones where `known`, the others between noise and data.
             time: 0 at the noise, 1 at the data (B,).
             known: Whether a latent is given (B, N) bool.
-            given: Normalised latents (B, N, D), used where `known`.
             conditions: Of the windows.
             edges: "circular" if the end leads to the start.
             sound: False past the end of a sound (B, N) bool.
         """
-        marks = known[..., None].to(x.dtype)
-        parts = [x, given * marks, marks, torch.ones_like(marks)]
+        parts = [x, known[..., None].to(x.dtype)]
         if self.beats:
             parts += [phase_features(conditions, name, x) for name in PHASES]
         h = self.stem(torch.cat(parts, dim=2))
@@ -147,7 +145,7 @@ class FlowPrior(nn.Module):
         given = x + level[..., None] * torch.randn(x.shape, generator=generator, device=x.device)
         hidden = uniform(count) < UNKNOWN_SHARE
         between = torch.where(known[..., None], given, torch.lerp(noise, x, time[:, None, None]))
-        found = self.velocity(between, time, known, given, conditions_hidden(conditions, hidden), sound=sound)
+        found = self.velocity(between, time, known, conditions_hidden(conditions, hidden), sound=sound)
         weights = (sound & ~known).float()
         error = (found.float() - (x - noise)).square().mean(2)
         return (error * weights).sum() / weights.sum().clamp(min=1)
@@ -245,9 +243,8 @@ class _Path:
 
     def _velocity(self, x: Tensor, time: float, first: int) -> Tensor:
         """The velocity of latents (B, N, D) from number `first` on; without the prompt none is known."""
-        known, given = self._known[:, first:], self._given[:, first:]
         times = x.new_full((len(x),), time)
-        return self._prior.velocity(x, times, known, given, self._conditions, self._edges).float()
+        return self._prior.velocity(x, times, self._known[:, first:], self._conditions, self._edges).float()
 
 
 def _edges(known: Tensor) -> Tensor:
