@@ -1,9 +1,8 @@
 """The latents of all clips of one side of a cache, on disk, and windows of them."""
 
 import math
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from audio_gen.data.tempo import BEATS_PER_BAR, Beats, clip_beats
 from audio_gen.models.codecs.local import STRIDE, LocalCodec
 from audio_gen.models.codecs.long import encode_blocks
 from audio_gen.models.contract import BAR, BEAT, CLASS, GAIN, SPEED, Conditions
+from audio_gen.training.tasks.latent_file import key_of, latents_in
 
 LOOPED_WINDOWS = 1.5
 MOST_VERSIONS, MOST_LATENTS = 8, 600_000  # of training sounds; of all versions together
@@ -60,7 +60,7 @@ class Version:
 
 
 class LatentStore:
-    """Latents of the clips of one side, in a temporary file that is gone when the process ends."""
+    """Latents of the clips of one side, in a file beside the cache."""
 
     def __init__(
         self, cache: Cache, split: Split, spec: MelSpec, *, window: int, beats: bool = False,
@@ -72,7 +72,7 @@ class LatentStore:
         repeated. With `most_change`, in semitones and dB, each clip has further versions that differ by up to as much;
         the less sound there is, the more versions.
         """
-        self._cache, self._spec, self._window, self._beats = cache, spec, window, beats
+        self._cache, self._split, self._spec, self._window, self._beats = cache, split, spec, window, beats
         self._most_change = most_change
         self._clips = [cache.clips[number] for number in cache.numbers(split).tolist()]
         ids = {name: i for i, name in enumerate(cache.classes)}
@@ -86,7 +86,15 @@ class LatentStore:
         return self._latents is not None
 
     def encode(self, codec: LocalCodec, progress: Callable[[int, int], object] = lambda done, total: None) -> None:
-        """Compute all latents, in float16; `progress` gets the number of latents done and that of all."""
+        """Compute all latents, in float16, or find those of an earlier run with the same codec and sounds.
+
+        Args:
+            codec: Is fixed from now on.
+            progress: Gets the number of latents done and that of all.
+
+        Raises:
+            OutputError: The disk is full.
+        """
         found = [clip_beats(self._cache, clip) if self._beats else None for clip in self._clips]
         self._versions = self._all_versions(found)
         mels = [self._mel(one, found[one.number]) for one in self._versions]
@@ -97,16 +105,19 @@ class LatentStore:
             self._phases = self._phases_of(found, mels, counts)
         changes = [(12 * math.log2(mel.speed), one.gain_db) for one, mel in zip(self._versions, mels, strict=True)]
         self._changes = torch.tensor(changes)
-        with tempfile.TemporaryFile(dir=self._folder()) as file:
-            shape = (int(self._ends[-1]), codec.latent.dim)
-            file.truncate(2 * shape[0] * shape[1])
-            self._latents = np.memmap(file, np.float16, "r+", shape=shape)
+        total = int(self._ends[-1])
+
+        def blocks() -> Iterator[np.ndarray]:
             done = 0
             for one, mel in zip(self._versions, mels, strict=True):
                 for z in encode_blocks(codec, partial(self._louder, mel, one.gain_db), mel.frames):
-                    self._latents[done : done + len(z)] = z.numpy()
+                    yield z.numpy()
                     done += len(z)
-                    progress(done, shape[0])
+                    progress(done, total)
+
+        sounds = [(clip.content_hash, clip.mono_channel, clip.stereo_hash) for clip in self._clips]
+        key = key_of(codec, self._spec.to_dict(), sounds, [astuple(one) for one in self._versions], counts)
+        self._latents = latents_in(self._cache.path, self._split, key, (total, codec.latent.dim), blocks)
 
     def _all_versions(self, found: Sequence[Beats | None]) -> list[Version]:
         """The clips as they are, in order, then their versions; each has its own random changes."""
@@ -124,14 +135,6 @@ class LatentStore:
 
     def _louder(self, mel: LongMel, gain_db: float, first: int, stop: int) -> Tensor:
         return on_mel(mel(first, stop), self._spec.n_mels, lambda rows: rows + gain_db / DB_PER_NAT)
-
-    def _folder(self) -> str | None:
-        """A folder on disk if possible: temporary folders may be in memory."""
-        try:
-            with tempfile.TemporaryFile(dir=self._cache.path):
-                return str(self._cache.path)
-        except OSError:
-            return None
 
     def _mel(self, version: Version, beats: Beats | None) -> LongMel:
         """The log-mel of a version of a clip; a short loop is repeated."""
