@@ -14,6 +14,7 @@ from audio_gen.vocoding.silence import subtract_floor
 AROUND_FRAMES = 96  # of the neighbouring rounds, so that the vocoder sees a loop's surroundings; a multiple of 4
 LEAST_LATENTS = 8
 SAME_TEMPO = 0.02  # octaves
+GUIDANCE = 2.0  # by the beats
 FADE_SEC = 0.02
 SEARCHED, STEP_SEC = 0.5, 0.001  # share of the surroundings in which the join is searched, and in which steps
 TURN_SEC, NEAR_ZERO = 0.005, 0.004  # how far a loop is turned, and what is near zero, over the peak
@@ -44,10 +45,13 @@ def draw_loop(
     seconds = samples / pipeline.spec.sample_rate
     bpm = 60 * bars * beats / seconds
     count = max(LEAST_LATENTS, round(samples / pipeline.latent_samples * bpm / usual_tempo(bpm, pipeline.tempo_range)))
+    guidance = 1.0
     if BEAT in pipeline.sequence.conditions:
         bar = bars * torch.arange(count)[None] / count
-        conditions = conditions.replaced(BEAT, beats * bar % 1).replaced(BAR, bar % 1)
-    return pipeline.sequence.sample(conditions, [generator], length=count, temperature=temperature, circular=True)[0]
+        conditions, guidance = conditions.replaced(BEAT, beats * bar % 1).replaced(BAR, bar % 1), GUIDANCE
+    return pipeline.sequence.sample(
+        conditions, [generator], length=count, temperature=temperature, circular=True, guidance=guidance
+    )[0]
 
 
 def usual_tempo(bpm: float, known: tuple[float, float] | None) -> float:

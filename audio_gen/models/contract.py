@@ -311,7 +311,7 @@ class SequencePrior(Protocol):
             before: The latents (B, P, D) that they continue.
             circular: Whether the end leads to the start.
             noise: What they are made of (B, N, D), in place of random draws; of an invertible prior.
-            guidance: Above 1, how much more than likely the latents keep to `before`; a prior may ignore it.
+            guidance: Above 1, `before` and the conditions count for more than they make likely; a prior may ignore it.
 
         Returns:
             z (B, N, D) on the CPU.

@@ -192,3 +192,29 @@ def test_changes_of_training_sounds_do_not_leak() -> None:
         Conditions(16), Conditions(16, {GAIN: torch.full((16,), 6.0)})
     )]  # fmt: skip
     assert means[0] == pytest.approx(0, abs=0.3) and means[1] == pytest.approx(2, abs=0.3)
+
+
+def test_guidance_stresses_conditions() -> None:
+    torch.manual_seed(0)
+    prior = FlowPrior(latent_dim=DIM, n_classes=2, width=32, depth=2, window=16, context=4)
+    generator = torch.Generator().manual_seed(0)
+    prior.initialise(torch.randn(256, DIM, generator=generator))
+    optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
+    classes, sound = torch.arange(32) % 2, torch.ones(32, 16, dtype=torch.bool)
+    for _ in range(300):
+        place = (classes.float() - 0.5)[:, None, None] + 0.5 * torch.randn(32, 1, 1, generator=generator)
+        z = place + 0.3 * torch.randn(32, 16, DIM, generator=generator)
+        optimiser.zero_grad()
+        prior.loss(z, sound, Conditions(32, {CLASS: classes}), generator).backward()
+        optimiser.step()
+    prior.eval()
+    apart = []
+    for guidance in (1.0, 3.0):
+        low, high = (
+            prior.sample(
+                Conditions(24, {CLASS: torch.full((24,), i)}), generators(24), length=16, guidance=guidance
+            ).mean()
+            for i in (0, 1)
+        )
+        apart.append(float(high - low))
+    assert apart[0] == pytest.approx(1, abs=0.3) and apart[1] > apart[0] + 0.3

@@ -145,7 +145,7 @@ class FlowPrior(nn.Module):
         given = x + level[..., None] * torch.randn(x.shape, generator=generator, device=x.device)
         hidden = uniform(count) < UNKNOWN_SHARE
         between = torch.where(known[..., None], given, torch.lerp(noise, x, time[:, None, None]))
-        found = self.velocity(between, time, known, conditions_hidden(conditions, hidden), sound=sound)
+        found = self.velocity(between, time, known, some_hidden(conditions, hidden), sound=sound)
         weights = (sound & ~known).float()
         error = (found.float() - (x - noise)).square().mean(2)
         return (error * weights).sum() / weights.sum().clamp(min=1)
@@ -205,7 +205,7 @@ class _Path:
         self, prior: FlowPrior, conditions: Conditions, before: Tensor | None, length: int, circular: bool,
         guidance: float = 1.0,
     ) -> None:  # fmt: skip
-        """With a guidance above 1, what the prompt makes likely is more likely still (Ho & Salimans 2022)."""
+        """With a guidance above 1, what prompt and conditions make likely is more likely still (Ho & Salimans 2022)."""
         device = prior.mean.device
         self._prior, self._conditions = prior, conditions.to(device)
         self._edges: Edges = "circular" if circular else "zeros"
@@ -216,7 +216,8 @@ class _Path:
             self._given[:, : self._prompt] = (known - prior.mean) / prior.deviation
         self._known = torch.zeros(self._given.shape[:2], dtype=torch.bool, device=device)
         self._known[:, : self._prompt] = True
-        self._guidance = guidance if self._prompt else 1.0
+        self._unknown = conditions_hidden(self._conditions)
+        self._guidance = guidance
 
     def followed(self, x: Tensor, start: float, end: float, steps: int) -> Tensor:
         """Normalised latents (B, N, D) at time `start`, moved to time `end`."""
@@ -235,16 +236,16 @@ class _Path:
     def _slope(self, x: Tensor, time: float) -> Tensor:
         """The velocity at latents (B, N, D), in which the known ones are given, as in training."""
         x = torch.where(self._known[..., None], self._given, x)
-        slope = self._velocity(x, time, 0)
+        slope = self._velocity(x, time, 0, self._conditions)
         if self._guidance != 1 and time <= GUIDED_UNTIL:
-            without = self._velocity(x[:, self._prompt :], time, self._prompt)
+            without = self._velocity(x[:, self._prompt :], time, self._prompt, self._unknown)
             slope[:, self._prompt :] += (self._guidance - 1) * (slope[:, self._prompt :] - without)
         return slope
 
-    def _velocity(self, x: Tensor, time: float, first: int) -> Tensor:
+    def _velocity(self, x: Tensor, time: float, first: int, conditions: Conditions) -> Tensor:
         """The velocity of latents (B, N, D) from number `first` on; without the prompt none is known."""
         times = x.new_full((len(x),), time)
-        return self._prior.velocity(x, times, self._known[:, first:], self._conditions, self._edges).float()
+        return self._prior.velocity(x, times, self._known[:, first:], conditions, self._edges).float()
 
 
 def _edges(known: Tensor) -> Tensor:
@@ -273,10 +274,15 @@ def phase_features(conditions: Conditions, name: str, like: Tensor) -> Tensor:
     return torch.stack([angle.cos() * marks, angle.sin() * marks, marks], dim=2)
 
 
-def conditions_hidden(conditions: Conditions, rows: Tensor) -> Conditions:
+def some_hidden(conditions: Conditions, rows: Tensor) -> Conditions:
     """The same conditions, unknown in some rows (B,) bool; the changes of a sound are always known."""
     values = dict(conditions.values)
     for name, value in conditions.subset([name for name in values if name not in SCALES]).values.items():
         where = rows.view(-1, *[1] * (value.dim() - 1))
         values[name] = torch.where(where, torch.full_like(value, -1 if name == CLASS else math.nan), value)
     return Conditions(len(conditions), values)
+
+
+def conditions_hidden(conditions: Conditions) -> Conditions:
+    """The changes of a sound alone."""
+    return conditions.subset([name for name in conditions.values if name in SCALES])
