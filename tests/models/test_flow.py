@@ -217,4 +217,4 @@ def test_guidance_stresses_conditions() -> None:
             for i in (0, 1)
         )
         apart.append(float(high - low))
-    assert apart[0] == pytest.approx(1, abs=0.3) and apart[1] > apart[0] + 0.3
+    assert 0.5 < apart[0] < 1.6 and apart[1] > apart[0] + 0.3
