@@ -21,8 +21,8 @@ PHASE_FEATURES = 3  # cosine, sine, and whether it is known
 UNKNOWN_SHARE = 0.2  # of training windows whose conditions are hidden
 PROMPTED_SHARE, ENCLOSED_SHARE = 0.5, 0.15  # of training windows with a known start; with known start and end
 STEPS = 24
-# Times in training, 0 at the noise: a logistic-normal of this mean and deviation. The level of a window shows in all its
-# latents, so it is decided within the first hundredths; seldom trained there, a prior draws too even levels.
+# Of the logit-normal times in training, 0 at the noise. The level of a window shows in all its latents, so it is
+# decided within the first hundredths; a prior that seldom sees these draws too even levels.
 TIME_MEAN, TIME_DEVIATION = -0.8, 1.5
 TIME_POWER = 1.5  # sampling takes shorter steps near the noise
 LEAST_DEVIATION = 1e-3
