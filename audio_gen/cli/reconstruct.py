@@ -1,7 +1,7 @@
 """`audio-gen reconstruct`: clips through a trained model and back."""
 
 from audio_gen.cli import options as o
-from audio_gen.cli.common import Console, command_line, load
+from audio_gen.cli.common import Console, command_line, load, say
 from audio_gen.cli.encode import show_scores
 
 
@@ -32,5 +32,8 @@ def reconstruct_command(
         channels=channels, command=command_line(),
     )  # fmt: skip
     pipeline = load(run, vocoder, device)
-    saved = reconstruct(pipeline, request).save(out, force=force, reporter=Console())
+    clips = reconstruct(pipeline, request)
+    saved = clips.save(out, force=force, reporter=Console())
     show_scores(pipeline, files, saved[:: 1 + copy_synthesis], json_output)
+    for line in clips.summary(saved):
+        say(line, json_output=json_output)

@@ -34,10 +34,13 @@ def vary_command(
         command=command_line(),
     )  # fmt: skip
     pipeline = load(model_of(clip, run), vocoder, device)
-    saved = vary(pipeline, request).save(out, force=force, reporter=Console())
+    clips = vary(pipeline, request)
+    saved = clips.save(out, force=force, reporter=Console())
     if json_output:
         files = [{"path": str(one.path), "seed": one.provenance["seed"]} for one in saved]
         emit_json({"files": files, **sources(pipeline)})
     else:
         names = saved[0].path.name if count == 1 else f"{saved[0].path.name} to {saved[-1].path.name}"
         say(f"{count} variation{'s' * (count > 1)} of {one_line(clip)} in {out}: {names}")
+        for line in clips.summary(saved):
+            say(line)

@@ -102,7 +102,10 @@ def encode_file(
 
 def class_names(path: Path, given: str | None = None) -> list[str | None]:
     """What may be the class of a file, the surest first: by its sidecar, its name, its folder, and as given."""
-    sidecar = read_sidecar(path)
+    try:
+        sidecar = read_sidecar(path)
+    except DataError:  # a JSON of another kind with the name of a user's sound
+        sidecar = None
     return [
         None if sidecar is None else sidecar.class_name,
         file_label(path).class_name, path.absolute().parent.name, given,

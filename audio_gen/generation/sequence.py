@@ -169,16 +169,21 @@ def _mel_chunks(pipeline: Pipeline, latents: Iterator[Tensor]) -> Iterator[Tenso
 
 
 def encode_sound(pipeline: Pipeline, wav: Tensor) -> Tensor:
-    """The latents (N, D) of a sound (C, T) at the model's rate, of any length."""
-    mel = of_wav(wav, pipeline.spec)
-    return torch.cat(list(encode_blocks(pipeline.sequence_codec, mel, mel.frames)))
+    """The latents (N, D) of a sound (C, T) at the model's rate, of any length.
+
+    The encoder sees a mirror of the sound beyond its ends: the edge of a sound that was cut is a click in its mel.
+    """
+    samples, length = pipeline.latent_samples, wav.shape[-1]
+    beyond = (pipeline.sequence_codec.encoder_reach + 1) * samples
+    before = min(beyond, (length - 1) // samples * samples)
+    mel = of_wav(F.pad(wav, (before, min(beyond, length - 1)), mode="reflect"), pipeline.spec)
+    z = torch.cat(list(encode_blocks(pipeline.sequence_codec, mel, mel.frames)))
+    return z[before // samples :][: -(-length // samples)]
 
 
 def encode_to_end(pipeline: Pipeline, wav: Tensor) -> Tensor:
-    """The whole latents (N, D) of a sound (C, T) that goes on: after its end the encoder sees a mirror, not silence."""
-    samples, ahead = pipeline.latent_samples, pipeline.sequence_codec.encoder_reach + 1
-    mirrored = F.pad(wav, (0, min(wav.shape[-1] - 1, ahead * samples)), mode="reflect")
-    return encode_sound(pipeline, mirrored)[: wav.shape[-1] // samples]
+    """The whole latents (N, D) of a sound (C, T) that goes on."""
+    return encode_sound(pipeline, wav)[: wav.shape[-1] // pipeline.latent_samples]
 
 
 def generate_long(pipeline: Pipeline, seconds: float, seed: int = 0, class_name: str | None = None) -> Tensor:

@@ -7,8 +7,9 @@ FOLDER are long files: those that the models learned from, and others. All windo
 vocoder `small:2`. KAD and its 95 % interval, precision and coverage are against random windows of the kept-out files.
 Rows: other kept-out windows (the two sets share files), training windows, windows through the codec of the first run
 (of training files; of kept-out files, against these same windows), and for each run the windows of SOUNDS new sounds
-of SECONDS. The last columns say how many seconds of latents a run draws a second, and the error of the codec's mean in
-nats of log-mel.
+of SECONDS. The last columns: the deviation of the windows' level in dB; the steps of the log-mel at the borders of
+patches of four frames over those inside (1 for real sounds); how many seconds of latents a run draws a second; and the
+error of the codec's mean in nats of log-mel.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from audio_gen.generation.sequence import draw_latents
 from audio_gen.models.contract import Conditions
 from audio_gen.vocoding.silence import subtract_floor
 
-WINDOW_SEC = 2.0
+WINDOW_SEC, STRIDE = 2.0, 4  # STRIDE: frames of a patch
 
 
 def windows(folder: Path, pipeline: Pipeline, count: int, seed: int) -> Tensor:
@@ -68,7 +69,22 @@ class Scores:
         kad, low, high = distances.kad_estimate(self.reference, vectors)
         near = mean_prdc(self.reference, vectors)
         shares = f"{near['precision']:.2f} | {near['coverage']:.0%}"
-        print(f"| {title} | {len(mels)} | {kad:.2f} ({low:.2f} to {high:.2f}) | {shares} {more}", flush=True)
+        mels = mels.clamp(min=self.pipeline.codec.mel_floor)
+        spread, borders = float(levels_db(mels).std()), border_steps(mels)
+        estimate = f"{kad:.2f} ({low:.2f} to {high:.2f})"
+        print(f"| {title} | {len(mels)} | {estimate} | {shares} | {spread:.1f} | {borders:.2f} {more}", flush=True)
+
+
+def levels_db(mels: Tensor) -> Tensor:
+    """Levels (B,) of log-mels (B, M, L), up to a constant."""
+    return 10 * (2 * mels).exp().mean((1, 2)).log10()
+
+
+def border_steps(mels: Tensor) -> float:
+    """The mean step between frames at the borders of patches over that inside, of log-mels (B, M, L)."""
+    steps = (mels[:, :, 1:] - mels[:, :, :-1]).abs().mean((0, 1))
+    by_place = steps[: len(steps) // STRIDE * STRIDE].view(-1, STRIDE).mean(0)
+    return float(by_place[-1] / by_place[:-1].mean())
 
 
 def decoded(pipeline: Pipeline, z: Tensor, grain: float | None = None) -> Tensor:
@@ -93,7 +109,8 @@ def main() -> None:
     real = windows(args.real, pipeline, args.windows, 1)
     scores = Scores(pipeline, real)
     print(
-        "| windows | n | KAD (95 %) | precision | coverage | clip-seconds/s | L1, nats |\n|---|---|---|---|---|---|---|"
+        "| windows | n | KAD (95 %) | precision | coverage | level, dB | steps at borders | clip-s/s | L1, nats |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     if not args.no_copies:
         train = windows(args.train, pipeline, args.windows, 2)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from audio_gen.audio.long_mel import of_wav
 from audio_gen.errors import CheckpointError
 from audio_gen.generation.loop import circular_read, draw_loop, joined_circle, loop_sound, turned, usual_tempo
 from audio_gen.generation.operations.sample import SampleRequest, sample
@@ -20,6 +21,7 @@ from audio_gen.generation.sequence import (
     sound_blocks,
     stream,
 )
+from audio_gen.models.codecs.long import encode_blocks
 from audio_gen.models.contract import Conditions
 from audio_gen.training.tasks.run import train_run
 from tests.sounds import noise, sine, write
@@ -72,12 +74,32 @@ def test_a_sound_has_as_many_samples_as_asked(pipeline: Pipeline) -> None:
     assert generate_long(pipeline, 1.5, seed=2).shape == (1, round(1.5 * pipeline.spec.sample_rate))
 
 
-def test_latents_of_a_sound_are_those_of_its_mel(pipeline: Pipeline) -> None:
-    wav = 0.1 * torch.randn(1, pipeline.spec.samples(40), generator=torch.Generator().manual_seed(0))
+def test_latents_of_a_sound_do_not_depend_on_what_is_far(pipeline: Pipeline) -> None:
+    count, beyond = 40, pipeline.sequence_codec.encoder_reach + 2
+    wav = 0.1 * torch.randn(1, count * pipeline.latent_samples, generator=torch.Generator().manual_seed(0))
     z = encode_sound(pipeline, wav)
-    assert z.shape == (10, 8)
+    assert z.shape == (count, 8)
     later = encode_sound(pipeline, wav[:, 4 * pipeline.latent_samples :])
-    assert torch.allclose(later[4:], z[8:], atol=1e-4)
+    assert torch.allclose(later[beyond:], z[4 + beyond :], atol=1e-4)
+    for samples in (1, pipeline.latent_samples - 1, pipeline.latent_samples + 1):
+        assert encode_sound(pipeline, wav[:, :samples]).shape == (-(-samples // pipeline.latent_samples), 8)
+
+
+def test_the_ends_of_a_sound_that_was_cut_are_not_encoded_as_clicks(pipeline: Pipeline) -> None:
+    def plain(wav: Tensor) -> Tensor:
+        mel = of_wav(wav, pipeline.spec)
+        return torch.cat(list(encode_blocks(pipeline.sequence_codec, mel, mel.frames)))
+
+    step = pipeline.latent_samples
+    white = 0.3 * torch.randn(1, 60 * step, generator=torch.Generator().manual_seed(0))
+    wav = white + 0.01 * white.cumsum(1)  # a cut of the low part has overtones
+    whole = encode_sound(pipeline, wav)[20:]
+    away: dict[str, list[float]] = {"mirrored": [], "cut": []}
+    for more in (0, 77, step // 2):
+        cut = wav[:, 20 * step : 40 * step + more]
+        for name, z in (("mirrored", encode_sound(pipeline, cut)), ("cut", plain(cut))):
+            away[name] += [float((z[:2] - whole[:2]).norm()), float((z[19:] - whole[19 : len(z)]).norm())]
+    assert sum(away["mirrored"]) < 0.5 * sum(away["cut"])
 
 
 def test_a_stream_is_the_sound_in_blocks(pipeline: Pipeline) -> None:

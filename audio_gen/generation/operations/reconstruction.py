@@ -16,7 +16,7 @@ from audio_gen.generation.finish import Finish
 from audio_gen.generation.inputs import class_names
 from audio_gen.generation.inversion import log_mel_l1
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.operations.sequence import describe_sequence, read_sound
+from audio_gen.generation.operations.sequence import describe_sequence, read_sound, turned_down
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import encode_sound, sound_blocks
 from audio_gen.reporter import Reporter
@@ -90,7 +90,9 @@ def rebuilt_sounds(
                     {"mel_l1": score, "mel_l1_start": score}, fade_in=False, fade_out=False,
                 )  # fmt: skip
 
-    return Clips(names, render, pipeline, command, "Reconstructing", unit="files", per_clip=1 / len(kinds))
+    return Clips(
+        names, render, pipeline, command, "Reconstructing", unit="files", per_clip=1 / len(kinds), summary=turned_down
+    )
 
 
 def _decoded(pipeline: Pipeline, z: Tensor, samples: int) -> Iterator[Tensor]:
