@@ -8,7 +8,7 @@ import pytest
 
 from audio_gen.data.labels import Label
 from audio_gen.errors import AudioFileError, ConfigError
-from audio_gen.generation.inputs import encode_file, file_label, read_start
+from audio_gen.generation.inputs import class_names, encode_file, file_label, read_start
 from audio_gen.generation.pipeline import Pipeline
 from tests import sounds
 from tests.given import one
@@ -23,6 +23,13 @@ def test_class_and_pitch_from_names_folders_and_label_files(tmp_path: Path) -> N
     assert file_label(labelled) == Label("bell", 62.0)
     (tmp_path / "set" / "audio" / "labels.csv").write_text("no such column\n")
     assert file_label(labelled) == Label("bell", 62.0)
+
+
+def test_a_json_of_another_kind_beside_a_sound_is_no_sidecar(tmp_path: Path) -> None:
+    path = sounds.write(tmp_path / "drum" / "x.wav", sounds.sine())
+    for text in ("[1, 2]", "{broken", '{"z": "no"}'):
+        path.with_suffix(".json").write_text(text)
+        assert class_names(path) == [None, None, "drum", None]
 
 
 def test_an_encoded_file(pipeline: Pipeline, tmp_path: Path) -> None:
