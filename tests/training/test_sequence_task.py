@@ -21,6 +21,7 @@ from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.registry import parts_of
 from audio_gen.training.events import Ended
 from audio_gen.training.metrics import read_metrics
+from audio_gen.training.narration import line_of
 from audio_gen.training.tasks.latents import LatentStore
 from audio_gen.training.tasks.run import TASKS, resolve_config, train_run
 from audio_gen.training.tasks.source import open_source
@@ -194,6 +195,16 @@ def test_one_track_only_says_what_is_not_known(tmp_path: Path) -> None:
     write(tmp_path / "sounds" / "track.wav", noise(40.0))
     text = told(tmp_path / "run", tmp_path / "sounds")
     assert "no file is held out, so the error on held-out files" in text and "s of sound to learn from" not in text
+
+
+def test_nothing_held_out_is_counted_as_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "sounds" / "track.wav", noise(20.0))
+    told: list[Any] = []
+    train_run(
+        tmp_path / "sounds", tmp_path / "run", model="sequence", config_file=TINY, device="cpu", on_event=told.append
+    )
+    (started,) = [line_of(event) for event in told if type(event).__name__ == "Started"]
+    assert str(started).startswith("1 training clips, 0 held out")
 
 
 def test_a_codec_alone_says_that_training_must_go_on(music: Path, tmp_path: Path) -> None:

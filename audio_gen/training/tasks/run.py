@@ -242,7 +242,8 @@ def _train_on(
             if text:
                 tell(Note(text))
     fingerprint = {"mel": spec.to_dict(), "args": task.args, "classes": cache.classes}
-    tell(Started(sum(p.numel() for p in task.model.parameters()), len(train), len(val), str(target), cache.classes))
+    held_out = len(set(cache.numbers("val").tolist()) - set(cache.numbers("train").tolist()))  # 0 of a few files
+    tell(Started(sum(p.numel() for p in task.model.parameters()), len(train), held_out, str(target), cache.classes))
     progress = ProgressFile(run) if world.is_main else None
 
     def listen(event: Event) -> None:
