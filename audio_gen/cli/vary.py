@@ -42,5 +42,5 @@ def vary_command(
     else:
         names = saved[0].path.name if count == 1 else f"{saved[0].path.name} to {saved[-1].path.name}"
         say(f"{count} variation{'s' * (count > 1)} of {one_line(clip)} in {out}: {names}")
-        for line in clips.summary(saved):
-            say(line)
+    for line in clips.summary(saved):
+        say(line, json_output=json_output)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from audio_gen.errors import ConfigError
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.sequence import draw_latents, encode_sound, encode_to_end, filled
+from audio_gen.generation.sequence import draw_latents, encode_sound, filled
 from audio_gen.models.contract import Conditions
 
 LEAST_ALIKE = -0.9  # correlation; opposite noises have nothing between them
@@ -117,9 +117,8 @@ class End:
         """Its first `count` latents (count, D); a shorter sound is continued."""
         z = torch.empty(0, pipeline.codec.latent.dim)
         if self.wav is not None:
-            z = encode_sound(pipeline, self.wav)[:count]
-            if len(z) < count:
-                z = encode_to_end(pipeline, self.wav)
+            z = encode_sound(pipeline, self.wav)
+            z = z[:count] if len(z) >= count else z[: self.wav.shape[-1] // pipeline.latent_samples]  # whole ones
         conditions, generator = filled(pipeline, self.class_name, self.seed), torch.Generator().manual_seed(self.seed)
         before = z if len(z) else None
         more = draw_latents(

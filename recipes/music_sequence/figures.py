@@ -28,10 +28,11 @@ from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import draw_latents
+from audio_gen.models.codecs.local import STRIDE
 from audio_gen.models.contract import Conditions
 from audio_gen.vocoding.silence import subtract_floor
 
-WINDOW_SEC, STRIDE = 2.0, 4  # STRIDE: frames of a patch
+WINDOW_SEC = 2.0
 
 
 def windows(folder: Path, pipeline: Pipeline, count: int, seed: int) -> Tensor:

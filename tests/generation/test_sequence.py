@@ -75,7 +75,7 @@ def test_a_sound_has_as_many_samples_as_asked(pipeline: Pipeline) -> None:
 
 
 def test_latents_of_a_sound_do_not_depend_on_what_is_far(pipeline: Pipeline) -> None:
-    count, beyond = 40, pipeline.sequence_codec.encoder_reach + 2
+    count, beyond = 40, pipeline.sequence_codec.encoder_reach + 1
     wav = 0.1 * torch.randn(1, count * pipeline.latent_samples, generator=torch.Generator().manual_seed(0))
     z = encode_sound(pipeline, wav)
     assert z.shape == (count, 8)

@@ -21,7 +21,7 @@ Blocks = Callable[[], Iterable[np.ndarray]]  # latents (n, D) in order, together
 
 def key_of(codec: nn.Module, *about: object) -> str:
     """A digest of a codec's weights and of everything else that its latents depend on, sixteen hex digits."""
-    digest = hashlib.sha256(json.dumps(about, default=str).encode())
+    digest = hashlib.sha256(json.dumps(about).encode())
     for name, value in sorted(codec.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
