@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.codecs.local import STRIDE, LocalCodec
+from audio_gen.models.codecs.local import NOISE_LATENTS, STRIDE, LocalCodec
 from audio_gen.models.codecs.long import BLOCK_LATENTS, encode_blocks
 
 BANDS, DIM = 12, 8
@@ -102,3 +102,31 @@ def test_an_image_of_stereo_keeps_its_rows() -> None:
     codec = tiny(stereo_bands=16)
     z = codec.encode(image(16, codec.rows)).mean
     assert codec.decode(z).shape == (1, BANDS + 8, 16)
+
+
+def test_the_mean_has_no_steps_at_the_borders_of_patches() -> None:
+    torch.manual_seed(0)
+    walk = torch.randn(1, BANDS, 4000, generator=torch.Generator().manual_seed(4))
+    mel = torch.nn.functional.avg_pool1d(walk, 6, 1) * 2 - 4  # changes evenly, and faster than the latents can follow
+    mel = mel[:, :, : mel.shape[2] // STRIDE * STRIDE]
+    codec = LocalCodec(n_mels=BANDS, latent_dim=BANDS, width=16)
+    codec.initialise(mel)
+    copy = codec.decode_part(codec.encode(mel).mean, 0, mel.shape[2] // STRIDE, grain=0.0)
+    by_place = (copy[:, :, 1:] - copy[:, :, :-1]).abs().mean((0, 1))[: mel.shape[2] - STRIDE].view(-1, STRIDE).mean(0)
+    assert float(by_place[-1] / by_place[:-1].mean()) < 2  # patches of single latents: 8.5
+
+
+def test_noise_of_the_grain_has_parts_that_stay() -> None:
+    codec = tiny(noise_dim=64)
+    noise = codec.noise_of(0, NOISE_LATENTS)[0]
+    assert torch.allclose(noise.std(0), torch.ones(64), atol=0.35)
+
+    def stays(part: Tensor) -> float:
+        return float((part[4:] * part[:-4]).mean() / part.square().mean())
+
+    fast, slow, slowest = noise[:, :32], noise[:, 32:48], noise[:, 48:]
+    assert abs(stays(fast)) < 0.1 and 0.3 < stays(slow) < 0.7 and stays(slowest) > 0.75
+    circle = codec.noise_of(-3, 103, circle=100)[0]
+    assert torch.equal(circle[:6], circle[100:])
+    seam = (codec.noise_of(99, 101, circle=100)[0, :, 48:]).diff(dim=0).abs().mean()
+    assert float(seam) < 0.5  # of slow noise; independent values are 1.1 apart

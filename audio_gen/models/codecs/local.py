@@ -14,9 +14,26 @@ STRIDE = 4  # frames of a latent; rows of stereo hold four frames together
 CEILING, CEILING_MARGIN = 6.0, 0.5  # nats; no log-mel of a sound below full scale is higher
 LEAST_SHARE = 1e-7  # of the largest eigenvalue of the patches
 LEAST_SCALE = 1e-3
+NEIGHBOURS = 3  # latents that a patch is a linear function of: its own and those beside it
+RIDGE = 1e-3  # of the variance of the latents, which is 1
 NOISE_LATENTS = 1021  # after which the noise of the grain repeats: 47 s at 44.1 kHz
+STEADY = (8, 32)  # latents over which a quarter each of the noise is averaged, for grain that stays
 KERNEL, GRAIN_KERNEL, GRAIN_MIX = 7, 3, 0.3
-GRAIN = 0.7  # factor on the drawn grain: copies of training sounds are nearest to these with it
+GRAIN = 0.9  # factor on the drawn grain: copies of training sounds are nearest to these with it
+
+
+def grain_noise(white: Tensor, widths: tuple[int, ...] = STEADY) -> Tensor:
+    """White noise (B, N + max(widths) - 1, K) -> noise (B, N, K), of which parts change slowly.
+
+    A quarter of the K numbers is averaged over each of `widths` latents. All have unit variance.
+    """
+    count, quarter = white.shape[1] - max(widths) + 1, white.shape[2] // 4
+    fast = white.shape[2] - quarter * len(widths)
+    parts = [white[:, :count, :fast]]
+    for some, width in zip(white[:, :, fast:].split(max(1, quarter), dim=2), widths, strict=False):
+        mean = F.avg_pool1d(some.transpose(1, 2), width, 1).transpose(1, 2)
+        parts.append(width**0.5 * mean[:, :count])
+    return torch.cat(parts, dim=2)
 
 
 class LocalCodec(nn.Module):
@@ -24,6 +41,8 @@ class LocalCodec(nn.Module):
 
     The decoder has two outputs: the mean of the patches that a latent stands for, and grain, which it draws from noise,
     because means sound blurred. The noise of a latent follows from its position, so a sound decodes the same in parts.
+    The mean starts as the patch that is most likely given three latents: what single patches leave out of the sound
+    is a step at each border of two, 21 times a second.
     """
 
     mean: Tensor
@@ -52,7 +71,9 @@ class LocalCodec(nn.Module):
         # Latents on each side that a decoded, and an encoded, latent depends on.
         side = 1 if causal else 2
         self.reach = decoder_depth * ((KERNEL - 1) // side) + grain_depth * ((GRAIN_KERNEL - 1) // side)
+        self.reach = max(self.reach, (NEIGHBOURS - 1) // side)
         self.ahead = 0 if causal else self.reach
+        self.before = (NEIGHBOURS - 1) // side
         self.encoder_reach = encoder_depth * ((KERNEL - 1) // side)
         size = self.rows * STRIDE
         self.register_buffer("mean", torch.zeros(size))
@@ -69,7 +90,8 @@ class LocalCodec(nn.Module):
         def blocks(depth: int, kernel: int = KERNEL) -> nn.ModuleList:
             return nn.ModuleList(TimeBlock(channels=width, kernel=kernel, causal=causal) for _ in range(depth))
 
-        self.analysis, self.synthesis = nn.Linear(size, latent_dim, bias=False), nn.Linear(latent_dim, size, bias=False)
+        self.analysis = nn.Linear(size, latent_dim, bias=False)
+        self.synthesis = nn.Linear(NEIGHBOURS * latent_dim, size, bias=False)
         self.encoder_stem, self.encoder = nn.Linear(size, width), blocks(encoder_depth)
         self.encoder_head = nn.Linear(width, latent_dim)
         self.decoder_stem, self.decoder = nn.Linear(latent_dim, width), blocks(decoder_depth)
@@ -110,7 +132,7 @@ class LocalCodec(nn.Module):
 
     def decode_raw(self, z: Tensor, conditions: Conditions | None = None) -> Tensor:
         """See `Codec.decode_raw`."""
-        mean, grain = self.decoded(z, self.noise_at(torch.arange(z.shape[1])))
+        mean, grain = self.decoded(z, self.noise_of(0, z.shape[1]))
         return self.image(mean + GRAIN * grain)
 
     def decode_part(
@@ -128,12 +150,14 @@ class LocalCodec(nn.Module):
         """
         count, reach = z.shape[1], self.reach
         if circular:
-            place = torch.arange(first - reach, stop + reach) % count
+            start, end = first - reach, stop + reach
+            known = z[:, (torch.arange(start, end) % count).to(z.device)]
+            noise = self.noise_of(start, end, circle=count)
         else:
-            place = torch.arange(max(0, first - reach), min(count, stop + reach))
-        begin = reach if circular else first - int(place[0])
-        mean, drawn = self.decoded(z[:, place.to(z.device)], self.noise_at(place + offset))
-        patches = (mean + (GRAIN if grain is None else grain) * drawn)[:, begin : begin + stop - first]
+            start, end = max(0, first - reach), min(count, stop + reach)
+            known, noise = z[:, start:end], self.noise_of(start + offset, end + offset)
+        mean, drawn = self.decoded(known, noise)
+        patches = (mean + (GRAIN if grain is None else grain) * drawn)[:, first - start : stop - start]
         return self.limited(self.image(patches))
 
     def decoded(self, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,8 +174,13 @@ class LocalCodec(nn.Module):
 
     def mean_of(self, z: Tensor, h: Tensor) -> Tensor:
         """The mean of normalised patches (B, N, 4 R), from latents and features."""
-        mean: Tensor = self.synthesis(z) + self.decoder_head(h)
+        mean: Tensor = self.synthesis(self.beside(z)) + self.decoder_head(h)
         return mean
+
+    def beside(self, z: Tensor) -> Tensor:
+        """Each latent of (B, N, D) with its neighbours (B, N, 3 D); those beyond the ends are as the last ones."""
+        padded = F.pad(z.transpose(1, 2), (self.before, NEIGHBOURS - 1 - self.before), mode="replicate").transpose(1, 2)
+        return torch.cat([padded[:, i : i + z.shape[1]] for i in range(NEIGHBOURS)], dim=2)
 
     def drawn(self, z: Tensor, h: Tensor, noise: Tensor) -> Tensor:
         """Grain (B, N, 4 R) from latents, features of the decoder (B, N, C) and noise."""
@@ -161,9 +190,12 @@ class LocalCodec(nn.Module):
             g = block(g) + GRAIN_MIX * mix(noise)
         return self.grain_head(g)
 
-    def noise_at(self, place: Tensor) -> Tensor:
-        """The noise (1, N, K) of the latents with these numbers (N,) within the sound."""
-        return self.noise[(place % NOISE_LATENTS).to(self.noise.device)][None]
+    def noise_of(self, first: int, stop: int, *, circle: int | None = None) -> Tensor:
+        """The noise (1, stop - first, K) of latents of a sound by their numbers, or of a circle of so many latents."""
+        widths = STEADY if circle is None else tuple(min(width, circle) for width in STEADY)
+        place = torch.arange(first, stop + max(widths) - 1)
+        place = (place if circle is None else place % circle) % NOISE_LATENTS
+        return grain_noise(self.noise[place.to(self.noise.device)][None], widths)
 
     def limited(self, image: Tensor) -> Tensor:
         """Log-mel (B, R, L) clamped to the floor of silence and to the highest level of each band in training."""
@@ -171,13 +203,16 @@ class LocalCodec(nn.Module):
 
     @torch.no_grad()
     def initialise(self, image: Tensor) -> None:
-        """Set normalisation, ceiling and linear path to the principal components of patches of images (B, R, L)."""
+        """Set normalisation, ceiling and linear path by images (B, R, L).
+
+        Latents are the principal components of patches; a patch is their regression on three latents.
+        """
         self.ceiling[: self.n_mels] = image[:, : self.n_mels].amax(dim=(0, 2))[:, None] + CEILING_MARGIN
         self.mean.zero_()
         self.scale.fill_(1)
-        rows = self.patches(image).flatten(0, 1).double()
-        mean = rows.mean(0)
-        rows = rows - mean
+        patches = self.patches(image).double()
+        mean = patches.mean((0, 1))
+        rows = (patches - mean).flatten(0, 1)
         scale = rows.square().mean().sqrt().clamp(min=LEAST_SCALE)
         values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
         values, vectors = values.flip(0)[: self.latent_dim], vectors.flip(1)[:, : self.latent_dim]
@@ -186,12 +221,14 @@ class LocalCodec(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(scale)
         self.analysis.weight.copy_((vectors / deviation * scale * used).T)
-        self.synthesis.weight.copy_(vectors * deviation / scale * used)
+        known = self.beside((patches - mean) @ (vectors / deviation * used)).flatten(0, 1)
+        ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=known.dtype, device=known.device)
+        self.synthesis.weight.copy_(torch.linalg.solve(known.T @ known + ridge, known.T @ (rows / scale)).T)
 
     @property
     def importance(self) -> Tensor:
         """How much each number of a latent changes the decoded mel (D,), 1 on average."""
-        norms = self.synthesis.weight.detach().norm(dim=0)
+        norms = self.synthesis.weight.detach().unflatten(1, (NEIGHBOURS, -1)).norm(dim=(0, 1))
         return norms / norms.mean().clamp(min=LEAST_SCALE)
 
     def length_frames(self, z: Tensor) -> Tensor | None:

@@ -28,7 +28,7 @@ TIME_POWER = 1.5  # sampling takes shorter steps near the noise
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
 GUIDED_UNTIL = 0.7  # of the way from noise to data
-EDGE, EDGE_NOISE = 6, 0.6  # further noise on the last latents of a known start: an encoder guesses what follows them
+EDGE_NOISE = 0.4  # largest further one on the last latent of a known start: an encoder guesses what follows it (0.3)
 
 
 class FlowPrior(nn.Module):
@@ -145,7 +145,7 @@ class FlowPrior(nn.Module):
         time = torch.sigmoid(TIME_MEAN + TIME_DEVIATION * torch.randn(count, generator=generator, device=x.device))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         known = self._masks(count, length, uniform(3, count))
-        level = PROMPT_NOISE * uniform(count, 1) + EDGE_NOISE * uniform(count, 1) * _edges(known)
+        level = PROMPT_NOISE * uniform(count, 1) + EDGE_NOISE * uniform(count, 1) * _last_of_start(known)
         given = x + level[..., None] * torch.randn(x.shape, generator=generator, device=x.device)
         hidden = uniform(count) < UNKNOWN_SHARE
         between = torch.where(known[..., None], given, torch.lerp(noise, x, time[:, None, None]))
@@ -252,11 +252,10 @@ class _Path:
         return self._prior.velocity(x, times, self._known[:, first:], conditions, self._edges).float()
 
 
-def _edges(known: Tensor) -> Tensor:
-    """From 0 to 1 over the last latents of known starts (B, N), 0 elsewhere."""
+def _last_of_start(known: Tensor) -> Tensor:
+    """1 for the last latent of each known start (B, N), 0 elsewhere."""
     starts = known.cumprod(1)
-    place = torch.arange(known.shape[1], device=known.device) - (starts.sum(1, keepdim=True) - EDGE)
-    return starts * (place + 1).clamp(min=0) / EDGE
+    return starts - nn.functional.pad(starts[:, 1:], (0, 1))
 
 
 def time_features(time: Tensor, count: int) -> Tensor:

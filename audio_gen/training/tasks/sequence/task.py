@@ -15,14 +15,14 @@ from audio_gen.audio.stereo import on_mel
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.models.codecs.local import STRIDE, LocalCodec
+from audio_gen.models.codecs.local import STEADY, STRIDE, LocalCodec, grain_noise
 from audio_gen.models.contract import Conditions
-from audio_gen.models.priors.energy import energy_score
 from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.latents import LatentStore, Windows
 from audio_gen.training.tasks.mels import PREVIEW_ITERATIONS, preview_of, quick_sound
+from audio_gen.training.tasks.sequence.grain import grain_score
 from audio_gen.training.tasks.sequence.settings import SIZES, SequenceConfig
 from audio_gen.training.tasks.settings import clip_frames
 from audio_gen.training.tasks.start import load_part
@@ -34,7 +34,6 @@ NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
 LEAST_WINDOW = 8  # latents; frames may be long
 TEMPO_QUANTILES = (0.1, 0.9)
-GRAIN_BANDS = (4, 16)  # bands of the groups in the score of the grain, besides single numbers and whole patches
 
 
 class SequenceModel(nn.Module):
@@ -181,7 +180,8 @@ class SequenceTask:
         h = codec.features(noisy)
         mean = codec.mean_of(noisy, h)
         fixed_z, fixed_h = (part.detach().repeat(2, 1, 1) for part in (noisy, h))
-        drawn = codec.drawn(fixed_z, fixed_h, normal(2 * len(z), z.shape[1], codec.noise_dim))
+        noise = grain_noise(normal(2 * len(z), z.shape[1] + max(STEADY) - 1, codec.noise_dim))
+        drawn = codec.drawn(fixed_z, fixed_h, noise)
         draws = drawn.float().unflatten(0, (2, -1))
         return CodecStep(target, mean.float(), draws, z.float())
 
@@ -192,8 +192,7 @@ class SequenceTask:
             return Loss({"prior": (value, 1.0)})
         w, target = self.config.loss, shared.target
         residual, rows = (target - shared.mean).detach(), self.codec.rows
-        groups = [1, *(STRIDE * bands for bands in GRAIN_BANDS if rows % bands == 0), STRIDE * rows]
-        score = energy_score(residual, shared.draws, groups).mean() / len(groups)
+        score = grain_score(residual, shared.draws, rows)
         return Loss({
             "mel": ((target - shared.mean).abs().mean() * self.codec.scale, w.mel), "grain": (score, w.grain),
             "latent": (shared.z.square().mean(), w.latent_size),
