@@ -195,6 +195,7 @@ def test_one_track_only_says_what_is_not_known(tmp_path: Path) -> None:
     write(tmp_path / "sounds" / "track.wav", noise(40.0))
     text = told(tmp_path / "run", tmp_path / "sounds")
     assert "no file is held out, so the error on held-out files" in text and "s of sound to learn from" not in text
+    assert "the codec is done; computing the latents that the prior learns" in text
 
 
 def test_nothing_held_out_is_counted_as_nothing(tmp_path: Path) -> None:

@@ -230,8 +230,9 @@ def _train_on(
         keep_source(source, run, cache, tell)
         for note in cache.notes:
             tell(Note(note))
-    if isinstance(settings, SequenceConfig):
-        warn_of_little(cache, settings.prior.window_sec, tell)
+    if isinstance(task, SequenceTask):
+        task.tell = tell
+        warn_of_little(cache, task.config.prior.window_sec, tell)
     elif task.generates:
         warn_of_few(cache, tell)
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)

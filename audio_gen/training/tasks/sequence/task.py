@@ -1,7 +1,8 @@
 """The training task of sequence models: the codec first, then a prior over the latents of all clips."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from audio_gen.models.codecs.local import STEADY, STRIDE, LocalCodec, grain_nois
 from audio_gen.models.contract import Conditions
 from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
+from audio_gen.training.events import Event, Note
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.latents import LatentStore, Windows
 from audio_gen.training.tasks.mels import PREVIEW_ITERATIONS, preview_of, quick_sound
@@ -32,6 +34,7 @@ BASIS_BATCHES = 48  # of the run's batches, whose patches the codec starts from
 PREVIEW_SEC = 6.0
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
+TOLD_SEC = 15.0
 LEAST_WINDOW = 8  # latents; frames may be long
 TEMPO_QUANTILES = (0.1, 0.9)
 
@@ -64,12 +67,17 @@ class CodecStep(NamedTuple):
 
 
 class SequenceTask:
-    """Trains a codec along time, then a prior over its latents."""
+    """Trains a codec along time, then a prior over its latents.
+
+    Attributes:
+        tell: Gets what the user should know.
+    """
 
     retired: Sequence[str] = ()
     generates = True
     judged_by: str | None = "prior_loss"
     preroll = 0
+    tell: Callable[[Event], None] = staticmethod(lambda event: None)
 
     def __init__(self, config: SequenceConfig, spec: MelSpec, cache: Cache) -> None:
         """Size the networks to the cache's classes.
@@ -207,13 +215,25 @@ class SequenceTask:
         self.codec.requires_grad_(False)
         self.codec.eval()
         with torch.autocast(self.codec.mean.device.type, enabled=False):
-            store.encode(self.codec)
+            store.encode(self.codec, self._told())
         if not self.model.ready:
             shares = store.class_shares(len(self.classes))
             self.prior.initialise(store.thinned(NORMALISED), shares, self.codec.importance)  # type: ignore[operator]
             self.model.ready.fill_(True)  # type: ignore[operator]
         if store.tempos:
             self.model.get_buffer("tempo").copy_(torch.tensor(np.quantile(store.tempos, TEMPO_QUANTILES)))
+
+    def _told(self) -> Callable[[int, int], None]:
+        """Tells how far the latents are, at most four times a minute."""
+        last = -math.inf
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if (now := time.monotonic()) >= last + TOLD_SEC:
+                last = now
+                self.tell(Note(f"the codec is done; computing the latents that the prior learns: {done / total:.0%}"))
+
+        return progress
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing adapts."""
