@@ -28,6 +28,7 @@ TIME_POWER = 1.5  # sampling takes shorter steps near the noise
 LEAST_DEVIATION = 1e-3
 PROMPT_NOISE = 0.1  # largest deviation of the noise on known latents in training
 GUIDED_UNTIL = 0.7  # of the way from noise to data
+MEAN_SCALE = 4.0  # of the means of unknown latents, which are small next to the noise
 EDGE_NOISE = 0.4  # largest further one on the last latent of a known start: an encoder guesses what follows it (0.3)
 
 
@@ -35,7 +36,7 @@ class FlowPrior(nn.Module):
     """The distribution of windows of latents, as a flow from noise along straight lines.
 
     The network has convolutions and attention without positions, so that it draws windows of any length, and circles.
-    Known latents, such as a prompt, are inputs.
+    The means of a window are inputs of all blocks. Known latents, such as a prompt, are inputs.
     Source: Liu 2022 (rectified flow); circles as in LoopGen (2504.04466).
     """
 
@@ -67,6 +68,9 @@ class FlowPrior(nn.Module):
         inputs = latent_dim + 1 + (PHASE_FEATURES * len(PHASES) if beats else 0)
         self.stem = nn.Linear(inputs, width)
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.summary = nn.Sequential(
+            nn.Linear(TIME_FEATURES + 2 * latent_dim + 1, width), nn.SiLU(), nn.Linear(width, width)
+        )
         self.changes = Changes(width)
         self.classes = nn.Embedding(n_classes + 1, width) if n_classes else None
         self.blocks = nn.ModuleList(
@@ -117,7 +121,9 @@ class FlowPrior(nn.Module):
         if self.beats:
             parts += [phase_features(conditions, name, x) for name in PHASES]
         h = self.stem(torch.cat(parts, dim=2))
-        condition = self.time(time_features(time, TIME_FEATURES)) + self.changes(conditions, x.device)
+        times = time_features(time, TIME_FEATURES)
+        condition = self.time(times) + self.changes(conditions, x.device)
+        condition = condition + self.summary(torch.cat([times, averages(x, known, sound)], dim=1))
         if self.classes is not None:
             condition = condition + self.classes(conditions.get(CLASS, x.device) + 1)
         condition = nn.functional.silu(condition)[:, None]
@@ -256,6 +262,20 @@ def _last_of_start(known: Tensor) -> Tensor:
     """1 for the last latent of each known start (B, N), 0 elsewhere."""
     starts = known.cumprod(1)
     return starts - nn.functional.pad(starts[:, 1:], (0, 1))
+
+
+def averages(x: Tensor, known: Tensor, sound: Tensor | None) -> Tensor:
+    """What a whole window tells at once (B, 2 D + 1): the means of its unknown and of its known latents x (B, N, D).
+
+    Level and colour of a window show in all its latents, so they rise from the noise in the mean first.
+    """
+    heard = torch.ones_like(known) if sound is None else sound
+    parts, shares = [], []
+    for some in (heard & ~known, heard & known):
+        weights = some.to(x.dtype)[..., None]
+        parts.append((x * weights).sum(1) / weights.sum(1).clamp(min=1))
+        shares.append(weights.mean(1))
+    return torch.cat([MEAN_SCALE * parts[0], parts[1], shares[1]], dim=1)
 
 
 def time_features(time: Tensor, count: int) -> Tensor:
