@@ -272,6 +272,9 @@ def test_versions_of_loops_have_their_own_tempo(tmp_path: Path) -> None:
     plain = LatentStore(cache, "train", settings.mel, window=94, beats=True)
     plain.encode(codec)
     assert torch.equal(store.thinned(10**6), plain.thinned(10**6))
+    few = LatentStore(cache, "train", settings.mel, window=94, beats=True, most_change=(2.0, 6.0), most_versions=1)
+    few.encode(codec)
+    assert not bool(few.draw(50, 94, torch.Generator().manual_seed(0)).conditions.values["speed"].any())
 
 
 def test_noises_have_no_beat(music: Path, tmp_path: Path) -> None:

@@ -64,16 +64,16 @@ class LatentStore:
 
     def __init__(
         self, cache: Cache, split: Split, spec: MelSpec, *, window: int, beats: bool = False,
-        most_change: tuple[float, float] | None = None,
+        most_change: tuple[float, float] | None = None, most_versions: int = MOST_VERSIONS,
     ) -> None:  # fmt: skip
         """Choose the clips; `encode` computes their latents.
 
         With `beats` windows have phases of beat and bar, and loops shorter than 1.5 windows of `window` latents are
-        repeated. With `most_change`, in semitones and dB, each clip has further versions that differ by up to as much;
-        the less sound there is, the more versions.
+        repeated. With `most_change`, in semitones and dB, each clip has up to `most_versions` that differ by up to as
+        much; the less sound there is, the more versions.
         """
         self._cache, self._split, self._spec, self._window, self._beats = cache, split, spec, window, beats
-        self._most_change = most_change
+        self._most_change, self._most_versions = most_change, most_versions
         self._clips = [cache.clips[number] for number in cache.numbers(split).tolist()]
         ids = {name: i for i, name in enumerate(cache.classes)}
         self._classes = torch.tensor([-1 if c.class_name is None else ids[c.class_name] for c in self._clips])
@@ -125,7 +125,7 @@ class LatentStore:
         if self._most_change is None:
             return versions
         total = sum(-(-self._mel(one, found[one.number]).frames // STRIDE) for one in versions)
-        count = min(max(1, MOST_LATENTS // total), MOST_VERSIONS)
+        count = min(max(1, MOST_LATENTS // total), self._most_versions)
         semitones, gain_db = self._most_change
         for version in range(1, count):
             for i in range(len(self._clips)):

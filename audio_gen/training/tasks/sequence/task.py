@@ -22,7 +22,7 @@ from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line
 from audio_gen.training.events import Event, Note
 from audio_gen.training.task import Loss, Phase, Preview
-from audio_gen.training.tasks.latents import LatentStore, Windows
+from audio_gen.training.tasks.latents import MOST_VERSIONS, LatentStore, Windows
 from audio_gen.training.tasks.mels import PREVIEW_ITERATIONS, preview_of, quick_sound
 from audio_gen.training.tasks.sequence.grain import grain_score
 from audio_gen.training.tasks.sequence.settings import SIZES, SequenceConfig
@@ -35,6 +35,7 @@ PREVIEW_SEC = 6.0
 NORMALISED = 65_536  # latents that the prior's normalisation is measured on
 VAL_SEED = 1
 TOLD_SEC = 15.0
+VERSION_MINUTES = 1.5  # of a run for each version of its sounds
 LEAST_WINDOW = 8  # latents; frames may be long
 TEMPO_QUANTILES = (0.1, 0.9)
 
@@ -117,8 +118,12 @@ class SequenceTask:
         self.segments = spec.samples(frames), spec.samples(shown)
         beats = self.prior_args.get("beats", False)
         changes = (prior.semitones, config.gain_db) if prior.semitones else None
+        minutes = config.train.minutes  # a short run has no time to encode many versions
+        versions = MOST_VERSIONS if minutes is None else min(MOST_VERSIONS, max(1, round(minutes / VERSION_MINUTES)))
         self.latents = {
-            "train": LatentStore(cache, "train", spec, window=window, beats=beats, most_change=changes),
+            "train": LatentStore(
+                cache, "train", spec, window=window, beats=beats, most_change=changes, most_versions=versions
+            ),
             "val": LatentStore(cache, "val", spec, window=window, beats=beats),
         }
 
