@@ -106,17 +106,22 @@ class Progress:
             self._bar.stop()
         elif complete and now - self._started >= _QUIET_SEC:
             took = f"in {now - self._started:.0f} s ({self._rate(now)})"
-            print(f"{self._description}: {self._done:g} {self._unit} {took}", file=sys.stderr, flush=True)
+            print(f"{self._description}: {_shown(self._done)} {self._unit} {took}", file=sys.stderr, flush=True)
 
     def _rate(self, now: float) -> str:
         return f"{self._done / max(now - self._started, 1e-9):.3g} {self._unit}/s"
 
     def _line(self, now: float) -> str:
         if self._total is None or self._done == 0:
-            return f"{self._description}: {self._done:g} {self._unit}, {self._rate(now)}"
+            return f"{self._description}: {_shown(self._done)} {self._unit}, {self._rate(now)}"
         left_sec = (now - self._started) / self._done * max(self._total - self._done, 0)
-        done = f"{self._done:g}/{self._total:g} {self._unit}"
+        done = f"{_shown(self._done)}/{_shown(self._total)} {self._unit}"
         return f"{self._description}: {done}, {self._rate(now)}, {left_sec:.0f} s left"
+
+
+def _shown(amount: float) -> str:
+    """An amount with at most one decimal."""
+    return f"{amount:.1f}".removesuffix(".0")
 
 
 def _start_bar(description: str, total: float | None) -> Any:

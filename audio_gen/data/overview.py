@@ -22,6 +22,7 @@ ACTIONS = {"leave_out": "skipped", "repair": "repaired", "use": "used"}
 NAMED = 3  # file names in a line
 FEW, ENOUGH, MANY = 20, 100, 500  # training clips
 FEW_OF_CLASS = 10
+LONG_SEC, LONG_MINUTES = 10.0, 1.0  # from here on sounds can teach a sequence model
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 OF_FILE = re.compile(r"^(same sound as|same mono mix as|a link to) .*?(?=: |, which )")  # a name within a note
 MOST_CLASSES = 40
@@ -121,6 +122,8 @@ def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]
         text = f"{which} are enough for new ones of the same kinds; {MANY} or more give more variety"
     else:
         text = f"{which} are plenty"
+    if clips < ENOUGH and (long := _long(report)):
+        text = f"{text}. {long}"
     counts: dict[str, int] = {}
     for f in report.usable:
         if (class_name := labels[f.path].class_name) is not None:
@@ -133,6 +136,16 @@ def sufficiency(report: DatasetReport, labels: Mapping[str, Label]) -> list[str]
     shown = ", ".join(f"{name} ({counts[name]})" for name in few[:8]) + (", .." if len(few) > 8 else "")
     which = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
     return [text, f"{which} fewer than {FEW_OF_CLASS} clips, so expect little variety there: {shown}"]
+
+
+def _long(report: DatasetReport) -> str:
+    """What long sounds are good for."""
+    lengths = [f.measurement.duration_sec for f in report.usable if f.measurement]
+    some = [length for length in lengths if length >= LONG_SEC]
+    if sum(some) < LONG_MINUTES * 60:
+        return ""
+    which = "It is long" if len(lengths) == 1 else f"{len(some)} are longer than {LONG_SEC:g} s"
+    return f"{which}, {sum(some) / 60:.3g} minutes in all: train --model sequence learns from passages of such sounds"
 
 
 def overview(report: DatasetReport) -> list[str]:

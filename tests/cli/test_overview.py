@@ -36,6 +36,15 @@ def test_equal_notes_are_one_line_and_classes_are_counted(run: Run, tmp_path: Pa
     assert "14 different sounds are too few" in out and "2 classes have fewer than 10 clips" in out
 
 
+def test_long_sounds_are_for_a_sequence_model(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for i in range(2):
+        tone = 0.1 * np.sin(np.arange(40 * 8000) * (0.2 + 0.1 * i))
+        sf.write(tmp_path / "set" / f"{i}.wav", tone, 8000)
+    out, _ = run("inspect", "set")
+    assert "2 are longer than 10 s, 1.33 minutes in all: train --model sequence learns from passages" in out
+
+
 def test_a_damaged_label_file_is_told_and_the_rest_is_shown(run: Run, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     sf.write(tmp_path / "set" / "a.wav", 0.1 * np.sin(np.arange(4410)), 44100)
