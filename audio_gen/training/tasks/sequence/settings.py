@@ -84,7 +84,7 @@ class SequencePrior(Settings):
     sounds have a steady beat."""
     semitones: Annotated[float, Field(ge=0, le=12)] = 2.0
     """It also learns from versions of the sounds that are up to this much faster and higher, or slower and lower, and
-    up to `gain_db` louder or quieter; the less sound, the more versions. 0 for none."""
+    up to `gain_db` louder or quieter; the less sound and the longer the run, the more versions. 0 for none."""
     val_windows: Annotated[int, Field(ge=1, le=4096)] = 32
     """Largest number of held-out windows in a validation."""
 
