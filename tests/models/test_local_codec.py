@@ -128,5 +128,6 @@ def test_noise_of_the_grain_has_parts_that_stay() -> None:
     assert abs(stays(fast)) < 0.1 and 0.3 < stays(slow) < 0.7 and stays(slowest) > 0.75
     circle = codec.noise_of(-3, 103, circle=100)[0]
     assert torch.equal(circle[:6], circle[100:])
+    assert tiny(noise_dim=3).noise_of(0, 5).shape == (1, 5, 3)  # too few numbers for a quarter
     seam = (codec.noise_of(99, 101, circle=100)[0, :, 48:]).diff(dim=0).abs().mean()
     assert float(seam) < 0.5  # of slow noise; independent values are 1.1 apart

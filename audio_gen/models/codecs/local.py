@@ -30,9 +30,10 @@ def grain_noise(white: Tensor, widths: tuple[int, ...] = STEADY) -> Tensor:
     count, quarter = white.shape[1] - max(widths) + 1, white.shape[2] // 4
     fast = white.shape[2] - quarter * len(widths)
     parts = [white[:, :count, :fast]]
-    for some, width in zip(white[:, :, fast:].split(max(1, quarter), dim=2), widths, strict=False):
-        mean = F.avg_pool1d(some.transpose(1, 2), width, 1).transpose(1, 2)
-        parts.append(width**0.5 * mean[:, :count])
+    for some, width in zip(white[:, :, fast:].split([quarter] * len(widths), dim=2), widths, strict=True):
+        if quarter:
+            mean = F.avg_pool1d(some.transpose(1, 2), width, 1).transpose(1, 2)
+            parts.append(width**0.5 * mean[:, :count])
     return torch.cat(parts, dim=2)
 
 
