@@ -72,9 +72,9 @@ class LocalCodec(nn.Module):
         # Latents on each side that a decoded, and an encoded, latent depends on.
         side = 1 if causal else 2
         self.reach = decoder_depth * ((KERNEL - 1) // side) + grain_depth * ((GRAIN_KERNEL - 1) // side)
-        self.reach = max(self.reach, (NEIGHBOURS - 1) // side)
-        self.ahead = 0 if causal else self.reach
         self.before = (NEIGHBOURS - 1) // side
+        self.reach = max(self.reach, self.before)
+        self.ahead = 0 if causal else self.reach
         self.encoder_reach = encoder_depth * ((KERNEL - 1) // side)
         size = self.rows * STRIDE
         self.register_buffer("mean", torch.zeros(size))
