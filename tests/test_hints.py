@@ -22,6 +22,7 @@ NEEDS_OUT = {
     "find-loops",
     "continue",
     "loop",
+    "transfer",
 }
 ELSEWHERE = {"training/tasks/bundles.py"}  # a README, with words in capitals for what is elsewhere
 

@@ -30,8 +30,9 @@ ON = {
     "vae": ["adversarial.start=0"],
     "vocoder": ["loss.adversarial=1", "train.validations=1"],
     "sequence": [],
+    "transfer": [],
 }
-NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}}  # they are trained on any part of a sound
+NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}, "transfer": {"data.onset"}}  # they are trained on any part of a sound
 
 
 def sections_of(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, type, str]]:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:  # commands that only find sidecars start without torch
 LARGEST_BYTES, LARGEST_UNKNOWN_BYTES = 1 << 22, 1 << 20  # limits for a sidecar, and for a JSON that may be one
 FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
-VOCODED, LOOP = "vocoded", "loop"  # kinds of the sidecars of `vocode` and `find-loops`, which have no latent
+# Kinds of the sidecars of `vocode`, `find-loops` and `transfer`, which have no latent.
+VOCODED, LOOP, TRANSFERRED = "vocoded", "loop", "transferred"
 SEQUENCE = "sequence"  # kind of the sidecars of sounds of any length, which have no latent either
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
 SEQUENCE_KEYS = {"kind", "duration_sec", "bundle", "version"}
 LOOP_KEYS = {"source", "seam_z", "command", "version"}
+TRANSFER_KEYS = {"kind", "source", "target", "method", "version"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,46 @@ def of_sequence(
     }  # fmt: skip
 
 
+def of_transfer(
+    *, source: str, target: str, method: str, digest: str, learned_from: Path, duration_sec: float, vocoder: str,
+    sample_rate: int, command: str, more: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Content of the sidecar of a sound in the timbre of another.
+
+    Args:
+        source: The file that was transferred.
+        target: Name of the timbre.
+        method: How.
+        digest: Hash of the bundle, or of the target's sounds.
+        learned_from: Path of the bundle, or of the target's sounds.
+        duration_sec: Length of the sound.
+        vocoder: The vocoder's name.
+        sample_rate: Of the WAV in Hz.
+        command: The command line.
+        more: Further fields.
+    """
+    return {
+        "source": source, "kind": TRANSFERRED, "target": target, "method": method, "duration_sec": duration_sec, **more,
+        "bundle": digest, "bundle_path": one_line(learned_from.absolute()), "vocoder": vocoder,
+        "sample_rate": sample_rate, "version": __version__, "command": command,
+    }  # fmt: skip
+
+
+def read_transfer(wav: Path) -> tuple[str, str, Path] | None:
+    """Source, method, and the path of what the transfer has learned from; None without a sidecar of a transfer."""
+    path = sidecar_path(wav)
+    try:
+        values = read_json(path, LARGEST_BYTES)
+    except (OSError, MalformedError):
+        return None
+    if not isinstance(values, dict) or values.get("kind") != TRANSFERRED:
+        return None
+    source, method, place = (values.get(key) for key in ("source", "method", "bundle_path"))
+    if not isinstance(source, str) or not isinstance(method, str) or not is_path(place):
+        return None
+    return source, method, Path(os.path.realpath(path.parent / at_home(place)))
+
+
 def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:
     """Write the sidecar of a WAV, with a shareable path of its bundle."""
     content = dict(about)
@@ -173,7 +215,7 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         return None
     try:
         values = read_json(path, LARGEST_BYTES)
-        if isinstance(values, dict) and "z" not in values and values.get("kind") in (VOCODED, LOOP):
+        if isinstance(values, dict) and "z" not in values and values.get("kind") in (VOCODED, LOOP, TRANSFERRED):
             return None
         if isinstance(values, dict) and "z" not in values and values.get("kind") == SEQUENCE:
             values, z = {"pitch": None, **values}, None
@@ -222,4 +264,4 @@ def read_labels(wav: Path) -> dict[str, Any] | None:
 def has_sidecar(sound: Path) -> bool:
     """Whether the JSON next to a sound is a readable sidecar."""
     keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
-    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS, SEQUENCE_KEYS))
+    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS, TRANSFER_KEYS, SEQUENCE_KEYS))

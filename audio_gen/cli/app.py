@@ -30,6 +30,7 @@ COMMANDS = {
     "sample": "Generate clips with a trained model.",
     "continue": "Continue sounds with a model of sequences.",
     "loop": "Generate seamless loops of an exact length.",
+    "transfer": "Play sounds in the timbre of other sounds.",
     "interpolate": "Move from one sound to another in steps, and as one morph.",
     "encode": "Find the latents of sound files.",
     "reconstruct": "Send files through a trained model and back.",

@@ -106,6 +106,35 @@ AttackOption = Annotated[
 ]
 FixedPitchOption = Annotated[float | None, Option("--pitch", help="Keep this MIDI pitch while the timbre moves.")]
 
+# Of `transfer`.
+TransferFilesArgument = Annotated[
+    list[Path],
+    Argument(parser=named_path, help="Sound files, or folders of them; first the run, if there is one."),
+]
+TargetOption = Annotated[
+    str | None, Option("--to", help="A folder of sounds whose timbre the result has, or a class of the run.")
+]
+MethodOption = Annotated[
+    str | None, Option("--method", help="grains (without training) or model (default with a run).")
+]
+KeepOption = Annotated[
+    str | None, Option("--keep", help="Of pitch,loudness,attack,brightness (default: all), what the result keeps.")
+]
+DryWetOption = Annotated[
+    float, Option("--mix", min=0, max=1, help="Share of the result in a mix with the sound itself, 0 to 1.")
+]
+AmountFromOption = Annotated[
+    float, Option("--from", min=0, max=1, help="Amount of transfer where the sound begins, 0 to 1.")
+]
+AmountToOption = Annotated[
+    float, Option("--to-amount", min=0, max=1, help="Amount where it ends; in between it moves evenly.")
+]
+OctavesOption = Annotated[
+    int | None,
+    Option("--octaves", min=-6, max=6, help="Move pitches by so many octaves (default: to those of the target)."),
+]
+LevelsOption = Annotated[bool, Option("--levels/--no-levels", help="Play the sound's loudest as the target's loudest.")]
+
 # Of `encode`, `reconstruct`, `vocode` and `directions`.
 SearchOption = Annotated[
     int | None,
@@ -132,7 +161,11 @@ ShortestOption = Annotated[float, Option("--min", help="Shortest loop in seconds
 LongestOption = Annotated[float, Option("--max", help="Longest loop in seconds, without --bars.")]
 
 # Of `evaluate`.
-RealArgument = Annotated[Path, Argument(help="A folder of real sounds, a cache, or a reference file.")]
+RealArgument = Annotated[Path | None, Argument(help="A folder of real sounds, a cache, or a reference file.")]
+TransferSidesOption = Annotated[
+    tuple[Path, Path, Path] | None,
+    Option("--transfer", metavar="SOURCE OUTPUT TARGET", help="Measure transferred sounds, in place of REAL."),
+]
 GeneratedArgument = Annotated[
     Path | None, Argument(help="A folder of clips to evaluate, or a run that generates them.")
 ]
@@ -188,8 +221,10 @@ ShardsOption = Annotated[
 # Of `train`, `quickstart`, `status` and `prune`.
 SourceArgument = Annotated[Path, Argument(help="A folder of sounds, or a cache written by `preprocess`.")]
 RunOption = Annotated[Path, Option("--run", help="Folder of the run; an unfinished run in it resumes.")]
-SettingsModelArgument = Annotated[str | None, Argument(help="gan, vae, sequence or vocoder; without it, all of them.")]
-ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae, sequence or vocoder.")]
+SettingsModelArgument = Annotated[
+    str | None, Argument(help="gan, vae, sequence, transfer or vocoder; without it, all of them.")
+]
+ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae, sequence, transfer or vocoder.")]
 ConfigOption = Annotated[
     Path | None, Option("--config", help="YAML file with the settings that differ from the defaults.")
 ]

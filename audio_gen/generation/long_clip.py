@@ -23,6 +23,7 @@ from audio_gen.generation.sequence import faded
 from audio_gen.reporter import Advance
 from audio_gen.text import one_line
 
+PREPARED = 0.85  # of the time that a sound takes which is prepared first
 MOST_LOUDNESS_SEC = 600.0  # loudness is measured in memory
 
 
@@ -41,6 +42,8 @@ class LongClip:
         fade_in: Whether it rises from 0, over 5 ms.
         fade_out: Whether it falls to 0, over 50 ms.
         repeats: Whether samplers play it for ever.
+        file_samples: Samples of the file, if it is to have as many as another one; None for the rounded length.
+        prepare: Computes what the blocks need, with progress; None if that takes no time.
     """
 
     name: str
@@ -53,6 +56,8 @@ class LongClip:
     fade_in: bool = True
     fade_out: bool = True
     repeats: bool = False
+    file_samples: int | None = None
+    prepare: Callable[[Advance], object] | None = None
 
     @property
     def wav(self) -> Tensor:
@@ -63,6 +68,10 @@ class LongClip:
         """Write the WAV and its sidecar; arguments and errors as for `Clip.save`."""
         path, how = writable(path, overwrite=overwrite), self.finish
         check_loudness(how, self.samples / self.sample_rate)
+        if self.prepare is not None:
+            self.prepare(lambda share: advance(PREPARED * share))
+            given = advance
+            advance = lambda share: given((1 - PREPARED) * share)  # noqa: E731
         rate = how.rate or self.sample_rate
         blocks: Iterator[Tensor] = self._finished(rate, advance)
         level_db, channels = 0.0, 0
@@ -98,7 +107,9 @@ class LongClip:
     def _finished(self, rate: int, advance: Advance) -> Iterator[Tensor]:
         """The blocks in the file's channels, at its rate, with fades."""
         arrays = (block.numpy() for block in self._in_channels(advance))
-        blocks = map(as_wav, resample_blocks(arrays, self.sample_rate, rate))
+        blocks: Iterator[Tensor] = map(as_wav, resample_blocks(arrays, self.sample_rate, rate))
+        if self.file_samples is not None:
+            blocks = exactly(blocks, self.file_samples)
         if not self.fade_out:
             return blocks
         samples = resampled_length(self.samples, self.sample_rate, rate)
@@ -121,6 +132,17 @@ class LongClip:
             )
             advance(now - reported)
             reported = now
+
+
+def exactly(blocks: Iterator[Tensor], samples: int) -> Iterator[Tensor]:
+    """Blocks (C, n) of so many samples in all: the last one is cut, or silence is added."""
+    done, channels = 0, 1
+    for block in blocks:
+        part = block[:, : samples - done]
+        done, channels = done + part.shape[-1], len(part)
+        yield part
+    if done < samples:
+        yield torch.zeros(channels, samples - done)
 
 
 def check_loudness(how: Finish, duration_sec: float) -> None:

@@ -28,6 +28,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 MAX_SEED, MAX_TEMPERATURE = 2**63 - 1, 100.0
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
+TRANSFORM = "transform"
 CLIP_SEC = 4.0  # of a codec without a fixed length
 UNHEARD_SEC = 0.05  # smaller differences in length get no note
 
@@ -126,6 +127,8 @@ class Pipeline:
                 f"{model}: only its codec has been trained so far, which can reconstruct; go on with train, and it "
                 "learns to sample"
             )
+        if TRANSFORM in self.parts:
+            raise CheckpointError(f"{model}: plays sounds in the timbre of its own, with transfer; it cannot {use}")
         if self.kind == "vocoder":
             raise CheckpointError(f"{model}: is a vocoder, which generates no clips; give a run of --model vae or gan")
         raise CheckpointError(f"{model}: has no {' and no '.join(missing)}, which {use} needs; give another run")
@@ -176,8 +179,14 @@ class Pipeline:
 
     @property
     def transform(self) -> Transform:
-        """Transforms sounds of one domain into another."""
+        """Transforms sounds into its domains."""
         return cast(Transform, self.require("transform").parts["transform"])
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains into which it transforms: its classes, or its own name."""
+        _ = self.transform
+        return self.vocabulary.classes or (Path(self.vocabulary.model).name or TRANSFORM,)
 
     @property
     def frames(self) -> int:

@@ -4,12 +4,14 @@ Generation, training and export use models only through it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from audio_gen.models.transforms.sound import Smoothing, SoundFrames
 
 UNKNOWN_CLASS, UNKNOWN = -1, math.nan
 CLASS, PITCH, VELOCITY = "class", "pitch", "velocity"
@@ -333,12 +335,53 @@ class SequencePrior(Protocol):
         """
 
 
-class Transform(Protocol):
-    """Transform sounds of one domain into another."""
+@dataclass(frozen=True)
+class Kept:
+    """What a transform keeps of a sound, besides its time.
+
+    Attributes:
+        pitch: Its pitches.
+        loudness: Its level along time.
+        attack: Its onsets.
+        brightness: Where its frames are brighter or darker than its others.
+        octaves: By how many octaves its pitches move; None for as many as bring them to those of the target.
+        levels: Whether its range of levels is taken for the target's.
+    """
+
+    pitch: bool = True
+    loudness: bool = True
+    attack: bool = True
+    brightness: bool = True
+    octaves: int | None = None
+    levels: bool = True
+
+
+class Rendition(Protocol):
+    """A sound of any length that is being transformed; parts of it equal the whole."""
 
     @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the domains."""
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the sound, for the user."""
 
-    def transform(self, mel: Tensor, source: str, target: str) -> Tensor:
-        """Log-mel (B, M, L) of a sound of `source` -> log-mel of the same length that sounds like `target`."""
+    @property
+    def smoothing(self) -> Smoothing:
+        """Frames over which levels are averaged where the sound's level is kept."""
+
+    def mel(self, first: int, stop: int) -> Tensor:
+        """Frames from `first` to `stop` of the transformed log-mel, (M, stop - first)."""
+
+
+class Transform(Protocol):
+    """Transform sounds of any length into other domains."""
+
+    def begin(
+        self, sound: SoundFrames, target: int, kept: Kept, advance: Callable[[float], object] = lambda share: None
+    ) -> Rendition:
+        """Read a sound, and prepare to transform it.
+
+        Args:
+            sound: The sound.
+            target: Number of the domain.
+            kept: What is kept of the sound.
+            advance: Gets shares of the preparation, 1 in all.
+        """

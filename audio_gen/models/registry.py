@@ -23,6 +23,7 @@ from audio_gen.models.priors.autoregressive import AttentionPrior, LSTMPrior
 from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
+from audio_gen.models.transforms.controls import ControlDecoder
 from audio_gen.text import clipped, one_line, shortened
 
 KINDS: dict[str, dict[str, type[nn.Module]]] = {
@@ -34,7 +35,7 @@ KINDS: dict[str, dict[str, type[nn.Module]]] = {
         "lstm": LSTMPrior,
         "attention": AttentionPrior,
     },
-    "transform": {},
+    "transform": {"controls": ControlDecoder},
 }
 ALONG_TIME = ("local",)  # codecs of sequence models
 VOCODER = "vocoder"  # the part of a bundle with a vocoder network; `vocoding` has its kinds
@@ -94,7 +95,7 @@ def trained_weights(bundle: Bundle) -> dict[str, Tensor]:
     """A bundle's weights with the names in training: of one network, or of a `Generator`."""
     parts = parts_of(bundle)
     if "codec" not in parts:
-        return dict(parts[VOCODER].tensors)
+        return dict(parts[VOCODER if VOCODER in parts else "transform"].tensors)
     codec, prior = parts["codec"].tensors, parts["prior"].tensors if "prior" in parts else {}
     if parts["codec"].kind in ALONG_TIME:
         whole = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.tensors.items()}

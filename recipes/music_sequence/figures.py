@@ -28,7 +28,7 @@ from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import draw_latents
-from audio_gen.models.codecs.local import STRIDE
+from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.models.contract import Conditions
 from audio_gen.vocoding.silence import subtract_floor
 

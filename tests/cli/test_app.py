@@ -109,12 +109,15 @@ def test_home_is_found_in_every_path_of_every_command(
             continue
         text = "~/x" if "Path" in hint else "x"
         named = [part for part in (info.default, *(info.param_decls or ())) if str(part).startswith("--")]
-        line += [f"{named[0]}={text}" if named else text]
+        if "tuple" in hint:
+            line += [named[0], text, text, text]
+        else:
+            line += [f"{named[0]}={text}" if named else text]
     assert app.run([name, *line]) == 0
     paths = [key for key, hint in hints.items() if "Path" in hint]
     assert paths
     for key in paths:
-        assert seen[key] in (tmp_path / "x", [tmp_path / "x"]), key
+        assert seen[key] in (tmp_path / "x", [tmp_path / "x"], (tmp_path / "x",) * 3), key
 
 
 def test_an_unknown_user_is_a_name_like_any_other(demo: dict[str, object]) -> None:

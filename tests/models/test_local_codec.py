@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.codecs.local import NOISE_LATENTS, STRIDE, LocalCodec
+from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.long import BLOCK_LATENTS, encode_blocks
+from audio_gen.models.codecs.patches import NOISE_LATENTS, STRIDE
 
 BANDS, DIM = 12, 8
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_gen.models.codecs.local import STRIDE
+from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.training.tasks.sequence.grain import averaged, frame_steps, grain_score
 
 ROWS, PATCHES = 16, 64

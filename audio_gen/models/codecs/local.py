@@ -6,38 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio_gen.audio.stereo import row_floors, strip_limits, strip_rows
+from audio_gen.models.codecs.patches import GRAIN, KERNEL, LEAST_SCALE, STRIDE, PatchDecoder, reach_of, time_blocks
 from audio_gen.models.contract import Conditions, LatentShape, Posterior
-from audio_gen.models.time_blocks import TimeBlock
 
-STRIDE = 4  # frames of a latent; rows of stereo hold four frames together
-CEILING, CEILING_MARGIN = 6.0, 0.5  # nats; no log-mel of a sound below full scale is higher
 LEAST_SHARE = 1e-7  # of the largest eigenvalue of the patches
-LEAST_SCALE = 1e-3
 NEIGHBOURS = 3  # latents that a patch is a linear function of: its own and those beside it
 RIDGE = 1e-3  # of the variance of the latents, which is 1
-NOISE_LATENTS = 1021  # after which the noise of the grain repeats: 47 s at 44.1 kHz
-STEADY = (8, 32)  # latents over which a quarter each of the noise is averaged, for grain that stays
-KERNEL, GRAIN_KERNEL, GRAIN_MIX = 7, 3, 0.3
-GRAIN = 0.9  # factor on the drawn grain: copies of training sounds are nearest to these with it
 
 
-def grain_noise(white: Tensor, widths: tuple[int, ...] = STEADY) -> Tensor:
-    """White noise (B, N + max(widths) - 1, K) -> noise (B, N, K), of which parts change slowly.
-
-    A quarter of the K numbers is averaged over each of `widths` latents. All have unit variance.
-    """
-    count, quarter = white.shape[1] - max(widths) + 1, white.shape[2] // 4
-    fast = white.shape[2] - quarter * len(widths)
-    parts = [white[:, :count, :fast]]
-    for some, width in zip(white[:, :, fast:].split([quarter] * len(widths), dim=2), widths, strict=True):
-        if quarter:
-            mean = F.avg_pool1d(some.transpose(1, 2), width, 1).transpose(1, 2)
-            parts.append(width**0.5 * mean[:, :count])
-    return torch.cat(parts, dim=2)
-
-
-class LocalCodec(nn.Module):
+class LocalCodec(PatchDecoder):
     """Patches of all rows and four frames <-> latents, by principal components that networks refine.
 
     The decoder has two outputs: the mean of the patches that a latent stands for, and grain, which it draws from noise,
@@ -46,11 +23,6 @@ class LocalCodec(nn.Module):
     is a step at each border of two, 21 times a second.
     """
 
-    mean: Tensor
-    scale: Tensor
-    ceiling: Tensor
-    noise: Tensor
-    least: Tensor
     has_encoder = True
     frames = None
     conditions: tuple[str, ...] = ()
@@ -64,57 +36,23 @@ class LocalCodec(nn.Module):
 
         With `causal` a frame depends on earlier frames, and on those of its own latent.
         """
-        super().__init__()
-        self.n_mels, self.mel_floor, self.latent_dim, self.noise_dim = n_mels, mel_floor, latent_dim, noise_dim
-        self.strip = strip_rows(stereo_bands)
-        self.rows = n_mels + self.strip
-        self.latent = LatentShape(latent_dim, STRIDE)
-        # Latents on each side that a decoded, and an encoded, latent depends on.
+        super().__init__(n_mels=n_mels, noise_dim=noise_dim, mel_floor=mel_floor, stereo_bands=stereo_bands)
+        self.latent_dim, self.latent = latent_dim, LatentShape(latent_dim, STRIDE)
         side = 1 if causal else 2
-        self.reach = decoder_depth * ((KERNEL - 1) // side) + grain_depth * ((GRAIN_KERNEL - 1) // side)
         self.before = (NEIGHBOURS - 1) // side
-        self.reach = max(self.reach, self.before)
+        # Latents on each side that a decoded, and an encoded, latent depends on.
+        self.reach = max(reach_of(decoder_depth, grain_depth, causal=causal), self.before)
         self.ahead = 0 if causal else self.reach
         self.encoder_reach = encoder_depth * ((KERNEL - 1) // side)
         size = self.rows * STRIDE
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(()))
-        ceiling = torch.full((n_mels, 1), CEILING)
-        if self.strip:
-            ceiling = torch.cat([ceiling, strip_limits(stereo_bands)[1]])
-        self.register_buffer("ceiling", ceiling)
-        floors = row_floors(n_mels, stereo_bands, mel_floor) if self.strip else torch.full((n_mels, 1), mel_floor)
-        self.register_buffer("least", floors, persistent=False)
-        draws = torch.randn(NOISE_LATENTS, noise_dim, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("noise", draws)
-
-        def blocks(depth: int, kernel: int = KERNEL) -> nn.ModuleList:
-            return nn.ModuleList(TimeBlock(channels=width, kernel=kernel, causal=causal) for _ in range(depth))
-
         self.analysis = nn.Linear(size, latent_dim, bias=False)
         self.synthesis = nn.Linear(NEIGHBOURS * latent_dim, size, bias=False)
-        self.encoder_stem, self.encoder = nn.Linear(size, width), blocks(encoder_depth)
+        self.encoder_stem, self.encoder = nn.Linear(size, width), time_blocks(width, encoder_depth, causal=causal)
         self.encoder_head = nn.Linear(width, latent_dim)
-        self.decoder_stem, self.decoder = nn.Linear(latent_dim, width), blocks(decoder_depth)
-        self.decoder_head = nn.Linear(width, size)
-        self.grain_stem = nn.Linear(noise_dim + width + latent_dim, width)
-        self.grain = blocks(grain_depth, GRAIN_KERNEL)
-        self.grain_noise = nn.ModuleList(nn.Linear(noise_dim, width) for _ in range(grain_depth))
-        self.grain_head = nn.Linear(width, size)
-        for head in (self.encoder_head, self.decoder_head):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
-
-    def patches(self, image: Tensor) -> Tensor:
-        """Log-mel (B, R, L), L a multiple of 4, as normalised patches (B, N, 4 R)."""
-        image = torch.maximum(image, self.least)
-        x = image.unflatten(2, (-1, STRIDE)).permute(0, 2, 1, 3).flatten(2)
-        return (x - self.mean) / self.scale
-
-    def image(self, patches: Tensor) -> Tensor:
-        """The inverse of `patches`."""
-        x = patches * self.scale + self.mean
-        return x.unflatten(2, (self.rows, STRIDE)).permute(0, 2, 1, 3).flatten(2)
+        self.decoder_stem = nn.Linear(latent_dim, width)
+        self.add_decoder(latent_dim, width=width, depth=decoder_depth, grain_depth=grain_depth, causal=causal)
+        nn.init.zeros_(self.encoder_head.weight)
+        nn.init.zeros_(self.encoder_head.bias)
 
     def encode(self, mel: Tensor, conditions: Conditions | None = None) -> Posterior:
         """Log-mel (B, R, L) -> (B, ceil(L / 4), D); the last frame fills the last patch."""
@@ -183,32 +121,12 @@ class LocalCodec(nn.Module):
         padded = F.pad(z.transpose(1, 2), (self.before, NEIGHBOURS - 1 - self.before), mode="replicate").transpose(1, 2)
         return torch.cat([padded[:, i : i + z.shape[1]] for i in range(NEIGHBOURS)], dim=2)
 
-    def drawn(self, z: Tensor, h: Tensor, noise: Tensor) -> Tensor:
-        """Grain (B, N, 4 R) from latents, features of the decoder (B, N, C) and noise."""
-        noise = noise.expand(len(z), -1, -1).to(z.dtype)
-        g = self.grain_stem(torch.cat([noise, h, z], dim=2))
-        for block, mix in zip(self.grain, self.grain_noise, strict=True):
-            g = block(g) + GRAIN_MIX * mix(noise)
-        return self.grain_head(g)
-
-    def noise_of(self, first: int, stop: int, *, circle: int | None = None) -> Tensor:
-        """The noise (1, stop - first, K) of latents of a sound by their numbers, or of a circle of so many latents."""
-        widths = STEADY if circle is None else tuple(min(width, circle) for width in STEADY)
-        place = torch.arange(first, stop + max(widths) - 1)
-        place = (place if circle is None else place % circle) % NOISE_LATENTS
-        return grain_noise(self.noise[place.to(self.noise.device)][None], widths)
-
-    def limited(self, image: Tensor) -> Tensor:
-        """Log-mel (B, R, L) clamped to the floor of silence and to the highest level of each band in training."""
-        return torch.maximum(torch.minimum(image, self.ceiling), self.least)
-
     @torch.no_grad()
     def initialise(self, image: Tensor) -> None:
         """Set normalisation, ceiling and linear path by images (B, R, L).
 
         Latents are the principal components of patches; a patch is their regression on three latents.
         """
-        self.ceiling[: self.n_mels] = image[:, : self.n_mels].amax(dim=(0, 2))[:, None] + CEILING_MARGIN
         self.mean.zero_()
         self.scale.fill_(1)
         patches = self.patches(image).double()
@@ -219,8 +137,7 @@ class LocalCodec(nn.Module):
         values, vectors = values.flip(0)[: self.latent_dim], vectors.flip(1)[:, : self.latent_dim]
         used = values > max(LEAST_SHARE * float(values[0]), LEAST_SHARE)
         deviation = values.clamp(min=1e-12).sqrt()
-        self.mean.copy_(mean)
-        self.scale.copy_(scale)
+        self.normalise(image)
         self.analysis.weight.copy_((vectors / deviation * scale * used).T)
         known = self.beside((patches - mean) @ (vectors / deviation * used)).flatten(0, 1)
         ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=known.dtype, device=known.device)

@@ -32,6 +32,11 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "net.dim=192": {"net": {"dim": 192}},
         "net.dim=256": {"net": {"dim": 256, "blocks": 8}},
     },
+    "transfer": {
+        "net.width=256": {},
+        "net.width=384": {"net": {"width": 384}},
+        "net.width=768": {"net": {"width": 768, "depth": 8}},
+    },
     "sequence": {f"prior.size={size}": {"prior": {"size": size}} for size in PRIOR_SIZES["flow"]},
 }
 WANTED_CLIPS = 20_000  # that a run should see, repeats included

@@ -22,6 +22,7 @@ from audio_gen.training.tasks.time_axis import time_axis_in
 
 TRAINED = ("codec.", "prior.mapping.")  # name prefixes of a clip model's networks in a bundle
 TRAINED_SEQUENCES = ("codec.", "prior.")
+TRAINED_TRANSFERS = ("transform.",)
 
 
 class BundleExport:
@@ -68,17 +69,19 @@ class BundleExport:
             "figure": finite(figures[step].value) if step in figures else None,
         }  # fmt: skip
         extra = {"version": __version__, "training": training}
-        kind = (bundle_config.get("codec") or bundle_config["vocoder"])["kind"]
-        is_vocoder = not self._task.generates
+        kind = next(bundle_config[part]["kind"] for part in ("codec", "transform", "vocoder") if part in bundle_config)
+        is_vocoder, has_axis = "vocoder" in bundle_config, "codec" in bundle_config
         use = "sample THIS_FOLDER -n 16 --seed 0 --out clips"
         if is_vocoder:
             use = "vocode FILE --vocoder THIS_FOLDER --out copies"
+        elif not has_axis:
+            use = "transfer THIS_FOLDER FILE --out transferred"
         elif kind in ALONG_TIME:
             use = "sample THIS_FOLDER --duration 30 --out sounds"
         if not is_vocoder:  # the sound changes by under 0.1 dB
-            trained = TRAINED_SEQUENCES if kind in ALONG_TIME else TRAINED
+            trained = TRAINED_SEQUENCES if kind in ALONG_TIME else TRAINED if has_axis else TRAINED_TRANSFERS
             tensors = {**tensors, **halved({key: value for key, value in tensors.items() if key.startswith(trained)})}
-        axis = "" if is_vocoder else f"- time axis: {time_axis_in(bundle_config['codec']['args'])}\n"
+        axis = "" if not has_axis else f"- time axis: {time_axis_in(bundle_config['codec']['args'])}\n"
         digest = save_bundle(folder, {**bundle_config, **extra}, tensors, beside=beside)
         write_text(
             BundleFolder(folder).card,

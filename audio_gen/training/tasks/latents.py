@@ -15,8 +15,9 @@ from audio_gen.audio.stereo import on_mel
 from audio_gen.data.split import Split
 from audio_gen.data.store import Cache
 from audio_gen.data.tempo import BEATS_PER_BAR, Beats, clip_beats
-from audio_gen.models.codecs.local import STRIDE, LocalCodec
+from audio_gen.models.codecs.local import LocalCodec
 from audio_gen.models.codecs.long import encode_blocks
+from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.models.contract import BAR, BEAT, CLASS, GAIN, SPEED, Conditions
 from audio_gen.training.tasks.latent_file import key_of, latents_in
 

@@ -29,18 +29,14 @@ from audio_gen.training.lock import locked
 from audio_gen.training.progress import ProgressFile
 from audio_gen.training.schedule import Budget
 from audio_gen.training.selfcheck import SelfCheck
-from audio_gen.training.task import Task
 from audio_gen.training.tasks import time_axis
 from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.channels import channels_of_init, with_channels
 from audio_gen.training.tasks.evaluator import evaluator_of
-from audio_gen.training.tasks.gan.settings import GANConfig
-from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.sequence import beats
 from audio_gen.training.tasks.sequence.evaluator import sequence_evaluator
-from audio_gen.training.tasks.sequence.settings import SequenceConfig
 from audio_gen.training.tasks.sequence.task import SequenceTask
 from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
 from audio_gen.training.tasks.source import (
@@ -51,20 +47,13 @@ from audio_gen.training.tasks.source import (
     move_aside,
     open_source,
     warn_of_few,
+    warn_of_few_to_transfer,
     warn_of_little,
     warn_of_long,
 )  # fmt: skip
 from audio_gen.training.tasks.start import classes_taken
-from audio_gen.training.tasks.vae import VAETask
-from audio_gen.training.tasks.vae_settings import VAEConfig
-from audio_gen.training.tasks.vocoder import VocoderConfig, VocoderTask
+from audio_gen.training.tasks.table import TASKS
 
-TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] = {
-    "gan": (GANConfig, GANTask),
-    "vae": (VAEConfig, VAETask),
-    "vocoder": (VocoderConfig, VocoderTask),
-    "sequence": (SequenceConfig, SequenceTask),
-}
 # Settings of earlier versions, with the only value that a run can resume with; `...` for any.
 RETIRED: dict[str, Any] = {
     "domain": "mel", "vae": ..., "loss.latent": 0.0, "loss.lecam": 0.0, "loss.latent_batch": ..., "loss.latent_lr": ...,
@@ -236,6 +225,8 @@ def _train_on(
     elif task.generates:
         warn_of_few(cache, tell)
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
+    elif settings.model == "transfer":
+        warn_of_few_to_transfer(cache, tell)
     task.initialise(train)
     if init is not None and bundle is not None:
         dropped = task.start_from(bundle, init)

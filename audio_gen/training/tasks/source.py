@@ -23,6 +23,7 @@ from audio_gen.training.tasks.settings import RunConfig
 
 FEW_CLIPS, SHOWN_CLASSES = 5, 10
 LONG_SHARE = 0.1
+LITTLE_TO_TRANSFER_SEC = 60.0
 LITTLE_SEC = 30.0
 
 
@@ -148,6 +149,18 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
             Note(
                 f"classes with fewer than {FEW_CLIPS} training clips: {shown}; generated clips of these classes "
                 f"will resemble them closely: add sounds, or merge the class into another"
+            )
+        )
+
+
+def warn_of_few_to_transfer(cache: Cache, tell: Callable[[Event], None]) -> None:
+    """Warn of so little sound that a target's notes and levels are hardly known."""
+    seconds = float(cache.split("train").column("samples").sum()) / cache.sample_rate
+    if seconds < LITTLE_TO_TRANSFER_SEC:
+        tell(
+            Note(
+                f"{seconds:.0f} s of sound to learn from: pitches and levels that it lacks will sound less like it; "
+                "a few minutes are better (without training: transfer --to FOLDER)"
             )
         )
 

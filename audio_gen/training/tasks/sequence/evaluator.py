@@ -16,7 +16,7 @@ from audio_gen.evaluation.compare import mean_prdc
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.signal import is_silent
-from audio_gen.models.codecs.local import STRIDE
+from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks.evaluator import ONE_ERROR, SEED
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from audio_gen.models.codecs.local import STRIDE
+from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.models.priors.energy import energy_score
 
 BANDS = (1, 4, 16)  # of the groups that are scored, besides single numbers and whole patches

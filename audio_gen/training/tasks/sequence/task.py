@@ -16,7 +16,8 @@ from audio_gen.audio.stereo import on_mel
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError, ConfigError
-from audio_gen.models.codecs.local import STEADY, STRIDE, LocalCodec, grain_noise
+from audio_gen.models.codecs.local import LocalCodec
+from audio_gen.models.codecs.patches import STEADY, STRIDE, grain_noise
 from audio_gen.models.contract import Conditions
 from audio_gen.models.registry import KINDS, Part, kind_of, packed, parts_of
 from audio_gen.text import one_line

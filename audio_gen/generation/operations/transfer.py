@@ -1,0 +1,169 @@
+"""Play sounds in the timbre of others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from audio_gen.artefacts.folders import is_run_or_bundle
+from audio_gen.artefacts.sidecar import of_transfer
+from audio_gen.audio.io import info
+from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.files import named_path
+from audio_gen.generation.clip import Clips, Saved
+from audio_gen.generation.long_clip import LongClip
+from audio_gen.generation.operations.common import FileRequest
+from audio_gen.generation.operations.sequence import turned_down
+from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.transfer import GRAINS, Transfer, Transferred, grain_pipeline
+from audio_gen.models.contract import Kept
+from audio_gen.reporter import SILENT, Advance, Reporter
+from audio_gen.text import one_line, shortened
+
+KEEPABLE = ("pitch", "loudness", "attack", "brightness")
+METHODS = (GRAINS, "model")
+MOST_OCTAVES = 6
+
+
+class TransferRequest(FileRequest):
+    """Options of `transfer`."""
+
+    files: list[Path]
+    """Sounds to transfer, or folders of them; the first one may be a run that was trained to transfer."""
+    to: str | None = None
+    """A folder of the target's sounds; or a class of the run; None if the run has one target."""
+    method: str | None = None
+    """grains: frames of the target's sounds, without training; model: the run; None is model if there is a run."""
+    keep: list[str] | None = None
+    """Of pitch, loudness, attack and brightness, what the result takes from the sound; None is all."""
+    mix: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of the result in a mix with the sound itself."""
+    start: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
+    """Amount of the transfer where the sound begins: 0 is the sound itself."""
+    end: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
+    """Amount where it ends; in between it moves evenly."""
+    octaves: int | None = Field(default=None, ge=-MOST_OCTAVES, le=MOST_OCTAVES)
+    """Move pitches by so many octaves; None is as many as bring them to those of the target."""
+    levels: bool = True
+    """Take the sound's range of levels for the target's, so that its loudest is played as the target's loudest."""
+    vocoder: str | None = None
+    """See `load_vocoder`."""
+    device: str = "auto"
+    """Where to compute."""
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _check_files(cls, files: Any) -> Any:
+        return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
+
+    @field_validator("keep")
+    @classmethod
+    def _check_keep(cls, keep: list[str] | None) -> list[str] | None:
+        for name in keep or ():
+            if name not in KEEPABLE:
+                raise ValueError(f"{shortened(name)} cannot be kept; give some of {', '.join(KEEPABLE)}")
+        return keep
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, method: str | None) -> str | None:
+        if method is not None and method not in METHODS:
+            raise ValueError(f"{shortened(method)} is unknown; known are {', '.join(METHODS)}")
+        return method
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept of the sound."""
+        names = KEEPABLE if self.keep is None else self.keep
+        return Kept(**{name: name in names for name in KEEPABLE}, octaves=self.octaves, levels=self.levels)
+
+
+def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pipeline | None = None) -> Clips:
+    """Play sounds in the timbre of a target, at their length.
+
+    Args:
+        request: The options.
+        reporter: Gets notes and the progress of reading the target.
+        pipeline: A loaded model, in place of a run among the files.
+
+    Raises:
+        AudioGenError: A file or the target cannot be used, or the run cannot transfer.
+    """
+    files = list(request.files)
+    run = files.pop(0) if pipeline is None and files and is_run_or_bundle(files[0]) else None
+    if not files:
+        raise ConfigError("transfer: there is no sound; name sound files, or a folder of them, after the run")
+    files = sound_files(files)
+    for file in files:
+        info(file)  # an unreadable one is an error before any work
+    method = request.method or (GRAINS if pipeline is None and run is None else "model")
+    if method == "model":
+        if pipeline is None and run is None:
+            raise ConfigError("--method model: needs a run; name one that was trained with --model transfer first")
+        pipeline = pipeline or Pipeline.load(run or "", vocoder=request.vocoder, device=request.device)
+        target = _target(pipeline, request.to)
+    else:
+        if request.to is None:
+            raise ConfigError("--to: missing; give a folder of sounds whose timbre the result is to have")
+        spec = pipeline.spec if pipeline is not None else None
+        pipeline = grain_pipeline(
+            Path(request.to).expanduser(), spec=spec, vocoder=request.vocoder, device=request.device, reporter=reporter
+        )
+        target = 0
+    how = Transfer(target, request.kept, request.start, request.end, request.mix)
+    found = pipeline
+
+    def render(reporter: Reporter) -> Iterator[LongClip]:
+        for name, file in zip(names, files, strict=True):
+            yield _clip(found, file, name, how, request)
+
+    names = distinct_names(f"{stem}-{found.domains[target]}" for stem in output_stems(files))
+    return Clips(names, render, found, request.origin, f"Transferring ({method})", unit="files", summary=_told)
+
+
+def _clip(pipeline: Pipeline, file: Path, name: str, how: Transfer, request: TransferRequest) -> LongClip:
+    sound = Transferred(pipeline, file, how)
+    stored, finish = sound.sound, request.finish_of_file(unchanged=False)
+    about = of_transfer(
+        source=one_line(file), target=pipeline.domains[how.target], method=pipeline.kind, digest=pipeline.digest,
+        learned_from=pipeline.path, duration_sec=round(stored.samples / stored.sample_rate, 6),
+        vocoder=pipeline.vocoder.name, sample_rate=stored.sample_rate, command=request.origin,
+        more={
+            "keep": [one for one in KEEPABLE if getattr(how.kept, one)], "amount": [how.start, how.end], "mix": how.mix
+        },
+    )  # fmt: skip
+
+    def prepare(advance: Advance) -> None:
+        if notes := sound.prepare(advance).notes:
+            about["notes"] = list(notes)
+
+    rate = finish.rate or stored.file_rate
+    return LongClip(
+        name, sound, stored.samples, stored.sample_rate, about, replace(finish, rate=rate), fade_in=False,
+        fade_out=False, prepare=prepare, file_samples=stored.file_samples if rate == stored.file_rate else None,
+    )  # fmt: skip
+
+
+def _told(saved: Sequence[Saved]) -> list[str]:
+    """A line for each file on what was done to it."""
+    lines = [f"{one_line(one.path.name)}: {note}" for one in saved for note in one.provenance.get("notes", ())]
+    return [*lines, *turned_down(saved)]
+
+
+def _target(pipeline: Pipeline, wanted: str | None) -> int:
+    """The number of the target of a model that a user names."""
+    if "transform" not in pipeline.parts:
+        raise CheckpointError(
+            f"{pipeline.vocabulary.model}: is a {pipeline.kind} model, which cannot transfer; leave it out, and give "
+            "--to a folder of sounds, or give a run of --model transfer"
+        )
+    domains = pipeline.domains
+    if wanted is None and len(domains) == 1:
+        return 0
+    if wanted in domains:
+        return domains.index(wanted)
+    given = "--to: missing" if wanted is None else f"--to {shortened(wanted)}: unknown to {pipeline.vocabulary.model}"
+    raise ConfigError(f"{given}; it transfers to {', '.join(domains)}")

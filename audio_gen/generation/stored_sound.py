@@ -1,0 +1,69 @@
+"""A user's sound of any length, repaired and at a model's rate, in a temporary file."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_gen.audio.resample import resample_blocks, resampled_length
+from audio_gen.data.measure import blocks_between, measure
+from audio_gen.errors import AudioFileError, OutputError
+from audio_gen.text import one_line
+
+SILENT = 1e-6  # a lower peak is silence
+
+
+class StoredSound:
+    """Reads samples of a sound.
+
+    Attributes:
+        samples: Its length.
+        channels: 2 if left and right differ, otherwise 1.
+        sample_rate: In Hz.
+        file_rate: That of the file.
+        file_samples: Length of the file at its own rate.
+    """
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        """Read a file: NaN becomes silence, and an offset and peaks beyond 1 are removed, as for training.
+
+        Raises:
+            AudioFileError: It cannot be read, or is silent.
+            OutputError: There is no room for it.
+        """
+        m = measure(path)
+        if not m.frames:
+            raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
+        if m.peak < SILENT:
+            raise AudioFileError(f"{one_line(path)}: is silent; give a file with sound")
+        self.channels, self.file_rate, self.file_samples = 1 if m.stereo is None else 2, m.sample_rate, m.frames
+        self._mono = None if m.stereo is None else m.stereo.mono_channel
+        m = m.of_channels(self.channels)
+        self.sample_rate, self.samples = sample_rate, resampled_length(m.frames, m.sample_rate, sample_rate)
+        blocks = blocks_between(path, m, 0, m.frames, channels=self.channels)
+        gain = np.float32(1 / max(m.peak, 1.0))
+        done = 0
+        try:
+            with tempfile.TemporaryFile() as file:
+                for block in resample_blocks(blocks, m.sample_rate, sample_rate):
+                    part = np.atleast_2d(block).T[: self.samples - done] * gain
+                    file.write(np.ascontiguousarray(part, np.float32).data)
+                    done += len(part)
+                file.flush()
+                self._wav = np.memmap(file, np.float32, "r", shape=(done, self.channels))
+        except OSError as e:
+            raise OutputError(
+                f"no room for the samples of {one_line(path)} ({e.strerror}); free some disk space"
+            ) from e
+        self.samples = done
+
+    def read(self, start: int, count: int) -> Tensor:
+        """Samples (C, count) from `start`."""
+        return torch.from_numpy(self._wav[start : start + count].T.copy())
+
+    def mono(self, start: int, count: int) -> Tensor:
+        """The mono mix (1, count) of samples from `start`."""
+        wav = self.read(start, count)
+        return wav.mean(0, keepdim=True) if self._mono is None else wav[self._mono : self._mono + 1]

@@ -1,0 +1,236 @@
+"""A sound in the timbre of another: what a transform makes of it, block by block, at its own length and level."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audio_gen.audio.io import info, read_wav
+from audio_gen.audio.long_mel import LongMel
+from audio_gen.audio.mel import DB_PER_NAT, DEFAULT_PRESET, MelSpec
+from audio_gen.audio.stereo import FRAMES, STEREO_BANDS
+from audio_gen.device import resolve_device
+from audio_gen.errors import AudioFileError, DataError
+from audio_gen.generation.outputs import sound_files
+from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.stored_sound import StoredSound
+from audio_gen.generation.vocabulary import Vocabulary
+from audio_gen.models.contract import Kept, Rendition
+from audio_gen.models.transforms.grains import MOST_FRAMES, Grains
+from audio_gen.models.transforms.sound import FINE, FLOOR, SoundFrames, loudness_db, smoothed_db
+from audio_gen.reporter import SILENT, Advance, Reporter
+from audio_gen.text import one_line
+from audio_gen.vocoding.load import load_vocoder
+from audio_gen.vocoding.long import vocode_blocks
+from audio_gen.vocoding.silence import subtract_floor
+from audio_gen.vocoding.stereo import StereoVocoder
+from audio_gen.vocoding.vocoder import Vocoder
+
+GRAINS = "grains"
+PIECE_SEC = 10.0  # of a target that is longer than grains can use
+LEAST_SEC = 0.5  # of a target
+LOUDER_DB, QUIETER_DB = 40.0, 90.0  # the most that a frame is turned up and down
+OWN_DB = 4.0  # by which a target's own attacks and releases may differ from the level of the sound
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How a sound is transferred.
+
+    Attributes:
+        target: Number of the target.
+        kept: What is kept of the sound.
+        start: Amount of the transfer where the sound begins: 0 is the sound itself, 1 the target's timbre.
+        end: Amount where it ends.
+        mix: Share of the result in a mix with the sound itself.
+    """
+
+    target: int
+    kept: Kept = field(default_factory=Kept)
+    start: float = 1.0
+    end: float = 1.0
+    mix: float = 1.0
+
+
+class TransferredMel:
+    """The log-mel (R, L) of a transferred sound for a vocoder, with the stereo image of the sound itself.
+
+    Attributes:
+        shape: R and L.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, sound: StoredSound, frames: SoundFrames, rendition: Rendition, how: Transfer
+    ):
+        """For what a transform makes of a stored sound."""
+        self._sound, self._rendition, self._how, self._device = frames, rendition, how, pipeline.device
+        spec = pipeline.spec.mono
+        self._spec = spec
+        self.spec = spec.with_stereo(STEREO_BANDS if sound.channels == 2 else 0)
+        self._image = None if sound.channels == 1 else LongMel(sound.read, sound.samples, self.spec, 2)
+        self.shape = (self.spec.rows, FRAMES * -(-frames.frames // FRAMES))
+
+    @torch.no_grad()
+    def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
+        """A part of the log-mel with the floor of silence removed."""
+        start, end, _ = part[1].indices(self.shape[1])
+        mel = subtract_floor(self._mel(start, end), FLOOR)
+        if self._image is not None:
+            first = start // FRAMES * FRAMES
+            image = self._image(first, -(-end // FRAMES) * FRAMES)[:, start - first : end - first]
+            mel = torch.cat([mel, image[self._spec.n_mels :]])
+        return mel[part[0]].to(self._device)
+
+    def _mel(self, start: int, end: int) -> Tensor:
+        """Frames of the log-mel (M, end - start)."""
+        side = self._rendition.smoothing.loudness // 2
+        mine, mel = self._sound.mel(start - side, end + side), self._rendition.mel(start - side, end + side)
+        here = slice(side, side + end - start)
+        if self._how.kept.loudness:
+            wanted, have = (loudness_db(one, self._spec) for one in (mine, mel))
+            slow = smoothed_db(wanted, 2 * side + 1) - smoothed_db(have, 2 * side + 1)
+            near = slice(side - FINE.loudness // 2, side + FINE.loudness // 2 + end - start)
+            fast = smoothed_db(wanted[near], FINE.loudness) - smoothed_db(have[near], FINE.loudness)
+            gain_db = torch.minimum(torch.maximum(slow, fast - OWN_DB), fast + OWN_DB).clamp(-QUIETER_DB, LOUDER_DB)
+            mel = (mel[:, here] + gain_db / DB_PER_NAT).clamp(min=FLOOR)
+        else:
+            mel = mel[:, here]
+        if self._how.start == 1 == self._how.end:
+            return mel
+        place = torch.arange(start, end) / max(1, self._sound.frames - 1)
+        amount = self._how.start + (self._how.end - self._how.start) * place.clamp(max=1)
+        return torch.lerp(mine[:, here], mel, amount)
+
+
+class Transferred:
+    """Renders a transferred sound in blocks; it is read and compared with the target before the first."""
+
+    def __init__(self, pipeline: Pipeline, path: Path, how: Transfer) -> None:
+        """For a file.
+
+        Raises:
+            AudioFileError: It cannot be read, or is silent.
+        """
+        self._pipeline, self._how = pipeline, how
+        self.sound = StoredSound(path, pipeline.spec.sample_rate)
+        self._frames = SoundFrames(self.sound.mono, self.sound.samples, pipeline.spec)
+        self._rendition: Rendition | None = None
+
+    def prepare(self, advance: Advance) -> Rendition:
+        """Let the transform read the sound."""
+        if self._rendition is None:
+            pipeline, how = self._pipeline, self._how
+            self._rendition = pipeline.transform.begin(self._frames, how.target, how.kept, advance)
+        return self._rendition
+
+    def __call__(self) -> Iterator[Tensor]:
+        """Yield the sound (C, n) in blocks, as long as the file."""
+        rendition = self.prepare(lambda share: None)
+        mel = TransferredMel(self._pipeline, self.sound, self._frames, rendition, self._how)
+        done, mix = 0, self._how.mix
+        for block in vocode_blocks(_voice(self._pipeline.vocoder, mel.spec), mel):
+            wet = block[:, : self.sound.samples - done]
+            dry = self.sound.read(done, wet.shape[-1]) if mix < 1 else wet
+            done += wet.shape[-1]
+            yield mix * wet + (1 - mix) * dry
+
+
+def _voice(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
+    """The vocoder for a mel with or without rows of stereo."""
+    if vocoder.spec.stereo_bands == spec.stereo_bands:
+        return vocoder
+    return StereoVocoder(vocoder, spec)
+
+
+def grain_pipeline(
+    target: Path, *, spec: MelSpec | None = None, vocoder: str | Path | None = None, device: str = "auto",
+    reporter: Reporter = SILENT,
+) -> Pipeline:  # fmt: skip
+    """A pipeline that transfers into the sounds of a folder without training.
+
+    Args:
+        target: A folder of sounds, or a sound file.
+        spec: The mel; None is that of the vocoder.
+        vocoder: See `load_vocoder`.
+        device: See `resolve_device`; of the vocoder.
+        reporter: Gets notes and progress.
+
+    Raises:
+        DataError: The folder has no sounds.
+        AudioFileError: All of its sounds are unreadable or silent.
+    """
+    place = resolve_device(device)
+    spec = spec or MelSpec.preset(DEFAULT_PRESET)
+    voice = load_vocoder(vocoder, spec.mono, place)
+    name = one_line(target.name or target)
+    sounds, digest = _target_sounds(target, spec, reporter)
+    with reporter.progress(
+        f"Reading {name}", sum(one.shape[-1] for one in sounds) / spec.sample_rate, "s of sound"
+    ) as advance:
+        total = sum(one.shape[-1] for one in sounds) / spec.sample_rate
+        grains = Grains(sounds, spec, lambda share: advance(total * share))
+    return Pipeline(
+        kind=GRAINS, parts={"transform": grains}, spec=spec.mono, vocoder=voice,  # type: ignore[dict-item]
+        vocabulary=Vocabulary(name, (name,), None, None), preroll=0, path=target, digest=digest, device=place,
+    )  # fmt: skip
+
+
+def _target_sounds(target: Path, spec: MelSpec, reporter: Reporter) -> tuple[list[Tensor], str]:
+    """The sounds (1, T) of a target, as much as grains can use; and a digest of them."""
+    files = sound_files([target])
+    rate, most = spec.sample_rate, spec.samples(MOST_FRAMES)
+    pieces, digest, problems = [], hashlib.sha256(), []
+    lengths = [_length_sec(file) for file in files]
+    share = min(1.0, most / rate / max(1e-9, sum(lengths)))
+    for file in files:
+        try:
+            wav, _ = read_wav(file, sample_rate=rate)
+        except AudioFileError as e:
+            problems.append(str(e))
+            continue
+        if float(wav.abs().max()) < 1e-6:
+            problems.append(f"{one_line(file)}: is silent")
+            continue
+        pieces += _some(wav, share, round(PIECE_SEC * rate))
+        digest.update(wav.numpy().tobytes())
+    for problem in problems[:3]:
+        reporter.note(f"note: not used: {problem}")
+    if len(problems) > 3:
+        reporter.note(f"note: {len(problems) - 3} more files of {one_line(target)} are not used")
+    total = sum(one.shape[-1] for one in pieces) / rate
+    if not pieces:
+        raise DataError(f"--to {one_line(target)}: has no sound that can be used; give a folder of sounds")
+    if share < 1:
+        reporter.note(f"note: {total / 60:.0f} of the {sum(lengths) / 60:.0f} minutes of {one_line(target)} are used")
+    if total < LEAST_SEC:
+        raise DataError(
+            f"--to {one_line(target)}: has {total:.2f} s of sound; give at least {LEAST_SEC:g} s, better a minute"
+        )
+    if len(files) == 1 or total < 5:
+        reporter.note(
+            f"note: the target has {len(pieces)} sound{'s' * (len(pieces) > 1)} of {total:.1f} s together; with more, "
+            "it follows the source better"
+        )
+    return pieces, digest.hexdigest()[:12]
+
+
+def _length_sec(file: Path) -> float:
+    try:
+        about = info(file)
+    except AudioFileError:
+        return 0.0
+    return about.duration_sec
+
+
+def _some(wav: Tensor, share: float, piece: int) -> list[Tensor]:
+    """A share of wav (1, T), as evenly spaced pieces."""
+    if share >= 1:
+        return [wav]
+    count = max(1, round(wav.shape[-1] * share / piece))
+    size = min(piece, wav.shape[-1], max(1, math.ceil(wav.shape[-1] * share)))
+    starts = torch.linspace(0, wav.shape[-1] - size, count).long().tolist()
+    return [wav[:, start : start + size] for start in starts]

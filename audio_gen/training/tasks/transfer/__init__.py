@@ -1,0 +1,1 @@
+"""Training of models that play sounds in the timbre of a folder."""

@@ -1,0 +1,150 @@
+"""`transfer` and `evaluate --transfer`: files, notes, and one line for what cannot be."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from audio_gen.training.tasks.run import train_run
+from tests.cli.conftest import Run
+from tests.sounds import noise, pluck, write
+from tests.training.test_transfer_task import TINY
+
+RATE = 22050
+FAST = ["--vocoder", "griffinlim:2"]
+
+
+def melody(*notes: float, sample_rate: int = RATE) -> np.ndarray:
+    return np.concatenate([pluck(440 * 2 ** ((note - 69) / 12), 0.5, sample_rate) for note in notes])
+
+
+def brassy(*notes: float) -> np.ndarray:
+    return 0.5 * np.tanh(4 * melody(*notes))
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of sources and one of a target."""
+    for i in range(2):
+        write(tmp_path / "mine" / f"{i}.wav", melody(60 + i, 64, 67, 72, 65))
+        write(tmp_path / "theirs" / f"{i}.wav", brassy(60, 62, 64, 65 + i, 67))
+    return tmp_path / "mine", tmp_path / "theirs"
+
+
+def test_results_are_as_long_and_as_loud_as_their_sources(run: Run, sounds: tuple[Path, Path]) -> None:
+    out, _ = run("transfer", sounds[0], "--to", sounds[1], "--out", "new", "--vocoder", "griffinlim:16")
+    assert "2 sounds by grains in new: 0-theirs.wav to 1-theirs.wav" in out
+    for i in range(2):
+        source, _ = sf.read(sounds[0] / f"{i}.wav")
+        result, rate = sf.read(f"new/{i}-theirs.wav")
+        assert (len(result), rate) == (len(source), RATE)
+        levels = [20 * np.log10(np.sqrt((x**2).mean())) for x in (source, result)]
+        assert abs(levels[0] - levels[1]) < 3
+    about = json.loads(Path("new/0-theirs.json").read_text())
+    assert (about["kind"], about["method"], about["target"]) == ("transferred", "grains", "theirs")
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_any_rate_keeps_its_length_to_the_sample(run: Run, sounds: tuple[Path, Path], rate: int) -> None:
+    path = write(Path("one.wav"), melody(60, 64, 67, sample_rate=rate)[:-7], rate)
+    run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    assert (sf.info("new/one-theirs.wav").frames, sf.info("new/one-theirs.wav").samplerate) == (
+        sf.info(path).frames, rate,
+    )  # fmt: skip
+
+
+def test_stereo_stays_stereo(run: Run, sounds: tuple[Path, Path]) -> None:
+    left = melody(60, 64, 67)
+    path = write(Path("wide.wav"), np.stack([left, 0.1 * left], axis=1))
+    run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    result, _ = sf.read("new/wide-theirs.wav")
+    assert result.shape == (len(left), 2)
+    levels = np.sqrt((result**2).mean(0))
+    assert levels[0] > 3 * levels[1]
+
+
+def test_a_mix_of_0_is_the_sound_itself_and_an_amount_of_0_its_copy(run: Run, sounds: tuple[Path, Path]) -> None:
+    source, _ = sf.read(sounds[0] / "0.wav")
+    run("transfer", sounds[0] / "0.wav", "--to", sounds[1], "--mix", 0, "--out", "dry", *FAST)
+    dry, _ = sf.read("dry/0-theirs.wav")
+    assert np.abs(dry - source).max() < 0.01  # resampled twice
+    run("transfer", sounds[0] / "0.wav", "--to", sounds[1], "--from", 0, "--to-amount", 1, "--out", "morph", *FAST)
+    assert json.loads(Path("morph/0-theirs.json").read_text())["amount"] == [0.0, 1.0]
+
+
+def test_the_same_command_gives_the_same_sound(run: Run, sounds: tuple[Path, Path]) -> None:
+    for name in ("a", "b"):
+        run("transfer", sounds[0] / "0.wav", "--to", sounds[1], "--out", name, *FAST)
+    assert Path("a/0-theirs.wav").read_bytes() == Path("b/0-theirs.wav").read_bytes()
+
+
+def test_moved_octaves_are_told(run: Run, sounds: tuple[Path, Path]) -> None:
+    path = write(Path("high.wav"), melody(84, 86, 88, 91))
+    out, _ = run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    assert "high-theirs.wav: moved 2 octaves down, to the pitches of the target" in out
+    out, _ = run("transfer", path, "--to", sounds[1], "--octaves", 0, "--out", "as-it-is", *FAST)
+    assert "outside the target's range" in out
+
+
+def test_a_run_of_transfer(run: Run, sounds: tuple[Path, Path], tmp_path: Path) -> None:
+    model = train_run(sounds[1], tmp_path / "plucks", model="transfer", config_file=TINY, device="cpu")
+    out, _ = run("transfer", model, sounds[0], "--out", "new", "--json", *FAST)
+    found = json.loads(out)
+    assert found["method"] == "controls"
+    assert [Path(one["path"]).name for one in found["files"]] == ["0-plucks.wav", "1-plucks.wav"]
+    _, err = run("transfer", model, sounds[0], "--to", "flute", "--out", "other", *FAST, status=2)
+    assert "--to 'flute': unknown to" in err and "it transfers to plucks" in err
+    _, err = run("sample", model, "--out", "clips", *FAST, status=2)
+    assert "with transfer; it cannot sample" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["mine"], "--to: missing; give a folder of sounds"),
+        (["mine", "--to", "nowhere"], "nowhere"),
+        (["--to", "theirs"], "Missing argument"),
+        (["silent.wav", "--to", "theirs"], "silent.wav: is silent"),
+        (["mine", "--to", "silence"], "--to silence: has no sound that can be used"),
+        (["mine", "--to", "click"], "has 0.05 s of sound; give at least"),
+        (["mine", "--to", "theirs", "--keep", "pitch,tempo"], "'tempo' cannot be kept; give some of pitch, loudness"),
+        (["mine", "--to", "theirs", "--mix", "2"], "mix"),
+        (["mine", "--to", "theirs", "--method", "magic"], "'magic' is unknown; known are grains, model"),
+        (["mine", "--to", "theirs", "--method", "model"], "--method model: needs a run"),
+        (["mine", "--to", "theirs", "--octaves", "9"], "octaves"),
+    ],
+)
+def test_bad_input_is_one_line(run: Run, sounds: tuple[Path, Path], line: list[str], message: str) -> None:
+    write(Path("silent.wav"), np.zeros(RATE))
+    write(Path("silence/a.wav"), np.zeros(RATE))
+    write(Path("click/a.wav"), noise(0.05))
+    _, err = run("transfer", *line, "--out", "new", *FAST, status=2)
+    assert message in err
+    assert len(err.strip().splitlines()[-1:]) == 1 and "Traceback" not in err
+    assert not list(Path().glob("new/*.wav"))
+
+
+def test_results_are_measured_against_source_and_target(run: Run, sounds: tuple[Path, Path]) -> None:
+    for i in range(4):
+        write(Path("sources") / f"{i}.wav", melody(60 + i, 64, 67, 72, 65, 60, 62, 64))
+        write(Path("kept") / f"{i}.wav", brassy(60, 62 + i, 64, 65, 67, 72, 60, 64))
+    write(sounds[1] / "long.wav", brassy(60, 62, 64, 65, 67, 69, 71, 72))
+    run("transfer", "sources", "--to", sounds[1], "--out", "new", *FAST)
+    out, _ = run("evaluate", "--transfer", "sources", "new", "kept", "--json")
+    found = json.loads(out)
+    assert found["pitch"]["share"] > 0.8
+    assert found["loudness_db"] < 6
+    assert found["memorised"]["of"].endswith("theirs")
+    same, _ = run("evaluate", "--transfer", "sources", "sources", "kept")
+    assert "way travelled: 0%" in same
+    assert "onsets within 50 ms (F1): 1.00" in same
+    assert "level: 0.00 dB apart" in same
+    _, err = run("evaluate", "--transfer", "kept/0.wav", "new", "kept", status=2)
+    assert "which is not among the sources" in err
+
+
+def test_evaluate_without_any_side_says_what_is_missing(run: Run) -> None:
+    _, err = run("evaluate", status=2)
+    assert "REAL is missing" in err
