@@ -32,7 +32,8 @@ ON = {
     "sequence": [],
     "transfer": [],
 }
-NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}, "transfer": {"data.onset"}}  # they are trained on any part of a sound
+# They are trained on any part of a sound.
+NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}, "transfer": {"data.onset"}}
 
 
 def sections_of(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, type, str]]:

@@ -18,10 +18,12 @@ from audio_gen.device import resolve_device
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import at_home
 from audio_gen.generation.latents import Latents
+from audio_gen.generation.transferred import InMemory, Transfer, transferred_blocks
 from audio_gen.generation.vocabulary import Outside, Vocabulary
-from audio_gen.models.contract import Codec, Conditions, Prior, SequenceCodec, SequencePrior, Transform
+from audio_gen.models.contract import Codec, Conditions, Kept, Prior, SequenceCodec, SequencePrior, Transform
 from audio_gen.models.registry import build_parts, bundle_mel, kind_of, tempo_range
-from audio_gen.text import one_line
+from audio_gen.models.transforms.sound import SoundFrames
+from audio_gen.text import one_line, shortened
 from audio_gen.vocoding.load import load_vocoder
 from audio_gen.vocoding.silence import subtract_floor
 from audio_gen.vocoding.vocoder import Vocoder
@@ -29,6 +31,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 MAX_SEED, MAX_TEMPERATURE = 2**63 - 1, 100.0
 NEEDS: dict[str, tuple[str, ...]] = {"sample": ("codec", "prior"), "encode": ("codec",), "transform": ("transform",)}
 TRANSFORM = "transform"
+KEPT = Kept()
 CLIP_SEC = 4.0  # of a codec without a fixed length
 UNHEARD_SEC = 0.05  # smaller differences in length get no note
 
@@ -336,6 +339,37 @@ class Pipeline:
         if samples > self.samples:
             return f"{name}: {have:.2f} s long, only its first {want:.2f} s are used"
         return f"{name}: {have:.2f} s long, silence is added up to {want:.2f} s"
+
+    @torch.no_grad()
+    def transfer(self, wav: Tensor, target: str | None = None, *, kept: Kept = KEPT, mix: float = 1.0) -> Tensor:
+        """A sound in the timbre of a target, as long and as loud.
+
+        Args:
+            wav: (C, T) at the model's rate; 1 or 2 channels.
+            target: Name of one of `domains`; None if there is one.
+            kept: What is kept of the sound.
+            mix: Share of the result in a mix with the sound itself.
+
+        Raises:
+            CheckpointError: The model cannot transfer.
+            ConfigError: It does not know the target.
+        """
+        number, mono = self.domain(target), wav.mean(0, keepdim=True)
+        frames = SoundFrames.of_wav(mono, self.spec)
+        rendition = self.transform.begin(frames, number, kept)
+        how = Transfer(number, kept, mix=mix)
+        blocks = transferred_blocks(InMemory(wav), frames, rendition, how, self.vocoder, self.device)
+        return self._finite(torch.cat(list(blocks), dim=1), "sound")
+
+    def domain(self, name: str | None) -> int:
+        """The number of a domain that a user names; errors as for `transfer`."""
+        domains = self.domains
+        if name is None and len(domains) == 1:
+            return 0
+        if name in domains:
+            return domains.index(name)
+        given = "--to: missing" if name is None else f"--to {shortened(name)}: unknown to {self.vocabulary.model}"
+        raise ConfigError(f"{given}; it transfers to {', '.join(domains)}")
 
     def _finite(self, x: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(x).all()):

@@ -1,109 +1,32 @@
-"""A sound in the timbre of another: what a transform makes of it, block by block, at its own length and level."""
+"""Transfer of files, and the pipeline of grains of a folder."""
 
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from audio_gen.audio.io import info, read_wav
-from audio_gen.audio.long_mel import LongMel
-from audio_gen.audio.mel import DB_PER_NAT, DEFAULT_PRESET, MelSpec
-from audio_gen.audio.stereo import FRAMES, STEREO_BANDS
+from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
 from audio_gen.device import resolve_device
 from audio_gen.errors import AudioFileError, DataError
 from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.stored_sound import StoredSound
+from audio_gen.generation.transferred import Transfer, transferred_blocks
 from audio_gen.generation.vocabulary import Vocabulary
-from audio_gen.models.contract import Kept, Rendition
+from audio_gen.models.contract import Rendition
 from audio_gen.models.transforms.grains import MOST_FRAMES, Grains
-from audio_gen.models.transforms.sound import FINE, FLOOR, SoundFrames, loudness_db, smoothed_db
+from audio_gen.models.transforms.sound import SoundFrames
 from audio_gen.reporter import SILENT, Advance, Reporter
 from audio_gen.text import one_line
 from audio_gen.vocoding.load import load_vocoder
-from audio_gen.vocoding.long import vocode_blocks
-from audio_gen.vocoding.silence import subtract_floor
-from audio_gen.vocoding.stereo import StereoVocoder
-from audio_gen.vocoding.vocoder import Vocoder
 
 GRAINS = "grains"
 PIECE_SEC = 10.0  # of a target that is longer than grains can use
 LEAST_SEC = 0.5  # of a target
-LOUDER_DB, QUIETER_DB = 40.0, 90.0  # the most that a frame is turned up and down
-OWN_DB = 4.0  # by which a target's own attacks and releases may differ from the level of the sound
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """How a sound is transferred.
-
-    Attributes:
-        target: Number of the target.
-        kept: What is kept of the sound.
-        start: Amount of the transfer where the sound begins: 0 is the sound itself, 1 the target's timbre.
-        end: Amount where it ends.
-        mix: Share of the result in a mix with the sound itself.
-    """
-
-    target: int
-    kept: Kept = field(default_factory=Kept)
-    start: float = 1.0
-    end: float = 1.0
-    mix: float = 1.0
-
-
-class TransferredMel:
-    """The log-mel (R, L) of a transferred sound for a vocoder, with the stereo image of the sound itself.
-
-    Attributes:
-        shape: R and L.
-    """
-
-    def __init__(
-        self, pipeline: Pipeline, sound: StoredSound, frames: SoundFrames, rendition: Rendition, how: Transfer
-    ):
-        """For what a transform makes of a stored sound."""
-        self._sound, self._rendition, self._how, self._device = frames, rendition, how, pipeline.device
-        spec = pipeline.spec.mono
-        self._spec = spec
-        self.spec = spec.with_stereo(STEREO_BANDS if sound.channels == 2 else 0)
-        self._image = None if sound.channels == 1 else LongMel(sound.read, sound.samples, self.spec, 2)
-        self.shape = (self.spec.rows, FRAMES * -(-frames.frames // FRAMES))
-
-    @torch.no_grad()
-    def __getitem__(self, part: tuple[slice, slice], /) -> Tensor:
-        """A part of the log-mel with the floor of silence removed."""
-        start, end, _ = part[1].indices(self.shape[1])
-        mel = subtract_floor(self._mel(start, end), FLOOR)
-        if self._image is not None:
-            first = start // FRAMES * FRAMES
-            image = self._image(first, -(-end // FRAMES) * FRAMES)[:, start - first : end - first]
-            mel = torch.cat([mel, image[self._spec.n_mels :]])
-        return mel[part[0]].to(self._device)
-
-    def _mel(self, start: int, end: int) -> Tensor:
-        """Frames of the log-mel (M, end - start)."""
-        side = self._rendition.smoothing.loudness // 2
-        mine, mel = self._sound.mel(start - side, end + side), self._rendition.mel(start - side, end + side)
-        here = slice(side, side + end - start)
-        if self._how.kept.loudness:
-            wanted, have = (loudness_db(one, self._spec) for one in (mine, mel))
-            slow = smoothed_db(wanted, 2 * side + 1) - smoothed_db(have, 2 * side + 1)
-            near = slice(side - FINE.loudness // 2, side + FINE.loudness // 2 + end - start)
-            fast = smoothed_db(wanted[near], FINE.loudness) - smoothed_db(have[near], FINE.loudness)
-            gain_db = torch.minimum(torch.maximum(slow, fast - OWN_DB), fast + OWN_DB).clamp(-QUIETER_DB, LOUDER_DB)
-            mel = (mel[:, here] + gain_db / DB_PER_NAT).clamp(min=FLOOR)
-        else:
-            mel = mel[:, here]
-        if self._how.start == 1 == self._how.end:
-            return mel
-        place = torch.arange(start, end) / max(1, self._sound.frames - 1)
-        amount = self._how.start + (self._how.end - self._how.start) * place.clamp(max=1)
-        return torch.lerp(mine[:, here], mel, amount)
 
 
 class Transferred:
@@ -129,21 +52,8 @@ class Transferred:
 
     def __call__(self) -> Iterator[Tensor]:
         """Yield the sound (C, n) in blocks, as long as the file."""
-        rendition = self.prepare(lambda share: None)
-        mel = TransferredMel(self._pipeline, self.sound, self._frames, rendition, self._how)
-        done, mix = 0, self._how.mix
-        for block in vocode_blocks(_voice(self._pipeline.vocoder, mel.spec), mel):
-            wet = block[:, : self.sound.samples - done]
-            dry = self.sound.read(done, wet.shape[-1]) if mix < 1 else wet
-            done += wet.shape[-1]
-            yield mix * wet + (1 - mix) * dry
-
-
-def _voice(vocoder: Vocoder, spec: MelSpec) -> Vocoder:
-    """The vocoder for a mel with or without rows of stereo."""
-    if vocoder.spec.stereo_bands == spec.stereo_bands:
-        return vocoder
-    return StereoVocoder(vocoder, spec)
+        rendition, pipeline = self.prepare(lambda share: None), self._pipeline
+        yield from transferred_blocks(self.sound, self._frames, rendition, self._how, pipeline.vocoder, pipeline.device)
 
 
 def grain_pipeline(

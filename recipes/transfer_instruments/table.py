@@ -18,7 +18,8 @@ from audio_gen.generation.operations.transfer import TransferRequest, transfer
 
 PAIRS = (
     ("voices", "trumpet", "cello"), ("voices", "flute", "violin"), ("chords", "piano", "strings"),
-    ("chords", "organ", "piano"), ("drums", "kit_power", "kit_808"), ("speech", "speech", "kit_808"), ("speech", "speech", "cello"),
+    ("chords", "organ", "piano"), ("drums", "kit_power", "kit_808"), ("speech", "speech", "kit_808"),
+    ("speech", "speech", "cello"),
 )  # fmt: skip
 VOCODER = "small:2"
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from audio_gen.audio.io import read_wav
+from audio_gen.errors import ConfigError
+from audio_gen.generation.transfer import grain_pipeline
 from audio_gen.training.tasks.run import train_run
 from tests.cli.conftest import Run
 from tests.sounds import noise, pluck, write
@@ -148,3 +151,15 @@ def test_results_are_measured_against_source_and_target(run: Run, sounds: tuple[
 def test_evaluate_without_any_side_says_what_is_missing(run: Run) -> None:
     _, err = run("evaluate", status=2)
     assert "REAL is missing" in err
+
+
+def test_python_gives_the_sound_of_the_command(run: Run, sounds: tuple[Path, Path]) -> None:
+    run("transfer", sounds[0] / "0.wav", "--to", sounds[1], "--out", "new", "--bits", "float", "--rate", 44100, *FAST)
+    result, _ = sf.read("new/0-theirs.wav")
+    pipeline = grain_pipeline(sounds[1], vocoder="griffinlim:2", device="cpu")
+    wav, _ = read_wav(sounds[0] / "0.wav", sample_rate=44100)
+    again = pipeline.transfer(wav)
+    assert again.shape == wav.shape
+    assert np.corrcoef(again[0].numpy()[: len(result)], result)[0, 1] > 0.99
+    with pytest.raises(ConfigError, match="it transfers to theirs"):
+        pipeline.transfer(wav, "flute")

@@ -18,7 +18,8 @@ from audio_gen.generation.operations.common import FileRequest
 from audio_gen.generation.operations.sequence import turned_down
 from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.transfer import GRAINS, Transfer, Transferred, grain_pipeline
+from audio_gen.generation.transfer import GRAINS, Transferred, grain_pipeline
+from audio_gen.generation.transferred import Transfer
 from audio_gen.models.contract import Kept
 from audio_gen.reporter import SILENT, Advance, Reporter
 from audio_gen.text import one_line, shortened
@@ -160,10 +161,4 @@ def _target(pipeline: Pipeline, wanted: str | None) -> int:
             f"{pipeline.vocabulary.model}: is a {pipeline.kind} model, which cannot transfer; leave it out, and give "
             "--to a folder of sounds, or give a run of --model transfer"
         )
-    domains = pipeline.domains
-    if wanted is None and len(domains) == 1:
-        return 0
-    if wanted in domains:
-        return domains.index(wanted)
-    given = "--to: missing" if wanted is None else f"--to {shortened(wanted)}: unknown to {pipeline.vocabulary.model}"
-    raise ConfigError(f"{given}; it transfers to {', '.join(domains)}")
+    return pipeline.domain(wanted)
