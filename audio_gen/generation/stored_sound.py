@@ -9,10 +9,25 @@ from torch import Tensor
 
 from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import blocks_between, measure
+from audio_gen.data.measurement import Measurement
 from audio_gen.errors import AudioFileError, OutputError
 from audio_gen.text import one_line
 
 SILENT = 1e-6  # a lower peak is silence
+
+
+def check_sound(path: Path) -> Measurement:
+    """Measure a file.
+
+    Raises:
+        AudioFileError: It cannot be read, or is silent.
+    """
+    m = measure(path)
+    if not m.frames:
+        raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
+    if m.peak < SILENT:
+        raise AudioFileError(f"{one_line(path)}: is silent; give a file with sound")
+    return m
 
 
 class StoredSound:
@@ -33,11 +48,7 @@ class StoredSound:
             AudioFileError: It cannot be read, or is silent.
             OutputError: There is no room for it.
         """
-        m = measure(path)
-        if not m.frames:
-            raise AudioFileError(f"{one_line(path)}: has no samples; give a file with sound")
-        if m.peak < SILENT:
-            raise AudioFileError(f"{one_line(path)}: is silent; give a file with sound")
+        m = check_sound(path)
         self.channels, self.file_rate, self.file_samples = 1 if m.stereo is None else 2, m.sample_rate, m.frames
         self._mono = None if m.stereo is None else m.stereo.mono_channel
         m = m.of_channels(self.channels)

@@ -163,3 +163,13 @@ def test_python_gives_the_sound_of_the_command(run: Run, sounds: tuple[Path, Pat
     assert np.corrcoef(again[0].numpy()[: len(result)], result)[0, 1] > 0.99
     with pytest.raises(ConfigError, match="it transfers to theirs"):
         pipeline.transfer(wav, "flute")
+
+
+def test_a_folder_is_transferred_without_its_broken_files(run: Run, sounds: tuple[Path, Path]) -> None:
+    write(sounds[0] / "quiet.wav", np.zeros(RATE))
+    (sounds[0] / "text.wav").write_text("no sound")
+    out, err = run("transfer", sounds[0], "--to", sounds[1], "--out", "new", *FAST)
+    assert "2 sounds by grains" in out
+    assert "note: left out:" in err and "quiet.wav: is silent" in err
+    _, err = run("transfer", sounds[0] / "text.wav", "--to", sounds[1], "--out", "other", *FAST, status=2)
+    assert "text.wav" in err

@@ -9,8 +9,7 @@ from pydantic import Field, field_validator
 
 from audio_gen.artefacts.folders import is_run_or_bundle
 from audio_gen.artefacts.sidecar import of_transfer
-from audio_gen.audio.io import info
-from audio_gen.errors import CheckpointError, ConfigError
+from audio_gen.errors import AudioFileError, CheckpointError, ConfigError
 from audio_gen.files import named_path
 from audio_gen.generation.clip import Clips, Saved
 from audio_gen.generation.long_clip import LongClip
@@ -18,6 +17,7 @@ from audio_gen.generation.operations.common import FileRequest
 from audio_gen.generation.operations.sequence import turned_down
 from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.stored_sound import check_sound
 from audio_gen.generation.transfer import GRAINS, Transferred, grain_pipeline
 from audio_gen.generation.transferred import Transfer
 from audio_gen.models.contract import Kept
@@ -97,9 +97,7 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     run = files.pop(0) if pipeline is None and files and is_run_or_bundle(files[0]) else None
     if not files:
         raise ConfigError("transfer: there is no sound; name sound files, or a folder of them, after the run")
-    files = sound_files(files)
-    for file in files:
-        info(file)  # an unreadable one is an error before any work
+    files = _usable(files, reporter)
     method = request.method or (GRAINS if pipeline is None and run is None else "model")
     if method == "model":
         if pipeline is None and run is None:
@@ -123,6 +121,27 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
 
     names = distinct_names(f"{stem}-{found.domains[target]}" for stem in output_stems(files))
     return Clips(names, render, found, request.origin, f"Transferring ({method})", unit="files", summary=_told)
+
+
+def _usable(given: Sequence[Path], reporter: Reporter) -> list[Path]:
+    """The sounds that a user names; of a folder, files that cannot be used are left out with a note.
+
+    Raises:
+        AudioFileError: A file that is named cannot be used, or none of a folder.
+    """
+    found: list[Path] = []
+    for file in sound_files(given):
+        try:
+            check_sound(file)
+        except AudioFileError as e:
+            if file in given:
+                raise
+            reporter.note(f"note: left out: {e}")
+        else:
+            found.append(file)
+    if not found:
+        raise AudioFileError(f"{one_line(given[0])}: has no sound that can be used; give files with sound")
+    return found
 
 
 def _clip(pipeline: Pipeline, file: Path, name: str, how: Transfer, request: TransferRequest) -> LongClip:
