@@ -124,7 +124,13 @@ DryWetOption = Annotated[
     float, Option("--mix", min=0, max=1, help="Share of the result in a mix with the sound itself, 0 to 1.")
 ]
 AmountFromOption = Annotated[
-    float, Option("--from", min=0, max=1, help="Amount of transfer where the sound begins, 0 to 1.")
+    float,
+    Option(
+        "--from",
+        min=0,
+        max=1,
+        help="Amount of transfer where the sound begins: 0 is the sound itself, 1 (default) the result.",
+    ),
 ]
 AmountToOption = Annotated[
     float, Option("--to-amount", min=0, max=1, help="Amount where it ends; in between it moves evenly.")
@@ -132,6 +138,10 @@ AmountToOption = Annotated[
 OctavesOption = Annotated[
     int | None,
     Option("--octaves", min=-6, max=6, help="Move pitches by so many octaves (default: to those of the target)."),
+]
+SourceRateOption = Annotated[int | None, Option("--rate", help="Sample rate in Hz (default: the source's).")]
+SourceLevelOption = Annotated[
+    str | None, Option("--normalize", help="peak: at -1 dBFS; lufs: -23 LUFS; none (default): the source's level.")
 ]
 LevelsOption = Annotated[bool, Option("--levels/--no-levels", help="Play the sound's loudest as the target's loudest.")]
 

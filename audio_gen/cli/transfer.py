@@ -7,8 +7,8 @@ from audio_gen.cli.common import Console, command_line, emit_json, say, sources
 def transfer_command(
     files: o.TransferFilesArgument, out: o.OutOption, to: o.TargetOption = None, method: o.MethodOption = None,
     keep: o.KeepOption = None, mix: o.DryWetOption = 1.0, start: o.AmountFromOption = 1.0, end: o.AmountToOption = 1.0,
-    octaves: o.OctavesOption = None, levels: o.LevelsOption = True, normalize: o.NormalizeOption = None,
-    bits: o.BitsOption = "24", rate: o.RateOption = None, channels: o.MixOption = None,
+    octaves: o.OctavesOption = None, levels: o.LevelsOption = True, normalize: o.SourceLevelOption = None,
+    bits: o.BitsOption = "24", rate: o.SourceRateOption = None, channels: o.MixOption = None,
     vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto", force: o.ForceOption = False,
     json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip

@@ -32,6 +32,7 @@ class Batch:
         pitch: (B,) float32 MIDI note number, NaN if unknown.
         velocity: (B,) float32 MIDI velocity, NaN if unknown.
         index: (B,) int64 number of the clip in the cache.
+        start: (B,) int64 first sample of the crop in the clip; negative if a pre-roll comes before it.
     """
 
     wav: Tensor
@@ -40,6 +41,7 @@ class Batch:
     pitch: Tensor
     velocity: Tensor
     index: Tensor
+    start: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -158,12 +160,14 @@ class ClipDataset:
         wav = np.empty((len(crops), self.channels, self.segment_samples), np.float32)
         clips: list[Clip] = []
         lengths: list[int] = []
+        starts: list[int] = []
         for row, (number, start) in zip(wav, crops, strict=True):
             clips.append(self.cache.clips[number])
             begin = start
             if self.preroll:
                 begin = (start or self._beginning(number)) - self.preroll
             self._read(clips[-1], begin, row)
+            starts.append(begin)
             lengths.append(min(clips[-1].samples - begin, self.segment_samples))
         class_ids = [-1 if c.class_name is None else self._class_ids[c.class_name] for c in clips]
         return Batch(
@@ -173,4 +177,5 @@ class ClipDataset:
             pitch=torch.tensor([float("nan") if c.pitch is None else c.pitch for c in clips]),
             velocity=torch.tensor([float("nan") if c.velocity is None else float(c.velocity) for c in clips]),
             index=torch.tensor([number for number, _ in crops]),
+            start=torch.tensor(starts),
         )

@@ -1,7 +1,7 @@
 """The operation `evaluate --transfer`: how far transferred sounds have come, and what they kept of their sources."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from audio_gen.artefacts.folders import EvaluationFolder
 from audio_gen.artefacts.sidecar import read_transfer
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.resample import resample
+from audio_gen.data.store import Cache, Clip
 from audio_gen.device import resolve_device
 from audio_gen.errors import DataError
 from audio_gen.evaluation.distances import kad_estimate, kad_floor
@@ -37,11 +38,12 @@ from audio_gen.text import one_line
 RATE = 22050  # of all measures but the embedding's
 WINDOW_SEC, HOP_SEC = 2.0, 1.0
 LEAST_WINDOWS = 4
-SALIENT = 0.4
+SALIENT = 0.5
 ONSET_SEC, ONSET_HOP, ONSET_DELTA = 0.05, 220, 0.1
 LEVEL_SEC, HEARD_DB = 0.1, 40.0
 CENTS, NEAR_CENTS = 1200, 50
 OCTAVES = range(-3, 4)
+VOICED_LEAST = 0.3  # pitches in a frame on average, without which a sound has none
 TRACKED_SEC = 10.0  # of each sound, for pYIN
 PITCHED_SHARE = 0.3  # of the frames of the sources that pYIN finds voiced, from which pitch is judged
 SOURCE, TARGET, OUTPUT = "source", "target", "output"
@@ -78,17 +80,43 @@ class TransferEvaluationRequest(Request):
 
 
 @dataclass(frozen=True)
+class _Sound:
+    """A sound that is read when it is needed.
+
+    Attributes:
+        name: Of its file.
+        load: Returns wav (1, T) and its rate.
+    """
+
+    name: str
+    load: Callable[[], tuple[Tensor, int]]
+
+    @classmethod
+    def of_file(cls, file: Path) -> "_Sound":
+        """That of a file."""
+        return cls(str(file), lambda: read_wav(file))
+
+    @classmethod
+    def of_cache(cls, cache: Cache, clip: Clip) -> "_Sound":
+        """A clip of a cache."""
+
+        def load() -> tuple[Tensor, int]:
+            wav = cache.read(clip, 0, clip.samples).astype(np.float32, copy=False)
+            return torch.from_numpy(wav)[None], cache.sample_rate
+
+        return cls(clip.path, load)
+
+
+@dataclass(frozen=True)
 class _Side:
     """A set of sounds.
 
     Attributes:
-        files: Their files.
         wavs: Each (T,) at RATE.
         vectors: Embeddings (N, D) of their windows.
         groups: The file of each window.
     """
 
-    files: list[Path]
     wavs: list[Tensor]
     vectors: Tensor
     groups: list[str]
@@ -119,14 +147,15 @@ def evaluate_transfer(request: TransferEvaluationRequest, reporter: Reporter = S
     for name, files in (
         (SOURCE, [a for a, _ in pairs]), (OUTPUT, [b for _, b in pairs]), (TARGET, sound_files([request.target])),
     ):  # fmt: skip
-        sides[name] = _side(name, files, embed, embedding.sample_rate, reporter)
+        sounds = [_Sound.of_file(file) for file in files]
+        sides[name] = _side(name, sounds, embed, embedding.sample_rate, reporter)
     source, output, target = sides[SOURCE], sides[OUTPUT], sides[TARGET]
     figures = {**_distances(source, output, target, request.seed), **_kept(source, output, reporter)}
     learned = _learned_from(pairs[0][1])
-    if learned is not None and not _same(learned, request.target):
-        used = _side("what the transfer learned from", sound_files([learned]), embed, embedding.sample_rate, reporter)
+    if learned is not None and not _same(learned.place, request.target):
+        used = _side("what the transfer learned from", learned.sounds(), embed, embedding.sample_rate, reporter)
         found = nearness(output.vectors, used.vectors, target.vectors)
-        figures["memorised"] = {"share": found.share, "real_share": found.real_share, "of": one_line(learned)}
+        figures["memorised"] = {"share": found.share, "real_share": found.real_share, "of": one_line(learned.place)}
     figures = _finite(figures)
     if request.out is not None:
         write_json(EvaluationFolder(request.out).result, figures)
@@ -147,7 +176,8 @@ def sentences(figures: dict[str, Any]) -> list[str]:
         lines.append(
             f"pitch within 50 cents: {_percent(figures['pitch']['share'])} of the frames that are voiced in both"
         )
-    lines.append(f"pitches (F1 of salience): {_number(figures['salience_f1'])}")
+    if figures["salience_f1"] is not None:
+        lines.append(f"pitches (F1 of salience): {_number(figures['salience_f1'])}")
     lines.append(f"onsets within 50 ms (F1): {_number(figures['onset_f1'])}")
     lines.append(f"level: {_number(figures['loudness_db'])} dB apart on average")
     if (copied := figures.get("memorised")) is not None:
@@ -183,23 +213,26 @@ def _pairs(sources: Sequence[Path], outputs: Sequence[Path]) -> list[tuple[Path,
     return found
 
 
-def _side(name: str, files: Sequence[Path], embed: EmbeddingStore, rate: int, reporter: Reporter) -> _Side:
+def _side(name: str, sounds: Sequence[_Sound], embed: EmbeddingStore, rate: int, reporter: Reporter) -> _Side:
     wavs, parts, groups = [], [], []
-    with reporter.progress(f"Reading {name}", len(files), "files") as advance:
-        for file in files:
-            wav, own = read_wav(file)
+    with reporter.progress(f"Reading {name}", len(sounds), "files") as advance:
+        for sound in sounds:
+            wav, own = sound.load()
             wavs.append(resample(wav, own, RATE)[0])
             heard = resample(wav, own, rate)[0]
             size, hop = round(WINDOW_SEC * rate), round(HOP_SEC * rate)
             starts = range(0, max(1, len(heard) - size + 1), hop)
             windows = [F.pad(heard[at : at + size], (0, max(0, at + size - len(heard)))) for at in starts]
             parts.append(embed(windows))
-            groups += [str(file)] * len(windows)
+            groups += [sound.name] * len(windows)
             advance(1)
     vectors = torch.cat(parts)
     if len(vectors) < LEAST_WINDOWS:
-        raise DataError(f"{one_line(files[0].parent)}: {name} has {len(vectors)} windows of 2 s; give more sound")
-    return _Side(list(files), wavs, vectors, groups)
+        raise DataError(
+            f"{one_line(sounds[0].name)}: {name} has {len(vectors)} windows of 2 s, and {LEAST_WINDOWS} are needed; "
+            "give more sounds"
+        )
+    return _Side(wavs, vectors, groups)
 
 
 def _distances(source: _Side, output: _Side, target: _Side, seed: int) -> dict[str, Any]:
@@ -227,7 +260,7 @@ def _kept(source: _Side, output: _Side, reporter: Reporter) -> dict[str, Any]:
             octaves.append(moved)
             onsets.append(_f1(_onsets(a), _onsets(b)))
             levels.append(_level_difference_db(a, b))
-            found = _pitch_matches(a, b)
+            found = _pitch_matches(a, b) if not math.isnan(f1) else (0, 0, 0, 1)
             near = [near[0] + found[0], near[1] + found[1]]
             voiced = [voiced[0] + found[2], voiced[1] + found[3]]
             advance(1)
@@ -239,11 +272,13 @@ def _kept(source: _Side, output: _Side, reporter: Reporter) -> dict[str, Any]:
 
 
 def _salience_f1(a: Tensor, b: Tensor) -> tuple[float, int]:
-    """F1 of the peaks of pitch salience within 50 cents, and the octaves by which b is best moved; NaN without any."""
+    """F1 of the peaks of pitch salience within 50 cents, and the octaves that b moved by; NaN without pitches."""
     first, second = (salience_of(one[None], RATE) for one in (a, b))
     count = min(first.shape[1], second.shape[1])
     mine, theirs = (peaks(one[:, :count], SALIENT).float() for one in (first, second))
     if not float(mine.sum() + theirs.sum()):
+        return math.nan, 0
+    if float(mine.sum()) < VOICED_LEAST * mine.shape[1]:
         return math.nan, 0
     best = (-1.0, 0)
     for octave in sorted(OCTAVES, key=abs):
@@ -313,16 +348,35 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-def _learned_from(output: Path) -> Path | None:
-    """The folder or cache that a transfer has learned from, if its sidecar names it and it is still there."""
+@dataclass(frozen=True)
+class _Learned:
+    """What a transfer has learned from.
+
+    Attributes:
+        place: A folder or a cache.
+        cache: The cache; None for a folder.
+    """
+
+    place: Path
+    cache: Cache | None = None
+
+    def sounds(self) -> "list[_Sound]":
+        """Its sounds; of a cache, those of training."""
+        if self.cache is None:
+            return [_Sound.of_file(file) for file in sound_files([self.place])]
+        return [_Sound.of_cache(self.cache, clip) for clip in self.cache.split("train")]
+
+
+def _learned_from(output: Path) -> _Learned | None:
+    """What a transfer has learned from, if its sidecar names it and it is still there."""
     about = read_transfer(output)
     if about is None:
         return None
     _, method, place = about
     if method == GRAINS:
-        return place if place.exists() else None
+        return _Learned(place) if place.exists() else None
     cache = run_cache(place)
-    return None if cache is None else cache.path
+    return None if cache is None else _Learned(cache.path, cache)
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -39,27 +39,33 @@ class StoredSound:
         sample_rate: In Hz.
         file_rate: That of the file.
         file_samples: Length of the file at its own rate.
+        notes: What is not as in the file.
     """
 
     def __init__(self, path: Path, sample_rate: int) -> None:
-        """Read a file: NaN becomes silence, and an offset and peaks beyond 1 are removed, as for training.
+        """Read a file: NaN becomes silence, and an offset is removed, as for training.
 
         Raises:
             AudioFileError: It cannot be read, or is silent.
             OutputError: There is no room for it.
         """
         m = check_sound(path)
-        self.channels, self.file_rate, self.file_samples = 1 if m.stereo is None else 2, m.sample_rate, m.frames
-        self._mono = None if m.stereo is None else m.stereo.mono_channel
+        self.file_rate, self.file_samples, notes = m.sample_rate, m.frames, []
+        self.channels = 1 if m.stereo is None else 2
+        if m.non_finite:
+            notes.append(f"{m.non_finite} samples are not finite numbers, and taken as silence")
+        if m.stereo is not None and m.stereo.mono_channel is not None:
+            self.channels = 1
+            notes.append("left and right cancel each other; one of them is used, and the result is mono")
+        self.notes = tuple(notes)
         m = m.of_channels(self.channels)
         self.sample_rate, self.samples = sample_rate, resampled_length(m.frames, m.sample_rate, sample_rate)
         blocks = blocks_between(path, m, 0, m.frames, channels=self.channels)
-        gain = np.float32(1 / max(m.peak, 1.0))
         done = 0
         try:
             with tempfile.TemporaryFile() as file:
                 for block in resample_blocks(blocks, m.sample_rate, sample_rate):
-                    part = np.atleast_2d(block).T[: self.samples - done] * gain
+                    part = np.atleast_2d(block).T[: self.samples - done]
                     file.write(np.ascontiguousarray(part, np.float32).data)
                     done += len(part)
                 file.flush()
@@ -76,5 +82,4 @@ class StoredSound:
 
     def mono(self, start: int, count: int) -> Tensor:
         """The mono mix (1, count) of samples from `start`."""
-        wav = self.read(start, count)
-        return wav.mean(0, keepdim=True) if self._mono is None else wav[self._mono : self._mono + 1]
+        return self.read(start, count).mean(0, keepdim=True)

@@ -76,7 +76,7 @@ def grain_pipeline(
     place = resolve_device(device)
     spec = spec or MelSpec.preset(DEFAULT_PRESET)
     voice = load_vocoder(vocoder, spec.mono, place)
-    name = one_line(target.name or target)
+    name = one_line((target.stem if target.is_file() else target.name) or target)
     sounds, digest = _target_sounds(target, spec, reporter)
     with reporter.progress(
         f"Reading {name}", sum(one.shape[-1] for one in sounds) / spec.sample_rate, "s of sound"

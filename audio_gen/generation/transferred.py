@@ -17,7 +17,8 @@ from audio_gen.vocoding.silence import subtract_floor
 from audio_gen.vocoding.stereo import StereoVocoder
 from audio_gen.vocoding.vocoder import Vocoder
 
-LOUDER_DB, QUIETER_DB = 40.0, 90.0  # the most that a frame is turned up and down
+LOUDER_DB, QUIETER_DB = 30.0, 90.0  # the most that a frame is turned up and down
+AT_ONCE_DB = 10.0  # by which a single frame may be louder than that of the sound
 OWN_DB = 4.0  # by which a target's own attacks and releases may differ from the level of the sound
 
 
@@ -114,7 +115,9 @@ class TransferredMel:
             slow = smoothed_db(wanted, 2 * side + 1) - smoothed_db(have, 2 * side + 1)
             near = slice(side - FINE.loudness // 2, side + FINE.loudness // 2 + end - start)
             fast = smoothed_db(wanted[near], FINE.loudness) - smoothed_db(have[near], FINE.loudness)
-            gain_db = torch.minimum(torch.maximum(slow, fast - OWN_DB), fast + OWN_DB).clamp(-QUIETER_DB, LOUDER_DB)
+            gain_db = torch.minimum(torch.maximum(slow, fast - OWN_DB), fast + OWN_DB)
+            at_once = (wanted - have)[here] + AT_ONCE_DB  # or a hit would be heard before it begins
+            gain_db = torch.minimum(gain_db, at_once).clamp(-QUIETER_DB, LOUDER_DB)
             mel = (mel[:, here] + gain_db / DB_PER_NAT).clamp(min=FLOOR)
         else:
             mel = mel[:, here]
@@ -141,8 +144,9 @@ def transferred_blocks(
     mel = TransferredMel(sound, frames, rendition, how, device)
     voice = StereoVocoder(vocoder, mel.spec) if mel.spec.stereo_bands else vocoder
     done, mix = 0, how.mix
+    power = (mix**2 + (1 - mix) ** 2) ** 0.5  # both are as loud, and differ in phase
     for block in vocode_blocks(voice, mel):
         wet = block[:, : sound.samples - done]
         dry = sound.read(done, wet.shape[-1]) if mix < 1 else wet
         done += wet.shape[-1]
-        yield mix * wet + (1 - mix) * dry
+        yield (mix * wet + (1 - mix) * dry) / power

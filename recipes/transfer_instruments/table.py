@@ -1,8 +1,8 @@
 """Measure ways of transfer on kept-out phrases: table.py PHRASES OUT [NAME=RUN ..].
 
-For each pair of folders: the sources as they are, the same notes as the target plays them, grains, and the run that is
-named after the target, if one is given (cello=runs/cello). Prints one line for each, and writes the sounds and
-OUT/table.json.
+For each pair of folders: the same notes as the target plays them, grains, and the run that is named after the target,
+if one is given (cello=runs/cello). Prints one line for each, and writes the sounds and OUT/table.json. The sources as
+they are would have a way of 0, and keep everything.
 """
 
 import json
@@ -36,7 +36,7 @@ def main() -> None:
         sounds = phrases / source / "kept" if (phrases / source / "kept").is_dir() else phrases / source
         known, kept = phrases / target / "train", phrases / target / "kept"
         same = phrases / "same" / f"{source}-to-{target}"
-        ways: dict[str, list[str] | Path] = {"as it is": sounds, "same notes": same}
+        ways: dict[str, list[str] | Path] = {"same notes": same}
         ways["grains"] = ["--to", str(known)]
         if target in runs:
             ways["model"] = [runs[target]]

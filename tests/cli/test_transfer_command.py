@@ -12,6 +12,7 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.transfer import grain_pipeline
 from audio_gen.training.tasks.run import train_run
 from tests.cli.conftest import Run
+from tests.generation.models import write_bundle
 from tests.sounds import noise, pluck, write
 from tests.training.test_transfer_task import TINY
 
@@ -68,6 +69,35 @@ def test_stereo_stays_stereo(run: Run, sounds: tuple[Path, Path]) -> None:
     assert levels[0] > 3 * levels[1]
 
 
+def test_silence_stays_silent_and_hits_begin_when_they_begin(run: Run, sounds: tuple[Path, Path]) -> None:
+    rest = np.zeros(RATE)
+    path = write(Path("rests.wav"), np.concatenate([rest, melody(60, 64), rest, melody(67)]))
+    run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    result, _ = sf.read("new/rests-theirs.wav")
+    levels = [np.sqrt((result[round(a * RATE) : round(b * RATE)] ** 2).mean()) for a, b in ((0.2, 0.9), (2.2, 2.9))]
+    assert max(levels) < 1e-3
+    first = np.argmax(np.abs(result) > 0.02) / RATE
+    assert 0.965 < first < 1.03
+
+
+def test_channels_that_cancel_give_a_mono_result_at_their_level(run: Run, sounds: tuple[Path, Path]) -> None:
+    left = brassy(60, 64, 67)
+    path = write(Path("wide.wav"), np.stack([left, -left], axis=1))
+    out, _ = run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    assert "left and right cancel each other" in out
+    result, _ = sf.read("new/wide-theirs.wav")
+    assert result.ndim == 1
+    assert abs(20 * np.log10(np.sqrt((result**2).mean()) / np.sqrt((left**2).mean()))) < 4
+
+
+def test_samples_that_are_no_numbers_are_told(run: Run, sounds: tuple[Path, Path]) -> None:
+    x = melody(60, 64, 67)
+    x[100:110] = np.nan
+    path = write(Path("nan.wav"), x, subtype="FLOAT")
+    out, _ = run("transfer", path, "--to", sounds[1], "--out", "new", *FAST)
+    assert "10 samples are not finite numbers" in out
+
+
 def test_a_mix_of_0_is_the_sound_itself_and_an_amount_of_0_its_copy(run: Run, sounds: tuple[Path, Path]) -> None:
     source, _ = sf.read(sounds[0] / "0.wav")
     run("transfer", sounds[0] / "0.wav", "--to", sounds[1], "--mix", 0, "--out", "dry", *FAST)
@@ -97,6 +127,12 @@ def test_a_run_of_transfer(run: Run, sounds: tuple[Path, Path], tmp_path: Path) 
     found = json.loads(out)
     assert found["method"] == "controls"
     assert [Path(one["path"]).name for one in found["files"]] == ["0-plucks.wav", "1-plucks.wav"]
+    for i in range(4):
+        write(Path("kept") / f"{i}.wav", brassy(60, 62 + i, 64, 65, 67))
+        write(Path("more") / f"{i}.wav", melody(60 + i, 64, 67, 72, 65))
+    run("transfer", model, "more", "--out", "newer", *FAST)
+    measured, _ = run("evaluate", "--transfer", "more", "newer", "kept", "--json")
+    assert json.loads(measured)["way"]["share"] is not None
     _, err = run("transfer", model, sounds[0], "--to", "flute", "--out", "other", *FAST, status=2)
     assert "--to 'flute': unknown to" in err and "it transfers to plucks" in err
     _, err = run("sample", model, "--out", "clips", *FAST, status=2)
@@ -108,6 +144,7 @@ def test_a_run_of_transfer(run: Run, sounds: tuple[Path, Path], tmp_path: Path) 
     [
         (["mine"], "--to: missing; give a folder of sounds"),
         (["mine", "--to", "nowhere"], "nowhere"),
+        (["mine", "--to", "model"], "--to model: is a run, not a folder of sounds; write transfer model FILE"),
         (["--to", "theirs"], "Missing argument"),
         (["silent.wav", "--to", "theirs"], "silent.wav: is silent"),
         (["mine", "--to", "silence"], "--to silence: has no sound that can be used"),
@@ -123,6 +160,7 @@ def test_bad_input_is_one_line(run: Run, sounds: tuple[Path, Path], line: list[s
     write(Path("silent.wav"), np.zeros(RATE))
     write(Path("silence/a.wav"), np.zeros(RATE))
     write(Path("click/a.wav"), noise(0.05))
+    write_bundle(Path("model"))
     _, err = run("transfer", *line, "--out", "new", *FAST, status=2)
     assert message in err
     assert len(err.strip().splitlines()[-1:]) == 1 and "Traceback" not in err

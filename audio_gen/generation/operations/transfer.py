@@ -105,6 +105,11 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
         pipeline = pipeline or Pipeline.load(run or "", vocoder=request.vocoder, device=request.device)
         target = _target(pipeline, request.to)
     else:
+        if request.to is not None and is_run_or_bundle(Path(request.to).expanduser()):
+            name = one_line(request.to)
+            raise ConfigError(
+                f"--to {name}: is a run, not a folder of sounds; write transfer {name} FILE, without --to"
+            )
         if request.to is None:
             raise ConfigError("--to: missing; give a folder of sounds whose timbre the result is to have")
         spec = pipeline.spec if pipeline is not None else None
@@ -157,7 +162,7 @@ def _clip(pipeline: Pipeline, file: Path, name: str, how: Transfer, request: Tra
     )  # fmt: skip
 
     def prepare(advance: Advance) -> None:
-        if notes := sound.prepare(advance).notes:
+        if notes := (*stored.notes, *sound.prepare(advance).notes):
             about["notes"] = list(notes)
 
     rate = finish.rate or stored.file_rate

@@ -13,6 +13,7 @@ from audio_gen.audio.log_frequency import BINS_PER_SEMITONE
 from audio_gen.audio.mel import MelSpec
 from audio_gen.audio.resample import resample
 from audio_gen.models.contract import Kept
+from audio_gen.models.salience import PITCHES
 from audio_gen.models.transforms.matching import Matching
 from audio_gen.models.transforms.sound import (
     COARSE,
@@ -32,13 +33,14 @@ STEP = 2  # frames that are chosen together
 TRANSPOSED = (0, -1, 1, -2, 2, -3, 3)  # semitones, of targets with pitches
 MOST_FRAMES = 190_000  # of the target with its transpositions
 CANDIDATES = 32  # of each step, besides those that follow on
+SEMITONES = -(-PITCHES // BINS_PER_SEMITONE)
 SHAPES = 10  # numbers that describe the spectrum of a frame
 PITCH_COST, LOUDNESS_COST, SILENT_COST = 3.0, 1.0, 0.5  # of an octave; of a rank; of a pitch where there is none
 SHAPE_COST, ONSET_COST = 0.3, 0.5  # where pitches are kept
 UNPITCHED_SHAPE_COST, UNPITCHED_ONSET_COST = 1.0, 1.0
 JUMP_COST, JOIN_COST = 1.0, 1.0  # of not following on; of a nat between what would have followed and what does
 SHARP, SHARP_JUMP = 0.8, 0.7  # a rank of onsets from which a jump is so much cheaper
-STEPS_AT_ONCE = 32
+STEPS_AT_ONCE = 16
 MEASURED = 0.2  # of the time that the measurement of a sound takes
 
 
@@ -71,9 +73,18 @@ class _Features:
         )  # fmt: skip
 
     @classmethod
-    def join(cls, parts: "Sequence[_Features]") -> "_Features":
-        """Several as one, in order."""
-        return cls(*(torch.cat([getattr(one, field.name) for one in parts], dim=-1) for field in fields(cls)))
+    def empty(cls, frames: int) -> "_Features":
+        """Space for those of so many frames."""
+        return cls(
+            torch.empty(SEMITONES, frames), torch.empty(frames), torch.empty(len(SMOOTHINGS), frames),
+            torch.empty(frames), torch.empty(SHAPES, frames),
+        )  # fmt: skip
+
+    def put(self, first: int, part: "_Features") -> None:
+        """Set those of the frames from `first` on."""
+        for field in fields(self):
+            value = getattr(part, field.name)
+            getattr(self, field.name)[..., first : first + value.shape[-1]] = value
 
 
 class Grains:
@@ -97,17 +108,22 @@ class Grains:
         self.ranges = Ranges.of(frames)
         total = sum(one.frames for one in frames)
         semitones = TRANSPOSED[: max(1, MOST_FRAMES // total)] if self.ranges.is_pitched else TRANSPOSED[:1]
-        mels, features, follows = [], [], []
+        lengths = [_played(one.frames, shift) for one in frames for shift in semitones]
+        self.mel = torch.empty(spec.n_mels, sum(lengths), dtype=torch.float16)
+        self.features = _Features.empty(sum(lengths))
+        self.follows = torch.ones(sum(lengths), dtype=torch.bool)
+        at = 0
         for wav, one in zip(sounds, frames, strict=True):
             own = _Features.of(one, 0, one.frames)
             for shift in semitones:
                 mel, found = (one.mel(0, one.frames), own) if not shift else _transposed(wav, one, own, shift)
-                mels.append(mel.half())
-                features.append(found)
-                follows.append(torch.arange(mel.shape[1]) < mel.shape[1] - STEP)
+                end = at + mel.shape[1]
+                self.mel[:, at:end] = mel
+                self.features.put(at, found)
+                self.follows[max(at, end - STEP) : end] = False
+                at = end
                 advance(one.frames / total / len(semitones))
-        self.mel, self.follows = torch.cat(mels, dim=1), torch.cat(follows)
-        self.features = _Features.join(features)
+        assert at == self.mel.shape[1]
         self.shape_scale = self.features.shape.std(1, keepdim=True).clamp(min=1e-3)
         self.shape_mean = self.features.shape.mean(1, keepdim=True)
 
@@ -147,7 +163,7 @@ class GrainRendition:
 def _semitones(salience: Tensor) -> tuple[Tensor, Tensor]:
     """Salience (P, L) by semitone (S, L), with norm 1; and that of the strongest pitch (L,)."""
     around = 2 * (BINS_PER_SEMITONE // 2) + BINS_PER_SEMITONE
-    pooled = F.avg_pool1d(salience.T[:, None], around, BINS_PER_SEMITONE, padding=BINS_PER_SEMITONE // 2)[:, 0].T
+    pooled = F.avg_pool1d(salience.T[:, None], around, BINS_PER_SEMITONE, padding=around // 2)[:, 0].T
     return F.normalize(pooled, dim=0), salience.amax(0)
 
 
@@ -160,9 +176,8 @@ def _shapes(mel: Tensor) -> Tensor:
 
 def _transposed(wav: Tensor, sound: SoundFrames, own: _Features, semitones: int) -> tuple[Tensor, _Features]:
     """The log-mel and features of a sound (1, T) that plays faster or slower; pitches are those of its own, moved."""
-    rate = sound.spec.sample_rate
+    rate, count = sound.spec.sample_rate, _played(sound.frames, semitones)
     played = SoundFrames.of_wav(resample(wav, round(rate * 2 ** (semitones / 12)), rate), sound.spec)
-    count = played.frames
     mel = played.mel(0, count)
     at = ((torch.arange(count) + 0.5) * sound.frames / count).long().clamp(max=sound.frames - 1)
     pitch = F.pad(own.pitch[:, at], (0, 0, max(0, semitones), max(0, -semitones)))
@@ -173,6 +188,11 @@ def _transposed(wav: Tensor, sound: SoundFrames, own: _Features, semitones: int)
         rises(F.pad(mel, (FLUX_FRAMES, 0), value=FLOOR)), _shapes(mel),
     )  # fmt: skip
     return mel, features
+
+
+def _played(frames: int, semitones: int) -> int:
+    """The number of frames of a sound that plays faster or slower."""
+    return round(frames * 2 ** (-semitones / 12))
 
 
 def _held(values: Tensor, frames: int) -> Tensor:
@@ -230,8 +250,11 @@ class _Costs:
 def _path(grains: Grains, sound: SoundFrames, matching: Matching, advance: Callable[[float], object]) -> np.ndarray:
     """The target's frame for each step: the cheapest way through all of them (Viterbi)."""
     costs_of = _Costs(grains, sound, matching)
-    level_free = grains.mel.float()
-    level_free -= level_free.mean(0, keepdim=True)
+
+    def level_free(frames: Tensor) -> Tensor:
+        mel = grains.mel[:, frames].float()
+        return (mel - mel.mean(0, keepdim=True)).T
+
     states: list[np.ndarray] = []
     back: list[np.ndarray] = []
     total = torch.zeros(0)
@@ -248,7 +271,7 @@ def _path(grains: Grains, sound: SoundFrames, matching: Matching, advance: Calla
                 best = total.topk(min(CANDIDATES, len(total)), largest=False).indices
                 chosen = torch.cat([next_ones[best], chosen])
                 jump = JUMP_COST * (1 - (SHARP_JUMP * sharp if sharp > SHARP else 0.0))
-                apart = torch.cdist(level_free[:, next_ones].T, level_free[:, chosen].T, p=1) / len(level_free)
+                apart = torch.cdist(level_free(next_ones), level_free(chosen), p=1) / len(grains.mel)
                 same = (next_ones[:, None] == chosen[None]) & follows[:, None]
                 steps = torch.where(same, 0.0, jump + JOIN_COST * apart)
                 least, found = (total[:, None] + steps).min(0)

@@ -1,6 +1,5 @@
 """Bring a sound's controls into the range of a target: octaves, levels, onsets and brightness."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,9 +18,10 @@ from audio_gen.models.transforms.sound import (
     shifted_pitch,
 )
 
-NEAR_SEMITONES = 7.0  # between the medians of two ranges of pitches, from which octaves are moved
+MOST_OCTAVES, OCTAVE_COST = 4, 0.05
+MANY = 0.3  # share of the pitches beyond the target's usual ones, from which octaves are moved
 OUTSIDE = 0.1  # share of the pitches beyond the target's, which is told
-EDGE = 0.01  # of the target's pitches, at each end, do not count as its range
+EDGE, RARE = 0.01, 0.05  # shares of the target's pitches beyond its range, and its usual range, at each end
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class Matching:
 
     @cached_property
     def octaves(self) -> int:
-        """Octaves by which the pitches move: as few as bring their median near to the target's."""
+        """Octaves by which the pitches move: as few as bring most of them to the target's usual ones."""
         if not self.pitched:
             return 0
         if self.kept.octaves is not None:
             return self.kept.octaves
-        away = self.target.middle - self.source.middle
-        return round(math.copysign(math.ceil(max(0.0, abs(away) - NEAR_SEMITONES) / 12), away))
+        moves = sorted(range(-MOST_OCTAVES, MOST_OCTAVES + 1), key=abs)
+        fits = (octaves for octaves in moves if self._outside(octaves, RARE) <= MANY)
+        return next(fits, min(moves, key=lambda octaves: self._outside(octaves, RARE) + OCTAVE_COST * abs(octaves)))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -68,10 +69,10 @@ class Matching:
         if self.octaves:
             count = abs(self.octaves)
             found.append(
-                f"moved {count} octave{'s' if count > 1 else ''} {'up' if self.octaves > 0 else 'down'}, to the "
-                "pitches of the target"
+                f"moved {count} octave{'s' if count > 1 else ''} {'up' if self.octaves > 0 else 'down'}"
+                + (", to the pitches of the target" if self.kept.octaves is None else "")
             )
-        if self.pitched and (outside := self._outside()) > OUTSIDE:
+        if self.pitched and (outside := self._outside(self.octaves, EDGE)) > OUTSIDE:
             found.append(
                 f"{outside:.0%} of its pitches are outside the target's range, where the result may sound less like it"
             )
@@ -89,10 +90,10 @@ class Matching:
             matched(found.onset, self.source.onset, self.target.onset), torch.stack([matched(*band) for band in bands]),
         )  # fmt: skip
 
-    def _outside(self) -> float:
-        """Share of the sound's pitches that the target does not have."""
+    def _outside(self, octaves: int, edge: float) -> float:
+        """Share of the sound's pitches, moved by octaves, beyond all but a share of the target's at each end."""
         share = self.target.pitches.cumsum(0) / self.target.pitches.sum().clamp(min=1e-9)
-        inside = ((share > EDGE) & (share < 1 - EDGE))[:, None].float()
-        mine: Tensor = shifted_pitch(self.source.pitches[:, None], 12 * self.octaves)
+        inside = ((share > edge) & (share < 1 - edge))[:, None].float()
+        mine: Tensor = shifted_pitch(self.source.pitches[:, None], 12 * octaves)
         lost = float(self.source.pitches.sum() - mine.sum())
         return float(((mine * (1 - inside)).sum() + lost) / self.source.pitches.sum().clamp(min=1e-9))

@@ -18,15 +18,15 @@ from audio_gen.audio.mel import MelSpec
 from audio_gen.models.salience import PITCHES, PitchSalience, peaks
 
 FLOOR = -9.0  # nats; lower levels of a log-mel count as silence
-LEAST_SALIENCE, CERTAIN = 0.2, 0.5  # of a peak that counts, and of one that counts fully
+LEAST_SALIENCE, CERTAIN = 0.3, 0.6  # of a peak that counts, and of one that counts fully
 PEAK_WIDTH = 0.4  # deviation of a peak, in semitones
 BAND_EDGES_HZ = (320.0, 1100.0, 3900.0)  # between the four bands of brightness
 FLUX_FRAMES = 2
 QUANTILES, BANDS = 101, 4
 SOUNDING_DB = 50.0  # below the loudest frame, a frame is silent
-BLOCK_FRAMES = 2048
+BLOCK_FRAMES = 512
 PITCHED = 0.3  # mean salience of the strongest pitch, from which a sound has pitches
-FLOOR_DB, SILENT_DB = -80.0, -70.0
+FLOOR_DB, SILENT_DB = -60.0, -55.0
 
 
 class Smoothing(NamedTuple):
@@ -63,6 +63,27 @@ class Controls(NamedTuple):
     brightness_db: Tensor
 
 
+class KeptSalience:
+    """The pitch salience of a sound that is read many times, in a byte for each number.
+
+    Attributes:
+        hop_length: See `PitchSalience`.
+        frames: Number of frames.
+    """
+
+    def __init__(self, found: PitchSalience) -> None:
+        """Compute it."""
+        self.hop_length, self.frames = found.hop_length, found.frames
+        parts = [found(at, min(at + BLOCK_FRAMES, found.frames)) for at in range(0, found.frames, BLOCK_FRAMES)]
+        self._values = (255 * torch.cat(parts, dim=1)).round().to(torch.uint8)
+
+    def __call__(self, first: int, stop: int) -> Tensor:
+        """Frames from `first` to `stop` as (253, stop - first); those outside the sound are 0."""
+        begin, end = max(0, first), max(0, first, min(stop, self.frames))
+        inside = self._values[:, min(begin, self.frames) : end].float() / 255
+        return F.pad(inside, (min(stop, begin) - first, max(0, stop - first - (begin - first) - inside.shape[1])))
+
+
 class SoundFrames:
     """Reads frames of a mono sound of any length; what is before and after it is silence.
 
@@ -71,11 +92,16 @@ class SoundFrames:
         frames: Number of frames; the last one may be partly silent.
     """
 
-    def __init__(self, read: ReadSamples, samples: int, spec: MelSpec) -> None:
-        """For a sound of `samples` samples that `read` returns as (1, T), at the mel's rate."""
+    def __init__(
+        self, read: ReadSamples, samples: int, spec: MelSpec, salience: "PitchSalience | KeptSalience | None" = None
+    ) -> None:
+        """For a sound of `samples` samples that `read` returns as (1, T), at the mel's rate.
+
+        `salience` is that of the sound, if it is known already.
+        """
         self.spec = spec.mono
         self._mel = LongMel(read, samples, self.spec, 1)
-        self._salience = PitchSalience(read, samples, spec.sample_rate)
+        self._salience = salience or PitchSalience(read, samples, spec.sample_rate)
         self.frames = self._mel.frames
 
     @classmethod
@@ -153,8 +179,9 @@ def powers(mel: Tensor, spec: MelSpec) -> Tensor:
 
 
 def loudness_db(mel: Tensor, spec: MelSpec) -> Tensor:
-    """The level (.., L) in dB of the frames of a log-mel (.., M, L)."""
-    return 10 * powers(mel, spec).sum(-2).clamp(min=10 ** (FLOOR_DB / 10)).log10()
+    """The level (.., L) in dB of the frames of a log-mel (.., M, L), above the floor of silence."""
+    power = powers(mel, spec).sum(-2) - math.exp(2 * FLOOR) * float(_bandwidths(spec).sum())
+    return 10 * power.clamp(min=10 ** (FLOOR_DB / 10)).log10()
 
 
 def brightness_db(mel: Tensor, spec: MelSpec) -> Tensor:
@@ -184,9 +211,9 @@ class Ranges:
     """How the controls of some sounds are distributed.
 
     Attributes:
-        loudness_db: 101 quantiles for each of `SMOOTHINGS`, (2, 101).
+        loudness_db: 101 quantiles for each of `SMOOTHINGS`, (2, 101), of frames that are not silent; so are the others.
         onset: 101 quantiles.
-        brightness_db: 101 quantiles of each band (4, 101), of frames that are not silent.
+        brightness_db: 101 quantiles of each band (4, 101).
         pitches: Mean salience (P,) of frames that are not silent.
         voiced: Mean salience of their strongest pitch.
     """
@@ -216,10 +243,10 @@ class Ranges:
         level_db = torch.cat(levels[0])
         heard = level_db > max(float(level_db.max()) - SOUNDING_DB, SILENT_DB)
         count = max(1, int(heard.sum()))
-        brightness = torch.cat(bands, 1)[:, heard] if bool(heard.any()) else torch.zeros(BANDS, 1)
+        known = heard if bool(heard.any()) else torch.ones_like(heard)  # silence has ranges too
         return cls(
-            torch.stack([quantiles(torch.cat(level)) for level in levels]), quantiles(torch.cat(onsets)),
-            quantiles(brightness), torch.stack(pitches).sum(0) / count,
+            torch.stack([quantiles(torch.cat(level)[known]) for level in levels]), quantiles(torch.cat(onsets)[known]),
+            quantiles(torch.cat(bands, 1)[:, known]), torch.stack(pitches).sum(0) / count,
             float(torch.cat(strongest)[heard].sum()) / count,
         )  # fmt: skip
 

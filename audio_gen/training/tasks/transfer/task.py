@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.artefacts.bundle import Bundle
-from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError
 from audio_gen.models.codecs.patches import STEADY, STRIDE, grain_noise
 from audio_gen.models.registry import Part, kind_of, packed, parts_of
+from audio_gen.models.salience import PitchSalience
 from audio_gen.models.transforms.controls import GROUPS, ControlDecoder
-from audio_gen.models.transforms.sound import Ranges, SoundFrames
+from audio_gen.models.transforms.sound import FLOOR, KeptSalience, Ranges, SoundFrames
 from audio_gen.text import one_line
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.mels import PREVIEW_ITERATIONS, preview_of, quick_sound
@@ -27,7 +28,7 @@ from audio_gen.training.tasks.transfer.settings import TransferConfig
 
 KIND, DECODER = "controls", "decoder"
 BASIS_BATCHES = 24
-EDGE_FRAMES = 16  # at each end of a clip, where the analysis of pitch sees its end
+MOST_KEPT_FRAMES = 1_500_000  # of pitches, ten hours in 380 MB
 DEFAULT_KEPT = (True, True, True, False)  # what a sound with pitches gives
 RANGES = ("loudness", "onset", "brightness", "pitches", "voiced")
 OF_TARGETS = (*RANGES, "target.weight")
@@ -65,8 +66,10 @@ class TransferTask:
         }  # fmt: skip
         self.model: nn.Module = ControlDecoder(**self.args)
         self.modules = nn.ModuleDict({"model": self.model})
-        frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE) + 2 * EDGE_FRAMES
-        self.segments = spec.samples(frames), spec.samples(frames)
+        self._frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE)
+        self.segments = spec.samples(self._frames), spec.samples(self._frames)
+        self._known: dict[int, SoundFrames] = {}
+        self._kept_frames = 0
 
     def compilable(self) -> Sequence[nn.Module]:
         """No part."""
@@ -76,9 +79,8 @@ class TransferTask:
     def initialise(self, train: ClipDataset) -> None:
         """Set the normalisation by training clips, and the ranges of each target's controls by its sounds."""
         decoder, size = self._decoder, self.config.train.batch_size
-        wavs = [wav for step in range(BASIS_BATCHES) for wav in train.batch(step, size).wav]
-        sounds = [SoundFrames.of_wav(wav, self.spec) for wav in wavs]
-        decoder.normalise(torch.stack([sound.mel(0, sound.frames // STRIDE * STRIDE) for sound in sounds]))
+        wavs = torch.cat([train.batch(step, size).wav for step in range(BASIS_BATCHES)])
+        decoder.normalise(MelFrontEnd(self.spec)(wavs).clamp(min=FLOOR))
         for number, name in enumerate(self.classes or [None]):
             decoder.set_ranges(number, Ranges.of(self._sounds(name)))
 
@@ -89,19 +91,27 @@ class TransferTask:
 
     def _sounds(self, class_name: str | None) -> list[SoundFrames]:
         """Training sounds of a class, at most so many minutes of them, evenly spread."""
-        clips = [self.cache.clips[number] for number in self.cache.numbers("train").tolist()]
-        clips = [clip for clip in clips if class_name is None or clip.class_name == class_name]
+        numbers = self.cache.numbers("train").tolist()
+        numbers = [n for n in numbers if class_name is None or self.cache.clips[n].class_name == class_name]
         most = 60 * self.config.measured_minutes * self.spec.sample_rate
-        count = max(1, round(len(clips) * min(1.0, most / max(1, sum(clip.samples for clip in clips)))))
-        some = [clips[i] for i in np.linspace(0, len(clips) - 1, count).round().astype(int)]
+        count = max(1, round(len(numbers) * min(1.0, most / max(1, sum(self.cache.clips[n].samples for n in numbers)))))
+        return [self._sound(numbers[i]) for i in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
 
-        def frames(clip: Any) -> SoundFrames:
-            def read(start: int, samples: int) -> Tensor:
-                return torch.from_numpy(self.cache.read(clip, start, samples).astype(np.float32, copy=False))[None]
+    def _sound(self, number: int) -> SoundFrames:
+        """A clip of the cache, whose pitches are computed once if there is room for them."""
+        if number in self._known:
+            return self._known[number]
+        clip = self.cache.clips[number]
 
-            return SoundFrames(read, min(clip.samples, round(most)), self.spec)
+        def read(start: int, samples: int) -> Tensor:
+            return torch.from_numpy(self.cache.read(clip, start, samples).astype(np.float32, copy=False))[None]
 
-        return [frames(clip) for clip in some]
+        found = PitchSalience(read, clip.samples, self.spec.sample_rate)
+        if self._kept_frames + found.frames > MOST_KEPT_FRAMES:
+            return SoundFrames(read, clip.samples, self.spec)
+        self._kept_frames += found.frames
+        self._known[number] = SoundFrames(read, clip.samples, self.spec, KeptSalience(found))
+        return self._known[number]
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Load the networks of a transfer model of this size; the ranges are those of the new sounds."""
@@ -144,12 +154,13 @@ class TransferTask:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The decoder's inputs (B, N, I), the patches to decode (B, N, 4 M) and the targets (B,), on the CPU."""
         inputs, mels, targets = [], [], []
-        for wav, number, some in zip(batch.wav.cpu(), batch.class_id.tolist(), kept, strict=True):
-            target = max(0, number) if self.classes else 0
-            sound = SoundFrames.of_wav(wav, self.spec)
-            first, stop = EDGE_FRAMES, sound.frames - EDGE_FRAMES
-            inputs.append(decoder.inputs(sound.controls(first, stop, decoder.smoothing(target)), target, some))
-            mels.append(sound.mel(first, stop))
+        places = zip(batch.index.tolist(), batch.start.tolist(), batch.class_id.tolist(), kept, strict=True)
+        for number, start, class_id, some in places:
+            target = max(0, class_id) if self.classes else 0
+            sound, first = self._sound(number), start // self.spec.hop_length
+            controls = sound.controls(first, first + self._frames, decoder.smoothing(target))
+            inputs.append(decoder.inputs(controls, target, some))
+            mels.append(sound.mel(first, first + self._frames))
             targets.append(target)
         image = torch.stack(mels).to(decoder.mean.device)
         return torch.stack(inputs), decoder.patches(image).cpu(), torch.tensor(targets)
