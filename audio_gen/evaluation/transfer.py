@@ -152,8 +152,8 @@ def evaluate_transfer(request: TransferEvaluationRequest, reporter: Reporter = S
     source, output, target = sides[SOURCE], sides[OUTPUT], sides[TARGET]
     figures = {**_distances(source, output, target, request.seed), **_kept(source, output, reporter)}
     learned = _learned_from(pairs[0][1])
-    if learned is not None and not _same(learned.place, request.target):
-        used = _side("what the transfer learned from", learned.sounds(), embed, embedding.sample_rate, reporter)
+    if learned is not None and not _same(learned.place, request.target) and (sounds := learned.sounds()):
+        used = _side("what was learned from", sounds, embed, embedding.sample_rate, reporter, least=2)
         found = nearness(output.vectors, used.vectors, target.vectors)
         figures["memorised"] = {"share": found.share, "real_share": found.real_share, "of": one_line(learned.place)}
     figures = _finite(figures)
@@ -213,7 +213,14 @@ def _pairs(sources: Sequence[Path], outputs: Sequence[Path]) -> list[tuple[Path,
     return found
 
 
-def _side(name: str, sounds: Sequence[_Sound], embed: EmbeddingStore, rate: int, reporter: Reporter) -> _Side:
+def _side(
+    name: str,
+    sounds: Sequence[_Sound],
+    embed: EmbeddingStore,
+    rate: int,
+    reporter: Reporter,
+    least: int = LEAST_WINDOWS,
+) -> _Side:
     wavs, parts, groups = [], [], []
     with reporter.progress(f"Reading {name}", len(sounds), "files") as advance:
         for sound in sounds:
@@ -227,9 +234,9 @@ def _side(name: str, sounds: Sequence[_Sound], embed: EmbeddingStore, rate: int,
             groups += [sound.name] * len(windows)
             advance(1)
     vectors = torch.cat(parts)
-    if len(vectors) < LEAST_WINDOWS:
+    if len(vectors) < least:
         raise DataError(
-            f"{one_line(sounds[0].name)}: {name} has {len(vectors)} windows of 2 s, and {LEAST_WINDOWS} are needed; "
+            f"{one_line(sounds[0].name)}: {name} has {len(vectors)} windows of 2 s, and {least} are needed; "
             "give more sounds"
         )
     return _Side(wavs, vectors, groups)

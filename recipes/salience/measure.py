@@ -5,7 +5,7 @@ semitone of a true one that sounds in that frame (F1 of frames). Beside it: libr
 transform. "one voice" is the share of frames of single notes whose strongest pitch is within 50 cents.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,23 +79,27 @@ def harmonic(wav: np.ndarray, frames: int) -> Tensor:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sounds", type=Path)
+    parser.add_argument("weights", type=Path, nargs="?", help="default: the shipped ones")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     network = shipped_network()
-    if len(sys.argv) > 2:
+    if given.weights is not None:
         network = SalienceNetwork()
-        network.load_state_dict(restored(read_tensors(Path(sys.argv[2]))[1]))
+        network.load_state_dict(restored(read_tensors(given.weights)[1]))
         network.eval()
     totals = {threshold: np.zeros(3) for threshold in THRESHOLDS}
     classical = {threshold: np.zeros(3) for threshold in (0.05, 0.1, 0.2)}
     one, seconds, took = np.zeros(2), 0.0, 0.0
-    for name, level, label in examples(Path(sys.argv[1]), "held"):
+    for name, level, label in examples(given.sounds, "held"):
         began = time.perf_counter()
         with torch.no_grad():
             found = network(relative(level[None]))[0].sigmoid()
         took, seconds = took + time.perf_counter() - began, seconds + level.shape[1] * hop_of(RATE) / RATE
         for threshold, total in totals.items():
             total += counts(peaks(found, threshold), label)
-        wav = np.load(Path(sys.argv[1]) / f"{name}.npz")["x"].astype(np.float32) / 32768
+        wav = np.load(given.sounds / f"{name}.npz")["x"].astype(np.float32) / 32768
         other = harmonic(wav, label.shape[1])
         for threshold, total in classical.items():
             total += counts(peaks(other, threshold), label)

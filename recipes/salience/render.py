@@ -6,9 +6,9 @@ semitones. Some have drums beside the notes, some only drums or noise, which hav
 are of instruments that the others do not have.
 """
 
+import argparse
 import random
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,7 +120,9 @@ def save(path: Path, x: np.ndarray, notes: list, times: object, bend: object) ->
 
 
 def main() -> None:
-    out = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
         (program, number)

@@ -5,10 +5,10 @@ OUT/NAME/train, 24 phrases of 10 s, and OUT/NAME/kept, 10 others. OUT/speech has
 kept phrases of A as B plays them: the same notes, for comparison.
 """
 
+import argparse
 import json
 import random
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -142,7 +142,9 @@ def speech(out: Path) -> None:
 
 
 def main() -> None:
-    out = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    out = parser.parse_args().out
     programs = {name: about[0] for name, about in (VOICES | CHORDS).items()} | KITS
     for name, program in programs.items():
         for side, count, first in SIDES:

@@ -5,8 +5,8 @@ if one is given (cello=runs/cello). Prints one line for each, and writes the sou
 they are would have a way of 0, and keep everything.
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -25,9 +25,14 @@ VOCODER = "small:2"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("phrases", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("runs", nargs="*", metavar="NAME=RUN")
+    given = parser.parse_args()
     torch.set_num_threads(2)
-    phrases, out = Path(sys.argv[1]), Path(sys.argv[2])
-    runs = dict(text.split("=", 1) for text in sys.argv[3:])
+    phrases, out = given.phrases, given.out
+    runs = dict(text.split("=", 1) for text in given.runs)
     rows = []
     print(
         "kind, pair, way: way travelled, KAD, class, pitch, salience F1, onset F1, level dB, copied (real), x real time"

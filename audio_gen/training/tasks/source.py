@@ -155,8 +155,8 @@ def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
 
 def warn_of_few_to_transfer(cache: Cache, tell: Callable[[Event], None]) -> None:
     """Warn of so little sound that a target's notes and levels are hardly known."""
-    seconds = float(cache.split("train").column("samples").sum()) / cache.sample_rate
-    if seconds < LITTLE_TO_TRANSFER_SEC:
+    samples = cache.split("train").column("samples")
+    if (seconds := float(samples.sum()) / cache.sample_rate) < LITTLE_TO_TRANSFER_SEC:
         tell(
             Note(
                 f"{seconds:.0f} s of sound to learn from: pitches and levels that it lacks will sound less like it; "
