@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio_gen.audio.long_mel import ReadSamples
+from audio_gen.audio.long_mel import ReadSamples, read_padded
 
 BINS_PER_SEMITONE, LOWEST_NOTE, BINS = 3, 24, 300  # from 33 Hz to 10.4 kHz
 HOP_SEC, WINDOW_SEC = 1024 / 44100, 8192 / 22050
@@ -34,7 +34,7 @@ class LogFrequencySpectrum:
         self._read, self._samples = read, samples
         self.hop_length = hop_of(sample_rate)
         self._filters = _filters(sample_rate)
-        self._window = 2 * (round(WINDOW_SEC * sample_rate) // 2)
+        self._window = window_of(sample_rate)
         self.frames = -(-samples // self.hop_length)
 
     @torch.no_grad()
@@ -46,10 +46,7 @@ class LogFrequencySpectrum:
     def _part(self, first: int, stop: int) -> Tensor:
         hop, window = self.hop_length, self._window
         begin = first * hop + hop // 2 - window // 2
-        wav = torch.zeros((stop - 1 - first) * hop + window)
-        inside = max(0, begin), min(self._samples, begin + len(wav))
-        if inside[1] > inside[0]:
-            wav[inside[0] - begin : inside[1] - begin] = self._read(inside[0], inside[1] - inside[0])[0]
+        wav = read_padded(self._read, self._samples, 1, begin, begin + (stop - 1 - first) * hop + window)[0]
         spectrum = torch.fft.rfft(torch.fft.ifftshift(wav.unfold(0, window, hop), dim=1))
         found = (spectrum[:, : self._filters.shape[1]] @ self._filters.T).abs()
         return 20 * F.pad(found, (0, BINS - found.shape[1])).clamp(min=LEAST).log10().T
@@ -60,12 +57,17 @@ def hop_of(sample_rate: int) -> int:
     return max(2, 2 * round(HOP_SEC * sample_rate / 2))
 
 
+def window_of(sample_rate: int) -> int:
+    """Samples of a window, an even number."""
+    return 2 * (round(WINDOW_SEC * sample_rate) // 2)
+
+
 @lru_cache(maxsize=4)
 def _filters(sample_rate: int) -> Tensor:
     """The filters on the bins of the Fourier transform of a window, (n, F) complex64."""
     import librosa
 
-    window = 2 * (round(WINDOW_SEC * sample_rate) // 2)
+    window = window_of(sample_rate)
     notes = LOWEST_NOTE + np.arange(BINS) / BINS_PER_SEMITONE
     centres = 440 * 2 ** ((notes - 69) / 12)
     centres = centres[centres < HIGHEST_OF_NYQUIST * sample_rate / 2]

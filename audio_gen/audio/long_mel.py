@@ -36,13 +36,19 @@ class LongMel:
     def __call__(self, first: int, stop: int) -> Tensor:
         """Frames from `first` to `stop`, multiples of 4, as an image (R, stop - first)."""
         begin, end = (self._hop * frame for frame in (first - self._margin, stop + self._margin))
-        wav = torch.zeros(self._channels, end - begin)
-        inside = max(0, begin), min(self._samples, end)
-        if inside[1] > inside[0]:
-            wav[:, inside[0] - begin : inside[1] - begin] = self._read(inside[0], inside[1] - inside[0])
+        wav = read_padded(self._read, self._samples, self._channels, begin, end)
         with torch.no_grad():
             image: Tensor = self._front_end(wav[None])[0]
         return image[:, self._margin : self._margin + stop - first]
+
+
+def read_padded(read: ReadSamples, samples: int, channels: int, begin: int, end: int) -> Tensor:
+    """Samples (C, end - begin) of a sound of `samples` samples, with silence before and after it."""
+    wav = torch.zeros(channels, end - begin)
+    first, last = max(0, begin), min(samples, end)
+    if last > first:
+        wav[:, first - begin : last - begin] = read(first, last - first)
+    return wav
 
 
 def _fast_hop(hop_length: int, speed: float) -> int:

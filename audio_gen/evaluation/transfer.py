@@ -19,6 +19,7 @@ from audio_gen.audio.resample import resample
 from audio_gen.data.store import Cache, Clip
 from audio_gen.device import resolve_device
 from audio_gen.errors import DataError
+from audio_gen.evaluation.compare import finite
 from audio_gen.evaluation.distances import kad_estimate, kad_floor
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.embeddings.store import EmbeddingStore
@@ -156,7 +157,7 @@ def evaluate_transfer(request: TransferEvaluationRequest, reporter: Reporter = S
         used = _side("what was learned from", sounds, embed, embedding.sample_rate, reporter, least=2)
         found = nearness(output.vectors, used.vectors, target.vectors)
         figures["memorised"] = {"share": found.share, "real_share": found.real_share, "of": one_line(learned.place)}
-    figures = _finite(figures)
+    figures = finite(figures)
     if request.out is not None:
         write_json(EvaluationFolder(request.out).result, figures)
     return figures
@@ -388,10 +389,3 @@ def _learned_from(output: Path) -> _Learned | None:
 
 def _same(a: Path, b: Path) -> bool:
     return a.resolve() == b.resolve()
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for NaN."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,9 +11,8 @@ from audio_gen.audio.resample import resample_blocks, resampled_length
 from audio_gen.data.measure import blocks_between, measure
 from audio_gen.data.measurement import Measurement
 from audio_gen.errors import AudioFileError, OutputError
+from audio_gen.generation.finish import SILENT
 from audio_gen.text import one_line
-
-SILENT = 1e-6  # a lower peak is silence
 
 
 def check_sound(path: Path) -> Measurement:
@@ -42,14 +41,13 @@ class StoredSound:
         notes: What is not as in the file.
     """
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
-        """Read a file: NaN becomes silence, and an offset is removed, as for training.
+    def __init__(self, path: Path, m: Measurement, sample_rate: int) -> None:
+        """Read a file that `check_sound` measured: NaN becomes silence, and an offset is removed, as for training.
 
         Raises:
-            AudioFileError: It cannot be read, or is silent.
+            AudioFileError: It cannot be read.
             OutputError: There is no room for it.
         """
-        m = check_sound(path)
         self.file_rate, self.file_samples, notes = m.sample_rate, m.frames, []
         self.channels = 1 if m.stereo is None else 2
         if m.non_finite:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from audio_gen.audio.io import info, read_wav
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
+from audio_gen.data.measurement import Measurement
 from audio_gen.device import resolve_device
 from audio_gen.errors import AudioFileError, DataError
+from audio_gen.generation.finish import SILENT as SILENT_PEAK
 from audio_gen.generation.outputs import sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.stored_sound import StoredSound
@@ -32,14 +34,14 @@ LEAST_SEC = 0.5  # of a target
 class Transferred:
     """Renders a transferred sound in blocks; it is read and compared with the target before the first."""
 
-    def __init__(self, pipeline: Pipeline, path: Path, how: Transfer) -> None:
-        """For a file.
+    def __init__(self, pipeline: Pipeline, path: Path, measured: Measurement, how: Transfer) -> None:
+        """For a file and its measurement.
 
         Raises:
-            AudioFileError: It cannot be read, or is silent.
+            AudioFileError: It cannot be read.
         """
         self._pipeline, self._how = pipeline, how
-        self.sound = StoredSound(path, pipeline.spec.sample_rate)
+        self.sound = StoredSound(path, measured, pipeline.spec.sample_rate)
         self._frames = SoundFrames(self.sound.mono, self.sound.samples, pipeline.spec)
         self._rendition: Rendition | None = None
 
@@ -102,7 +104,7 @@ def _target_sounds(target: Path, spec: MelSpec, reporter: Reporter) -> tuple[lis
         except AudioFileError as e:
             problems.append(str(e))
             continue
-        if float(wav.abs().max()) < 1e-6:
+        if float(wav.abs().max()) < SILENT_PEAK:
             problems.append(f"{one_line(file)}: is silent")
             continue
         pieces += _some(wav, share, round(PIECE_SEC * rate))

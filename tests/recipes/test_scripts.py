@@ -49,8 +49,9 @@ def test_what_a_script_imports_of_the_package_is_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=name_of)
 def test_a_script_explains_itself(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a script that takes --help for a folder writes there
     monkeypatch.syspath_prepend(str(path.parent))
     monkeypatch.setattr(sys, "argv", [path.name, "--help"])
     before = set(sys.modules)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 from torch import Tensor
 
 from audio_gen.errors import ConfigError
+from audio_gen.files import named_path
 from audio_gen.generation.clip import Clip
 from audio_gen.generation.finish import Finish
 from audio_gen.generation.latents import Latents
@@ -17,6 +19,13 @@ from audio_gen.request import Request
 
 AT_ONCE = 16  # clips
 FILE_TAIL_DB = 90.0
+
+
+def _named(files: Any) -> Any:
+    return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
+
+
+SoundFiles = Annotated[list[Path], BeforeValidator(_named)]  # sound files, or folders of them
 
 
 class FileRequest(Request):

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from audio_gen.errors import AudioFileError
-from audio_gen.files import named_path
 from audio_gen.generation.clip import Clips
 from audio_gen.generation.continuation import FADE_SEC, LEAST_LATENTS, Prompt, continued_blocks, spare_samples
 from audio_gen.generation.finish import SILENT
 from audio_gen.generation.inputs import class_names
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.operations.common import FileRequest, check_channels
+from audio_gen.generation.operations.common import FileRequest, SoundFiles, check_channels
 from audio_gen.generation.operations.sequence import (
     UNIT,
     check_duration,
@@ -36,7 +35,7 @@ from audio_gen.text import one_line
 class ContinueRequest(FileRequest):
     """Options of `continue`."""
 
-    files: list[Path]
+    files: SoundFiles
     """Sounds to continue, or folders of them."""
     duration_sec: float = 20.0
     """Length of what is added."""
@@ -50,11 +49,6 @@ class ContinueRequest(FileRequest):
     """0: the most typical continuations; 1: the model's whole variety."""
     force: bool = False
     """Allow more than an hour."""
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _check_files(cls, files: Any) -> Any:
-        return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
 
 
 def continue_sounds(pipeline: Pipeline, request: ContinueRequest) -> Clips:

@@ -6,17 +6,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch.nn import functional as F
 
 from audio_gen.errors import ConfigError
-from audio_gen.files import named_path
 from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.clip_file import describe
 from audio_gen.generation.finish import AS_IT_IS
 from audio_gen.generation.inputs import EncodedFile, encode_file
 from audio_gen.generation.inversion import STEPS, log_mel_l1
-from audio_gen.generation.operations.common import check_channels
+from audio_gen.generation.operations.common import SoundFiles, check_channels
 from audio_gen.generation.operations.reconstruction import rebuilt_sounds
 from audio_gen.generation.outputs import output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
@@ -31,7 +30,7 @@ ENCODED, RECONSTRUCTED, COPIED = "encoded", "recon", "copy"
 class EncodeRequest(Request):
     """Options of `encode` and `reconstruct`."""
 
-    files: list[Path]
+    files: SoundFiles
     """Sound files, or folders of them."""
     steps: Annotated[int, Field(ge=0)] = STEPS
     """The most steps of a GAN's search; a VAE needs none."""
@@ -45,11 +44,6 @@ class EncodeRequest(Request):
     """Add what the model cannot express of a sound, in `reconstruct`: the start of an edit."""
     channels: int | None = None
     """1: the mono mix; 2: stereo, of a stereo model; None: those of the model."""
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _check_files(cls, files: Any) -> Any:
-        return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
 
 
 def encode(pipeline: Pipeline, request: EncodeRequest) -> Clips:

@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, field_validator
 
 from audio_gen.artefacts.folders import is_run_or_bundle
 from audio_gen.artefacts.sidecar import of_transfer
+from audio_gen.data.measurement import Measurement
 from audio_gen.errors import AudioFileError, CheckpointError, ConfigError
-from audio_gen.files import named_path
 from audio_gen.generation.clip import Clips, Saved
 from audio_gen.generation.long_clip import LongClip
-from audio_gen.generation.operations.common import FileRequest
+from audio_gen.generation.operations.common import FileRequest, SoundFiles
 from audio_gen.generation.operations.sequence import turned_down
 from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
@@ -32,7 +31,7 @@ MOST_OCTAVES = 6
 class TransferRequest(FileRequest):
     """Options of `transfer`."""
 
-    files: list[Path]
+    files: SoundFiles
     """Sounds to transfer, or folders of them; the first one may be a run that was trained to transfer."""
     to: str | None = None
     """A folder of the target's sounds; or a class of the run; None if the run has one target."""
@@ -54,11 +53,6 @@ class TransferRequest(FileRequest):
     """See `load_vocoder`."""
     device: str = "auto"
     """Where to compute."""
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _check_files(cls, files: Any) -> Any:
-        return [named_path(one) if isinstance(one, str) else one for one in files] if isinstance(files, list) else files
 
     @field_validator("keep")
     @classmethod
@@ -97,7 +91,7 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     run = files.pop(0) if pipeline is None and files and is_run_or_bundle(files[0]) else None
     if not files:
         raise ConfigError("transfer: there is no sound; name sound files, or a folder of them, after the run")
-    files = _usable(files, reporter)
+    measured = _usable(files, reporter)
     method = request.method or (GRAINS if pipeline is None and run is None else "model")
     if method == "model":
         if pipeline is None and run is None:
@@ -121,36 +115,36 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     found = pipeline
 
     def render(reporter: Reporter) -> Iterator[LongClip]:
-        for name, file in zip(names, files, strict=True):
-            yield _clip(found, file, name, how, request)
+        for name, (file, m) in zip(names, measured, strict=True):
+            yield _clip(found, file, m, name, how, request)
 
-    names = distinct_names(f"{stem}-{found.domains[target]}" for stem in output_stems(files))
+    names = distinct_names(f"{stem}-{found.domains[target]}" for stem in output_stems(file for file, _ in measured))
     return Clips(names, render, found, request.origin, f"Transferring ({method})", unit="files", summary=_told)
 
 
-def _usable(given: Sequence[Path], reporter: Reporter) -> list[Path]:
-    """The sounds that a user names; of a folder, files that cannot be used are left out with a note.
+def _usable(given: Sequence[Path], reporter: Reporter) -> list[tuple[Path, Measurement]]:
+    """The sounds that a user names, measured; of a folder, files that cannot be used are left out with a note.
 
     Raises:
         AudioFileError: A file that is named cannot be used, or none of a folder.
     """
-    found: list[Path] = []
+    found: list[tuple[Path, Measurement]] = []
     for file in sound_files(given):
         try:
-            check_sound(file)
+            found.append((file, check_sound(file)))
         except AudioFileError as e:
             if file in given:
                 raise
             reporter.note(f"note: left out: {e}")
-        else:
-            found.append(file)
     if not found:
         raise AudioFileError(f"{one_line(given[0])}: has no sound that can be used; give files with sound")
     return found
 
 
-def _clip(pipeline: Pipeline, file: Path, name: str, how: Transfer, request: TransferRequest) -> LongClip:
-    sound = Transferred(pipeline, file, how)
+def _clip(
+    pipeline: Pipeline, file: Path, measured: Measurement, name: str, how: Transfer, request: TransferRequest
+) -> LongClip:
+    sound = Transferred(pipeline, file, measured, how)
     stored, finish = sound.sound, request.finish_of_file(unchanged=False)
     about = of_transfer(
         source=one_line(file), target=pipeline.domains[how.target], method=pipeline.kind, digest=pipeline.digest,

@@ -107,6 +107,11 @@ class ControlDecoder(PatchDecoder):
         """Grain (B, N, 4 M) from features and noise."""
         return self.drawn(h[..., :0], h, noise)
 
+    def decoded(self, h: Tensor, first: int = 0) -> Tensor:
+        """The log-mel (B, M, 4 N) of features whose first patch has the number `first` in its sound."""
+        noise = self.noise_of(first, first + h.shape[1])
+        return self.limited(self.image(self.mean_of(h) + GRAIN * self.grain_of(h, noise)))
+
     def begin(
         self, sound: SoundFrames, target: int, kept: Kept, advance: Callable[[float], object] = lambda share: None
     ) -> "ControlRendition":
@@ -165,6 +170,5 @@ class ControlRendition:
         found = self.sound.controls(STRIDE * start, STRIDE * last, self.smoothing)
         inputs = decoder.inputs(self.matching(found), self.target, self.groups)[None].to(device)
         h = decoder.features(inputs, torch.tensor([self.target], device=device))
-        patches = decoder.mean_of(h) + GRAIN * decoder.grain_of(h, decoder.noise_of(start, last))
-        mel = decoder.limited(decoder.image(patches[:, decoder.reach : decoder.reach + end - begin]))[0].cpu()
+        mel = decoder.decoded(h, start)[0, :, STRIDE * decoder.reach : STRIDE * (decoder.reach + end - begin)].cpu()
         return mel[:, first - STRIDE * begin : stop - STRIDE * begin]

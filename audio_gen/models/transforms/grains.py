@@ -26,6 +26,7 @@ from audio_gen.models.transforms.sound import (
     loudness_db,
     ranks,
     rises,
+    shifted_rows,
     smoothed_db,
 )
 
@@ -65,7 +66,7 @@ class _Features:
     @classmethod
     def of(cls, sound: SoundFrames, first: int, stop: int) -> "_Features":
         """Those of frames of a sound."""
-        found = [sound.controls(first, stop, smoothing) for smoothing in SMOOTHINGS]
+        found = sound.controls_by(first, stop)
         pitch = found[SMOOTHINGS.index(COARSE)].salience
         return cls(
             *_semitones(pitch), torch.stack([one.loudness_db for one in found]), found[0].onset,
@@ -180,10 +181,9 @@ def _transposed(wav: Tensor, sound: SoundFrames, own: _Features, semitones: int)
     played = SoundFrames.of_wav(resample(wav, round(rate * 2 ** (semitones / 12)), rate), sound.spec)
     mel = played.mel(0, count)
     at = ((torch.arange(count) + 0.5) * sound.frames / count).long().clamp(max=sound.frames - 1)
-    pitch = F.pad(own.pitch[:, at], (0, 0, max(0, semitones), max(0, -semitones)))
     levels = loudness_db(mel, sound.spec)
     features = _Features(
-        pitch[max(0, -semitones) :][: len(own.pitch)], own.voiced[at],
+        shifted_rows(own.pitch[:, at], semitones), own.voiced[at],
         torch.stack([smoothed_db(_held(levels, one.loudness // 2), one.loudness) for one in SMOOTHINGS]),
         rises(F.pad(mel, (FLUX_FRAMES, 0), value=FLOOR)), _shapes(mel),
     )  # fmt: skip
@@ -228,9 +228,7 @@ class _Costs:
         onset = ranks(found.onset, self._onsets)[::STEP]
         costs = torch.zeros(len(onset), bank.pitch.shape[1])
         if pitched:
-            semitones = 12 * self._matching.octaves
-            moved = F.pad(found.pitch, (0, 0, max(0, semitones), max(0, -semitones)))
-            pitch = moved[max(0, -semitones) :][: len(found.pitch), ::STEP]
+            pitch = shifted_rows(found.pitch, 12 * self._matching.octaves)[:, ::STEP]
             voiced = found.voiced[::STEP].clamp(max=1)[:, None]
             costs += PITCH_COST * voiced * (1 - pitch.T @ self._bank_pitch)
             costs += SILENT_COST * (1 - voiced) * bank.voiced[None]

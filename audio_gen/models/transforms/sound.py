@@ -125,18 +125,23 @@ class SoundFrames:
 
     def controls(self, first: int, stop: int, smoothing: Smoothing = FINE) -> Controls:
         """The controls of frames from `first` to `stop`."""
-        reach = max(smoothing.loudness // 2, FLUX_FRAMES)
-        mel = self.mel(first - reach, stop + reach)
-        level = smoothed_db(loudness_db(mel, self.spec), smoothing.loudness)
-        skipped = reach - smoothing.loudness // 2
-        here = mel[:, reach : reach + stop - first]
-        side = smoothing.salience // 2
-        return Controls(
-            averaged(self.salience(first - side, stop + side), smoothing.salience),
-            level[skipped : skipped + stop - first],
-            rises(mel[:, reach - FLUX_FRAMES : reach + stop - first]),
-            brightness_db(here, self.spec),
-        )
+        return self.controls_by(first, stop, (smoothing,))[0]
+
+    def controls_by(self, first: int, stop: int, smoothings: Sequence[Smoothing] = SMOOTHINGS) -> list[Controls]:
+        """The same for each of several smoothings, from one analysis."""
+        reach = max(FLUX_FRAMES, *(one.loudness // 2 for one in smoothings))
+        side = max(one.salience // 2 for one in smoothings)
+        mel, salience = self.mel(first - reach, stop + reach), self.salience(first - side, stop + side)
+        level = loudness_db(mel, self.spec)
+        onset = rises(mel[:, reach - FLUX_FRAMES : reach + stop - first])
+        brightness = brightness_db(mel[:, reach : reach + stop - first], self.spec)
+        return [
+            Controls(
+                averaged(_within(salience, side - one.salience // 2), one.salience),
+                smoothed_db(_within(level, reach - one.loudness // 2), one.loudness), onset, brightness,
+            )
+            for one in smoothings
+        ]  # fmt: skip
 
     def blocks(self, frames: int = BLOCK_FRAMES) -> Iterable[tuple[int, int]]:
         """First frame and end of each block of the sound."""
@@ -196,6 +201,11 @@ def rises(mel: Tensor) -> Tensor:
     return (mel[:, FLUX_FRAMES:] - mel[:, :-FLUX_FRAMES]).clamp(min=0).mean(0)
 
 
+def _within(values: Tensor, skipped: int) -> Tensor:
+    """Values (.., L) without so many at each end."""
+    return values[..., skipped : values.shape[-1] - skipped]
+
+
 def averaged(values: Tensor, frames: int) -> Tensor:
     """Values (.., L) averaged over a number of frames: (.., L - frames + 1)."""
     return values.unfold(-1, frames, 1).mean(-1) if frames > 1 else values
@@ -232,7 +242,7 @@ class Ranges:
         onsets, bands, strongest, pitches = [], [], [], []
         for sound in sounds:
             for first, stop in sound.blocks():
-                found = [sound.controls(first, stop, smoothing) for smoothing in SMOOTHINGS]
+                found = sound.controls_by(first, stop)
                 for level, one in zip(levels, found, strict=True):
                     level.append(one.loudness_db)
                 onsets.append(found[0].onset)
@@ -280,6 +290,10 @@ def ranks(values: Tensor, among: Tensor) -> Tensor:
 
 def shifted_pitch(salience: Tensor, semitones: float) -> Tensor:
     """Salience (P, L) of the pitches so many semitones higher; those beyond the ends are gone."""
-    bins = round(semitones * BINS_PER_SEMITONE)
-    padded = F.pad(salience, (0, 0, max(0, bins), max(0, -bins)))
-    return padded[max(0, -bins) :][: len(salience)]
+    return shifted_rows(salience, round(semitones * BINS_PER_SEMITONE))
+
+
+def shifted_rows(values: Tensor, rows: int) -> Tensor:
+    """Values (R, L) so many rows further on; those beyond the ends are gone."""
+    padded = F.pad(values, (0, 0, max(0, rows), max(0, -rows)))
+    return padded[max(0, -rows) :][: len(values)]

@@ -193,9 +193,8 @@ class TransferTask:
         """Real clips, and decoded from their controls."""
         inputs, patches, targets = self.read(model, batch, [DEFAULT_KEPT] * len(batch.wav))
         h = model.features(inputs.to(batch.wav.device), targets.to(batch.wav.device))
-        decoded = model.image(model.mean_of(h) + model.grain_of(h, model.noise_of(0, h.shape[1])))
-        real = model.image(patches.to(batch.wav.device))
-        return preview_of(batch, {"real": real, "from controls": model.limited(decoded)}, self.spec, self.render)
+        columns = {"real": model.image(patches.to(batch.wav.device)), "from controls": model.decoded(h)}
+        return preview_of(batch, columns, self.spec, self.render)
 
     def render(self, image: Tensor, iterations: int = PREVIEW_ITERATIONS) -> Tensor:
         """Log-mel (B, M, L) -> wav (B, 1, T) on the CPU, by a fast vocoder."""
