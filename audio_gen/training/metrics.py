@@ -134,7 +134,7 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{getpid()}.{next(_numbers)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{getpid()}.{next(_numbers):06d}"
         self._file = open(folder / name, "xb", buffering=0)  # noqa: SIM115 (closed in close)
         self._append(Event(wall_time=time.time(), file_version=FILE_VERSION))
         self._append(Event(wall_time=time.time(), step=purge_step, session_log=SessionLog(status=SessionLog.START)))

@@ -33,7 +33,7 @@ SECONDS, BYTES = 60, 6 << 30  # for one attempt
 # Such a run is right and long: it is not begun.
 LONG = {f"train.{name}" for name in LENGTHS}
 ON = {
-    "gan": ["augment=0.5"], "vae": [], "sequence": [],
+    "gan": ["augment=0.5"], "vae": [], "sequence": [], "transfer": [],
     "vocoder": ["loss.adversarial=1", "judges.period_channels=2", "judges.bands=5", "loss.multi_stft=1"],
 }  # fmt: skip
 Case = tuple[str, str, Any]
@@ -123,6 +123,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 8)
     monkeypatch.setattr(vae, "DENSITY_CLIPS", 8)
     monkeypatch.setattr(vae, "QUICK_DENSITY_CLIPS", 8)
+
+
+def test_every_model_has_its_settings() -> None:
+    assert set(ON) == set(TASKS)
 
 
 @pytest.mark.hostile

@@ -1,10 +1,12 @@
 """Event files: TensorBoard reads them, and a disk that is full for a while costs no more than what it did not take."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from audio_gen.errors import OutputError
+from audio_gen.training import metrics
 from audio_gen.training.metrics import EventFile, MetricsLog, read_metrics
 
 
@@ -16,7 +18,10 @@ def scalars(folder: Path, key: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in events.Scalars(key)] if key in events.Tags()["scalars"] else []
 
 
-def test_tensorboard_reads_what_was_written_and_a_resumed_run_hides_what_it_repeats(tmp_path: Path) -> None:
+def test_tensorboard_reads_what_was_written_and_a_resumed_run_hides_what_it_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "_numbers", count(9))  # TensorBoard reads files by the order of their names
     first = MetricsLog(tmp_path, 0)
     for step in (1, 2, 3):
         first.write(step, {"loss/mel": step / 2, "nan": float("nan")})
