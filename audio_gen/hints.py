@@ -20,6 +20,6 @@ def next_command(run: Path, folder: Path, model: str) -> str:
         return command("vocode", sound, "--vocoder", run, "--out", "copies")
     if model == "sequence":
         return command("sample", run, "--duration", 30, "--out", "sounds")
-    if model == "transfer":
+    if model in ("transfer", "cycle"):
         return command("transfer", run, "FILE", "--out", "transferred")
     return command("sample", run, "-n", 16, "--out", "clips")

@@ -41,6 +41,15 @@ def write_notes(folder: Path, count: int = 8, sec: float = 0.4) -> Path:
     return folder
 
 
+def write_second(model: str, notes: Path) -> Path | None:
+    """A second folder beside `notes`, for a model of two domains; None for other models."""
+    if model != "cycle":
+        return None
+    for i in range(4):
+        write(notes.parent / "second" / f"{i}.wav", noise(0.4, seed=i))
+    return notes.parent / "second"
+
+
 def wav_bytes(
     x: np.ndarray, sample_rate: int = RATE, *, data_size: int | None = None, channels: int = 1, after: bytes = b""
 ) -> bytes:

@@ -31,9 +31,12 @@ ON = {
     "vocoder": ["loss.adversarial=1", "train.validations=1"],
     "sequence": [],
     "transfer": [],
+    "cycle": [],
 }
 # They are trained on any part of a sound.
-NEEDLESS = {"vocoder": {"data.onset"}, "sequence": {"data.onset"}, "transfer": {"data.onset"}}
+NEEDLESS = {
+    "vocoder": {"data.onset"}, "sequence": {"data.onset"}, "transfer": {"data.onset"}, "cycle": {"data.onset"},
+}  # fmt: skip
 
 
 def sections_of(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, type, str]]:
@@ -78,7 +81,8 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(notes: Path, run: Path, model: str, *overrides: str) -> None:
     tiny = ROOT / "configs" / model / "tiny.yaml"
-    train_run(notes, run, model=model, config_file=tiny, overrides=[*ON[model], *overrides], device="cpu")
+    second = sounds.write_second(model, notes)
+    train_run(notes, run, model=model, config_file=tiny, overrides=[*ON[model], *overrides], device="cpu", to=second)
 
 
 @pytest.mark.parametrize("model", TASKS)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audio_gen import __version__
 from audio_gen.artefacts.folders import json_keys
@@ -164,8 +164,24 @@ def of_transfer(
     }  # fmt: skip
 
 
-def read_transfer(wav: Path) -> tuple[str, str, Path] | None:
-    """Source, method, and the path of what the transfer has learned from; None without a sidecar of a transfer."""
+class TransferOrigin(NamedTuple):
+    """Where a transferred sound comes from.
+
+    Attributes:
+        source: The file that was transferred.
+        method: How.
+        place: What was learned from.
+        target: Name of the timbre; "" if it is not known.
+    """
+
+    source: str
+    method: str
+    place: Path
+    target: str
+
+
+def read_transfer(wav: Path) -> TransferOrigin | None:
+    """The origin of a transferred sound; None without a sidecar of a transfer."""
     path = sidecar_path(wav)
     try:
         values = read_json(path, LARGEST_BYTES)
@@ -173,10 +189,11 @@ def read_transfer(wav: Path) -> tuple[str, str, Path] | None:
         return None
     if not isinstance(values, dict) or values.get("kind") != TRANSFERRED:
         return None
-    source, method, place = (values.get(key) for key in ("source", "method", "bundle_path"))
+    source, method, place, target = (values.get(key) for key in ("source", "method", "bundle_path", "target"))
     if not isinstance(source, str) or not isinstance(method, str) or not is_path(place):
         return None
-    return source, method, Path(os.path.realpath(path.parent / at_home(place)))
+    place = Path(os.path.realpath(path.parent / at_home(place)))
+    return TransferOrigin(source, method, place, target if isinstance(target, str) else "")
 
 
 def write_sidecar(wav: Path, about: Mapping[str, Any]) -> None:

@@ -115,8 +115,9 @@ TargetOption = Annotated[
     str | None, Option("--to", help="A folder of sounds whose timbre the result has, or a class of the run.")
 ]
 MethodOption = Annotated[
-    str | None, Option("--method", help="grains (without training) or model (default with a run).")
+    str | None, Option("--method", help="grains (without training), model (default with a run) or class.")
 ]
+SoundClassOption = Annotated[str | None, Option("--class", help="Class of the sounds, for --method class.")]
 KeepOption = Annotated[
     str | None, Option("--keep", help="Of pitch,loudness,attack,brightness (default: all), what the result keeps.")
 ]
@@ -232,9 +233,14 @@ ShardsOption = Annotated[
 SourceArgument = Annotated[Path, Argument(help="A folder of sounds, or a cache written by `preprocess`.")]
 RunOption = Annotated[Path, Option("--run", help="Folder of the run; an unfinished run in it resumes.")]
 SettingsModelArgument = Annotated[
-    str | None, Argument(help="gan, vae, sequence, transfer or vocoder; without it, all of them.")
+    str | None, Argument(help="gan, vae, sequence, transfer, cycle or vocoder; without it, all of them.")
 ]
-ModelOption = Annotated[str | None, Option("--model", help="gan (the default), vae, sequence, transfer or vocoder.")]
+ModelOption = Annotated[
+    str | None, Option("--model", help="gan (the default), vae, sequence, transfer, cycle or vocoder.")
+]
+SecondFolderOption = Annotated[
+    Path | None, Option("--to", help="A second folder of sounds, for a model between the two (cycle).")
+]
 ConfigOption = Annotated[
     Path | None, Option("--config", help="YAML file with the settings that differ from the defaults.")
 ]

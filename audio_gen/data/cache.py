@@ -12,6 +12,7 @@ from audio_gen.artefacts.folders import CacheFolder
 from audio_gen.config import DataSettings
 from audio_gen.data.channel_choice import Channels, cache_note
 from audio_gen.data.checksums import DamagedError
+from audio_gen.data.domains import domain_names
 from audio_gen.data.index import Progress, inspect_folder
 from audio_gen.data.measure import RULES
 from audio_gen.data.measurement import measurement_from
@@ -52,6 +53,7 @@ def build_cache(
     progress: Progress | None = None,
     workers: int = 2,
     generated: bool = False,
+    to: Path | None = None,
 ) -> Cache:
     """Create or update the cache of a folder.
 
@@ -63,6 +65,7 @@ def build_cache(
         progress: Called with ("inspect", "store" or "pitch", files done, total).
         workers: Threads that decode and resample.
         generated: Include clips that this package generated.
+        to: A second folder; then the two are the classes of the cache.
 
     Returns:
         The cache, open for reading.
@@ -77,7 +80,7 @@ def build_cache(
         old, known = _open_old(out, notes)
         channels: Channels = old.channels if old and data.channels == "auto" else data.channels
         report = inspect_folder(
-            folder, progress=progress, workers=workers, known=known, generated=generated, channels=channels
+            folder, progress=progress, workers=workers, known=known, generated=generated, channels=channels, to=to
         )
         report.require_usable()
         reusable = old if old and old.same_sound(sample_rate, data.trim_onset) else None
@@ -205,6 +208,8 @@ def _make_index(
         "sounds": digest_of(m.content_hash for _, m in used),
         "notes": plan.notes,
     }
+    if report.to is not None:
+        index["target"] = domain_names(report.folder, report.to)[1]
     return index, clips
 
 

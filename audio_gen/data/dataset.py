@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,7 @@ class ClipDataset:
         crop: Literal["random", "start"] = "random",
         preroll: int = 0,
         channels: Literal[1, 2] | None = None,
+        balanced: bool = False,
     ) -> None:
         """Choose the clips.
 
@@ -75,6 +77,8 @@ class ClipDataset:
                 their onset, which aligns all onsets; 0 for no alignment.
             channels: Channels of the batches: 1 mixes stereo clips to mono, 2 repeats mono ones. None for those of the
                 cache.
+            balanced: Take a clip of each class in turn, however many each has; then a class's clips appear once in an
+                epoch of that class.
 
         Raises:
             ConfigError: The segment is empty.
@@ -87,7 +91,12 @@ class ClipDataset:
         if not len(self._numbers):
             raise DataError(f"{cache.path}: has no clips; run {build_command(cache.path)} with a folder of sounds")
         self._class_ids = {name: i for i, name in enumerate(cache.classes)}
-        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may span two epochs
+        self._groups = self._by_class() if balanced else [self._numbers]
+        if balanced:
+            turns = zip_longest(*(group.tolist() for group in self._groups))
+            self._numbers = np.array([number for turn in turns for number in turn if number is not None])
+        # A batch may span two epochs.
+        self._order = lru_cache(maxsize=2 * len(self._groups))(self._shuffled)
         self.preroll = preroll
         self.channels = channels or cache.channels
         self._beginning = lru_cache(maxsize=ONSETS_KEPT)(self._before_onset)
@@ -125,8 +134,9 @@ class ClipDataset:
 
     def _draw(self, n: int) -> tuple[int, int]:
         """The clip and the first sample of the n-th crop since the start of training."""
-        epoch, position = divmod(n, len(self._numbers))
-        number = int(self._order(epoch)[position])
+        turn, group = divmod(n, len(self._groups))
+        epoch, position = divmod(turn, len(self._groups[group]))
+        number = int(self._order(epoch, group)[position])
         spare = self.cache.clips[number].samples - self.segment_samples
         at_random = self.crop == "random" or spare > (LONG_SEGMENTS - 1) * self.segment_samples
         if spare <= 0 or not at_random:
@@ -153,8 +163,14 @@ class ClipDataset:
         if self.preroll:
             fade_in(out[:, silent:], self.cache.sample_rate)
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, SHUFFLE, epoch)).permutation(self._numbers)
+    def _shuffled(self, epoch: int, group: int) -> np.ndarray:
+        seed = (self.seed, SHUFFLE, epoch, group) if group else (self.seed, SHUFFLE, epoch)
+        return np.random.default_rng(seed).permutation(self._groups[group])
+
+    def _by_class(self) -> list[np.ndarray]:
+        """The clips of each class that has some."""
+        ids = self.clips.column("class_id")
+        return [self._numbers[ids == number] for number in np.unique(ids)]
 
     def _collect(self, crops: list[tuple[int, int]]) -> Batch:
         wav = np.empty((len(crops), self.channels, self.segment_samples), np.float32)

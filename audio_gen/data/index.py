@@ -12,6 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 from audio_gen.data.channel_choice import Channels, auto_channels
+from audio_gen.data.domains import scan_domains
 from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, decide
@@ -36,6 +37,7 @@ def inspect_folder(
     known: Mapping[str, FileReport] | None = None,
     generated: bool = False,
     channels: Channels = 1,
+    to: Path | None = None,
 ) -> DatasetReport:
     """Read all audio files below a folder and decide how each is used.
 
@@ -48,6 +50,7 @@ def inspect_folder(
         generated: Include clips that this package generated; otherwise they are skipped, so that no model trains on
             them.
         channels: 1 or 2: the channels in which the files are used; auto: 2 if more than a fifth are stereo.
+        to: A second folder, whose sounds are a second domain.
 
     Returns:
         One entry for each file with an audio suffix.
@@ -57,7 +60,7 @@ def inspect_folder(
         NothingUsableError: It holds no file with an audio suffix.
     """
     folder = at_home(folder)
-    scan = scan_folder(folder)
+    scan = scan_folder(folder) if to is None else scan_domains(folder, to)
     notes = skipped_notes(scan.skipped)
     if not scan.found:
         held = f"{scan.ignored} other files, but " if scan.ignored else ""
@@ -74,7 +77,7 @@ def inspect_folder(
     number = auto_channels(files) if channels == "auto" else channels
     if number == 2:
         files = [_in_stereo(f) for f in files]
-    return DatasetReport(folder, _note_copies(files, number), scan.ignored, notes, number)
+    return DatasetReport(folder, _note_copies(files, number), scan.ignored, notes, number, to)
 
 
 def in_threads(

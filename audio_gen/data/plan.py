@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from audio_gen.config import DataSettings
+from audio_gen.data.domains import domain_labels, domain_splits
 from audio_gen.data.labels import DEFAULT_PATTERN, Label, compile_pattern, read_labels
 from audio_gen.data.layout import read_layout
 from audio_gen.data.rates import rate_notes
@@ -62,24 +63,37 @@ def plan_clips(report: DatasetReport, data: DataSettings, sample_rate: int = 441
     """
     used = report.usable
     paths = [f.path for f in used]
-    usable = frozenset(paths)
-    layout = read_layout(paths)
-    labels, notes = read_labels(
-        report.folder, paths, source=data.labels, pattern=data.pattern or DEFAULT_PATTERN, layout=layout,
-        unusable=[f.path for f in report.files if f.path not in usable],
-        links={f.path: f.link_to for f in report.files if f.link_to},
-    )  # fmt: skip
+    labels, splits, split_notes, notes = _domains(paths) if report.to else _labelled(report, paths, data)
     by_rows = {path: label.split for path, label in labels.items() if label.split}
     if data.pitch == "none":
         labels = {path: replace(label, pitch=None) for path, label in labels.items()}
     sides, note = assign_splits(
         paths, [_content(f) for f in used], val_fraction=data.val_fraction, group_pattern=data.group_pattern,
-        folders=layout.splits | by_rows, given_by="label file" if by_rows else "folders",
+        folders=splits | by_rows, given_by="label file" if by_rows else "folders",
     )  # fmt: skip
-    notes = [*report.notes, *layout.split_notes, *([note] if note else []), *notes]
+    notes = [*report.notes, *split_notes, *([note] if note else []), *notes]
     notes += _note_conflicts(used, labels, report.channels)
     notes += rate_notes(report, sample_rate)
     return Plan(labels, dict(zip(paths, sides, strict=True)), notes)
+
+
+_Labels = tuple[dict[str, Label], dict[str, Split], list[str], list[str]]  # labels, splits, and notes on both
+
+
+def _labelled(report: DatasetReport, paths: list[str], data: DataSettings) -> _Labels:
+    """Labels and splits of the files of one folder."""
+    usable, layout = frozenset(paths), read_layout(paths)
+    labels, notes = read_labels(
+        report.folder, paths, source=data.labels, pattern=data.pattern or DEFAULT_PATTERN, layout=layout,
+        unusable=[f.path for f in report.files if f.path not in usable],
+        links={f.path: f.link_to for f in report.files if f.link_to},
+    )  # fmt: skip
+    return labels, layout.splits, layout.split_notes, notes
+
+
+def _domains(paths: list[str]) -> _Labels:
+    """Labels and splits of the files of two folders, whose names are the classes."""
+    return domain_labels(paths), domain_splits(paths), [], []
 
 
 def _content(f: FileReport) -> str:

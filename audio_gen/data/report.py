@@ -98,6 +98,7 @@ class DatasetReport:
         ignored: Number of other files.
         notes: Notes on the whole folder, such as skipped runs in it.
         channels: 1 or 2: the channels in which the files are used.
+        to: The second folder, whose sounds are a second domain; see `audio_gen.data.domains`.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class DatasetReport:
     ignored: int
     notes: list[str] = field(default_factory=list)
     channels: int = 1
+    to: Path | None = None
 
     @property
     def usable(self) -> list[FileReport]:

@@ -3,7 +3,7 @@
 import os
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from audio_gen.artefacts.folders import package_folder
@@ -76,6 +76,11 @@ class Scan:
     found: list[Found] = field(default_factory=list)
     ignored: int = 0
     skipped: list[SkippedFolder] = field(default_factory=list)
+
+    def below(self, name: str) -> "Scan":
+        """The same content, as that of a subfolder with this name."""
+        found = [replace(f, name=f"{name}/{f.name}", link_to=f.link_to and f"{name}/{f.link_to}") for f in self.found]
+        return Scan(found, self.ignored, [replace(one, name=f"{name}/{one.name}") for one in self.skipped])
 
 
 def scan_folder(folder: Path) -> Scan:

@@ -100,6 +100,12 @@ class Cache:
         return cls(path, index, Checked(Shards(place, count, shards["samples"], index["sounds"]), sums), clips)
 
     @property
+    def target(self) -> str | None:
+        """The class of the second folder, of a cache of two folders."""
+        target = self._index.get("target")
+        return target if target in self.classes else None
+
+    @property
     def pitch_range(self) -> tuple[float, float] | None:
         """Lowest and highest MIDI note; None if no clip has a pitch."""
         pitches = self.clips.column("pitch")

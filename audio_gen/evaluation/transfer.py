@@ -203,7 +203,7 @@ def _pairs(sources: Sequence[Path], outputs: Sequence[Path]) -> list[tuple[Path,
     found: list[tuple[Path, Path]] = []
     for output in outputs:
         about = read_transfer(output)
-        named = output.name if about is None else Path(about[0]).name
+        named = output.name if about is None else Path(about.source).name
         source = by_name.get(named) or by_stem.get(output.stem)
         if source is None:
             raise DataError(
@@ -363,16 +363,19 @@ class _Learned:
     Attributes:
         place: A folder or a cache.
         cache: The cache; None for a folder.
+        target: The class of the cache that is the target, if it is one.
     """
 
     place: Path
     cache: Cache | None = None
+    target: str = ""
 
     def sounds(self) -> "list[_Sound]":
         """Its sounds; of a cache, those of training."""
         if self.cache is None:
             return [_Sound.of_file(file) for file in sound_files([self.place])]
-        return [_Sound.of_cache(self.cache, clip) for clip in self.cache.split("train")]
+        clips, known = self.cache.split("train"), self.target in self.cache.classes
+        return [_Sound.of_cache(self.cache, clip) for clip in clips if not known or clip.class_name == self.target]
 
 
 def _learned_from(output: Path) -> _Learned | None:
@@ -380,11 +383,10 @@ def _learned_from(output: Path) -> _Learned | None:
     about = read_transfer(output)
     if about is None:
         return None
-    _, method, place = about
-    if method == GRAINS:
-        return _Learned(place) if place.exists() else None
-    cache = run_cache(place)
-    return None if cache is None else _Learned(cache.path, cache)
+    if about.method == GRAINS:
+        return _Learned(about.place) if about.place.exists() else None
+    cache = run_cache(about.place)
+    return None if cache is None else _Learned(cache.path, cache, about.target)
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from audio_gen.artefacts.sidecar import write_sidecar
 from audio_gen.audio.channels import in_channels
 from audio_gen.audio.io import write_wav_blocks
+from audio_gen.audio.limiter import Limiter
 from audio_gen.audio.loop_chunk import append_loop
 from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import as_wav, resample_blocks, resampled_length
@@ -41,6 +42,7 @@ class LongClip:
         figures: Measurements that are not in the sidecar.
         fade_in: Whether it rises from 0, over 5 ms.
         fade_out: Whether it falls to 0, over 50 ms.
+        limit: Whether peaks that would clip are turned down alone, in place of the whole sound.
         repeats: Whether samplers play it for ever.
         file_samples: Samples of the file, if it is to have as many as another one; None for the rounded length.
         prepare: Computes what the blocks need, with progress; None if that takes no time.
@@ -55,6 +57,7 @@ class LongClip:
     figures: Mapping[str, float] = field(default_factory=dict)
     fade_in: bool = True
     fade_out: bool = True
+    limit: bool = False
     repeats: bool = False
     file_samples: int | None = None
     prepare: Callable[[Advance], object] | None = None
@@ -74,6 +77,8 @@ class LongClip:
             advance = lambda share: given((1 - PREPARED) * share)  # noqa: E731
         rate = how.rate or self.sample_rate
         blocks: Iterator[Tensor] = self._finished(rate, advance)
+        limiter = Limiter(rate) if self.limit and how.normalize == "none" else None
+        blocks = blocks if limiter is None else limiter(blocks)
         level_db, channels = 0.0, 0
         if how.normalize == "lufs":
             whole = torch.cat(list(blocks), dim=1)
@@ -101,6 +106,8 @@ class LongClip:
             **self.provenance, "sample_rate": rate, **({"channels": channels} if channels > 1 else {}),
             "gain_db": round(level_db + 20 * math.log10(gain), 4), "normalize": how.normalize, "bits": how.bits,
         }  # fmt: skip
+        if limiter is not None and limiter.reduction_db:
+            contents["limited_db"] = round(limiter.reduction_db, 4)
         write_sidecar(path, contents)
         return Saved(path, contents, self.figures, resampled_length(self.samples, self.sample_rate, rate) / rate, False)
 

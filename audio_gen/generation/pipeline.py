@@ -364,8 +364,8 @@ class Pipeline:
     def domain(self, name: str | None) -> int:
         """The number of a domain that a user names; errors as for `transfer`."""
         domains = self.domains
-        if name is None and len(domains) == 1:
-            return 0
+        if name is None and (usual := self.transform.usual_target) is not None:
+            return usual
         if name in domains:
             return domains.index(name)
         given = "--to: missing" if name is None else f"--to {shortened(name)}: unknown to {self.vocabulary.model}"

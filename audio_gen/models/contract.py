@@ -374,6 +374,10 @@ class Rendition(Protocol):
 class Transform(Protocol):
     """Transform sounds of any length into other domains."""
 
+    @property
+    def usual_target(self) -> int | None:
+        """Number of the domain that is meant if none is named; None if there is a choice."""
+
     def begin(
         self, sound: SoundFrames, target: int, kept: Kept, advance: Callable[[float], object] = lambda share: None
     ) -> Rendition:

@@ -24,6 +24,7 @@ from audio_gen.models.priors.flow import FlowPrior
 from audio_gen.models.priors.mapped import MappedPrior
 from audio_gen.models.priors.neighbours import NeighbourPrior
 from audio_gen.models.transforms.controls import ControlDecoder
+from audio_gen.models.transforms.cycle import CycleNetwork
 from audio_gen.text import clipped, one_line, shortened
 
 KINDS: dict[str, dict[str, type[nn.Module]]] = {
@@ -35,7 +36,7 @@ KINDS: dict[str, dict[str, type[nn.Module]]] = {
         "lstm": LSTMPrior,
         "attention": AttentionPrior,
     },
-    "transform": {"controls": ControlDecoder},
+    "transform": {"controls": ControlDecoder, "cycle": CycleNetwork},
 }
 ALONG_TIME = ("local",)  # codecs of sequence models
 VOCODER = "vocoder"  # the part of a bundle with a vocoder network; `vocoding` has its kinds

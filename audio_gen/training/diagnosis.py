@@ -48,6 +48,8 @@ PLATEAU_SHARE, PLATEAU_FIGURES = 0.2, 2
 # While the KL weight rises, over a fifth of a run, the error on held-out files may rise with it.
 WARM_UP_SHARE = 0.2
 OVERFITTED_ERROR = 1.2  # above the 10 % that are common and harmless
+# Of the way from the sources to the target: copy-synthesis of the sources has -0.15 to 0.1.
+LEAST_WAY = 0.15
 CLOSER = 0.9  # the KAD of a few samples differs a little between two draws
 
 Check = Callable[[History], Finding | None]
@@ -98,6 +100,18 @@ def mode_collapse(log: History) -> Finding | None:
     """Samples that are all similar."""
     diversity, coverage, real = (log.last(f"eval/{name}") for name in ("diversity", "coverage", "coverage_real"))
     return findings.mode_collapse(diversity, coverage, real, _samples(log))
+
+
+def unchanged(log: History) -> Finding | None:
+    """Transferred sounds that are as far from the target as their sources."""
+    way = log.last("eval/way")
+    if way is None or log.progress < LEARNED_PROGRESS or way >= LEAST_WAY:
+        return None
+    return _alarm(
+        "unchanged",
+        f"Transferred sounds are hardly nearer to the target than their sources ({percent(max(0.0, way))} of the way): "
+        "the network still leaves them as they are; train longer, or lower loss.cycle and loss.identity in a new run.",
+    )
 
 
 def posterior_collapse(log: History) -> Finding | None:
@@ -271,6 +285,7 @@ ALARMS: tuple[Check, ...] = (
     noise_data,
     memorisation,
     silent_samples,
+    unchanged,
     posterior_collapse,
     mode_collapse,
     samples_got_worse,

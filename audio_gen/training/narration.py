@@ -7,7 +7,7 @@ from audio_gen.artefacts.folders import RunFolder
 from audio_gen.text import megabytes
 from audio_gen.training import events
 
-SHOWN_FIGURES = ("kad", "coverage", "diversity", "memorised")
+SHOWN_FIGURES = ("kad", "way", "coverage", "diversity", "memorised")
 
 
 def line_of(event: events.Event, *, verbose: bool = False) -> str | None:
@@ -83,6 +83,8 @@ def in_words(values: Mapping[str, float]) -> str:
     if "kad" in values:
         floor = f" (real-vs-real baseline {values['kad_floor']:.3g})" if "kad_floor" in values else ""
         parts.append(f"distance from the real sounds {values['kad']:.3g}{floor}")
+    if "way" in values:
+        parts.append(f"{100 * values['way']:.0f} % of the way from the sources to the target")
     if "coverage" in values:
         parts.append(f"{100 * values['coverage']:.0f} % of the real sounds have a close one")
     if "diversity" in values:

@@ -30,6 +30,7 @@ FIGURES = {
     "val/prior_loss": ("loss of the prior on held-out passages (lower is better)", False),
     "val/mrmel": ("error of copy-synthesis on held-out files (mrmel, lower is better)", False),
     "val/logits_gap": ("discriminator: held-out sounds score above samples by", False),
+    "val/back_l1": ("error on held-out files, transferred there and back (log-mel)", False),
     "val/logits_gap_train": ("discriminator: training sounds score above samples by", False),
     "val/kl": ("information in a sound's latent (KL, in nats of 1.4 bits)", False),
     "val/active_dimensions": ("dimensions of the latent in use", False),

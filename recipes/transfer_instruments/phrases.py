@@ -1,4 +1,4 @@
-"""Phrases of FluidR3's instruments and drum kits, for transfer: phrases.py OUT.
+"""Phrases of FluidR3's instruments, drum kits and textures, for transfer: phrases.py OUT.
 
 Needs fluidsynth, FluidR3_GM.sf2 (Debian: fluidsynth, fluid-soundfont-gm), espeak-ng and mido. Of each instrument:
 OUT/NAME/train, 24 phrases of 10 s, and OUT/NAME/kept, 10 others. OUT/speech has sentences. OUT/same/A-to-B holds the
@@ -21,6 +21,7 @@ FONT, RATE, SECONDS = "/usr/share/sounds/sf2/FluidR3_GM.sf2", 44100, 10
 VOICES = {"trumpet": (56, 58, 80), "cello": (42, 40, 67), "violin": (40, 58, 86), "flute": (73, 62, 88)}
 CHORDS = {"piano": (0, 45, 80), "strings": (48, 43, 79), "organ": (19, 45, 79)}
 KITS = {"kit_power": 16, "kit_808": 25}
+TEXTURES = {"seashore": 122, "applause": 126}
 PAIRS = (("trumpet", "cello", -12), ("flute", "violin", 0), ("piano", "strings", 0), ("organ", "piano", 0),
          ("kit_power", "kit_808", 0))  # fmt: skip
 SIDES = (("train", 24, 0), ("kept", 10, 1000))
@@ -108,6 +109,25 @@ def beat(rng: random.Random) -> list[Note]:
     return notes
 
 
+def texture(rng: random.Random) -> list[Note]:
+    """Long sounds that swell into each other, at several speeds."""
+    time, notes = 0.0, []
+    while time < SECONDS - 1:
+        length = rng.uniform(2, 5)
+        notes.append((time, length, rng.randint(48, 72), rng.randint(50, 120)))
+        time += length * rng.uniform(0.5, 0.9)
+    return notes
+
+
+def phrase(rng: random.Random, name: str) -> list[Note]:
+    """A phrase of an instrument, a kit or a texture."""
+    if name in KITS:
+        return beat(rng)
+    if name in TEXTURES:
+        return texture(rng)
+    return melody(rng, *(VOICES | CHORDS)[name][1:], name in CHORDS)
+
+
 def render(path: Path, notes: list[Note], program: int, channel: int) -> None:
     """Write notes as a WAV at a peak of 0.8, and beside it as JSON."""
     events = [(start, "note_on", pitch, hard) for start, _, pitch, hard in notes]
@@ -145,14 +165,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    programs = {name: about[0] for name, about in (VOICES | CHORDS).items()} | KITS
+    programs = {name: about[0] for name, about in (VOICES | CHORDS).items()} | KITS | TEXTURES
     for name, program in programs.items():
         for side, count, first in SIDES:
             for number in range(count):
                 rng = random.Random(f"{name}{first + number}")
-                drums = name in KITS
-                notes = beat(rng) if drums else melody(rng, *(VOICES | CHORDS)[name][1:], name in CHORDS)
-                render(out / name / side / f"{name}-{number:02d}.wav", notes, program, DRUMS if drums else 0)
+                channel = DRUMS if name in KITS else 0
+                render(out / name / side / f"{name}-{number:02d}.wav", phrase(rng, name), program, channel)
     for source, target, semitones in PAIRS:
         for path in sorted((out / source / "kept").glob("*.json.txt")):
             known = json.loads(path.read_text())

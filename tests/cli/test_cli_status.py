@@ -135,7 +135,8 @@ def test_no_run_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
 def test_every_figure_of_a_validation_has_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
     config, overrides = ROOT / "configs" / model / "tiny.yaml", ["train.steps=2", "train.validations=1"]
     notes = sounds.write_notes(tmp_path / "notes", 4)
-    train_run(notes, tmp_path / "run", model=model, config_file=config, overrides=overrides, device="cpu")
+    same = {"model": model, "config_file": config, "overrides": overrides, "device": "cpu"}
+    train_run(notes, tmp_path / "run", to=sounds.write_second(model, notes), **same)
     capsys.readouterr()
     out = told(capsys, tmp_path / "run")
     assert "held-out" in out and "val/" not in out and "eval/" not in out

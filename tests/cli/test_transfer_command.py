@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 from audio_gen.audio.io import read_wav
 from audio_gen.errors import ConfigError
+from audio_gen.generation.class_transfer import ClassTransform, class_pipeline
+from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.transfer import grain_pipeline
+from audio_gen.models.codecs.long import encode_blocks
+from audio_gen.models.contract import Conditions, Kept
+from audio_gen.models.transforms.sound import SoundFrames
 from audio_gen.training.tasks.run import train_run
 from tests.cli.conftest import Run
-from tests.generation.models import write_bundle
+from tests.generation.models import write_bundle, write_sequence_bundle
 from tests.sounds import noise, pluck, write
 from tests.training.test_transfer_task import TINY
 
@@ -151,7 +157,13 @@ def test_a_run_of_transfer(run: Run, sounds: tuple[Path, Path], tmp_path: Path) 
         (["mine", "--to", "click"], "has 0.05 s of sound; give at least"),
         (["mine", "--to", "theirs", "--keep", "pitch,tempo"], "'tempo' cannot be kept; give some of pitch, loudness"),
         (["mine", "--to", "theirs", "--mix", "2"], "mix"),
-        (["mine", "--to", "theirs", "--method", "magic"], "'magic' is unknown; known are grains, model"),
+        (["mine", "--to", "theirs", "--method", "magic"], "'magic' is unknown; known are grains, model, class"),
+        (["mine", "--to", "bell", "--method", "class"], "--method class: needs a run"),
+        (["model", "mine", "--method", "class"], "--to: missing; model has the classes 'bell', 'drum', 'flute'"),
+        (["model", "mine", "--to", "harp"], "harp"),
+        (["model", "mine", "--to", "bell", "--class", "harp"], "harp"),
+        (["plain", "mine", "--to", "bell"], "--method class: plain has no classes; train on a folder with a subfolder"),
+        (["lstm", "mine", "--to", "bell"], "transfer --method class: lstm draws one latent after the other"),
         (["mine", "--to", "theirs", "--method", "model"], "--method model: needs a run"),
         (["mine", "--to", "theirs", "--octaves", "9"], "octaves"),
     ],
@@ -161,6 +173,8 @@ def test_bad_input_is_one_line(run: Run, sounds: tuple[Path, Path], line: list[s
     write(Path("silence/a.wav"), np.zeros(RATE))
     write(Path("click/a.wav"), noise(0.05))
     write_bundle(Path("model"))
+    write_bundle(Path("plain"), classes=False)
+    write_sequence_bundle(Path("lstm"), prior="lstm")
     _, err = run("transfer", *line, "--out", "new", *FAST, status=2)
     assert message in err
     assert len(err.strip().splitlines()[-1:]) == 1 and "Traceback" not in err
@@ -211,3 +225,36 @@ def test_a_folder_is_transferred_without_its_broken_files(run: Run, sounds: tupl
     assert "note: left out:" in err and "quiet.wav: is silent" in err
     _, err = run("transfer", sounds[0] / "text.wav", "--to", sounds[1], "--out", "other", *FAST, status=2)
     assert "text.wav" in err
+
+
+@pytest.mark.parametrize("stereo", [False, True])
+def test_a_sequence_models_classes_are_targets(run: Run, sounds: tuple[Path, Path], stereo: bool) -> None:
+    model = write_sequence_bundle(Path("model"), stereo=stereo)
+    out, _ = run("transfer", model, sounds[0], "--to", "flute", "--class", "bell", "--out", "new", *FAST)
+    assert "2 sounds by class in new: 0-flute.wav to 1-flute.wav" in out
+    assert "0-flute.wav: as a sound of bell" in out
+    assert sf.info("new/0-flute.wav").frames == sf.info(sounds[0] / "0.wav").frames
+    out, _ = run("transfer", model, sounds[0], "--to", "flute", "--out", "unknown", *FAST)
+    assert "its class is not known, which makes more of it change; give it with --class" in out
+    _, err = run("transfer", model, sounds[0], "--to", "flute", "--octaves", 1, "--out", "x", *FAST, status=2)
+    assert "--octaves 1: class does not read pitches" in err
+
+
+def test_a_class_to_itself_is_what_the_codec_makes_of_the_sound(sounds: tuple[Path, Path], tmp_path: Path) -> None:
+    pipeline = Pipeline.load(write_sequence_bundle(tmp_path / "model"), vocoder="griffinlim:2", device="cpu")
+    found = class_pipeline(pipeline, "griffinlim:2")
+    wav, _ = read_wav(sounds[0] / "0.wav", sample_rate=pipeline.spec.sample_rate)
+    sound = SoundFrames.of_wav(wav, found.spec)
+    transform = ClassTransform(pipeline, Conditions.one({"class": 1}))
+    mels = [transform.begin(sound, target, Kept()).mel(0, sound.frames) for target in (1, 2)]
+    z = torch.cat(list(encode_blocks(pipeline.sequence_codec, sound.image(pipeline.spec), sound.frames)))
+    own = pipeline.sequence_codec.decode_part(z[None], 0, len(z))[0, :, : sound.frames]
+    assert (mels[0] - own).abs().mean() < 0.3 * (mels[1] - own).abs().mean()
+
+
+def test_a_clip_models_classes_are_targets(run: Run, sounds: tuple[Path, Path]) -> None:
+    model = write_bundle(Path("model"))
+    out, _ = run("transfer", model, sounds[0] / "0.wav", "--to", "flute", "--class", "bell", "--out", "new", *FAST)
+    assert "0-flute.wav: as a sound of bell" in out
+    about = json.loads(Path("new/0-flute.json").read_text())
+    assert (about["method"], about["target"]) == ("class", "flute")

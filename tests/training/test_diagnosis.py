@@ -65,6 +65,14 @@ def test_a_healthy_run_has_no_alarm_at_any_time(share: float) -> None:
     assert alarms(healthy(int(STEPS * share)), progress=share) == []
 
 
+def test_transferred_sounds_that_stay_as_they_are_are_told_from_half_of_the_run_on() -> None:
+    assert alarms(healthy(eval__way=0.05)) == ["unchanged"]
+    assert alarms(healthy(eval__way=-0.2)) == ["unchanged"]
+    assert alarms(healthy(eval__way=0.6)) == []
+    assert alarms(healthy(STEPS // 4, eval__way=0.05), progress=0.25) == []
+    assert alarms(healthy(eval__way=0.6, eval__diversity=0.1)) == ["mode_collapse"]
+
+
 def test_what_is_harmless_is_no_alarm() -> None:
     errors_rise = scaled(healthy(), "val/mel_l1", lambda share: 0.9 + 0.2 * share)
     assert alarms(errors_rise) == []
@@ -228,7 +236,7 @@ def test_a_kad_that_went_up_is_a_loss(kads: tuple[float, float], floor: float, n
 
 
 def test_texts_are_one_sentence_that_says_what_to_do() -> None:
-    broken = healthy(eval__diversity=0.1, eval__memorised=0.9, eval__silent=0.9, eval__flatness_real=0.5)
+    broken = healthy(eval__diversity=0.1, eval__memorised=0.9, eval__silent=0.9, eval__flatness_real=0.5, eval__way=0)
     broken += [{"step": STEPS, "val/kl": 0.1, "val/active_dimensions": 0.0, "loss/mel": math.inf}]
     broken += [{"step": STEPS, "gap/logits": float(i)} for i in range(40)] + [{"step": STEPS, "eval/kad": 9.0}]
     verdicts = diagnose(broken)

@@ -10,10 +10,10 @@ from audio_gen.artefacts.folders import is_run_or_bundle
 from audio_gen.artefacts.sidecar import of_transfer
 from audio_gen.data.measurement import Measurement
 from audio_gen.errors import AudioFileError, CheckpointError, ConfigError
-from audio_gen.generation.clip import Clips, Saved
+from audio_gen.generation.class_transfer import BY_CLASS, ClassTransform, check_classes, class_pipeline, reclassed
+from audio_gen.generation.clip import Clip, Clips, Saved
 from audio_gen.generation.long_clip import LongClip
 from audio_gen.generation.operations.common import FileRequest, SoundFiles
-from audio_gen.generation.operations.sequence import turned_down
 from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.stored_sound import check_sound
@@ -24,8 +24,10 @@ from audio_gen.reporter import SILENT, Advance, Reporter
 from audio_gen.text import one_line, shortened
 
 KEEPABLE = ("pitch", "loudness", "attack", "brightness")
-METHODS = (GRAINS, "model")
+METHODS = (GRAINS, "model", BY_CLASS)
+WITHOUT_PITCH = ("cycle", BY_CLASS)  # kinds that do not read pitches
 MOST_OCTAVES = 6
+LEAST_TOLD_DB = 0.5
 
 
 class TransferRequest(FileRequest):
@@ -36,7 +38,10 @@ class TransferRequest(FileRequest):
     to: str | None = None
     """A folder of the target's sounds; or a class of the run; None if the run has one target."""
     method: str | None = None
-    """grains: frames of the target's sounds, without training; model: the run; None is model if there is a run."""
+    """grains: frames of the target's sounds, without training; model: a run that learned to transfer; class: a run
+    with classes, of which `to` is one. None is what the run can, and grains without a run."""
+    class_name: str | None = None
+    """With the method class: class of the sounds whose name and folder do not say it."""
     keep: list[str] | None = None
     """Of pitch, loudness, attack and brightness, what the result takes from the sound; None is all."""
     mix: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
@@ -92,11 +97,18 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     if not files:
         raise ConfigError("transfer: there is no sound; name sound files, or a folder of them, after the run")
     measured = _usable(files, reporter)
-    method = request.method or (GRAINS if pipeline is None and run is None else "model")
-    if method == "model":
-        if pipeline is None and run is None:
-            raise ConfigError("--method model: needs a run; name one that was trained with --model transfer first")
-        pipeline = pipeline or Pipeline.load(run or "", vocoder=request.vocoder, device=request.device)
+    if pipeline is None and run is not None:
+        pipeline = Pipeline.load(run, vocoder=request.vocoder, device=request.device)
+    usual = GRAINS if pipeline is None else "model" if "transform" in pipeline.parts else BY_CLASS
+    method = request.method or usual
+    if method != GRAINS and pipeline is None:
+        raise ConfigError(f"--method {method}: needs a run; name one before the sounds, or leave --method out")
+    if method == BY_CLASS and pipeline is not None:
+        target = check_classes(pipeline, request.to)
+        if not pipeline.is_sequence:
+            return _clips_of_class(pipeline, measured, target, request)
+        pipeline = class_pipeline(pipeline, request.vocoder)
+    elif method == "model" and pipeline is not None:
         target = _target(pipeline, request.to)
     else:
         if request.to is not None and is_run_or_bundle(Path(request.to).expanduser()):
@@ -111,6 +123,8 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
             Path(request.to).expanduser(), spec=spec, vocoder=request.vocoder, device=request.device, reporter=reporter
         )
         target = 0
+    if request.octaves is not None and pipeline.kind in WITHOUT_PITCH:
+        raise ConfigError(f"--octaves {request.octaves}: {pipeline.kind} does not read pitches; leave it out")
     how = Transfer(target, request.kept, request.start, request.end, request.mix)
     found = pipeline
 
@@ -144,7 +158,9 @@ def _usable(given: Sequence[Path], reporter: Reporter) -> list[tuple[Path, Measu
 def _clip(
     pipeline: Pipeline, file: Path, measured: Measurement, name: str, how: Transfer, request: TransferRequest
 ) -> LongClip:
-    sound = Transferred(pipeline, file, measured, how)
+    own = pipeline.transform
+    transform = own.of(file, request.class_name) if isinstance(own, ClassTransform) else own
+    sound = Transferred(pipeline, file, measured, how, transform)
     stored, finish = sound.sound, request.finish_of_file(unchanged=False)
     about = of_transfer(
         source=one_line(file), target=pipeline.domains[how.target], method=pipeline.kind, digest=pipeline.digest,
@@ -162,14 +178,45 @@ def _clip(
     rate = finish.rate or stored.file_rate
     return LongClip(
         name, sound, stored.samples, stored.sample_rate, about, replace(finish, rate=rate), fade_in=False,
-        fade_out=False, prepare=prepare, file_samples=stored.file_samples if rate == stored.file_rate else None,
+        fade_out=False, limit=True, prepare=prepare,
+        file_samples=stored.file_samples if rate == stored.file_rate else None,
     )  # fmt: skip
 
 
+def _clips_of_class(
+    pipeline: Pipeline, measured: Sequence[tuple[Path, Measurement]], target: int, request: TransferRequest
+) -> Clips:
+    """Files as another class of a model of clips."""
+    name = pipeline.vocabulary.classes[target]
+    names = distinct_names(f"{stem}-{name}" for stem in output_stems(file for file, _ in measured))
+
+    def render(reporter: Reporter) -> Iterator[Clip]:
+        for result, (file, _) in zip(names, measured, strict=True):
+            wav, notes = reclassed(pipeline, file, target, request.class_name)
+            about = of_transfer(
+                source=one_line(file), target=name, method=BY_CLASS, digest=pipeline.digest, learned_from=pipeline.path,
+                duration_sec=round(wav.shape[-1] / pipeline.spec.sample_rate, 6), vocoder=pipeline.vocoder.name,
+                sample_rate=pipeline.spec.sample_rate, command=request.origin, more={"notes": notes},
+            )  # fmt: skip
+            yield Clip(result, wav, pipeline.spec.sample_rate, about, request.finish_of_file(unchanged=False))
+
+    named = replace(pipeline, kind=BY_CLASS)
+    return Clips(names, render, named, request.origin, f"Transferring ({BY_CLASS})", unit="files", summary=_noted)
+
+
 def _told(saved: Sequence[Saved]) -> list[str]:
+    """A line for each file on what was done to it, and on its level."""
+    limited = [
+        f"{one_line(one.path.name)}: peaks that would clip are up to {one.provenance['limited_db']:.1f} dB lower"
+        for one in saved
+        if one.provenance.get("limited_db", 0.0) > LEAST_TOLD_DB
+    ]
+    return [*_noted(saved), *limited]
+
+
+def _noted(saved: Sequence[Saved]) -> list[str]:
     """A line for each file on what was done to it."""
-    lines = [f"{one_line(one.path.name)}: {note}" for one in saved for note in one.provenance.get("notes", ())]
-    return [*lines, *turned_down(saved)]
+    return [f"{one_line(one.path.name)}: {note}" for one in saved for note in one.provenance.get("notes", ())]
 
 
 def _target(pipeline: Pipeline, wanted: str | None) -> int:

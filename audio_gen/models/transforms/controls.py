@@ -48,7 +48,7 @@ class ControlDecoder(PatchDecoder):
     ) -> None:  # fmt: skip
         """For log-mel (B, n_mels, L) of `n_classes` targets, or of one without classes."""
         super().__init__(n_mels=n_mels, noise_dim=noise_dim, mel_floor=mel_floor, stereo_bands=0)
-        self.reach = reach_of(depth, grain_depth)
+        self.reach, self.usual_target = reach_of(depth, grain_depth), None if n_classes > 1 else 0
         for name, shape in (
             ("loudness", (len(SMOOTHINGS), QUANTILES)), ("onset", (QUANTILES,)), ("brightness", (BANDS, QUANTILES)),
             ("pitches", (PITCHES,)), ("voiced", ()),

@@ -91,6 +91,8 @@ class _Features:
 class Grains:
     """The frames of a target's sounds, and their choice for a sound."""
 
+    usual_target = 0
+
     def __init__(
         self,
         sounds: Sequence[Tensor],

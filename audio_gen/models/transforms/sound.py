@@ -99,7 +99,7 @@ class SoundFrames:
 
         `salience` is that of the sound, if it is known already.
         """
-        self.spec = spec.mono
+        self.spec, self._read, self._samples = spec.mono, read, samples
         self._mel = LongMel(read, samples, self.spec, 1)
         self._salience = salience or PitchSalience(read, samples, spec.sample_rate)
         self.frames = self._mel.frames
@@ -112,6 +112,11 @@ class SoundFrames:
     def mel(self, first: int, stop: int) -> Tensor:
         """The log-mel (M, stop - first), no lower than silence."""
         return self._mel(first, stop).clamp(min=FLOOR)
+
+    def image(self, spec: MelSpec) -> LongMel:
+        """Its image for a model of this spec; in stereo both channels are the same."""
+        return LongMel(lambda start, count: self._read(start, count).expand(spec.channels, -1), self._samples, spec,
+                       spec.channels)  # fmt: skip
 
     def salience(self, first: int, stop: int) -> Tensor:
         """The salience of pitches (P, stop - first) at the centres of the frames, as narrow peaks."""
@@ -196,6 +201,17 @@ def brightness_db(mel: Tensor, spec: MelSpec) -> Tensor:
     return 10 * (bands / power.sum(0)).log10()
 
 
+def is_heard(level_db: Tensor) -> Tensor:
+    """Which frames (L,) of these levels are not silent."""
+    return level_db > max(float(level_db.max()) - SOUNDING_DB, SILENT_DB)
+
+
+def sounding(level_db: Tensor) -> Tensor:
+    """Which frames (L,) of these levels are not silent; all, if every one is: silence has ranges too."""
+    heard = is_heard(level_db)
+    return heard if bool(heard.any()) else torch.ones_like(heard)
+
+
 def rises(mel: Tensor) -> Tensor:
     """The mean rise (L,) of frames over those before them, of log-mel (M, FLUX_FRAMES + L)."""
     return (mel[:, FLUX_FRAMES:] - mel[:, :-FLUX_FRAMES]).clamp(min=0).mean(0)
@@ -251,9 +267,8 @@ class Ranges:
                 pitches.append(found[0].salience.sum(1))
                 advance((stop - first) / total)
         level_db = torch.cat(levels[0])
-        heard = level_db > max(float(level_db.max()) - SOUNDING_DB, SILENT_DB)
+        known, heard = sounding(level_db), is_heard(level_db)
         count = max(1, int(heard.sum()))
-        known = heard if bool(heard.any()) else torch.ones_like(heard)  # silence has ranges too
         return cls(
             torch.stack([quantiles(torch.cat(level)[known]) for level in levels]), quantiles(torch.cat(onsets)[known]),
             quantiles(torch.cat(bands, 1)[:, known]), torch.stack(pitches).sum(0) / count,

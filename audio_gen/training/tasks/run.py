@@ -34,9 +34,8 @@ from audio_gen.training.tasks.auto import Probe, choose
 from audio_gen.training.tasks.bundles import BundleExport, weights_of, weights_to_resume
 from audio_gen.training.tasks.changes import check_classes
 from audio_gen.training.tasks.channels import channels_of_init, with_channels
-from audio_gen.training.tasks.evaluator import evaluator_of
+from audio_gen.training.tasks.evaluators import evaluator_for
 from audio_gen.training.tasks.sequence import beats
-from audio_gen.training.tasks.sequence.evaluator import sequence_evaluator
 from audio_gen.training.tasks.sequence.task import SequenceTask
 from audio_gen.training.tasks.settings import MelNet, RunConfig, as_setting, as_spec, model_for, with_precision
 from audio_gen.training.tasks.source import (
@@ -46,6 +45,7 @@ from audio_gen.training.tasks.source import (
     keep_source,
     move_aside,
     open_source,
+    second_folder,
     warn_of_few,
     warn_of_few_to_transfer,
     warn_of_little,
@@ -85,6 +85,7 @@ def train_run(
     init: Path | str | None = None,
     profile_steps: int = 0,
     auto: bool = False,
+    to: Path | None = None,
     on_event: Listener | None = None,
 ) -> Path:
     """Train a model on a folder of sounds or a cache, or resume a stopped run.
@@ -105,6 +106,7 @@ def train_run(
         force: Move an existing run aside and start again.
         init: A run or bundle to start from, or the name of a shipped one, see `bundle_named`.
         profile_steps: Steps to time part by part, see `Engine`.
+        to: A second folder of sounds, for a model of two domains; None is that of the run.
         auto: Choose threads, size and batch by a benchmark, unless given; a resumed run keeps its settings.
         on_event: Gets events, see `training.events`; its errors do not end the run.
 
@@ -114,7 +116,7 @@ def train_run(
     Raises:
         AudioGenError: An error that the user can fix, in one line.
     """
-    source, run = at_home(source), at_home(run)
+    source, run, to = at_home(source), at_home(run), to and at_home(to)
     overrides = [overrides] if isinstance(overrides, str) else overrides
     config_file = config_file and at_home(config_file)
     model = model or model_for(run, config_file)
@@ -139,7 +141,8 @@ def train_run(
             Budget.of(settings.train)  # a passed end time fails before anything is written
             world.micro_batches(settings.train.batch_size, settings.train.micro_batches)
             spec, settings = settings.mel, channels_of_init(settings, init)
-            check_source(source, run)
+            second = second_folder(source, run, to)
+            check_source(source, run, second)
             check_not_pruned(run)
             held.enter_context(locked(run, lambda line: tell(Note(line))))
             drop_unfinished(run)
@@ -147,7 +150,7 @@ def train_run(
             settings = with_precision(settings, world.device)
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
-            cache = open_source(source, run, settings, spec, tell)
+            cache = open_source(source, run, settings, spec, tell, second)
             settings = with_channels(settings, cache, source)
             spec = settings.spec
             check_classes(run, source, cache)
@@ -168,7 +171,7 @@ def train_run(
         values, place = world.main_first(prepare)
         settings = config.build(TASKS[model][0], values)
         try:
-            return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell)
+            return _train_on(Cache.open(Path(place)), source, run, settings, world, init, profile_steps, tell, to)
         except Exception as e:
             if not is_out_of_memory(e):
                 raise
@@ -195,7 +198,7 @@ def _chosen(
 
 def _train_on(
     cache: Cache, source: Path, run: Path, settings: RunConfig, world: World, init: Path | str | None,
-    profile_steps: int, tell: Callable[[Event], None],
+    profile_steps: int, tell: Callable[[Event], None], to: Path | None,
 ) -> Path:  # fmt: skip
     """Train with checked settings, in every process of the run."""
     torch.manual_seed(settings.train.seed)
@@ -210,13 +213,14 @@ def _train_on(
     data = settings.data
     same: dict[str, Any] = {
         "seed": settings.train.seed, "crop": data.crop, "preroll": task.preroll, "channels": spec.channels,
+        "balanced": settings.model == "cycle",
     }  # fmt: skip
     train = ClipDataset(cache, split="train", segment_samples=train_samples, **same)
     val = ClipDataset(cache, split="val", segment_samples=val_samples, **same)
     if world.is_main:
         config.save(settings, RunFolder(run).settings)
         write_json(RunFolder(run).dataset_report, cache.report)
-        keep_source(source, run, cache, tell)
+        keep_source(source, run, cache, tell, second_folder(source, run, to))
         for note in cache.notes:
             tell(Note(note))
     if isinstance(task, SequenceTask):
@@ -225,7 +229,7 @@ def _train_on(
     elif task.generates:
         warn_of_few(cache, tell)
         warn_of_long(cache, train_samples - task.preroll, tell, task.preroll)
-    elif settings.model == "transfer":
+    elif settings.model in ("transfer", "cycle"):
         warn_of_few_to_transfer(cache, tell)
     task.initialise(train)
     if init is not None and bundle is not None:
@@ -247,11 +251,7 @@ def _train_on(
         task, settings.train, train, run, target, fingerprint, listen, profile_steps, world,
         partial(weights_to_resume, run),
     )  # fmt: skip
-    evaluate: Callable[[Any], dict[str, float]] | None = None
-    if world.is_main and isinstance(task, SequenceTask):
-        evaluate = sequence_evaluator(task, Budget.of(settings.train).minutes, tell)
-    elif world.is_main:
-        evaluate = evaluator_of(task, settings.train, train, val, spec.sample_rate, target, tell)
+    evaluate = evaluator_for(task, settings.train, train, val, target, tell) if world.is_main else None
     check = SelfCheck(
         evaluate, engine.ema.module, by=task.judged_by, previews=settings.train.previews, budget=engine.budget,
         emit=engine.emit,

@@ -107,8 +107,6 @@ class DiscriminatorSettings(Settings):
     """Penalties use every n-th image; 1 uses all and is slow."""
     penalty_steps: Count = 1
     """Steps between two penalties, whose weight is multiplied by this."""
-    reconstruction_pool: Count = 4
-    """Bands and frames that are averaged for the reconstruction loss."""
     ramp: Share = 0.2
     """Share of the run over which the penalty (and in a GAN the reconstruction) falls."""
     d_lr: RateFactor = 4.0
@@ -118,6 +116,13 @@ class DiscriminatorSettings(Settings):
     clips lack."""
     overfitting_images: Positive = 50_000
     """Images in which its probability can go from 0 to 1."""
+
+
+class ReconstructionSettings(DiscriminatorSettings):
+    """What models with a discriminator and a reconstruction of images share."""
+
+    reconstruction_pool: Count = 4
+    """Bands and frames that are averaged for the reconstruction loss."""
 
 
 class RunConfig(Settings):

@@ -11,6 +11,7 @@ from audio_gen import __version__
 from audio_gen.artefacts.folders import CacheFolder, RunFolder
 from audio_gen.audio.mel import PRESETS, MelSpec
 from audio_gen.data.cache import build_cache
+from audio_gen.data.domains import domain_names
 from audio_gen.data.index import inspect_folder
 from audio_gen.data.rates import mel_fields
 from audio_gen.data.store import Cache, digest_of, first_of_each
@@ -27,13 +28,20 @@ LITTLE_TO_TRANSFER_SEC = 60.0
 LITTLE_SEC = 30.0
 
 
-def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None]) -> Cache:
-    """The cache to train on: `source` itself, or one built in the run's folder.
+def open_source(
+    source: Path, run: Path, settings: RunConfig, spec: MelSpec, tell: Callable[[Event], None], to: Path | None = None
+) -> Cache:
+    """The cache to train on: `source` itself, or one built in the run's folder, of two folders if there is `to`.
 
     Raises:
         DataError: There are no usable sounds.
         MelMismatchError: The cache has another sample rate than the mel.
     """
+    if to is not None and (caches := [one for one in (source, to) if CacheFolder(one).exists()]):
+        raise ConfigError(
+            f"{one_line(caches[0])}: is a cache; --to takes two folders of sounds, or leave it out for a cache of two "
+            "classes"
+        )
     if CacheFolder(source).exists():
         cache = Cache.open(source)
         if cache.sample_rate != spec.sample_rate:
@@ -52,7 +60,7 @@ def open_source(source: Path, run: Path, settings: RunConfig, spec: MelSpec, tel
     return build_cache(
         source, RunFolder(run).cache, sample_rate=spec.sample_rate, data=settings.data,
         progress=lambda what, done, total: tell(CacheProgress(what, done, total)),
-        generated=settings.data.generated,
+        generated=settings.data.generated, to=to,
     )  # fmt: skip
 
 
@@ -81,28 +89,49 @@ def check_apart(source: Path, run: Path, *, force: bool, option: str = "--run") 
         )
 
 
-def check_source(source: Path, run: Path, *, option: str = "--run") -> None:
+def second_folder(source: Path, run: Path, to: Path | None) -> Path | None:
+    """The second folder of a run: `to`, or without it that of the run that is resumed.
+
+    Args:
+        source: The first folder.
+        run: The run's folder.
+        to: A second folder that the user gives.
+
+    Raises:
+        DataError: It is no folder, or the two are not apart.
+    """
+    if to is None:
+        then = _started_on(run)
+        known = None if then is None else then.get("to")
+        return None if known is None or CacheFolder(source).exists() else Path(known)
+    if not to.is_dir():
+        raise DataError(f"--to {one_line(to)}: no such folder; give a second folder of sounds")
+    domain_names(source, to)
+    return to
+
+
+def check_source(source: Path, run: Path, to: Path | None = None, *, option: str = "--run") -> None:
     """Refuse to resume on another folder, before the run's cache changes; a moved folder is accepted.
 
     Args:
         source: The folder of sounds, or a cache.
         run: The run's folder.
+        to: The second folder, if there is one.
         option: The option with the run's folder or its parent, for messages.
 
     Raises:
         ConfigError: Both path and content differ from those at the start of the run.
     """
     then = _started_on(run)
-    if then is None or then["source"] == str(source.resolve()):
+    if then is None or (then["source"], then.get("to")) == (str(source.resolve()), to and str(to.resolve())):
         return
     if CacheFolder(source).exists():
         sounds = Cache.open(source).sounds
     else:
-        sounds = digest_of(f.measurement.content_hash for f in inspect_folder(source).usable if f.measurement)
+        sounds = digest_of(f.measurement.content_hash for f in inspect_folder(source, to=to).usable if f.measurement)
     if sounds != then["sounds"]:
-        raise ConfigError(
-            f"{one_line(run)}: was started on {one_line(then['source'])}; give that folder, or another {option}"
-        )
+        known = one_line(then["source"]) + (f" --to {one_line(then['to'])}" if "to" in then else "")
+        raise ConfigError(f"{one_line(run)}: was started on {known}; give that folder, or another {option}")
 
 
 def check_not_pruned(run: Path) -> None:
@@ -118,7 +147,7 @@ def check_not_pruned(run: Path) -> None:
         )
 
 
-def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None]) -> None:
+def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], None], to: Path | None = None) -> None:
     """Record the source of a run's sounds, and report files that changed since it began."""
     then, sounds, changed = _started_on(run), cache.sounds, changes(run, cache)
     if changed:
@@ -131,7 +160,9 @@ def keep_source(source: Path, run: Path, cache: Cache, tell: Callable[[Event], N
     elif then is not None and then["sounds"] != sounds and not RunFolder(run).clips.is_file():
         tell(Note(f"{source}: has changed since the run was started; training continues with the changed folder"))
     keep_clips(run, cache)
-    write_json(RunFolder(run).source, {"source": str(source.resolve()), "sounds": sounds, "version": __version__})
+    second = {} if to is None else {"to": str(to.resolve())}
+    about = {"source": str(source.resolve()), **second, "sounds": sounds, "version": __version__}
+    write_json(RunFolder(run).source, about)
 
 
 def warn_of_few(cache: Cache, tell: Callable[[Event], None]) -> None:
@@ -233,6 +264,8 @@ def _started_on(run: Path) -> dict[str, str] | None:
         then = read_json(path)
         if not isinstance(then, dict) or not all(isinstance(then.get(key), str) for key in ("source", "sounds")):
             raise MalformedError("it lacks source or sounds")
+        if not isinstance(then.get("to", ""), str):
+            raise MalformedError("its to is not a text")
     except (OSError, MalformedError) as e:
         raise DataError(f"{one_line(path)}: is damaged ({e}); delete it to resume with the folder that you give") from e
     return then

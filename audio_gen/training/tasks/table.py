@@ -6,6 +6,8 @@ from typing import Any
 from audio_gen.audio.mel import MelSpec
 from audio_gen.data.store import Cache
 from audio_gen.training.task import Task
+from audio_gen.training.tasks.cycle.settings import CycleConfig
+from audio_gen.training.tasks.cycle.task import CycleTask
 from audio_gen.training.tasks.gan.settings import GANConfig
 from audio_gen.training.tasks.gan.task import GANTask
 from audio_gen.training.tasks.sequence.settings import SequenceConfig
@@ -23,4 +25,5 @@ TASKS: dict[str, tuple[type[RunConfig], Callable[[Any, MelSpec, Cache], Task]]] 
     "vocoder": (VocoderConfig, VocoderTask),
     "sequence": (SequenceConfig, SequenceTask),
     "transfer": (TransferConfig, TransferTask),
+    "cycle": (CycleConfig, CycleTask),
 }

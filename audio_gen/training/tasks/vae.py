@@ -91,7 +91,7 @@ class VAETask:
         self.modules = nn.ModuleDict({"model": self.vae, "front_end": self.mels.front_end})
         if self.sharp:
             size = Size(net.channels, net.blocks, net.channels, net.blocks, 0)
-            self.adversarial = AdversarialLosses(
+            self.adversarial = AdversarialLosses.of_codec(
                 config.adversarial, self.vae, size, n_classes=len(self.mels.classes), images=config.train.batch_size
             )
             self.progress = Progress()

@@ -14,7 +14,7 @@ from audio_gen.config import (
     Width,
 )
 from audio_gen.models.blocks import GROUPS
-from audio_gen.training.tasks.settings import DiscriminatorSettings, MelNet, RunConfig, clip_frames
+from audio_gen.training.tasks.settings import MelNet, ReconstructionSettings, RunConfig, clip_frames
 
 Channels = Annotated[Width, Field(multiple_of=GROUPS)]
 
@@ -53,7 +53,7 @@ class VAELoss(Settings):
     """Learning rate of the encoder, relative to the decoder's."""
 
 
-class VAEAdversarial(DiscriminatorSettings):
+class VAEAdversarial(ReconstructionSettings):
     """Adversarial training of the decoder."""
 
     start: Annotated[float, Field(ge=0, le=1)] = 0.12

@@ -1,7 +1,7 @@
 """The discriminator side of a GAN: inputs, losses, penalties and augmentation."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,13 @@ from audio_gen.losses.spectral import pooled_l1
 from audio_gen.models.codecs.gan import GANCodec
 from audio_gen.models.codecs.vae import VAE
 from audio_gen.models.contract import VELOCITY, Conditions
+from audio_gen.models.discriminators.along_time import TimeDiscriminator
 from audio_gen.models.discriminators.mel import MelDiscriminator
 from audio_gen.models.pitch_axis import FEATURES
 from audio_gen.training.task import Loss
 from audio_gen.training.tasks.gan.adaptive_augmentation import AdaptiveAugment
 from audio_gen.training.tasks.gan.settings import Size
-from audio_gen.training.tasks.settings import DiscriminatorSettings
+from audio_gen.training.tasks.settings import DiscriminatorSettings, ReconstructionSettings
 
 LEVEL = 5.0  # nats per unit of the discriminator's input
 
@@ -62,36 +63,60 @@ class AdversarialLosses:
     """
 
     def __init__(
-        self, loss: DiscriminatorSettings, codec: GANCodec | VAE, size: Size, *, n_classes: int, images: int
-    ) -> None:
-        """`images`: number of a step's images that `codec` decodes."""
-        self.loss, self.floor, self.images = loss, codec.mel_floor, images
-        self.d = MelDiscriminator(
-            n_mels=codec.trunk.rows, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
-            n_classes=n_classes, features=FEATURES if codec.trunk.axis else 0, velocity=VELOCITY in codec.conditions,
-        )  # fmt: skip
+        self, loss: DiscriminatorSettings, d: MelDiscriminator | TimeDiscriminator, *, floor: float, images: int,
+        shift_bands: bool = True, strip: int = 0, whole: float = 1.0,
+    ) -> None:  # fmt: skip
+        """For images (B, M, L).
+
+        Args:
+            loss: Weights.
+            d: The discriminator.
+            floor: Nats of silence.
+            images: Number of a step's images.
+            shift_bands: Whether augmentation shifts them by bands.
+            strip: Rows of stereo.
+            whole: Weight of the losses on whole images.
+        """
+        self.loss, self.d, self.floor, self.images, self.whole = loss, d, floor, images, whole
         self.adaptive = AdaptiveAugment(
-            floor=codec.mel_floor, shift_bands=codec.trunk.axis is None, target=loss.overfitting_target,
-            images=loss.overfitting_images, strip=codec.trunk.strip,
+            floor=floor, shift_bands=shift_bands, target=loss.overfitting_target, images=loss.overfitting_images,
+            strip=strip,
         )  # fmt: skip
         self.averages = Averages()
         self.modules: dict[str, nn.Module] = {
             "d": self.d, "adaptive": self.adaptive, "averages": self.averages,
         }  # fmt: skip
 
+    @classmethod
+    def of_codec(
+        cls, loss: DiscriminatorSettings, codec: GANCodec | VAE, size: Size, *, n_classes: int, images: int
+    ) -> Self:
+        """For what a codec decodes: `images` of them in a step."""
+        d = MelDiscriminator(
+            n_mels=codec.trunk.rows, frames=codec.frames, channels=size.d_channels, blocks=size.d_blocks,
+            n_classes=n_classes, features=FEATURES if codec.trunk.axis else 0, velocity=VELOCITY in codec.conditions,
+        )  # fmt: skip
+        return cls(
+            loss, d, floor=codec.mel_floor, images=images, shift_bands=codec.trunk.axis is None, strip=codec.trunk.strip
+        )
+
     def d_loss(self, drawn: Drawn, generator: torch.Generator, *, penalty: float) -> Loss:
         """The discriminator's loss; `penalty` is the weight of the gradient penalty."""
         real, fake = self._augmented(drawn.real, generator), self._augmented(drawn.fake.detach(), generator)
         logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
         terms = {
-            "adv_d": (adversarial.relativistic_d(logits_real, logits_fake), 1.0),
+            "adv_d": (adversarial.relativistic_d(logits_real, logits_fake), self.whole),
             "adv_d_local": (adversarial.relativistic_d(local_real, local_fake), self.loss.local),
             "penalty": (self._penalty(drawn, real, fake), penalty),
         }
         return Loss(terms, {"real": logits_real.detach().mean(), "fake": logits_fake.detach().mean()})
 
     def g_loss(self, drawn: Drawn, generator: torch.Generator, *, reconstruction: float, stay: float) -> Loss:
-        """The generator's loss, without gradients of the discriminator; `reconstruction` and `stay` are weights."""
+        """The generator's loss, without gradients of the discriminator; `reconstruction` and `stay` are weights.
+
+        Only with settings of a reconstruction.
+        """
+        assert isinstance(self.loss, ReconstructionSettings)
         rebuilt = slice(0, drawn.rebuilt)
         error = pooled_l1(drawn.fake[rebuilt], drawn.real[rebuilt], self.loss.reconstruction_pool)
         return Loss(
@@ -109,7 +134,7 @@ class AdversarialLosses:
         logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, drawn.conditions, drawn.features)
         self.d.requires_grad_(True)
         return {
-            "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), 1.0),
+            "adv_g": (adversarial.relativistic_g(logits_real, logits_fake), self.whole),
             "adv_g_local": (adversarial.relativistic_g(local_real, local_fake), self.loss.local),
         }
 
@@ -128,7 +153,7 @@ class AdversarialLosses:
         conditions = drawn.conditions[::stride]
         features = None if drawn.features is None else drawn.features[::stride]
         logits_real, logits_fake, local_real, local_fake = self._logits(real, fake, conditions, features)
-        score = logits_real + logits_fake
+        score = self.whole * (logits_real + logits_fake)
         if self.loss.local:
             score = score + (local_real + local_fake).mean(1)
         return every * adversarial.gradient_penalty(score, real, fake)

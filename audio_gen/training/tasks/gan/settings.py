@@ -13,7 +13,7 @@ from audio_gen.config import (
 )
 from audio_gen.models.priors.mapped import MIN_NOISE
 from audio_gen.models.priors.neighbours import OWN_DIRECTIONS
-from audio_gen.training.tasks.settings import DiscriminatorSettings, MelNet, RunConfig, clip_frames
+from audio_gen.training.tasks.settings import MelNet, ReconstructionSettings, RunConfig, clip_frames
 
 
 class Size(NamedTuple):
@@ -67,7 +67,7 @@ class GANNet(MelNet):
         return size if self.blocks is None else size._replace(blocks=self.blocks, d_blocks=self.blocks)
 
 
-class GANLoss(DiscriminatorSettings):
+class GANLoss(ReconstructionSettings):
     """Weights and parameters of the losses."""
 
     reconstruction: NotNegative = 1.0

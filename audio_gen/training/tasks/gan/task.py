@@ -60,7 +60,7 @@ class GANTask:
         parts = {"mapping": self.mapping, "linear": self.codec.trunk.linear, "synthesis": self.codec.synthesis}
         for name in net.freeze:
             parts[name].requires_grad_(False)
-        self.adversarial = AdversarialLosses(
+        self.adversarial = AdversarialLosses.of_codec(
             config.loss, self.codec, size, n_classes=classes, images=config.train.batch_size
         )
         self.modules = nn.ModuleDict(
