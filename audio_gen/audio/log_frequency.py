@@ -1,5 +1,6 @@
 """The spectrum of a sound of any length on a logarithmic axis of frequency, for pitch."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +27,7 @@ class LogFrequencySpectrum:
         hop_length: Samples from frame to frame, 23.2 ms.
         frames: Number of frames; the last one may be partly silent.
 
-    Source: Schörkhuber 2014; filters by librosa.
+    Source: Schörkhuber 2014; the filters are those of librosa, whose import takes 130 MB.
     """
 
     def __init__(self, read: ReadSamples, samples: int, sample_rate: int) -> None:
@@ -62,19 +63,28 @@ def window_of(sample_rate: int) -> int:
     return 2 * (round(WINDOW_SEC * sample_rate) // 2)
 
 
+def _wavelet(hz: float, sample_rate: int) -> np.ndarray:
+    """A filter (n,) complex: a Hann window of as many periods as tell neighbouring bins apart, with a sum of 1."""
+    step = 2 ** (2 / (12 * BINS_PER_SEMITONE))
+    bandwidth = (step - 1) / (step + 1)  # relative to the frequency
+    half = sample_rate / (bandwidth * hz + GAMMA) / 2
+    place = np.arange(math.floor(-half), math.floor(half))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(place)) / len(place))
+    return np.exp(2j * np.pi * hz / sample_rate * place) * window / window.sum()
+
+
 @lru_cache(maxsize=4)
 def _filters(sample_rate: int) -> Tensor:
     """The filters on the bins of the Fourier transform of a window, (n, F) complex64."""
-    import librosa
-
     window = window_of(sample_rate)
     notes = LOWEST_NOTE + np.arange(BINS) / BINS_PER_SEMITONE
     centres = 440 * 2 ** ((notes - 69) / 12)
     centres = centres[centres < HIGHEST_OF_NYQUIST * sample_rate / 2]
-    filters, _ = librosa.filters.wavelet(freqs=centres, sr=sample_rate, gamma=GAMMA, pad_fft=False, norm=1)
-    spare = window - filters.shape[1]
-    assert spare >= 0
-    filters = np.pad(filters, ((0, 0), (spare // 2, spare - spare // 2)))
+    filters = np.zeros((len(centres), window), np.complex64)
+    for row, hz in zip(filters, centres, strict=True):
+        wave = _wavelet(float(hz), sample_rate)
+        first = window // 2 - len(wave) // 2
+        row[first : first + len(wave)] = wave
     spectra = np.conj(np.fft.fft(np.fft.ifftshift(filters, axes=1), axis=1)[:, : window // 2 + 1])
     most = min(window // 2 + 1, int(1.1 * centres[-1] / sample_rate * window) + 1)
     return torch.from_numpy((2 * spectra[:, :most] / window).astype(np.complex64))

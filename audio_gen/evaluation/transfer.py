@@ -42,7 +42,7 @@ LEAST_WINDOWS = 4
 SALIENT = 0.5
 ONSET_SEC, ONSET_HOP, ONSET_DELTA = 0.05, 220, 0.1
 LEVEL_SEC, HEARD_DB = 0.1, 40.0
-CENTS, NEAR_CENTS = 1200, 50
+CENTS, NEAR_CENTS, GRID_SEMITONES = 1200, 50, 0.2
 OCTAVES = range(-3, 4)
 VOICED_LEAST = 0.3  # pitches in a frame on average, without which a sound has none
 TRACKED_SEC = 10.0  # of each sound, for pYIN
@@ -303,7 +303,7 @@ def _beside(marks: Tensor) -> Tensor:
 
 def _pitch_matches(a: Tensor, b: Tensor) -> tuple[int, int, int, int]:
     """Frames voiced in both within 50 cents up to octaves, and all of those; and the voiced and all heard of a."""
-    tracks = [track(one[: round(TRACKED_SEC * RATE)], RATE) for one in (a, b)]
+    tracks = [track(one[: round(TRACKED_SEC * RATE)], RATE, grid_semitones=GRID_SEMITONES) for one in (a, b)]
     count = min(len(one.f0_hz) for one in tracks)
     first, second = ((one.voiced & one.sounding)[:count] for one in tracks)
     both = first & second

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import load_bundle
+from audio_gen.audio.channels import mono
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
 from audio_gen.audio.onset import fade_in, lead_samples, loudest, onset
 from audio_gen.audio.parallel import side_by_side
@@ -354,8 +355,8 @@ class Pipeline:
             CheckpointError: The model cannot transfer.
             ConfigError: It does not know the target.
         """
-        number, mono = self.domain(target), wav.mean(0, keepdim=True)
-        frames = SoundFrames.of_wav(mono, self.spec)
+        number = self.domain(target)
+        frames = SoundFrames.of_wav(mono(wav)[None], self.spec)
         rendition = self.transform.begin(frames, number, kept)
         how = Transfer(number, kept, mix=mix)
         blocks = transferred_blocks(InMemory(wav), frames, rendition, how, self.vocoder, self.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from audio_gen.audio.long_mel import LongMel
 from audio_gen.audio.mel import DB_PER_NAT
+from audio_gen.audio.onset import amplitude
 from audio_gen.audio.stereo import FRAMES, STEREO_BANDS
 from audio_gen.models.contract import Kept, Rendition
 from audio_gen.models.transforms.sound import FINE, FLOOR, SoundFrames, loudness_db, smoothed_db
@@ -17,8 +18,9 @@ from audio_gen.vocoding.silence import subtract_floor
 from audio_gen.vocoding.stereo import StereoVocoder
 from audio_gen.vocoding.vocoder import Vocoder
 
-LOUDER_DB, QUIETER_DB = 30.0, 90.0  # the most that a frame is turned up and down
+QUIETER_DB = 90.0  # the most that a frame is turned down
 AT_ONCE_DB = 10.0  # by which a single frame may be louder than that of the sound
+FADE_IN_SEC, FADE_OUT_SEC, QUIET_END_DB = 0.002, 0.02, -50.0
 OWN_DB = 4.0  # by which a target's own attacks and releases may differ from the level of the sound
 
 
@@ -117,7 +119,7 @@ class TransferredMel:
             fast = smoothed_db(wanted[near], FINE.loudness) - smoothed_db(have[near], FINE.loudness)
             gain_db = torch.minimum(torch.maximum(slow, fast - OWN_DB), fast + OWN_DB)
             at_once = (wanted - have)[here] + AT_ONCE_DB  # or a hit would be heard before it begins
-            gain_db = torch.minimum(gain_db, at_once).clamp(-QUIETER_DB, LOUDER_DB)
+            gain_db = torch.minimum(gain_db, at_once).clamp(-QUIETER_DB, self._rendition.louder_db)
             mel = (mel[:, here] + gain_db / DB_PER_NAT).clamp(min=FLOOR)
         else:
             mel = mel[:, here]
@@ -142,6 +144,7 @@ def transferred_blocks(
         device: Of the vocoder.
     """
     mel = TransferredMel(sound, frames, rendition, how, device)
+    quiet = _quiet_ends(sound, frames.spec.sample_rate)
     voice = StereoVocoder(vocoder, mel.spec) if mel.spec.stereo_bands else vocoder
     done, mix = 0, how.mix
     power = (mix**2 + (1 - mix) ** 2) ** 0.5  # both are as loud, and differ in phase
@@ -149,4 +152,22 @@ def transferred_blocks(
         wet = block[:, : sound.samples - done]
         dry = sound.read(done, wet.shape[-1]) if mix < 1 else wet
         done += wet.shape[-1]
-        yield (mix * wet + (1 - mix) * dry) / power
+        yield _faded((mix * wet + (1 - mix) * dry) / power, done - wet.shape[-1], sound.samples, quiet)
+
+
+def _quiet_ends(sound: Readable, sample_rate: int) -> tuple[int, int]:
+    """Samples over which a result fades in and out: 0 where the sound itself begins or ends suddenly."""
+    rise, fall = (min(round(sec * sample_rate), sound.samples // 4) for sec in (FADE_IN_SEC, FADE_OUT_SEC))
+    parts = sound.read(0, rise), sound.read(sound.samples - fall, fall)
+    begins, ends = (not part.numel() or float(part.abs().max()) < amplitude(QUIET_END_DB) for part in parts)
+    return rise * begins, fall * ends
+
+
+def _faded(block: Tensor, first: int, samples: int, quiet: tuple[int, int]) -> Tensor:
+    """A block (C, n) that begins at a sample of a sound, faded where the sound is quiet at its ends."""
+    place, (rise, fall) = torch.arange(first, first + block.shape[-1]), quiet
+    if rise and first < rise:
+        block = block * (place / rise).clamp(max=1)
+    if fall and first + block.shape[-1] > samples - fall:
+        block = block * ((samples - 1 - place) / fall).clamp(0, 1)
+    return block

@@ -367,6 +367,10 @@ class Rendition(Protocol):
     def smoothing(self) -> Smoothing:
         """Frames over which levels are averaged where the sound's level is kept."""
 
+    @property
+    def louder_db(self) -> float:
+        """The most that a frame is turned up where the sound's level is kept."""
+
     def mel(self, first: int, stop: int) -> Tensor:
         """Frames from `first` to `stop` of the transformed log-mel, (M, stop - first)."""
 

@@ -16,6 +16,7 @@ from audio_gen.models.transforms.sound import (
     COARSE,
     FINE,
     FLOOR,
+    LOUDER_DB,
     QUANTILES,
     SMOOTHINGS,
     Controls,
@@ -150,6 +151,11 @@ class ControlRendition:
     def smoothing(self) -> Smoothing:
         """See `Rendition.smoothing`."""
         return self.matching.smoothing
+
+    @property
+    def louder_db(self) -> float:
+        """See `Rendition.louder_db`."""
+        return LOUDER_DB
 
     @cached_property
     def groups(self) -> tuple[bool, bool, bool, bool]:

@@ -14,13 +14,17 @@ from audio_gen.models.transforms.sound import FINE, FLOOR, Smoothing, SoundFrame
 
 DOMAINS = 2
 CONDITION = 64
+OUTPUTS = 3  # for each value: what is added, the share that is replaced, and the new value
+SHARE_BIAS = 4.0  # at first 2 % are replaced
 MOST_GAIN_DB = 40.0
+LOUDER_DB = 6.0  # the most that a frame of a result is turned up to the level of the sound
 
 
 class CycleNetwork(nn.Module):
-    """Log-mel of any length -> log-mel, in patches of four frames; it starts as the identity.
+    """Log-mel of any length -> log-mel, in patches of four frames; it starts as the identity, to within 0.1 nats.
 
-    One network has both directions. It learns what to add to a sound, so what it leaves alone stays as sharp as it was.
+    One network has both directions. It adds a change to each value, and replaces a share of it by a new one: what it
+    leaves alone stays as sharp as it was, and a pause can be silent.
     Source: CycleGAN, Zhu 2017; frames that are masked in training and filled in, Kaneko 2021 (MaskCycleGAN-VC).
     """
 
@@ -49,7 +53,7 @@ class CycleNetwork(nn.Module):
         self.blocks = nn.ModuleList(
             TimeBlock(channels=width, condition_dim=CONDITION, kernel=KERNEL) for _ in range(depth)
         )
-        self.head = nn.Linear(width, STRIDE * n_mels)
+        self.head = nn.Linear(width, OUTPUTS * STRIDE * n_mels)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -74,8 +78,9 @@ class CycleNetwork(nn.Module):
         condition = self.domain(target)[:, None]
         for block in self.blocks:
             h = block(h, condition)
-        change = unpatched(self.head(h), self.n_mels).float() * self.scale
-        return torch.minimum(mel + change, self.ceiling)
+        change, share, new = unpatched(self.head(h), OUTPUTS * self.n_mels).float().chunk(OUTPUTS, dim=1)
+        share = torch.sigmoid(share - SHARE_BIAS)
+        return torch.minimum(mel + self.scale * change + share * (self.scale * new + self.mean - mel), self.ceiling)
 
     @torch.no_grad()
     def normalise(self, mel: Tensor) -> None:
@@ -141,6 +146,11 @@ class CycleRendition:
     def smoothing(self) -> Smoothing:
         """See `Rendition.smoothing`."""
         return FINE
+
+    @property
+    def louder_db(self) -> float:
+        """See `Rendition.louder_db`; a pause that the target makes stays one."""
+        return LOUDER_DB
 
     @torch.no_grad()
     def mel(self, first: int, stop: int) -> Tensor:

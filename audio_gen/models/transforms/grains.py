@@ -19,6 +19,7 @@ from audio_gen.models.transforms.sound import (
     COARSE,
     FLOOR,
     FLUX_FRAMES,
+    LOUDER_DB,
     SMOOTHINGS,
     Ranges,
     Smoothing,
@@ -149,12 +150,14 @@ class GrainRendition:
         path: The number of the target's frame for each step.
         notes: For the user.
         smoothing: See `Rendition`.
+        louder_db: See `Rendition`.
     """
 
     grains: Grains
     path: np.ndarray
     notes: tuple[str, ...]
     smoothing: Smoothing
+    louder_db: float = LOUDER_DB
 
     def mel(self, first: int, stop: int) -> Tensor:
         """See `Rendition.mel`."""

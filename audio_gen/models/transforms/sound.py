@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from audio_gen.audio.log_frequency import BINS_PER_SEMITONE, LOWEST_NOTE
 from audio_gen.audio.long_mel import LongMel, ReadSamples
 from audio_gen.audio.mel import MelSpec
+from audio_gen.audio.mel_scale import hz_to_mel, mel_to_hz
 from audio_gen.models.salience import PITCHES, PitchSalience, peaks
 
 FLOOR = -9.0  # nats; lower levels of a log-mel count as silence
@@ -27,6 +28,7 @@ SOUNDING_DB = 50.0  # below the loudest frame, a frame is silent
 BLOCK_FRAMES = 512
 PITCHED = 0.3  # mean salience of the strongest pitch, from which a sound has pitches
 FLOOR_DB, SILENT_DB = -60.0, -55.0
+LOUDER_DB = 30.0  # the most that a frame of a result is turned up to the level of the sound
 
 
 class Smoothing(NamedTuple):
@@ -165,18 +167,20 @@ def peaked(salience: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 def _bandwidths(spec: MelSpec) -> Tensor:
     """Bandwidths (M, 1) in Hz of the mel's filters, whose area is 1."""
-    import librosa
+    edges = _edges(spec)
+    return ((edges[2:] - edges[:-2]) / 2).float()[:, None]
 
-    edges = librosa.mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max or spec.nyquist)
-    return torch.from_numpy((edges[2:] - edges[:-2]) / 2).float()[:, None]
+
+def _edges(spec: MelSpec) -> Tensor:
+    """The frequencies (M + 2,) in Hz where the mel's filters begin and end."""
+    low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max or spec.nyquist)
+    return mel_to_hz(torch.linspace(low, high, spec.n_mels + 2, dtype=torch.float64))
 
 
 @lru_cache(maxsize=8)
 def _band_rows(spec: MelSpec) -> tuple[int, ...]:
     """The mel rows where the bands of brightness begin, and the end of the last."""
-    import librosa
-
-    centres = librosa.mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max or spec.nyquist)[1:-1]
+    centres = _edges(spec)[1:-1].numpy()
     inner = [
         min(max(i + 1, int(np.searchsorted(centres, hz))), spec.n_mels - 3 + i) for i, hz in enumerate(BAND_EDGES_HZ)
     ]

@@ -42,8 +42,6 @@ class CycleLoss(DiscriminatorSettings):
     """L1 between sounds and what they are after both directions, in nats."""
     identity: NotNegative = 0.25
     """L1 between sounds and what the network makes of them in their own domain, in nats."""
-    level: NotNegative = 0.1
-    """Difference of levels over 0.1 s between sounds and what they become, beyond 4 dB, in dB."""
     masked: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Largest share of the frames of a clip that are masked, for the network to fill in."""
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
@@ -19,7 +18,7 @@ from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.models.discriminators.along_time import TimeDiscriminator
 from audio_gen.models.registry import Part, kind_of, packed, trained_weights
 from audio_gen.models.transforms.cycle import DOMAINS, CycleNetwork
-from audio_gen.models.transforms.sound import FINE, loudness_db, smoothed_db, sounding
+from audio_gen.models.transforms.sound import loudness_db, sounding
 from audio_gen.text import distinct_sounds, one_line, shortened
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.cycle.settings import CycleConfig
@@ -30,7 +29,6 @@ from audio_gen.training.tasks.start import load_part
 
 KIND = "cycle"
 START_BATCHES = 48
-HEARD_DB, FREE_DB = 40.0, 4.0
 GAP_CLIPS = 64
 
 
@@ -133,7 +131,6 @@ class CycleTask:
             **self.adversarial.g_terms(shared.drawn, generator),
             "cycle": ((back - shared.own).abs().mean(), w.cycle),
             "identity": ((same - shared.own).abs().mean(), w.identity),
-            "level": (self._level_change(shared), w.level),
         })  # fmt: skip
 
     def after_step(self, statistics: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -199,13 +196,6 @@ class CycleTask:
     def _gap(self, own: Tensor, fake: Tensor, domains: Tensor) -> Tensor:
         conditions = Conditions(len(own), {CLASS: 1 - domains})
         return self.adversarial.gap(own[partners(domains)], fake, conditions, None)
-
-    def _level_change(self, shared: CycleStep) -> Tensor:
-        """How far levels over 0.1 s change beyond what is left to the target, in dB, where the sounds are heard."""
-        span = min(FINE.loudness, shared.own.shape[2])
-        own, fake = (smoothed_db(loudness_db(x, self.spec), span) for x in (shared.own, shared.drawn.fake))
-        heard = own > own.amax(1, keepdim=True) - HEARD_DB
-        return F.relu((fake - own).abs() - FREE_DB)[heard].mean()
 
     def _known(self, own: Tensor, generator: torch.Generator) -> Tensor:
         """Which frames are not masked (B, 1, L): all but a stretch of each clip."""
