@@ -87,8 +87,22 @@ def test_partners_are_of_the_other_domain() -> None:
 
 def test_a_new_network_is_the_identity(folders: tuple[Path, Path], tmp_path: Path) -> None:
     task, train = task_of(folders, tmp_path / "run")
-    mel = task.front_end(train.batch(0, 4).wav).clamp(min=-9)
+    mel = task._mel(train.batch(0, 4))
     assert float((task.network(mel, torch.tensor([0, 0, 1, 1])) - mel).abs().mean()) < 0.1
+
+
+def test_crops_have_no_clicks_at_their_ends_and_keep_the_attack(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    task, train = task_of(folders, tmp_path / "run")
+    batch = train.batch(0, 16)
+    whole = {}
+    for i, (number, start) in enumerate(zip(batch.index.tolist(), batch.start.tolist(), strict=True)):
+        clip = train.cache.clips[number]
+        samples = np.pad(train.cache.read(clip), (4096, 4096)).astype(np.float32)
+        first = max(0, start) + 4096 + (task.spec.samples(task._margin) if start > 0 else 0) - 2048
+        part = torch.from_numpy(samples[first : first + task.spec.samples(task.frames) + 4096])[None, None]
+        part = torch.nn.functional.pad(part, (0, task.spec.samples(task.frames) + 4096 - part.shape[-1]))
+        whole[i] = task.front_end(part)[0, :, 8 : 8 + task.frames].clamp(min=-9)
+    torch.testing.assert_close(task._mel(batch), torch.stack([whole[i] for i in range(16)]), atol=0.05, rtol=0)
 
 
 def test_the_way_there_learns_to_sound_like_the_other_domain(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -98,7 +112,7 @@ def test_the_way_there_learns_to_sound_like_the_other_domain(folders: tuple[Path
     generator = torch.Generator().manual_seed(0)
 
     def mean_spectra() -> tuple[torch.Tensor, torch.Tensor]:
-        own = task.front_end(train.batch(0, 16).wav).clamp(min=-9)
+        own = task._mel(train.batch(0, 16))
         domains = train.batch(0, 16).class_id
         with torch.no_grad():
             fake = task.network(own, 1 - domains)
@@ -202,6 +216,6 @@ class Spectra:
 def test_an_evaluation_tells_how_far_sounds_have_come(folders: tuple[Path, Path], tmp_path: Path) -> None:
     task, _ = task_of(folders, tmp_path / "run")
     figures = CycleEvaluator(task, Spectra())(task.network)  # type: ignore[arg-type]
-    assert figures["way"] == pytest.approx(0, abs=0.05)  # a new network leaves sounds as they are
+    assert figures["way"] == pytest.approx(0, abs=0.15)  # a new network leaves sounds as they are
     assert figures["kad_sources"] > 0
     assert next(iter(figures)) == "kad"

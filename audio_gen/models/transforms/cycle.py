@@ -14,6 +14,7 @@ from audio_gen.models.transforms.sound import FINE, FLOOR, Smoothing, SoundFrame
 
 DOMAINS = 2
 CONDITION = 64
+LOUD = 0.95
 OUTPUTS = 3  # for each value: what is added, the share that is replaced, and the new value
 SHARE_BIAS = 4.0  # at first 2 % are replaced
 MOST_GAIN_DB = 40.0
@@ -102,13 +103,17 @@ class CycleNetwork(nn.Module):
 
 
 def usual_level_db(sound: SoundFrames, advance: Callable[[float], object] = lambda share: None) -> float:
-    """The median level in dB of the frames that are not silent."""
+    """The level in dB that a twentieth of the frames exceed, of those that are not silent."""
     levels = []
     for first, stop in sound.blocks():
         levels.append(loudness_db(sound.mel(first, stop), sound.spec))
         advance((stop - first) / sound.frames)
-    level = torch.cat(levels)
-    return float(level[sounding(level)].median())
+    return loud_db(torch.cat(levels))
+
+
+def loud_db(level_db: Tensor) -> float:
+    """The level that a twentieth of the frames (L,) exceed, of those that are not silent."""
+    return float(level_db[sounding(level_db)].quantile(LOUD))
 
 
 def patched(x: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio_gen.artefacts.bundle import Bundle
 from audio_gen.audio.mel import MelFrontEnd, MelSpec
+from audio_gen.audio.stft import padding
 from audio_gen.data.dataset import Batch, ClipDataset
 from audio_gen.data.store import Cache
 from audio_gen.errors import CheckpointError, ConfigError
@@ -17,8 +19,8 @@ from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.models.discriminators.along_time import TimeDiscriminator
 from audio_gen.models.registry import Part, kind_of, packed, trained_weights
-from audio_gen.models.transforms.cycle import DOMAINS, CycleNetwork
-from audio_gen.models.transforms.sound import loudness_db, sounding
+from audio_gen.models.transforms.cycle import DOMAINS, CycleNetwork, loud_db
+from audio_gen.models.transforms.sound import loudness_db
 from audio_gen.text import distinct_sounds, one_line, shortened
 from audio_gen.training.task import Loss, Phase, Preview
 from audio_gen.training.tasks.cycle.settings import CycleConfig
@@ -78,7 +80,8 @@ class CycleTask:
         self.front_end = MelFrontEnd(spec)
         self.modules = nn.ModuleDict({"model": self.network, **self.adversarial.modules, "front_end": self.front_end})
         self.frames = max(STRIDE, clip_frames(config.data.segment_sec, spec) // STRIDE * STRIDE)
-        self.segments = spec.samples(self.frames), spec.samples(self.frames)
+        self._margin = STRIDE * -(-padding(spec.n_fft, spec.hop_length) // (STRIDE * spec.hop_length))
+        self.segments = (spec.samples(self.frames + 2 * self._margin),) * 2
 
     def compilable(self) -> Sequence[nn.Module]:
         """No part."""
@@ -90,12 +93,11 @@ class CycleTask:
         self.train = train
         size = self.config.train.batch_size
         batches = [train.batch(step, size) for step in range(START_BATCHES)]
-        mels = torch.cat([self._mel(batch.wav) for batch in batches])
+        mels = torch.cat([self._mel(batch) for batch in batches])
         domains = torch.cat([batch.class_id for batch in batches])
         self.network.normalise(mels)
         for number in range(DOMAINS):
-            level = loudness_db(mels[domains == number], self.spec).flatten()
-            self.network.level_db[number] = level[sounding(level)].median()
+            self.network.level_db[number] = loud_db(loudness_db(mels[domains == number], self.spec).flatten())
 
     def start_from(self, bundle: Bundle, run: Path) -> str | None:
         """Load the network of a cycle GAN of this size; levels are those of the new sounds."""
@@ -113,7 +115,7 @@ class CycleTask:
 
     def begin(self, batch: Batch, generator: torch.Generator, progress: float) -> CycleStep:
         """Clips, what they become in the other domain, and real clips of that."""
-        own, domains = self._mel(batch.wav), batch.class_id
+        own, domains = self._mel(batch), batch.class_id
         fake = self._floored(self.network.raw(own, 1 - domains, self._known(own, generator)))
         conditions = Conditions(len(own), {CLASS: 1 - domains})
         drawn = Drawn(own[partners(domains)], fake, 0, conditions, None, own.new_zeros(len(own), 1))
@@ -182,15 +184,22 @@ class CycleTask:
         config, tensors = packed({"transform": Part(KIND, self.args, model.state_dict())})
         return config | {"mel": self.spec.to_dict(), "classes": self.classes, "preroll": 0}, tensors
 
-    def _mel(self, wav: Tensor) -> Tensor:
-        mel: Tensor = self.front_end(wav).clamp(min=self.config.net.mel_floor)
-        return mel
+    def _mel(self, batch: Batch) -> Tensor:
+        """Log-mels (B, M, L) of crops, without the frames at their ends: the edge of a crop is a click.
+
+        What is before the start of a clip is silence, so that its attack is among the frames.
+        """
+        margin = self.spec.samples(self._margin)
+        late = F.pad(batch.wav, (margin, -margin))
+        wav = torch.where((batch.start <= 0)[:, None, None], late, batch.wav)
+        mel: Tensor = self.front_end(wav)[..., self._margin : -self._margin]
+        return mel.clamp(min=self.config.net.mel_floor)
 
     def _floored(self, raw: Tensor) -> Tensor:
         return floored(raw.float(), self.config.net.mel_floor)
 
     def _transferred(self, model: CycleNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-        own = self._mel(batch.wav)
+        own = self._mel(batch)
         return own, model(own, 1 - batch.class_id)
 
     def _gap(self, own: Tensor, fake: Tensor, domains: Tensor) -> Tensor:
