@@ -89,7 +89,9 @@ class TrainSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.01
     """AdamW's weight decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50
-    """Steps of linear warm-up; a cosine to zero follows."""
+    """Steps of linear warm-up."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the run, at its end, in which the rate falls by a cosine; 0 keeps it."""
     clip_norm: Positive = 1.0
     """Gradients are clipped to this norm, in each phase."""
     ema_decay: Share = 0.999

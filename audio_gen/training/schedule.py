@@ -94,15 +94,16 @@ class Budget:
         return max(60 * self.minutes - self.elapsed_sec(), 0.0)
 
 
-def lr_factor(step: int, progress: float, warmup_steps: int, *, late: bool = False) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %.
+def lr_factor(step: int, progress: float, warmup_steps: int, *, late: bool = False, decay: float = 1.0) -> float:
+    """Factor on the learning rate: linear warm-up, and half a cosine down to 1 % in the last `decay` of the progress.
 
     A phase that begins `late` in a run has the warm-up in the first LATE_WARMUP of its progress.
     """
     rise = min(1.0, (step + 1) / (warmup_steps + 1))
     if late:
         rise = min(rise, 0.01 + progress / LATE_WARMUP)
-    return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * progress))
+    fallen = max(0.0, (progress - (1 - decay)) / decay) if decay else 0.0
+    return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * fallen))
 
 
 def due(before: float, now: float, count: int) -> bool:

@@ -75,7 +75,10 @@ class Updater:
             within = phase.progress(progress)
             if within is None:
                 continue
-            factor = lr_factor(step - self.began, within, self.settings.warmup_steps, late=phase.during[0] > 0)
+            factor = lr_factor(
+                step - self.began, within, self.settings.warmup_steps, late=phase.during[0] > 0,
+                decay=self.settings.decay,
+            )  # fmt: skip
             values["lr"] = rate = self.settings.lr * self.guard.rate * factor
             with self.watch.part("optimiser"):
                 self.optimisers[phase.name].zero_grad(set_to_none=True)

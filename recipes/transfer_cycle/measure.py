@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("a", type=Path)
     parser.add_argument("b", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
@@ -40,7 +40,7 @@ def main() -> None:
         for way, amount in (("copy", 0.0), ("grains", 1.0)):
             options = {"files": [source / "kept"], "to": str(target / "train"), "start": amount, "end": amount}
             rows.append(measured(options, way, source, target, given.out, "", None))
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         began, run = time.monotonic(), given.out / f"seed-{seed}"
         train_run(
             given.a / "train", run, to=given.b / "train", minutes=given.minutes, seed=seed, device="cpu",
@@ -53,7 +53,7 @@ def main() -> None:
         for source, target in ends:
             options = {"files": [run, source / "kept"], "to": target.resolve().name}
             rows.append(measured(options, f"cycle-{seed}", source, target, given.out, found, spread))
-    (given.out / "table.json").write_text(json.dumps(rows, indent=1))
+    (given.out / f"table-{given.seeds[0] if given.seeds else 0}.json").write_text(json.dumps(rows, indent=1))
 
 
 def measured(

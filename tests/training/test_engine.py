@@ -373,6 +373,14 @@ def test_the_first_preview_is_early(notes: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "run/previews").iterdir()) == ["step-00000002", "step-00000020"]
 
 
+def test_the_rate_can_stay_until_the_end_of_a_run() -> None:
+    kept = [lr_factor(step, step / 100, 10, decay=0.0) for step in range(101)]
+    assert kept[10:] == [1.0] * 91
+    late = [lr_factor(step, step / 100, 10, decay=0.25) for step in range(101)]
+    assert late[10:76] == [1.0] * 66
+    assert late[88] == pytest.approx(0.5, abs=0.05) and late[100] == pytest.approx(0.01)
+
+
 def test_the_rate_rises_and_falls() -> None:
     rates = [lr_factor(step, step / 100, 10) for step in range(101)]
     assert max(rates) == pytest.approx(rates[10], rel=0.03)

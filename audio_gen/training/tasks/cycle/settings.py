@@ -53,7 +53,7 @@ class CycleConfig(RunConfig):
     data: DataSettings = DataSettings(segment_sec=0.75, crop="random", onset="keep", channels=1)
     train: TrainSettings = TrainSettings(
         minutes=40, batch_size=8, lr=5e-4, betas=(0.0, 0.99), weight_decay=0.0, clip_norm=2.0, ema_images=10_000,
-        precision="auto",
+        precision="auto", decay=0.0,
     )  # fmt: skip
     net: CycleNet = CycleNet()
     loss: CycleLoss = CycleLoss()
