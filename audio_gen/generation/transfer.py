@@ -2,11 +2,12 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from audio_gen.audio.io import info, read_wav
 from audio_gen.audio.mel import DEFAULT_PRESET, MelSpec
@@ -31,6 +32,7 @@ from audio_gen.vocoding.load import load_vocoder
 GRAINS = "grains"
 PIECE_SEC = 10.0  # of a target that is longer than grains can use
 LEAST_SEC = 0.5  # of a target
+SHORT_SEC, GAP_SEC = 1.0, 0.4  # of sounds that are joined, and the silence after each: as long as a window of pitch
 
 
 class Transferred:
@@ -144,7 +146,23 @@ def _target_sounds(target: Path, spec: MelSpec, reporter: Reporter) -> tuple[lis
             f"note: the target has {len(pieces)} sound{'s' * (len(pieces) > 1)} of {total:.1f} s together; with more, "
             "it follows the source better"
         )
-    return pieces, digest.hexdigest()[:12]
+    return joined(pieces, rate), digest.hexdigest()[:12]
+
+
+def joined(sounds: Sequence[Tensor], sample_rate: int) -> list[Tensor]:
+    """Sounds (1, T) with short ones in rows, each followed by silence: a sound costs as much as half a second."""
+    short, gap = round(SHORT_SEC * sample_rate), round(GAP_SEC * sample_rate)
+    found, row, length = [], list[Tensor](), 0
+    for sound in sounds:
+        if sound.shape[-1] >= short:
+            found.append(sound)
+            continue
+        row.append(F.pad(sound, (0, gap)))
+        length += row[-1].shape[-1]
+        if length >= PIECE_SEC * sample_rate:
+            found.append(torch.cat(row, dim=1))
+            row, length = [], 0
+    return [*found, torch.cat(row, dim=1)] if row else found
 
 
 def _length_sec(file: Path) -> float:

@@ -12,7 +12,7 @@ from audio_gen.audio.io import read_wav
 from audio_gen.errors import ConfigError
 from audio_gen.generation.class_transfer import ClassTransform, class_pipeline
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.transfer import grain_pipeline
+from audio_gen.generation.transfer import grain_pipeline, joined
 from audio_gen.models.codecs.long import encode_blocks
 from audio_gen.models.contract import Conditions, Kept
 from audio_gen.models.transforms.sound import SoundFrames
@@ -289,3 +289,27 @@ def test_a_result_ends_in_silence_where_its_sound_does(run: Run, sounds: tuple[P
     last = [np.abs(sf.read(f"new/{name}-theirs.wav")[0][-200:]).max() for name in ("ends", "cut")]
     assert last[0] < 0.001
     assert last[1] > 0.01
+
+
+def test_peaks_that_would_clip_are_limited_and_the_rest_keeps_its_level(run: Run, sounds: tuple[Path, Path]) -> None:
+    loud = np.clip(8 * brassy(60, 62, 64, 65, 67), -0.98, 0.98)
+    write(Path("loud.wav"), loud)
+    out, _ = run("transfer", "loud.wav", "--to", sounds[0], "--out", "new", "--vocoder", "griffinlim:8")
+    assert "loud-mine.wav: peaks that would clip are up to" in out
+    x = sf.read("new/loud-mine.wav")[0]
+    assert 0.9 < np.abs(x).max() <= 1
+    levels = [20 * np.log10(np.sqrt((y**2).mean())) for y in (loud, x)]
+    assert abs(levels[0] - levels[1]) < 4
+    about = json.loads(Path("new/loud-mine.json").read_text())
+    assert about["limited_db"] > 0.5 and about["gain_db"] == 0
+
+
+def test_short_sounds_of_a_target_are_read_in_rows() -> None:
+    rate = 1000
+    sounds = [torch.full((1, count), float(i + 1)) for i, count in enumerate((50, 2000, 80, 70))]
+    found = joined(sounds, rate)
+    assert [one.shape[1] for one in found] == [2000, 50 + 80 + 70 + 3 * 400]
+    row = found[1][0]
+    assert [float(row[at]) for at in (0, 49, 50, 449, 450, 930)] == [1, 1, 0, 0, 3, 4]
+    many = joined([torch.ones(1, 600)] * 25, rate)
+    assert [one.shape[1] for one in many] == [10_000, 10_000, 5000]
