@@ -33,9 +33,9 @@ SAME: dict[str, Any] = {"model": "cycle", "config_file": TINY, "device": "cpu"}
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Plucked notes, and fewer bursts of noise."""
     place = tmp_path_factory.mktemp("sounds")
-    for i in range(9):
+    for i in range(14):
         write(place / "plucks" / "train" / f"{i}.wav", pluck(110 * 2 ** (i / 12), 1.0))
-    for i in range(5):
+    for i in range(9):
         hits = noise(1.0, seed=i) * np.exp(-8 * (np.arange(22050) % 8000) / 22050)
         write(place / "hits" / "train" / f"{i}.wav", hits)
     return place / "plucks" / "train", place / "hits" / "train"
@@ -67,7 +67,7 @@ def test_two_folders_are_the_classes_of_one_cache(folders: tuple[Path, Path], tm
     cache = build_cache(folders[0], tmp_path / "cache", sample_rate=22050, to=folders[1])
     assert (cache.classes, cache.target) == (["hits", "plucks"], "hits")
     assert {clip.path.split("/")[0] == clip.class_name for clip in cache.clips} == {True}
-    assert sum(clip.class_name == "hits" for clip in cache.clips) == 5
+    assert sum(clip.class_name == "hits" for clip in cache.clips) == 9
     again = build_cache(folders[0], tmp_path / "cache", sample_rate=22050, to=folders[1])
     assert [clip.path for clip in again.clips] == [clip.path for clip in cache.clips]
 
@@ -219,3 +219,14 @@ def test_an_evaluation_tells_how_far_sounds_have_come(folders: tuple[Path, Path]
     assert figures["way"] == pytest.approx(0, abs=0.15)  # a new network leaves sounds as they are
     assert figures["kad_sources"] > 0
     assert next(iter(figures)) == "kad"
+
+
+def test_too_few_sounds_are_not_evaluated(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for i in range(4):
+            write(tmp_path / name / f"{i}.wav", noise(0.3, seed=i if name == "a" else 10 + i))
+    task, _ = task_of((tmp_path / "a", tmp_path / "b"), tmp_path / "run")
+    told: list[Any] = []
+    evaluator = CycleEvaluator(task, Spectra(), told.append)  # type: ignore[arg-type]
+    assert [evaluator(task.network), evaluator(task.network)] == [{}, {}]
+    assert [event.text for event in told] == ["the run is not evaluated: 'a' has 4 windows of 2 s with sound"]

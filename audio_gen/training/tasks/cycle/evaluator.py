@@ -17,6 +17,7 @@ from audio_gen.evaluation.embeddings.base import Embedding
 from audio_gen.evaluation.signal import is_silent
 from audio_gen.models.codecs.patches import STRIDE
 from audio_gen.models.transforms.cycle import DOMAINS, CycleNetwork
+from audio_gen.text import shortened
 from audio_gen.training.events import Event, Note
 from audio_gen.training.tasks.evaluator import ONE_ERROR
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 WINDOW_SEC, WINDOWS, LEAST_WINDOWS = 2.0, 48, 16
 LEAST_MINUTES = 4.0
 BATCH = 16
-SILENT_SHARE = 0.5
+FEWEST_WINDOWS = 8  # of a domain, to compare anything
 
 
 @dataclass
@@ -38,18 +39,27 @@ class CycleEvaluator:
     Attributes:
         task: The task, which renders them.
         embedding: Embedding that compares them.
+        tell: Gets a note if there are too few sounds to compare.
     """
 
     task: "CycleTask"
     embedding: Embedding
+    tell: Callable[[Event], None] = lambda event: None
     _images: list[Tensor] = field(default_factory=list, init=False)
     _real: list[Tensor] = field(default_factory=list, init=False)
 
     def __call__(self, model: CycleNetwork) -> dict[str, float]:
         """Figures by name, means of both directions, `kad` first; "way" is 1 - KAD / KAD of the sources."""
-        if not self._real:
+        if not self._images:
             self._images = [self._windows(number) for number in range(DOMAINS)]
-            self._real = [self._embed(image)[0] for image in self._images]
+            few = [i for i, images in enumerate(self._images) if len(images) < FEWEST_WINDOWS]
+            if few:
+                name, count = shortened(self.task.classes[few[0]]), len(self._images[few[0]])
+                self.tell(Note(f"the run is not evaluated: {name} has {count} windows of {WINDOW_SEC:g} s with sound"))
+            else:
+                self._real = [self._embed(images)[0] for images in self._images]
+        if not self._real:
+            return {}
         rows = [self._direction(model, number) for number in range(DOMAINS)]
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -76,7 +86,7 @@ class CycleEvaluator:
         for side in ("val", "train"):
             if len(found) < LEAST_WINDOWS:
                 found += self._of_side(number, side, WINDOWS - len(found))
-        return torch.cat(found)
+        return torch.cat(found) if found else torch.empty(0, self.task.spec.n_mels, STRIDE)
 
     def _of_side(self, number: int, side: Split, count: int) -> list[Tensor]:
         """At most so many windows (1, M, L) of one side of the split."""
@@ -88,6 +98,8 @@ class CycleEvaluator:
             clip = cache.clips[clip_number]
             if clip.class_name == cache.classes[number]:
                 places += [(clip, start) for start in range(0, max(1, clip.samples - size // 2), size)]
+        if not places:
+            return []
         chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
         device, found = task.network.mean.device, []
         for place in chosen:
@@ -111,7 +123,7 @@ def cycle_evaluator(task: "CycleTask", minutes: float | None, tell: Callable[[Ev
     if minutes is None or minutes < LEAST_MINUTES:
         return None
     try:
-        return CycleEvaluator(task, load_embedding())
+        return CycleEvaluator(task, load_embedding(), tell)
     except AudioGenError as e:
         tell(Note(f"the run will not be evaluated: {e}"))
         return None
