@@ -239,7 +239,7 @@ ModelOption = Annotated[
     str | None, Option("--model", help="gan (the default), vae, sequence, transfer, cycle or vocoder.")
 ]
 SecondFolderOption = Annotated[
-    Path | None, Option("--to", help="A second folder of sounds, for a model between the two (cycle).")
+    Path | None, Option("--to", help="A second folder of sounds: a model between the two (cycle).")
 ]
 ConfigOption = Annotated[
     Path | None, Option("--config", help="YAML file with the settings that differ from the defaults.")

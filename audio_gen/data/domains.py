@@ -1,12 +1,15 @@
 """Two folders of sounds as the domains of one cache."""
 
+from collections import Counter
 from pathlib import Path
 
 from audio_gen.data.labels import Label
 from audio_gen.data.layout import read_layout
+from audio_gen.data.report import DatasetReport
 from audio_gen.data.scan import Scan, printable_name, scan_folder
-from audio_gen.data.split import Split
+from audio_gen.data.split import MIN_CLIPS, Split
 from audio_gen.errors import DataError
+from audio_gen.hints import command
 from audio_gen.text import one_line
 
 
@@ -35,11 +38,27 @@ def scan_domains(folder: Path, to: Path) -> Scan:
     both = Scan()
     for name, place in zip(domain_names(folder, to), (folder, to), strict=True):
         own = scan_folder(place).below(name)
+        if not own.found:
+            raise DataError(f"{one_line(place)}: holds no audio files; give two folders of sounds")
         both.found += own.found
         both.skipped += own.skipped
         both.ignored += own.ignored
     both.found.sort(key=lambda f: f.name)
     return both
+
+
+def check_domains(report: DatasetReport, to: Path) -> None:
+    """Refuse a folder of two that has no usable sound.
+
+    Raises:
+        DataError: One has none.
+    """
+    used = {f.path.partition("/")[0] for f in report.usable}
+    for name, place in zip(domain_names(report.folder, to), (report.folder, to), strict=True):
+        if name not in used:
+            raise DataError(
+                f"{one_line(place)}: none of its audio files can be used; `{command('inspect', place)}` lists why"
+            )
 
 
 def domain_labels(paths: list[str]) -> dict[str, Label]:
@@ -54,3 +73,10 @@ def domain_splits(paths: list[str]) -> dict[str, Split]:
         own = [path.removeprefix(f"{name}/") for path in paths if path.startswith(f"{name}/")]
         splits |= {f"{name}/{path}": side for path, side in read_layout(own).splits.items()}
     return splits
+
+
+def with_few(paths: list[str], sides: list[Split]) -> list[Split]:
+    """The sides of the split, but for domains of fewer than five files, which are all trained on."""
+    counts = Counter(path.partition("/")[0] for path in paths)
+    pairs = zip(paths, sides, strict=True)
+    return ["train" if counts[path.partition("/")[0]] < MIN_CLIPS else side for path, side in pairs]

@@ -12,7 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 from audio_gen.data.channel_choice import Channels, auto_channels
-from audio_gen.data.domains import scan_domains
+from audio_gen.data.domains import check_domains, scan_domains
 from audio_gen.data.generated import generated_by
 from audio_gen.data.measure import Pulse, measure
 from audio_gen.data.report import DatasetReport, FileReport, NothingUsableError, decide
@@ -77,7 +77,10 @@ def inspect_folder(
     number = auto_channels(files) if channels == "auto" else channels
     if number == 2:
         files = [_in_stereo(f) for f in files]
-    return DatasetReport(folder, _note_copies(files, number), scan.ignored, notes, number, to)
+    report = DatasetReport(folder, _note_copies(files, number), scan.ignored, notes, number, to)
+    if to is not None:
+        check_domains(report, to)
+    return report
 
 
 def in_threads(

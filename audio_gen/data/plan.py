@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from audio_gen.config import DataSettings
-from audio_gen.data.domains import domain_labels, domain_splits
+from audio_gen.data.domains import domain_labels, domain_splits, with_few
 from audio_gen.data.labels import DEFAULT_PATTERN, Label, compile_pattern, read_labels
 from audio_gen.data.layout import read_layout
 from audio_gen.data.rates import rate_notes
@@ -71,6 +71,8 @@ def plan_clips(report: DatasetReport, data: DataSettings, sample_rate: int = 441
         paths, [_content(f) for f in used], val_fraction=data.val_fraction, group_pattern=data.group_pattern,
         folders=splits | by_rows, given_by="label file" if by_rows else "folders",
     )  # fmt: skip
+    if report.to is not None:
+        sides = with_few(paths, sides)
     notes = [*report.notes, *split_notes, *([note] if note else []), *notes]
     notes += _note_conflicts(used, labels, report.channels)
     notes += rate_notes(report, sample_rate)

@@ -22,8 +22,8 @@ from audio_gen.vocoding.load import load_vocoder
 BY_CLASS = "class"
 
 
-def check_classes(pipeline: Pipeline, target: str | None) -> int:
-    """The number of the class that a user names as target.
+def check_classes(pipeline: Pipeline, target: str | None, given: str | None) -> int:
+    """The number of the class that a user names as target; `given` is the one named as that of the sounds.
 
     Raises:
         ConfigError: The model has no classes, or not that one, or cannot find the noise of a sound.
@@ -35,6 +35,7 @@ def check_classes(pipeline: Pipeline, target: str | None) -> int:
         raise ConfigError(f"--to: missing; {model} has the classes {', '.join(map(shortened, classes))}")
     if pipeline.is_sequence:
         require_invertible(pipeline, "transfer --method class")
+    pipeline.vocabulary.class_id(given)
     return pipeline.vocabulary.class_id(target)
 
 
@@ -151,4 +152,5 @@ def reclassed(pipeline: Pipeline, path: Path, target: int, given: str | None) ->
     own = source.latents.conditions
     latents = replace(source.latents, conditions=own.replaced(CLASS, torch.tensor([target])))
     wav = pipeline.vocode(pipeline.decode(latents))[0] * 10 ** (source.gain_db / 20)
-    return wav, [*source.notes, heard_as(pipeline, own)]
+    prefix = f"{one_line(path.name)}: "
+    return wav, [*(note.removeprefix(prefix) for note in source.notes), heard_as(pipeline, own)]

@@ -370,7 +370,7 @@ class Pipeline:
         if name in domains:
             return domains.index(name)
         given = "--to: missing" if name is None else f"--to {shortened(name)}: unknown to {self.vocabulary.model}"
-        raise ConfigError(f"{given}; it transfers to {', '.join(domains)}, and without a run, to a folder of sounds")
+        raise ConfigError(f"{given}; it knows {', '.join(domains)}. To use a folder of sounds, leave the run out")
 
     def _finite(self, x: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(x).all()):

@@ -55,6 +55,8 @@ class StoredSound:
         if m.stereo is not None and m.stereo.mono_channel is not None:
             self.channels = 1
             notes.append("left and right cancel each other; one of them is used, and the result is mono")
+        if m.channels > 2:
+            notes.append(f"its {m.channels} channels are mixed to {'mono' if self.channels == 1 else 'two'}")
         self.notes = tuple(notes)
         m = m.of_channels(self.channels)
         self.sample_rate, self.samples = sample_rate, resampled_length(m.frames, m.sample_rate, sample_rate)

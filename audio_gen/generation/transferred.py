@@ -20,7 +20,7 @@ from audio_gen.vocoding.vocoder import Vocoder
 
 QUIETER_DB = 90.0  # the most that a frame is turned down
 AT_ONCE_DB = 10.0  # by which a single frame may be louder than that of the sound
-FADE_IN_SEC, FADE_OUT_SEC, QUIET_END_DB = 0.002, 0.02, -50.0
+FADE_IN_SEC, FADE_OUT_SEC, LEAST_SEC, QUIET_END_DB = 0.002, 0.02, 0.001, -50.0
 OWN_DB = 4.0  # by which a target's own attacks and releases may differ from the level of the sound
 
 
@@ -150,17 +150,22 @@ def transferred_blocks(
     power = (mix**2 + (1 - mix) ** 2) ** 0.5  # both are as loud, and differ in phase
     for block in vocode_blocks(voice, mel):
         wet = block[:, : sound.samples - done]
+        wet = _faded(wet, done, sound.samples, quiet)
         dry = sound.read(done, wet.shape[-1]) if mix < 1 else wet
         done += wet.shape[-1]
-        yield _faded((mix * wet + (1 - mix) * dry) / power, done - wet.shape[-1], sound.samples, quiet)
+        yield (mix * wet + (1 - mix) * dry) / power
 
 
 def _quiet_ends(sound: Readable, sample_rate: int) -> tuple[int, int]:
-    """Samples over which a result fades in and out: 0 where the sound itself begins or ends suddenly."""
-    rise, fall = (min(round(sec * sample_rate), sound.samples // 4) for sec in (FADE_IN_SEC, FADE_OUT_SEC))
-    parts = sound.read(0, rise), sound.read(sound.samples - fall, fall)
-    begins, ends = (not part.numel() or float(part.abs().max()) < amplitude(QUIET_END_DB) for part in parts)
-    return rise * begins, fall * ends
+    """Samples over which a result fades in and out: as long as the sound is quiet there, 0 if it is loud."""
+    lengths = FADE_IN_SEC, FADE_OUT_SEC, LEAST_SEC
+    rise, fall, least = (min(round(sec * sample_rate), sound.samples // 4) for sec in lengths)
+    found = []
+    for part in (sound.read(0, rise), sound.read(sound.samples - fall, fall).flip(1)):
+        loud = (part.abs().amax(0) > amplitude(QUIET_END_DB)).nonzero()
+        quiet = int(loud[0]) if len(loud) else part.shape[1]
+        found.append(max(quiet, least) if quiet else 0)
+    return found[0], found[1]
 
 
 def _faded(block: Tensor, first: int, samples: int, quiet: tuple[int, int]) -> Tensor:

@@ -182,7 +182,7 @@ def write_other(place: Path) -> Path:
 def test_a_folder_of_two_classes_needs_no_second_one(folders: tuple[Path, Path], tmp_path: Path) -> None:
     run = train_run(folders[0].parent.parent, tmp_path / "run", **SAME)
     pipeline = Pipeline.load(run, vocoder="griffinlim:2", device="cpu")
-    with pytest.raises(ConfigError, match="--to: missing; it transfers to hits, plucks"):
+    with pytest.raises(ConfigError, match="--to: missing; it knows hits, plucks"):
         pipeline.domain(None)
     with pytest.raises(
         ConfigError, match="learns between two sets of sounds, and these have no classes; give a second"
@@ -230,3 +230,28 @@ def test_too_few_sounds_are_not_evaluated(tmp_path: Path) -> None:
     evaluator = CycleEvaluator(task, Spectra(), told.append)  # type: ignore[arg-type]
     assert [evaluator(task.network), evaluator(task.network)] == [{}, {}]
     assert [event.text for event in told] == ["the run is not evaluated: 'a' has 4 windows of 2 s with sound"]
+
+
+def test_batches_of_one_domain_are_no_error(tmp_path: Path) -> None:
+    for name, count in (("a", 1), ("b", 5)):
+        for i in range(count):
+            write(tmp_path / name / f"{i}.wav", noise(0.3, seed=i if name == "a" else 10 + i))
+    run = train_run(tmp_path / "a", tmp_path / "run", to=tmp_path / "b", steps=4, **SAME)
+    assert load_bundle(run).tensors
+
+
+def test_a_folder_without_usable_sounds_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no audio files; give two folders"):
+        train_run(folders[0], tmp_path / "run", to=tmp_path / "empty", **SAME)
+    write(tmp_path / "silent" / "a.wav", np.zeros(22050))
+    with pytest.raises(DataError, match=r"silent: none of its audio files can be used; .audio-gen inspect"):
+        train_run(folders[0], tmp_path / "run", to=tmp_path / "silent", **SAME)
+
+
+def test_other_models_take_two_folders_as_classes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    notes: list[Any] = []
+    settings: dict[str, Any] = {"model": "vae", "config_file": CONFIGS / "vae" / "tiny.yaml", "device": "cpu"}
+    run = train_run(folders[0], tmp_path / "run", to=folders[1], on_event=notes.append, **settings)
+    assert load_bundle(run).config["classes"] == ["hits", "plucks"]
+    assert any(getattr(note, "text", "") == "the two folders are the classes hits and plucks" for note in notes)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from audio_gen.artefacts.folders import is_run_or_bundle
 from audio_gen.artefacts.sidecar import of_transfer
 from audio_gen.data.measurement import Measurement
+from audio_gen.data.names import meant
 from audio_gen.errors import AudioFileError, CheckpointError, ConfigError
 from audio_gen.generation.class_transfer import BY_CLASS, ClassTransform, check_classes, class_pipeline, reclassed
 from audio_gen.generation.clip import Clip, Clips, Saved
@@ -17,7 +18,7 @@ from audio_gen.generation.operations.common import FileRequest, SoundFiles
 from audio_gen.generation.outputs import distinct_names, output_stems, sound_files
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.stored_sound import check_sound
-from audio_gen.generation.transfer import GRAINS, Transferred, grain_pipeline
+from audio_gen.generation.transfer import GRAINS, Transferred, grain_pipeline, target_name
 from audio_gen.generation.transferred import Transfer
 from audio_gen.models.contract import Kept
 from audio_gen.reporter import SILENT, Advance, Reporter
@@ -104,7 +105,7 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     if method != GRAINS and pipeline is None:
         raise ConfigError(f"--method {method}: needs a run; name one before the sounds, or leave --method out")
     if method == BY_CLASS and pipeline is not None:
-        target = check_classes(pipeline, request.to)
+        target = check_classes(pipeline, request.to, request.class_name)
         if not pipeline.is_sequence:
             return _clips_of_class(pipeline, measured, target, request)
         pipeline = class_pipeline(pipeline, request.vocoder)
@@ -116,6 +117,8 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
             raise ConfigError(
                 f"--to {name}: is a run, not a folder of sounds; write transfer {name} FILE, without --to"
             )
+        if request.to is not None and not Path(request.to).expanduser().exists():
+            raise ConfigError(f"--to {one_line(request.to)}: no such folder or file; give a folder of sounds")
         if request.to is None:
             raise ConfigError("--to: missing; give a folder of sounds whose timbre the result is to have")
         spec = pipeline.spec if pipeline is not None else None
@@ -123,6 +126,8 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
             Path(request.to).expanduser(), spec=spec, vocoder=request.vocoder, device=request.device, reporter=reporter
         )
         target = 0
+    if request.class_name is not None and method != BY_CLASS:
+        raise ConfigError(f"--class {one_line(request.class_name)}: is for --method class; leave it out")
     if request.octaves is not None and pipeline.kind in WITHOUT_PITCH:
         raise ConfigError(f"--octaves {request.octaves}: {pipeline.kind} does not read pitches; leave it out")
     how = Transfer(target, request.kept, request.start, request.end, request.mix)
@@ -158,7 +163,7 @@ def _usable(given: Sequence[Path], reporter: Reporter) -> list[tuple[Path, Measu
 def _clip(
     pipeline: Pipeline, file: Path, measured: Measurement, name: str, how: Transfer, request: TransferRequest
 ) -> LongClip:
-    own = pipeline.transform
+    own, keepable = pipeline.transform, ("loudness",) if pipeline.kind in WITHOUT_PITCH else KEEPABLE
     transform = own.of(file, request.class_name) if isinstance(own, ClassTransform) else own
     sound = Transferred(pipeline, file, measured, how, transform)
     stored, finish = sound.sound, request.finish_of_file(unchanged=False)
@@ -167,7 +172,7 @@ def _clip(
         learned_from=pipeline.path, duration_sec=round(stored.samples / stored.sample_rate, 6),
         vocoder=pipeline.vocoder.name, sample_rate=stored.sample_rate, command=request.origin,
         more={
-            "keep": [one for one in KEEPABLE if getattr(how.kept, one)], "amount": [how.start, how.end], "mix": how.mix
+            "keep": [one for one in keepable if getattr(how.kept, one)], "amount": [how.start, how.end], "mix": how.mix
         },
     )  # fmt: skip
 
@@ -226,4 +231,6 @@ def _target(pipeline: Pipeline, wanted: str | None) -> int:
             f"{pipeline.vocabulary.model}: is a {pipeline.kind} model, which cannot transfer; leave it out, and give "
             "--to a folder of sounds, or give a run of --model transfer"
         )
-    return pipeline.domain(wanted)
+    if wanted is not None and wanted not in pipeline.domains and Path(wanted).expanduser().is_dir():
+        wanted = target_name(Path(wanted).expanduser())
+    return pipeline.domain(next(iter(meant(wanted, pipeline.domains)), wanted) if wanted is not None else None)

@@ -151,6 +151,8 @@ def train_run(
             if new and settings.train.precision == "bf16" and emulates_bf16(world.device):
                 tell(Note("bf16 is slow on this processor; --precision fp32 is faster"))
             cache = open_source(source, run, settings, spec, tell, second)
+            if second is not None and model != "cycle":
+                tell(Note(f"the two folders are the classes {' and '.join(cache.classes)}"))
             settings = with_channels(settings, cache, source)
             spec = settings.spec
             check_classes(run, source, cache)

@@ -1,6 +1,6 @@
 """Light evaluation of a cycle-consistent GAN at each preview: transferred windows against real ones, both ways."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.resample import resample
-from audio_gen.data.split import Split
 from audio_gen.errors import AudioGenError
 from audio_gen.evaluation import distances, novelty
 from audio_gen.evaluation.embeddings import load_embedding
@@ -83,18 +82,19 @@ class CycleEvaluator:
     def _windows(self, number: int) -> Tensor:
         """Log-mels (N, M, L) of windows of a domain's sounds, evenly spread over held-out ones, and over others."""
         found: list[Tensor] = []
-        for side in ("val", "train"):
+        held_out, train = (self.task.cache.numbers(side).tolist() for side in ("val", "train"))
+        for clips in (held_out, sorted(set(train) - set(held_out))):
             if len(found) < LEAST_WINDOWS:
-                found += self._of_side(number, side, WINDOWS - len(found))
+                found += self._some(number, clips, WINDOWS - len(found))
         return torch.cat(found) if found else torch.empty(0, self.task.spec.n_mels, STRIDE)
 
-    def _of_side(self, number: int, side: Split, count: int) -> list[Tensor]:
-        """At most so many windows (1, M, L) of one side of the split."""
+    def _some(self, number: int, clips: Sequence[int], count: int) -> list[Tensor]:
+        """At most so many windows (1, M, L) of a domain's clips among these numbers."""
         task, cache = self.task, self.task.cache
         frames = max(STRIDE, round(WINDOW_SEC * task.spec.frame_rate / STRIDE) * STRIDE)
         size = task.spec.samples(frames)
         places = []
-        for clip_number in cache.numbers(side).tolist():
+        for clip_number in clips:
             clip = cache.clips[clip_number]
             if clip.class_name == cache.classes[number]:
                 places += [(clip, start) for start in range(0, max(1, clip.samples - size // 2), size)]

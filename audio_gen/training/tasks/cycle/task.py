@@ -146,18 +146,16 @@ class CycleTask:
 
     def validate(self, model: CycleNetwork, batches: Iterable[Batch]) -> dict[str, float]:
         """L1 in nats of held-out clips there and back, and logit gaps of held-out and training clips."""
-        backs, gaps = [], []
+        backs, gaps, known = [], list[Tensor](), list[Tensor]()
         for batch in batches:
             own, fake = self._transferred(model, batch)
             backs.append((model(fake, batch.class_id) - own).abs().mean((1, 2)))
-            if len(batch.class_id.unique()) == DOMAINS:
-                gaps.append(self._gap(own, fake, batch.class_id))
+            gaps += self._gap(own, fake, batch.class_id)
+        for batch in self.train.fixed_batches(GAP_CLIPS, GAP_CLIPS) if gaps else ():
+            batch = batch.to(gaps[0].device)
+            known += self._gap(*self._transferred(model, batch), batch.class_id)
         figures = {"back_l1": float(torch.cat(backs).mean())}
-        if gaps:
-            device, known = gaps[0].device, []
-            for batch in self.train.fixed_batches(self.config.train.val_clips, GAP_CLIPS):
-                batch = batch.to(device)
-                known.append(self._gap(*self._transferred(model, batch), batch.class_id))
+        if gaps and known:
             figures |= {"logits_gap": float(torch.cat(gaps).mean()), "logits_gap_train": float(torch.cat(known).mean())}
         return figures
 
@@ -202,9 +200,12 @@ class CycleTask:
         own = self._mel(batch)
         return own, model(own, 1 - batch.class_id)
 
-    def _gap(self, own: Tensor, fake: Tensor, domains: Tensor) -> Tensor:
+    def _gap(self, own: Tensor, fake: Tensor, domains: Tensor) -> list[Tensor]:
+        """Logits (B,) of real clips minus those of transferred ones; nothing for clips of one domain."""
+        if len(domains.unique()) < DOMAINS:
+            return []
         conditions = Conditions(len(own), {CLASS: 1 - domains})
-        return self.adversarial.gap(own[partners(domains)], fake, conditions, None)
+        return [self.adversarial.gap(own[partners(domains)], fake, conditions, None)]
 
     def _known(self, own: Tensor, generator: torch.Generator) -> Tensor:
         """Which frames are not masked (B, 1, L): all but a stretch of each clip."""
@@ -234,7 +235,9 @@ def _check_domains(cache: Cache) -> None:
     how = "give a second folder with --to, or a folder with two subfolders"
     if len(cache.classes) != DOMAINS:
         some = ", ".join(shortened(name) for name in cache.classes[:3])
-        held = f"{len(cache.classes)} classes ({some}, ..)" if cache.classes else "no classes"
+        more = ", .." if cache.classes[3:] else ""
+        count = f"{len(cache.classes)} class{'es' * (len(cache.classes) > 1)}"
+        held = f"{count} ({some}{more})" if cache.classes else "no classes"
         raise ConfigError(f"--model cycle learns between two sets of sounds, and these have {held}; {how}")
     ids = cache.split("train").column("class_id")
     for number, name in enumerate(cache.classes):
