@@ -26,7 +26,7 @@ from audio_gen.training.task import Loss
 from audio_gen.training.tasks import mels
 from audio_gen.training.tasks.gan import mapping_start
 from audio_gen.training.tasks.run import TASKS, train_run
-from tests.sounds import pluck, write, write_notes
+from tests.sounds import pluck, write, write_notes, write_second
 
 ROOT = Path(__file__).parents[2]
 # Hundreds of millions of weights: a minute each.
@@ -116,7 +116,8 @@ def test_every_config_trains_saves_and_exports(
     monkeypatch.setattr(mels, "MIN_BASIS_CLIPS", 64)
     model = model_of(path)
     small = ["train.batch_size=2", "train.val_clips=2", "train.previews=1"]
-    train(notes, tmp_path / "run", model, config_file=path, steps=1, overrides=small)
+    second = write_second(model, notes)
+    train(notes, tmp_path / "run", model, config_file=path, steps=1, overrides=small, to=second)
     assert load_bundle(tmp_path / "run").config["training"]["steps"] == 1
     assert list((tmp_path / "run/previews").rglob("*.wav"))
     assert list((tmp_path / "run/previews").rglob("*.png"))
