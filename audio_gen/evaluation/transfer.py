@@ -45,6 +45,7 @@ LEVEL_SEC, HEARD_DB = 0.1, 40.0
 CENTS, NEAR_CENTS, GRID_SEMITONES = 1200, 50, 0.2
 OCTAVES = range(-3, 4)
 VOICED_LEAST = 0.3  # pitches in a frame on average, without which a sound has none
+MOST_VOICES = 1.5  # pitches at a time on average, above which pitch is that of chords
 TRACKED_SEC = 10.0  # of each sound, for pYIN
 PITCHED_SHARE = 0.3  # of the frames of the sources that pYIN finds voiced, from which pitch is judged
 SOURCE, TARGET, OUTPUT = "source", "target", "output"
@@ -263,12 +264,12 @@ def _kept(source: _Side, output: _Side, reporter: Reporter) -> dict[str, Any]:
     salience, onsets, levels, near, voiced, octaves = [], [], [], [0, 0], [0, 0], []
     with reporter.progress("Comparing", len(source.wavs), "sounds") as advance:
         for a, b in zip(source.wavs, output.wavs, strict=True):
-            f1, moved = _salience_f1(a, b)
+            f1, moved, voices = _salience_f1(a, b)
             salience.append(f1)
             octaves.append(moved)
             onsets.append(_f1(_onsets(a), _onsets(b)))
             levels.append(_level_difference_db(a, b))
-            found = _pitch_matches(a, b) if not math.isnan(f1) else (0, 0, 0, 1)
+            found = _pitch_matches(a, b) if voices and voices < MOST_VOICES else (0, 0, 0, 1)
             near = [near[0] + found[0], near[1] + found[1]]
             voiced = [voiced[0] + found[2], voiced[1] + found[3]]
             advance(1)
@@ -279,21 +280,23 @@ def _kept(source: _Side, output: _Side, reporter: Reporter) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _salience_f1(a: Tensor, b: Tensor) -> tuple[float, int]:
-    """F1 of the peaks of pitch salience within 50 cents, and the octaves that b moved by; NaN without pitches."""
+def _salience_f1(a: Tensor, b: Tensor) -> tuple[float, int, float]:
+    """F1 of the peaks of pitch salience within 50 cents, the octaves that b moved by, and the pitches at a time in a.
+
+    NaN, 0 and 0 without pitches.
+    """
     first, second = (salience_of(one[None], RATE) for one in (a, b))
     count = min(first.shape[1], second.shape[1])
     mine, theirs = (peaks(one[:, :count], SALIENT).float() for one in (first, second))
-    if not float(mine.sum() + theirs.sum()):
-        return math.nan, 0
-    if float(mine.sum()) < VOICED_LEAST * mine.shape[1]:
-        return math.nan, 0
+    if float(mine.sum()) < max(1.0, VOICED_LEAST * mine.shape[1]):
+        return math.nan, 0, 0.0
     best = (-1.0, 0)
     for octave in sorted(OCTAVES, key=abs):
         moved = shifted_pitch(mine, 12 * octave)
         hits = float((moved * _beside(theirs)).sum() + (theirs * _beside(moved)).sum())
         best = max(best, (hits / float(mine.sum() + theirs.sum()), octave), key=lambda one: one[0])
-    return best
+    at_a_time = mine.sum(0)
+    return *best, float(at_a_time[at_a_time > 0].mean())
 
 
 def _beside(marks: Tensor) -> Tensor:

@@ -51,15 +51,21 @@ def test_levels_differ_by_a_gain() -> None:
 
 def test_pitches_count_up_to_octaves() -> None:
     wav = notes(60, 64, 67, 72)
-    assert measures._salience_f1(wav, wav) == (1.0, 0)
-    f1, octaves = measures._salience_f1(wav, notes(60, 64, 67, 72, octave=-1))
+    assert measures._salience_f1(wav, wav)[:2] == (1.0, 0)
+    f1, octaves, voices = measures._salience_f1(wav, notes(60, 64, 67, 72, octave=-1))
     assert f1 > 0.7 and octaves == -1
-    other, _ = measures._salience_f1(wav, notes(62, 65.5, 69, 73.5))
+    assert 1 <= voices < measures.MOST_VOICES
+    other, _, _ = measures._salience_f1(wav, notes(62, 65.5, 69, 73.5))
     assert other < 0.4
     near, both, voiced, heard = measures._pitch_matches(wav, notes(60, 64, 67, 72, octave=-1))
     assert near > 0.8 * both and voiced > 0.5 * heard
     near, both, _, _ = measures._pitch_matches(wav, notes(61, 65, 68, 73))
     assert near < 0.2 * both
+
+
+def test_chords_have_several_pitches_at_a_time() -> None:
+    chords = notes(60, 62) + notes(64, 65) + notes(67, 69)
+    assert measures._salience_f1(chords, chords)[2] > measures.MOST_VOICES
 
 
 def test_noise_has_no_pitches_to_compare() -> None:
