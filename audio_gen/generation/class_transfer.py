@@ -15,7 +15,7 @@ from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.sequence import draw_latents
 from audio_gen.models.codecs.long import encode_blocks
 from audio_gen.models.contract import CLASS, UNKNOWN_CLASS, Conditions, Kept
-from audio_gen.models.transforms.sound import FINE, LOUDER_DB, Smoothing, SoundFrames
+from audio_gen.models.transforms.sound import FINE, LOUDER_DB, SoundFrames
 from audio_gen.text import one_line, shortened
 from audio_gen.vocoding.load import load_vocoder
 
@@ -108,21 +108,13 @@ class ClassRendition:
     z: Tensor
     spec: MelSpec
     note: str
+    smoothing = FINE
+    louder_db = LOUDER_DB
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the sound, for the user."""
         return (self.note,)
-
-    @property
-    def smoothing(self) -> Smoothing:
-        """See `Rendition.smoothing`."""
-        return FINE
-
-    @property
-    def louder_db(self) -> float:
-        """See `Rendition.louder_db`."""
-        return LOUDER_DB
 
     @torch.no_grad()
     def mel(self, first: int, stop: int) -> Tensor:

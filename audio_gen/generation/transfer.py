@@ -22,7 +22,7 @@ from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.stored_sound import StoredSound
 from audio_gen.generation.transferred import Transfer, transferred_blocks
 from audio_gen.generation.vocabulary import Vocabulary
-from audio_gen.models.contract import Rendition, Transform
+from audio_gen.models.contract import Rendition
 from audio_gen.models.transforms.grains import MOST_FRAMES, Grains
 from audio_gen.models.transforms.sound import SoundFrames
 from audio_gen.reporter import SILENT, Advance, Reporter
@@ -38,15 +38,13 @@ SHORT_SEC, GAP_SEC = 1.0, 0.4  # of sounds that are joined, and the silence afte
 class Transferred:
     """Renders a transferred sound in blocks; it is read and compared with the target before the first."""
 
-    def __init__(
-        self, pipeline: Pipeline, path: Path, measured: Measurement, how: Transfer, transform: Transform | None = None
-    ) -> None:
-        """For a file and its measurement; `transform` is the pipeline's unless the file has its own.
+    def __init__(self, pipeline: Pipeline, path: Path, measured: Measurement, how: Transfer) -> None:
+        """For a file and its measurement.
 
         Raises:
             AudioFileError: It cannot be read.
         """
-        self._pipeline, self._how, self._transform = pipeline, how, transform
+        self._pipeline, self._how = pipeline, how
         self.sound = StoredSound(path, measured, pipeline.spec.sample_rate)
         self._frames = SoundFrames(self.sound.mono, self.sound.samples, pipeline.spec)
         self._rendition: Rendition | None = None
@@ -55,8 +53,7 @@ class Transferred:
         """Let the transform read the sound."""
         if self._rendition is None:
             pipeline, how = self._pipeline, self._how
-            transform = self._transform or pipeline.transform
-            self._rendition = transform.begin(self._frames, how.target, how.kept, advance)
+            self._rendition = pipeline.transform.begin(self._frames, how.target, how.kept, advance)
         return self._rendition
 
     def __call__(self) -> Iterator[Tensor]:

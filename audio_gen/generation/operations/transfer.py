@@ -104,6 +104,8 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
     method = request.method or usual
     if method != GRAINS and pipeline is None:
         raise ConfigError(f"--method {method}: needs a run; name one before the sounds, or leave --method out")
+    if request.class_name is not None and method != BY_CLASS:
+        raise ConfigError(f"--class {one_line(request.class_name)}: is for --method class; leave it out")
     if method == BY_CLASS and pipeline is not None:
         target = check_classes(pipeline, request.to, request.class_name)
         if not pipeline.is_sequence:
@@ -126,8 +128,6 @@ def transfer(request: TransferRequest, reporter: Reporter = SILENT, pipeline: Pi
             Path(request.to).expanduser(), spec=spec, vocoder=request.vocoder, device=request.device, reporter=reporter
         )
         target = 0
-    if request.class_name is not None and method != BY_CLASS:
-        raise ConfigError(f"--class {one_line(request.class_name)}: is for --method class; leave it out")
     if request.octaves is not None and pipeline.kind in WITHOUT_PITCH:
         raise ConfigError(f"--octaves {request.octaves}: {pipeline.kind} does not read pitches; leave it out")
     how = Transfer(target, request.kept, request.start, request.end, request.mix)
@@ -163,9 +163,10 @@ def _usable(given: Sequence[Path], reporter: Reporter) -> list[tuple[Path, Measu
 def _clip(
     pipeline: Pipeline, file: Path, measured: Measurement, name: str, how: Transfer, request: TransferRequest
 ) -> LongClip:
-    own, keepable = pipeline.transform, ("loudness",) if pipeline.kind in WITHOUT_PITCH else KEEPABLE
-    transform = own.of(file, request.class_name) if isinstance(own, ClassTransform) else own
-    sound = Transferred(pipeline, file, measured, how, transform)
+    keepable = ("loudness",) if pipeline.kind in WITHOUT_PITCH else KEEPABLE
+    if isinstance(transform := pipeline.transform, ClassTransform):
+        pipeline = replace(pipeline, parts={"transform": transform.of(file, request.class_name)})  # type: ignore[dict-item]
+    sound = Transferred(pipeline, file, measured, how)
     stored, finish = sound.sound, request.finish_of_file(unchanged=False)
     about = of_transfer(
         source=one_line(file), target=pipeline.domains[how.target], method=pipeline.kind, digest=pipeline.digest,

@@ -31,6 +31,16 @@ def grain_noise(white: Tensor, widths: tuple[int, ...] = STEADY) -> Tensor:
     return torch.cat(parts, dim=2)
 
 
+def patched(x: Tensor) -> Tensor:
+    """(B, R, L), L a multiple of 4 -> patches of four frames (B, L / 4, 4 R)."""
+    return x.unflatten(2, (-1, STRIDE)).permute(0, 2, 1, 3).flatten(2)
+
+
+def unpatched(patches: Tensor, rows: int) -> Tensor:
+    """The inverse of `patched`."""
+    return patches.unflatten(2, (rows, STRIDE)).permute(0, 2, 1, 3).flatten(2)
+
+
 class PatchDecoder(nn.Module):
     """Features along time -> patches of all rows and four frames: their mean, and grain that is drawn from noise.
 
@@ -79,13 +89,11 @@ class PatchDecoder(nn.Module):
     def patches(self, image: Tensor) -> Tensor:
         """Log-mel (B, R, L), L a multiple of 4, as normalised patches (B, N, 4 R)."""
         image = torch.maximum(image, self.least)
-        x = image.unflatten(2, (-1, STRIDE)).permute(0, 2, 1, 3).flatten(2)
-        return (x - self.mean) / self.scale
+        return (patched(image) - self.mean) / self.scale
 
     def image(self, patches: Tensor) -> Tensor:
         """The inverse of `patches`."""
-        x = patches * self.scale + self.mean
-        return x.unflatten(2, (self.rows, STRIDE)).permute(0, 2, 1, 3).flatten(2)
+        return unpatched(patches * self.scale + self.mean, self.rows)
 
     def drawn(self, z: Tensor, h: Tensor, noise: Tensor) -> Tensor:
         """Grain (B, N, 4 R) from latents, features of the decoder (B, N, C) and noise."""

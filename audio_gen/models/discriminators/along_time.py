@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from audio_gen.models.blocks import PATCH
+from audio_gen.models.codecs.patches import STRIDE, patched
 from audio_gen.models.contract import CLASS, Conditions
 from audio_gen.models.time_blocks import TimeBlock
 
@@ -19,7 +19,7 @@ class TimeDiscriminator(nn.Module):
     def __init__(self, *, n_mels: int, n_classes: int, width: int = 256, depth: int = 3, kernel: int = 5) -> None:
         """For mel images (B, n_mels, L), L a multiple of 4."""
         super().__init__()
-        self.stem = nn.Linear(PATCH * n_mels, width)
+        self.stem = nn.Linear(STRIDE * n_mels, width)
         self.blocks = nn.ModuleList(TimeBlock(channels=width, kernel=kernel) for _ in range(depth))
         for block in self.blocks:
             assert isinstance(block.gate, Tensor)
@@ -40,7 +40,7 @@ class TimeDiscriminator(nn.Module):
         Returns:
             Mean logits of images (B,), and those of L / 4 patches in each (B, L / 4).
         """
-        h = self.stem(mel.unflatten(2, (-1, PATCH)).permute(0, 2, 1, 3).flatten(2))
+        h = self.stem(patched(mel))
         for block in self.blocks:
             h = block(h)
         h = self.norm(h)

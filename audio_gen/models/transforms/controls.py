@@ -141,6 +141,7 @@ class ControlRendition:
     target: int
     sound: SoundFrames
     matching: Matching
+    louder_db = LOUDER_DB
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -151,11 +152,6 @@ class ControlRendition:
     def smoothing(self) -> Smoothing:
         """See `Rendition.smoothing`."""
         return self.matching.smoothing
-
-    @property
-    def louder_db(self) -> float:
-        """See `Rendition.louder_db`."""
-        return LOUDER_DB
 
     @cached_property
     def groups(self) -> tuple[bool, bool, bool, bool]:

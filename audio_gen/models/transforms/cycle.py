@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from audio_gen.audio.mel import DB_PER_NAT
-from audio_gen.models.codecs.patches import CEILING, CEILING_MARGIN, KERNEL, LEAST_SCALE, STRIDE
+from audio_gen.models.codecs.patches import CEILING, CEILING_MARGIN, KERNEL, LEAST_SCALE, STRIDE, patched, unpatched
 from audio_gen.models.contract import Kept
 from audio_gen.models.time_blocks import TimeBlock
-from audio_gen.models.transforms.sound import FINE, FLOOR, Smoothing, SoundFrames, loudness_db, sounding
+from audio_gen.models.transforms.sound import FINE, FLOOR, SoundFrames, loudness_db, quantiles, sounding
 
 DOMAINS = 2
 CONDITION = 64
-LOUD = 0.95
+LOUD = 95  # percent of the frames are softer
 OUTPUTS = 3  # for each value: what is added, the share that is replaced, and the new value
 SHARE_BIAS = 4.0  # at first 2 % are replaced
 MOST_GAIN_DB = 40.0
@@ -113,17 +113,7 @@ def usual_level_db(sound: SoundFrames, advance: Callable[[float], object] = lamb
 
 def loud_db(level_db: Tensor) -> float:
     """The level that a twentieth of the frames (L,) exceed, of those that are not silent."""
-    return float(level_db[sounding(level_db)].quantile(LOUD))
-
-
-def patched(x: Tensor) -> Tensor:
-    """(B, R, L) -> patches of four frames (B, L / 4, 4 R)."""
-    return x.unflatten(2, (-1, STRIDE)).permute(0, 2, 1, 3).flatten(2)
-
-
-def unpatched(patches: Tensor, rows: int) -> Tensor:
-    """The inverse of `patched`."""
-    return patches.unflatten(2, (rows, STRIDE)).permute(0, 2, 1, 3).flatten(2)
+    return float(quantiles(level_db[sounding(level_db)])[LOUD])
 
 
 @dataclass(frozen=True)
@@ -141,21 +131,9 @@ class CycleRendition:
     target: int
     sound: SoundFrames
     gain: float
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    @property
-    def smoothing(self) -> Smoothing:
-        """See `Rendition.smoothing`."""
-        return FINE
-
-    @property
-    def louder_db(self) -> float:
-        """See `Rendition.louder_db`; a pause that the target makes stays one."""
-        return LOUDER_DB
+    notes = ()
+    smoothing = FINE
+    louder_db = LOUDER_DB  # a pause that the target makes stays one
 
     @torch.no_grad()
     def mel(self, first: int, stop: int) -> Tensor:

@@ -150,14 +150,13 @@ class GrainRendition:
         path: The number of the target's frame for each step.
         notes: For the user.
         smoothing: See `Rendition`.
-        louder_db: See `Rendition`.
     """
 
     grains: Grains
     path: np.ndarray
     notes: tuple[str, ...]
     smoothing: Smoothing
-    louder_db: float = LOUDER_DB
+    louder_db = LOUDER_DB
 
     def mel(self, first: int, stop: int) -> Tensor:
         """See `Rendition.mel`."""
