@@ -255,3 +255,11 @@ def test_other_models_take_two_folders_as_classes(folders: tuple[Path, Path], tm
     run = train_run(folders[0], tmp_path / "run", to=folders[1], on_event=notes.append, **settings)
     assert load_bundle(run).config["classes"] == ["hits", "plucks"]
     assert any(getattr(note, "text", "") == "the two folders are the classes hits and plucks" for note in notes)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_the_second_folder_is_not_taken_for_the_run(folders: tuple[Path, Path], tmp_path: Path, force: bool) -> None:
+    second = write_other(tmp_path)
+    with pytest.raises(ConfigError, match=r"contains the sounds of .*others; use another folder for the run"):
+        train_run(folders[0], second, to=second, force=force, **SAME)
+    assert len(list(second.glob("*.wav"))) == 5

@@ -132,7 +132,9 @@ def train_run(
 
         def prepare() -> tuple[dict[str, Any], str]:
             """Check settings and sounds, and build the run's cache."""
-            check_apart(source, run, force=force)
+            for place in (source, to):
+                if place is not None:
+                    check_apart(place, run, force=force)
             if force and run.is_dir():
                 with locked(run):  # fails while another process trains there
                     pass
