@@ -1,0 +1,1 @@
+"""Scores: notes and controllers in seconds, read from MIDI files and written to them."""
