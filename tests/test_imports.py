@@ -11,7 +11,17 @@ BOTTOM = {"errors", "files", "locks", "device", "text", "threads", "hints", "fin
 BASE = BOTTOM | {"artefacts", "config", "request", "distributed"}
 SOUND = BASE | {"audio"}
 PARTS = SOUND | {"models", "losses", "data"}
-APPLICATIONS = PARTS | {"vocoding", "training", "training.tasks", "generation", "evaluation", "export", "studio"}
+APPLICATIONS = PARTS | {
+    "vocoding",
+    "training",
+    "training.tasks",
+    "generation",
+    "evaluation",
+    "export",
+    "studio",
+    "instruments",
+    "midi",
+}
 
 # Who may import whom, beside itself. A module belongs to the longest name here that it starts with.
 MAY_IMPORT = {
@@ -29,15 +39,17 @@ MAY_IMPORT = {
     "distributed": BOTTOM | {"config"},
     "artefacts": BOTTOM | {"config", "distributed"},
     "audio": BASE,
+    "midi": SOUND,
     "models": SOUND,
     "losses": SOUND,
-    "data": SOUND,
+    "data": SOUND | {"midi"},
     "training": SOUND | {"data"},
     "vocoding": PARTS,
     "training.tasks": PARTS | {"vocoding", "training", "generation", "evaluation"},
     "generation": PARTS | {"vocoding"},
     "evaluation": PARTS | {"vocoding", "training", "generation"},
     "export": PARTS | {"training"},
+    "instruments": PARTS | {"vocoding", "generation", "evaluation", "midi"},
     "studio": APPLICATIONS - {"export"},
     "api": APPLICATIONS,
     "cli": APPLICATIONS | {"web"},

@@ -55,6 +55,27 @@ class BundleFolder:
 
 
 @dataclass(frozen=True)
+class KitFolder:
+    """A sampler kit. `instruments.kit` writes it, and `instruments.kit_folder` reads it."""
+
+    path: Path
+
+    @property
+    def about(self) -> Path:
+        """Its instruments, zones and origin; without it a folder is not a kit."""
+        return self.path / "kit.json"
+
+    @property
+    def guide(self) -> Path:
+        """What is in it, and how to open it."""
+        return self.path / "README.md"
+
+    def exists(self) -> bool:
+        """Whether there is a kit."""
+        return self.about.is_file()
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """A training run."""
 

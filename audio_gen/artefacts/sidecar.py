@@ -20,11 +20,14 @@ FARTHEST_PITCH, LOUDEST = 256, 127  # MIDI
 LARGEST_GAIN_DB = 120.0
 # Kinds of the sidecars of `vocode`, `find-loops` and `transfer`, which have no latent.
 VOCODED, LOOP, TRANSFERRED = "vocoded", "loop", "transferred"
+PLAYED = "played"  # of sounds that instruments play from a score
 SEQUENCE = "sequence"  # kind of the sidecars of sounds of any length, which have no latent either
+WITHOUT_LATENT = (VOCODED, LOOP, TRANSFERRED, PLAYED)
 CLIP_KEYS, VOCODED_KEYS = {"z", "bundle", "version"}, {"vocoder", "command", "version"}
 SEQUENCE_KEYS = {"kind", "duration_sec", "bundle", "version"}
 LOOP_KEYS = {"source", "seam_z", "command", "version"}
 TRANSFER_KEYS = {"kind", "source", "target", "method", "version"}
+PLAYED_KEYS = {"kind", "parts", "command", "version"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,27 @@ def of_transfer(
     }  # fmt: skip
 
 
+def of_played(
+    *, source: str | None, parts: Sequence[Mapping[str, Any]], duration_sec: float, sample_rate: int, command: str,
+    more: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Content of the sidecar of a sound that instruments play.
+
+    Args:
+        source: The score or the track that it follows; None for a beat.
+        parts: What plays: name, run or kit, class and seed of each.
+        duration_sec: Length of the sound.
+        sample_rate: Of the WAV in Hz.
+        command: The command line.
+        more: Further fields.
+    """
+    about = {} if source is None else {"source": source}
+    return {
+        "kind": PLAYED, **about, "duration_sec": duration_sec, "parts": list(parts), **more,
+        "sample_rate": sample_rate, "version": __version__, "command": command,
+    }  # fmt: skip
+
+
 class TransferOrigin(NamedTuple):
     """Where a transferred sound comes from.
 
@@ -232,7 +256,7 @@ def read_sidecar(wav: Path) -> Sidecar | None:
         return None
     try:
         values = read_json(path, LARGEST_BYTES)
-        if isinstance(values, dict) and "z" not in values and values.get("kind") in (VOCODED, LOOP, TRANSFERRED):
+        if isinstance(values, dict) and "z" not in values and values.get("kind") in WITHOUT_LATENT:
             return None
         if isinstance(values, dict) and "z" not in values and values.get("kind") == SEQUENCE:
             values, z = {"pitch": None, **values}, None
@@ -281,4 +305,6 @@ def read_labels(wav: Path) -> dict[str, Any] | None:
 def has_sidecar(sound: Path) -> bool:
     """Whether the JSON next to a sound is a readable sidecar."""
     keys = json_keys(sidecar_path(sound), LARGEST_UNKNOWN_BYTES)
-    return any(keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS, TRANSFER_KEYS, SEQUENCE_KEYS))
+    return any(
+        keys >= needed for needed in (CLIP_KEYS, VOCODED_KEYS, LOOP_KEYS, TRANSFER_KEYS, SEQUENCE_KEYS, PLAYED_KEYS)
+    )

@@ -25,12 +25,12 @@ def emit_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def say(text: str, *, json_output: bool = False) -> None:
-    """Print a line: on standard output, or on standard error with --json.
+def say(text: str, *, json_output: bool = False, lines: bool = False) -> None:
+    """Print a line: on standard output, or on standard error with --json; with `lines`, several.
 
     Control characters are escaped, because names and notes may come from files.
     """
-    print(visible(text), file=sys.stderr if json_output else sys.stdout)
+    print(visible(text, "\n" if lines else ""), file=sys.stderr if json_output else sys.stdout)
 
 
 def load(run: Path, vocoder: str | None = None, device: str = "auto") -> "Pipeline":

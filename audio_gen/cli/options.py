@@ -146,6 +146,63 @@ SourceLevelOption = Annotated[
 ]
 LevelsOption = Annotated[bool, Option("--levels/--no-levels", help="Play the sound's loudest as the target's loudest.")]
 
+# Of `kit`.
+FormatsOption = Annotated[
+    str, Option("--format", help="Of sfz,decentsampler,sf2,multisample,hydrogen, separated by commas; or all.")
+]
+KitNameOption = Annotated[str | None, Option("--name", help="Name of the kit (default: that of the run).")]
+KitClassesOption = Annotated[
+    list[str] | None,
+    Option("--class", help="A class to use; repeatable (default: all; of a pitched model the seed's)."),
+]
+KitPerClassOption = Annotated[
+    int | None,
+    Option("--per-class", min=1, help="Sounds of each class (default 8); of a pitched model instruments (default 1)."),
+]
+ZonesOption = Annotated[
+    str | None, Option("--pitch", help="Zones as lowest:highest:step in MIDI pitches (default: the model's, every 3).")
+]
+VelocityLayersOption = Annotated[int, Option("--layers", min=1, max=8, help="Velocity layers, from dark to bright.")]
+RoundRobinOption = Annotated[int, Option("--round-robin", min=1, max=8, help="Takes in turn that differ a little.")]
+
+# Of `play`.
+PlayFilesArgument = Annotated[
+    list[Path], Argument(parser=named_path, help="Runs, bundles or kits that play, and the MIDI file last.")
+]
+WavOutOption = Annotated[Path, Option("--out", "-o", help="The WAV to write.")]
+MapOption = Annotated[Path | None, Option("--map", help="A YAML file that says what plays which channel.")]
+ShowMapOption = Annotated[bool, Option("--show-map", help="Print the map that would be used, and stop.")]
+TracksOption = Annotated[
+    list[str] | None, Option("--track", help="Name or number (from 1) of a track to play; repeatable (default: all).")
+]
+StemsOption = Annotated[bool, Option("--stems", help="Also write a WAV for each part.")]
+OutsideOption = Annotated[
+    str, Option("--outside", help="Notes that the model did not learn: fold (other octaves) or refuse.")
+]
+
+# Of `beat`.
+BeatSourceArgument = Annotated[Path, Argument(help="A run that was trained on drums, or a kit.")]
+BeatTempoOption = Annotated[float | None, Option("--bpm", help="Tempo, 20 to 400 (default: the style's).")]
+StyleOption = Annotated[str, Option("--style", help="A style, or learned:FOLDER.")]
+SwingOption = Annotated[
+    float | None,
+    Option("--swing", help="Place of every second 16th: 0.5 is even, 0.66 a triplet (default: the style's)."),
+]
+KitSeedOption = Annotated[int, Option("--kit-seed", min=0, help="Which sounds a run plays with.")]
+
+# Of `accompany`.
+TrackArgument = Annotated[Path, Argument(parser=named_path, help="The track, a sound file.")]
+WithOption = Annotated[Path, Option("--with", help="A run or a kit of drums.")]
+BassOption = Annotated[Path | None, Option("--bass", help="A run or a kit with pitches, for the bass (default: none).")]
+DrumStyleOption = Annotated[str | None, Option("--style", help="A style of `beat` (default: by the tempo).")]
+TrackTempoOption = Annotated[float | None, Option("--bpm", help="Tempo of the track (default: found).")]
+PartLevelOption = Annotated[float, Option("--level", help="Level of the accompaniment in dB, over the usual one.")]
+
+# Of `preprocess`.
+MidiPairsOption = Annotated[
+    bool, Option("--midi", help="FOLDER holds recordings with MIDI files of the same names: cut and label their notes.")
+]
+
 # Of `encode`, `reconstruct`, `vocode` and `directions`.
 SearchOption = Annotated[
     int | None,

@@ -30,6 +30,7 @@ def preprocess_command(
     generated: o.GeneratedOption = False,
     workers: o.WorkersOption = 2,
     shards: o.ShardsOption = None,
+    midi: o.MidiPairsOption = False,
     json_output: o.JsonOption = False,
 ) -> None:
     """Read a folder once into a cache for fast training."""
@@ -40,11 +41,11 @@ def preprocess_command(
 
     if shards is not None:
         return _shard(folder, out, shards, json_output)
-    options: dict[str, str | int | None]
-    options = {"labels": labels, "pattern": pattern, "pitch": pitch, "trim_onset": trim_onset}
-    options |= {"channels": NUMBERS.get(channels, channels), "group_pattern": group_pattern}
+    options: dict[str, str | int | None] = {"labels": labels, "pattern": pattern, "group_pattern": group_pattern}
+    options |= {"pitch": pitch, "trim_onset": trim_onset, "channels": NUMBERS.get(channels, channels)}
     data = build(DataSettings, {**options, "val_fraction": val_fraction})
     rate = MelSpec.preset(mel).sample_rate
+    folder = _notes(folder, out) if midi else folder
     try:
         with stages(Console()) as progress:
             cache = build_cache(
@@ -54,6 +55,15 @@ def preprocess_command(
         say(f"error: {e}", json_output=True)
         raise typer.Exit(1) from e
     _report(cache, folder, json_output)
+
+
+def _notes(folder: Path, out: Path) -> Path:
+    """Cut the notes of recordings with MIDI files into a folder beside the cache; that folder."""
+    from audio_gen.data.midi_notes import cut_notes
+
+    found = cut_notes(folder, out.with_name(f"{out.name}-notes"), Console())
+    say(f"{found.count} notes of {found.pairs} recordings in {found.folder}", json_output=True)
+    return found.folder
 
 
 def _report(cache: "Cache", folder: Path, json_output: bool) -> None:

@@ -13,9 +13,9 @@ from audio_gen.artefacts.sidecar import write_sidecar
 from audio_gen.audio.channels import in_channels
 from audio_gen.audio.io import write_wav_blocks
 from audio_gen.audio.limiter import Limiter
-from audio_gen.audio.loop_chunk import append_loop
 from audio_gen.audio.onset import amplitude
 from audio_gen.audio.resample import as_wav, resample_blocks, resampled_length
+from audio_gen.audio.sampler_chunks import append_loop
 from audio_gen.errors import CheckpointError, ConfigError
 from audio_gen.files import write_atomic
 from audio_gen.generation.clip import DEFAULT_FINISH, Saved, ignored, writable

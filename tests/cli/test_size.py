@@ -6,7 +6,7 @@ from pathlib import Path
 from audio_gen import cli
 
 MODULES = sorted(Path(cli.__file__).parent.glob("*.py"))
-MOST_LINES, MOST_COMMAND_LINES = 1540, 40
+MOST_LINES, MOST_COMMAND_LINES = 1760, 40
 
 
 def test_the_command_line_is_small() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from audio_gen.artefacts.sidecar import of_loop, write_sidecar
-from audio_gen.audio.loop_chunk import write_loop
 from audio_gen.audio.resample import as_wav
+from audio_gen.audio.sampler_chunks import write_loop
 from audio_gen.errors import AudioGenError, DataError
 from audio_gen.generation import find_loops as loops
 from audio_gen.generation.find_loops import FoundLoop, LoopSearch

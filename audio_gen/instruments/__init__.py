@@ -1,0 +1,1 @@
+"""Playable instruments from models: kits for samplers, MIDI, beats and accompaniment."""

@@ -1,0 +1,1 @@
+"""Files that tell samplers how to play the WAVs of an instrument."""
