@@ -142,7 +142,7 @@ def beat(request: BeatRequest, reporter: Reporter = NO_REPORT) -> Beats:
     instrument: Instrument | None = None
     style: Style | LearnedStyle
     if request.style.startswith(LEARNED):
-        instrument = _instrument(source, KINDS_HEARD, request, reporter)
+        instrument = kit_for(source, KINDS_HEARD, request, reporter)
         style = learn_style(Path(request.style.removeprefix(LEARNED)).expanduser(), instrument, reporter)
     else:
         style = styles()[request.style]
@@ -161,7 +161,7 @@ def beat(request: BeatRequest, reporter: Reporter = NO_REPORT) -> Beats:
     done: list[Path] = []
     stem_paths: list[Path] = []
     with claimed(request.out, files, command=request.origin, bundle=digest, force=request.force, reporter=reporter):
-        instrument = instrument or _instrument(source, kinds, request, reporter)
+        instrument = instrument or kit_for(source, kinds, request, reporter)
         with reporter.progress("Playing", request.count, "loops") as advance:
             for i, (stem, pattern) in enumerate(zip(stems_of, patterns, strict=True)):
                 score = pattern_score(pattern, bpm, swing)
@@ -193,7 +193,7 @@ def _pattern(style: "Style | LearnedStyle", bars: int, seed: int) -> Pattern:
     return styled(style, bars, np.random.default_rng(seed))
 
 
-def _instrument(source: Source, kinds: Sequence[str], request: BeatRequest, reporter: Reporter) -> Instrument:
+def kit_for(source: Source, kinds: Sequence[str], request: BeatRequest, reporter: Reporter) -> Instrument:
     """The kit that plays, with sounds of the kinds that are needed."""
     notes = [Note(0.0, key_of(kind), NOTE_SEC, channel=DRUM_CHANNEL) for kind in kinds]
     settings = PartSettings(channel=DRUM_CHANNEL + 1, seed=request.kit_seed)

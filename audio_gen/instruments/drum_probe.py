@@ -10,12 +10,30 @@ from audio_gen.instruments.zones import Instrument
 from audio_gen.midi.general_midi import drum_kind
 
 RATE = 22050
-BEFORE_SEC, AFTER_SEC = 0.05, 0.07  # of an onset, whose mean and peak levels are compared
-PAIRS, PAIR_LEVELS_DB = 400, 9.0
-LEVEL_DB = 40.0  # rises are limited to this
-SURE = 0.5
-USUAL = {"kick": 1.0, "snare": 1.0, "hihat": 1.0, "clap": 0.7, "cymbal": 0.6}  # how often a beat has a drum
+BEFORE_SEC, AFTER_SEC = 0.05, 0.06  # of an onset, whose mean and peak levels are compared
+BANDS = 13  # of a mel of 40, three in one
+MIXTURES = 1200
+MIXTURE_DB, TILT_DB, RING_DB = (
+    12.0,
+    12.0,
+    (-45.0, -15.0),
+)  # level of a second drum, slope of both, and of what rings before
+LEVEL_DB = 36.0  # rises are limited to this
+SURE = 0.3  # of a second drum at an onset
+REGIONS = 4  # of bands, in one of which an onset has to be strong
+AROUND_FRAMES, APART_FRAMES = 43, 5  # half a second, and 60 ms
+LEAST_OF_STRONG, LEAST_RISE_DB = 0.15, 1.0
+USUAL = {
+    "kick": 1.0,
+    "snare": 1.0,
+    "hihat": 1.0,
+    "clap": 0.8,
+    "cymbal": 0.35,
+    "tom": 0.5,
+}  # how often a beat has a drum
 RARE = 0.4
+ON_TOP = ("hihat", "cymbal", "shaker")  # play along with others
+MOST_AT_ONCE = 2
 SEED = 0
 
 
@@ -23,38 +41,58 @@ class DrumProbe:
     """Tells kinds of drums at an onset; several may sound together."""
 
     def __init__(self, instrument: Instrument) -> None:
-        """Learn from the sounds of a kit whose classes name drums."""
+        """Learn from the sounds of a kit whose classes name drums: alone, in pairs, with other slopes of the spectrum,
+        and while others ring."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-        sounds = [
-            (kind, resample(zone.wav.mean(0, keepdim=True), zone.sample_rate, RATE)[0].numpy())
-            for zone in instrument.zones
-            if zone.take == 0 and (kind := drum_kind(zone.class_name)) is not None
-        ]
-        self.kinds = list(dict.fromkeys(kind for kind, _ in sounds))
+        sounds: dict[str, list[np.ndarray]] = {}
+        for zone in instrument.zones:
+            kind = drum_kind(zone.class_name)
+            if zone.take == 0 and kind is not None:
+                wav = resample(zone.wav.mean(0, keepdim=True), zone.sample_rate, RATE)[0].numpy()
+                sounds.setdefault(kind, []).append(wav.astype(np.float32))
+        self.kinds = list(sounds)
         rng = np.random.default_rng(SEED)
-        examples = [([kind], wav) for kind, wav in sounds]
-        for _ in range(PAIRS):
-            (a, x), (b, y) = (sounds[int(i)] for i in rng.integers(len(sounds), size=2))
-            if a != b:
-                size = max(len(x), len(y))
-                gain = 10 ** (rng.uniform(-PAIR_LEVELS_DB, 0) / 20)
-                examples.append(([a, b], np.pad(x, (0, size - len(x))) + gain * np.pad(y, (0, size - len(y)))))
-        features = [self._of_sound(wav) for _, wav in examples]
-        labels = np.array([[kind in kinds for kind in self.kinds] for kinds, _ in examples], dtype=int)
+        top = [kind for kind in self.kinds if kind in ON_TOP]
+        features, labels = [], []
+        for i in range(MIXTURES):
+            kind = self.kinds[i % len(self.kinds)]
+            chosen = [kind]
+            if i % 2 and (others := [one for one in top or self.kinds if one != kind]):
+                chosen.append(others[int(rng.integers(len(others)))])
+            features.append(self._mixture(rng, sounds, chosen))
+            labels.append([one in chosen for one in self.kinds])
         self._model = make_pipeline(
-            StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, max_iter=500, class_weight="balanced"))
-        )
-        self._model.fit(np.array(features), labels)
+            StandardScaler(), PolynomialFeatures(2, include_bias=False), StandardScaler(),
+            OneVsRestClassifier(LogisticRegression(C=0.003, max_iter=300, class_weight="balanced")),
+        )  # fmt: skip
+        self._model.fit(np.array(features), np.array(labels, dtype=int))
 
-    def _of_sound(self, wav: np.ndarray) -> np.ndarray:
-        silence = np.zeros(round(0.3 * RATE), np.float32)
-        padded = np.concatenate([silence, wav.astype(np.float32), silence])
-        mel_db = music_features([padded], RATE, chroma=False)
-        return rise_at(mel_db.mel_db, mel_db.frame_rate, 0.3)
+    def _mixture(
+        self, rng: np.random.Generator, sounds: dict[str, list[np.ndarray]], chosen: Sequence[str]
+    ) -> np.ndarray:
+        """Features of some drums at once, with a random slope, after a random other one."""
+        size, at = round(0.6 * RATE), round(0.3 * RATE)
+        x = np.zeros(size, np.float32)
+
+        def add(kind: str, start: int, gain_db: float) -> None:
+            wav = sounds[kind][int(rng.integers(len(sounds[kind])))]
+            part = x[start : start + len(wav)]
+            part += 10 ** (gain_db / 20) * wav[: len(part)]
+
+        for i, kind in enumerate(chosen):
+            add(kind, at, rng.uniform(-MIXTURE_DB, 0) if i else 0.0)
+        add(
+            self.kinds[int(rng.integers(len(self.kinds)))],
+            at - round(rng.uniform(0.1, 0.29) * RATE),
+            rng.uniform(*RING_DB),
+        )
+        mel = music_features([x], RATE, chroma=False)
+        tilted = mel.mel_db + np.linspace(-0.5, 0.5, mel.mel_db.shape[1]) * rng.uniform(-TILT_DB, TILT_DB)
+        return rise_at(tilted, mel.frame_rate, 0.3)
 
     def __call__(self, mel_db: np.ndarray, frame_rate: float, onsets_sec: Sequence[float]) -> list[list[str]]:
         """The kinds of drums at each onset, the likeliest first; at least one.
@@ -67,30 +105,31 @@ class DrumProbe:
         if not len(onsets_sec):
             return []
         shares = self._model.predict_proba(np.array([rise_at(mel_db, frame_rate, at) for at in onsets_sec]))
-        shares = shares * np.array([USUAL.get(kind, RARE) for kind in self.kinds])
+        weights = np.array([USUAL.get(kind, RARE) for kind in self.kinds])
         found = []
         for row in shares:
-            order = np.argsort(-row)
-            found.append([self.kinds[i] for k, i in enumerate(order) if k == 0 or (row[i] > SURE and k < 3)])
+            order = np.argsort(-row * weights)[:MOST_AT_ONCE]
+            found.append([self.kinds[i] for k, i in enumerate(order) if k == 0 or row[i] * weights[i] > SURE])
         return found
 
 
 def rise_at(mel_db: np.ndarray, frame_rate: float, at_sec: float) -> np.ndarray:
-    """How much each band (M,) rises at an onset, in dB, and its level after it below the loudest band."""
+    """How much each of 13 bands rises at an onset, in dB, and its level after it below the loudest band."""
     at = round(at_sec * frame_rate)
     before, after = max(1, round(BEFORE_SEC * frame_rate)), max(2, round(AFTER_SEC * frame_rate))
     first = mel_db[max(0, at - before) : max(1, at - 1)].mean(0)
     top = mel_db[max(0, at - 1) : at + after].max(0)
-    return np.concatenate([np.clip(top - first, 0, LEVEL_DB), np.maximum(top - top.max(), -LEVEL_DB)])
+    rise, level = (one[: 3 * BANDS].reshape(BANDS, 3).max(1) for one in (top - first, top))
+    return np.concatenate([np.clip(rise, 0, LEVEL_DB), np.maximum(level - level.max(), -LEVEL_DB)])
 
 
 def onset_frames(mel_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of onsets, and their strength in dB."""
+    """Frames of onsets, and their strength in dB: the largest mean rise of low, middle or high bands."""
     from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-    rise = np.maximum(mel_db[2:] - mel_db[:-2], 0).mean(1)
-    rise = np.pad(rise, 1)
-    stands_out = rise - uniform_filter1d(rise, 43)
-    least = max(0.15 * float(np.quantile(stands_out, 0.99)), 0.5) if len(rise) else 0.0
-    tops = np.flatnonzero((rise == maximum_filter1d(rise, 5)) & (stands_out > least))
+    rises = np.maximum(mel_db[2:] - mel_db[:-2], 0)
+    rise = np.pad(np.max([part.mean(1) for part in np.array_split(rises, REGIONS, axis=1)], axis=0), 1)
+    stands_out = rise - uniform_filter1d(rise, AROUND_FRAMES)
+    least = max(LEAST_OF_STRONG * float(np.quantile(stands_out, 0.99)), LEAST_RISE_DB) if len(rise) else 0.0
+    tops = np.flatnonzero((rise == maximum_filter1d(rise, APART_FRAMES)) & (stands_out > least))
     return tops, rise[tops]

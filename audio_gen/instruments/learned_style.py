@@ -23,6 +23,7 @@ from audio_gen.text import one_line
 BEATS = 4
 STEPS = BEATS * STEPS_PER_BEAT
 LONGEST_SEC = 120.0  # of a file that is read
+LEAD_SEC = 0.2  # put before a file, so that an onset at its start can be heard
 SOFTEST, LOUDEST = 35.0, 120.0  # velocities of the weakest and the strongest onsets
 WIDTH, TRAINING_STEPS, WINDOW, BATCH, RATE_OF_LEARNING = 96, 400, 64, 16, 3e-3
 HELD_OUT, PATIENCE, EVERY = 0.2, 6, 20  # share of the files, and evaluations without progress, every so many steps
@@ -148,16 +149,19 @@ def hear(file: Path, probe: DrumProbe) -> HeardLoop | None:
     """The steps of a file; None if it has no steady beat, or less than a bar."""
     wav, _ = read_wav(file, sample_rate=RATE)
     x = wav[0, : round(LONGEST_SEC * RATE)].numpy()
-    features = music_features([x], RATE, chroma=False)
-    beats = beats_of(features)
+    beats = beats_of(music_features([x], RATE, chroma=False))
+    # What is before the start of a loop is its end.
+    lead = min(len(x), round(LEAD_SEC * RATE))
+    features = music_features([x[-lead:] * bool(beats.loop_beats), x], RATE, chroma=False)
     if not beats.steady and beats.loop_beats is None:
         return None
     places = step_places(beats, len(x))
     if len(places) < STEPS:
         return None
     frames, strength = onset_frames(features.mel_db)
-    onsets = frames / features.frame_rate
-    kinds = probe(features.mel_db, features.frame_rate, list(onsets))
+    times = frames / features.frame_rate
+    kinds = probe(features.mel_db, features.frame_rate, list(times))
+    onsets = times - lead / RATE
     step_sec = float(np.median(np.diff(places)))
     strongest = max(float(np.quantile(strength, 0.9)), 1e-6) if len(strength) else 1.0
     grid = np.zeros((len(places), len(probe.kinds)))

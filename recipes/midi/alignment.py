@@ -1,11 +1,12 @@
 """Align MIDI files with recordings of them that begin later and drift, and count the notes that are found.
 
-    python recipes/midi/alignment.py --midi FOLDER [-n 20] [--soundfont FluidR3_GM.sf2]
+    python recipes/midi/alignment.py --midi FOLDER [-n 20] [--solo] [--soundfont FluidR3_GM.sf2]
 
 Each file is moved by a random offset up to 3 s and a tempo that drifts by up to 5 %, and played by FluidSynth. Then the
 unmoved file is aligned with the recording. A note is found if it starts within 50 ms of its true place; one that sounds
 alone is cut right if it starts within 25 ms and lasts as long to within 80 ms or a tenth. Each file is also aligned
-with the recording of the next one, which is to be refused (F1 of onsets below 0.6).
+with the recording of the one before it, which is to be refused (F1 of onsets below 0.6). With --solo only the channel
+with the most notes that sound alone is played, as where notes are cut.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from audio_gen.midi.write import write_score
 RATE, MOST_OFFSET_SEC, DRIFT, LONGEST_SEC = 22050, 3.0, 0.05, 150.0
 FOUND_SEC, CUT_SEC, LENGTH_SEC, LENGTH_SHARE = 0.05, 0.025, 0.08, 0.1
 BEFORE_SEC, LEAST_SEC = 0.05, 0.15
+LEAST_NOTES = 20  # of a file that counts
 
 
 def drifted(score: Score, rng: np.random.Generator) -> Score:
@@ -44,6 +46,13 @@ def drifted(score: Score, rng: np.random.Generator) -> Score:
         replace(note, start_sec=at(note.start_sec), length_sec=at(note.end_sec) - at(note.start_sec))
         for note in score.notes
     ])  # fmt: skip
+
+
+def solo(score: Score) -> Score:
+    """The channel with the most notes that sound alone."""
+    channels = {note.channel for note in score.notes if not note.is_drum}
+    parts = [score.of([note for note in score.notes if note.channel == channel]) for channel in channels]
+    return max(parts, key=lambda part: len(alone(part, BEFORE_SEC, LEAST_SEC)))
 
 
 def recorded(score: Score, folder: Path, soundfont: Path) -> np.ndarray:
@@ -85,12 +94,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--midi", type=Path, required=True, help="a folder of MIDI files")
     parser.add_argument("--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"))
+    parser.add_argument("--solo", action="store_true", help="only the channel with the most lone notes")
     parser.add_argument("-n", type=int, default=20, help="number of files")
     args = parser.parse_args()
     rows, others, last = [], [], None
     for number, midi in enumerate(sorted(args.midi.glob("*.mid"))[: args.n]):
         score = read_score(midi)
         score = score.of([note for note in score.notes if note.end_sec < LONGEST_SEC])
+        if args.solo:
+            score = solo(score)
+            if len(score.notes) < LEAST_NOTES:
+                continue
         true = drifted(score, np.random.default_rng(number))
         with tempfile.TemporaryDirectory() as folder:
             wav = recorded(true, Path(folder), args.soundfont)
