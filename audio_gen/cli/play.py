@@ -34,7 +34,6 @@ def play_command(
     stem_text = f", {len(done.stems)} stems in {done.stems[0].parent}" if done.stems else ""
     say(f"{done.path}: {done.duration_sec:.1f} s, {done.notes} notes, up to {done.polyphony} at once{stem_text}")
     for plan in done.plans:
-        what = plan.settings.class_name or (
-            "all classes" if plan.settings.channel == 10 else f"seed {plan.settings.seed}"
-        )
-        say(f"  {plan.name}: {len(plan.notes)} notes by {plan.source.name}, {what}")
+        what = "" if plan.is_drums or plan.settings.class_name is None else f", {plan.settings.class_name}"
+        seed = f", seed {plan.settings.seed}" if plan.source.pipeline is not None else ""
+        say(f"  {plan.name}: {len(plan.notes)} notes by {plan.source.name}{what}{seed}")

@@ -62,7 +62,8 @@ def _notes(folder: Path, out: Path) -> Path:
     from audio_gen.data.midi_notes import cut_notes
 
     found = cut_notes(folder, out.with_name(f"{out.name}-notes"), Console())
-    say(f"{found.count} notes of {found.pairs} recordings in {found.folder}", json_output=True)
+    text = f"{found.count} of {found.notes} notes of {found.pairs} recordings, those that sound alone"
+    say(f"{text}, in {found.folder}", json_output=True)
     return found.folder
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,10 @@ from audio_gen.text import one_line
 MIDI_SUFFIXES = (".mid", ".midi")
 LEAST_F1 = 0.6
 ALIGNED_RATE = 22050
-BEFORE_SEC, LEAST_SEC = 0.05, 0.15  # silence before a note that counts as alone, and the least time that it does
-LEAD_SEC, TAIL_SEC, FADE_SEC = 0.005, 0.3, 0.01  # before its start, after its end, and of its end
+OVERLAP_SEC, LEAST_SEC = 0.04, 0.15  # of the note before one that counts as alone, and the least time that it is
+LEAD_SEC, TAIL_SEC, FADE_SEC = 0.003, 0.3, 0.01  # before its start, after its end, and of its end
+RISE_SEC, ATTACK_SEC, STEP_SEC = 0.12, 0.08, 0.002  # how far before and after an aligned start its rise is searched
+RISEN = 0.06  # of the way from the level before it to its peak, in amplitude
 LEAST_LEVEL = 1e-3  # of the recording's peak; softer notes are left out
 
 
@@ -43,13 +45,15 @@ class CutNotes:
 
     Attributes:
         folder: The folder of the notes, with their labels in a table.
-        count: Number of notes.
+        count: Number of notes that were cut.
+        notes: Number of notes of the recordings that were used.
         pairs: Recordings with notes.
         refused: Recordings whose score does not fit, with the F1 of onsets.
     """
 
     folder: Path
     count: int
+    notes: int
     pairs: int
     refused: dict[Path, float]
 
@@ -94,7 +98,7 @@ def cut_notes(folder: Path, out: Path, reporter: Reporter = SILENT) -> CutNotes:
         raise OutputError(f"{one_line(out)}: holds files already; move it away, or choose another --out")
     rows: list[dict[str, str]] = []
     refused: dict[Path, float] = {}
-    used = 0
+    used = notes = 0
     with reporter.progress("Aligning", len(pairs), "recordings") as advance:
         for pair in pairs:
             try:
@@ -109,6 +113,7 @@ def cut_notes(folder: Path, out: Path, reporter: Reporter = SILENT) -> CutNotes:
                         f"{found.f1:.2f}, {LEAST_F1:g} is needed); check that the score is of this recording"
                     )
                 used += bool(here)
+                notes += len(found.score.notes) if here else 0
                 rows += here
             advance(1)
     if not rows:
@@ -120,7 +125,7 @@ def cut_notes(folder: Path, out: Path, reporter: Reporter = SILENT) -> CutNotes:
             )
         raise DataError(f"{one_line(folder)}: no note of its recordings sounds alone; give recordings of single lines")
     _write_table(out / LABEL_FILES[0], rows)
-    return CutNotes(out, len(rows), used, refused)
+    return CutNotes(out, len(rows), notes, used, refused)
 
 
 def _notes_of(pair: Pair, out: Path, number: int) -> tuple[Alignment, list[dict[str, str]]]:
@@ -134,8 +139,10 @@ def _notes_of(pair: Pair, out: Path, number: int) -> tuple[Alignment, list[dict[
     x = wav.numpy()
     starts = np.array(sorted(note.start_sec for note in found.score.notes))
     rows: list[dict[str, str]] = []
-    for note in alone(found.score, BEFORE_SEC, LEAST_SEC):
-        part = _cut(x, rate, note, starts)
+    for aligned in alone(found.score, -OVERLAP_SEC, LEAST_SEC):
+        start = rise_start(x, rate, aligned.start_sec)
+        note = replace(aligned, start_sec=start, length_sec=max(LEAST_SEC, aligned.end_sec - start))
+        part = _cut(x, rate, note, starts[starts > aligned.start_sec + OVERLAP_SEC])
         if float(np.abs(part).max(initial=0)) < LEAST_LEVEL * float(np.abs(x).max(initial=0)):
             continue
         class_name = class_of(note, score)
@@ -156,12 +163,29 @@ def class_of(note: Note, score: Score) -> str:
     return score.track_names.get(note.track) or PROGRAMS[note.program].lower()
 
 
-def _cut(x: np.ndarray, rate: int, note: Note, starts: np.ndarray) -> np.ndarray:
-    """A note (C, T) with its tail, at most until the next one begins."""
-    later = starts[starts > note.start_sec + BEFORE_SEC]
+def rise_start(x: np.ndarray, rate: int, near_sec: float) -> float:
+    """When a sound in (C, T) begins to rise to its attack near a time, in seconds; that time if nothing rises."""
+    step = max(1, round(STEP_SEC * rate))
+    first = max(0, round((near_sec - RISE_SEC) * rate))
+    part = x[:, first : round((near_sec + ATTACK_SEC) * rate)]
+    count = part.shape[1] // step
+    if count < 4:
+        return near_sec
+    level = np.abs(part[:, : count * step]).reshape(len(part), count, step).max((0, 2))
+    at = min(count - 1, round((near_sec * rate - first) / step))
+    peak = at + int(np.argmax(level[at:]))
+    before = float(level[: peak + 1].min())
+    low = np.flatnonzero(level[:peak] <= before + RISEN * (level[peak] - before))
+    return (first + int(low[-1]) * step) / rate if len(low) else near_sec
+
+
+def _cut(x: np.ndarray, rate: int, note: Note, later: np.ndarray) -> np.ndarray:
+    """A note (C, T) with its tail, at most until the first of some later ones begins."""
     end = note.end_sec + TAIL_SEC if not len(later) else min(note.end_sec + TAIL_SEC, float(later[0]) - LEAD_SEC)
     first, stop = max(0, round((note.start_sec - LEAD_SEC) * rate)), round(end * rate)
     part = x[:, first:stop].copy()
+    rise = min(part.shape[1], round(LEAD_SEC * rate))
+    part[:, :rise] *= np.linspace(0, 1, rise, dtype=np.float32)
     fade = min(part.shape[1], round(FADE_SEC * rate))
     if fade:
         part[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)

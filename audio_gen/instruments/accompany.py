@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import of_played, write_sidecar
-from audio_gen.audio.io import write_wav_blocks
+from audio_gen.audio.io import read_blocks, write_wav_blocks
 from audio_gen.audio.limiter import Limiter
 from audio_gen.audio.loudness import loudness_lufs
 from audio_gen.audio.music_features import music_features
@@ -21,8 +21,17 @@ from audio_gen.errors import AudioFileError, ConfigError
 from audio_gen.generation.finish import PEAK_DB, SUBTYPES
 from audio_gen.generation.outputs import claimed
 from audio_gen.generation.stored_sound import StoredSound, check_sound
-from audio_gen.instruments.arrangement import BASS_PROGRAM, TrackMap, bass_notes, drum_notes, map_track, usual_style
-from audio_gen.instruments.beat import GAINS_DB, group_of
+from audio_gen.instruments.arrangement import (
+    BASS_PROGRAM,
+    FASTEST_BPM,
+    TrackMap,
+    bass_notes,
+    drum_notes,
+    halved,
+    map_track,
+    usual_style,
+)
+from audio_gen.instruments.beat import GAINS_DB, PANS, group_of
 from audio_gen.instruments.parts import PartSettings, Plan, Source, rendered_parts
 from audio_gen.instruments.patterns import OPEN, key_of, styles
 from audio_gen.instruments.play import load_source
@@ -126,7 +135,7 @@ def accompany(request: AccompanyRequest, reporter: Reporter = SILENT) -> Accompa
     if bass is not None and not bass.plays_pitches:
         raise ConfigError(f"--bass {bass.name}: plays no pitches; give a run that was trained with pitches")
     sound = StoredSound(request.track, measured, measured.sample_rate)
-    track = heard_track(request.track, sound, request.bpm)
+    track = heard_track(request.track, sound, request.bpm, reporter)
     style = styles()[request.style or usual_style(track.bpm)]
     notes = {DRUMS: drum_notes(track, style, request.seed)}
     if not notes[DRUMS]:
@@ -158,7 +167,7 @@ def accompany(request: AccompanyRequest, reporter: Reporter = SILENT) -> Accompa
     )  # fmt: skip
 
 
-def heard_track(path: Path, sound: StoredSound, bpm: float | None) -> TrackMap:
+def heard_track(path: Path, sound: StoredSound, bpm: float | None, reporter: Reporter = SILENT) -> TrackMap:
     """The beats, chords and density of a track.
 
     Raises:
@@ -176,14 +185,20 @@ def heard_track(path: Path, sound: StoredSound, bpm: float | None) -> TrackMap:
             f"{name}: has no steady beat (confidence {beats.confidence:.2f}, 0.2 is needed); give its tempo with --bpm "
             "if it has one"
         )
+    if bpm is None and beats.bpm > FASTEST_BPM:
+        reporter.note(
+            f"{name}: its tempo of {beats.bpm:.1f} bpm is taken as {beats.bpm / 2:.1f}; --bpm sets another one"
+        )
+        beats = halved(beats, features)
     return map_track(features, beats)
 
 
 def _tempos(track: TrackMap) -> tuple[tuple[float, float], ...]:
-    """The tempo of each beat, so that the MIDI file's beats are those of the track; before the first, one beat."""
+    """The tempo of each beat, so that the MIDI file's beats are those of the track."""
     times = track.beats_sec
-    found = [] if times[0] <= 0.02 else [(0.0, float(np.clip(60 / times[0], 20, 400)))]
-    found += [(float(a), float(np.clip(60 / (b - a), 20, 400))) for a, b in itertools.pairwise(times) if b > a]
+    before = max(1, round(times[0] * track.bpm / 60))  # whole beats before the first one
+    found = [] if times[0] <= 0.001 else [(0.0, float(60 * before / times[0]))]
+    found += [(float(a), float(60 / (b - a))) for a, b in itertools.pairwise(times) if b > a]
     return tuple([(0.0, found[0][1]), *found[1:]] if found else [(0.0, 120.0)])
 
 
@@ -197,7 +212,10 @@ def _drum_parts(notes: Sequence[Note], source: Source, request: AccompanyRequest
     groups: dict[str, list[Note]] = {}
     for note in notes:
         groups.setdefault(kind_of.get(note.pitch, "perc"), []).append(note)
-    return [replace(whole, name=kind, notes=some, gain_db=GAINS_DB.get(kind, 0.0)) for kind, some in groups.items()]
+    return [
+        replace(whole, name=kind, notes=some, gain_db=GAINS_DB.get(kind, 0.0), pan=PANS.get(kind, 0.0))
+        for kind, some in groups.items()
+    ]
 
 
 def _bass_parts(notes: Sequence[Note], source: Source, request: AccompanyRequest, reporter: Reporter) -> list[Part]:
@@ -230,16 +248,17 @@ def _write(
             at += block.shape[1]
 
     for name, path in stems.items():
-        write_wav_blocks(path, part_blocks(name), rate, subtype, dither=dither)
+        write_wav_blocks(path, Limiter(rate, PEAK_DB)(part_blocks(name)), rate, subtype, dither=dither)
     limiter = Limiter(rate, PEAK_DB)
 
     def together() -> Iterator[Tensor]:
         at = 0
         with reporter.progress("Mixing", samples / rate, "s") as advance:
-            for blocks in zip(*(part_blocks(name) for name in parts), strict=True):
-                part = sound.read(at, blocks[0].shape[1])
+            # The stems as they were written, so that the mix is the sum of them and the track.
+            for blocks in zip(*(read_blocks(path) for path in stems.values()), strict=True):
+                part = sound.read(at, len(blocks[0]))
                 part = part.expand(2, -1) * _ducked(kicks, at, part.shape[1], rate)
-                yield part + torch.stack(list(blocks)).sum(0)
+                yield part + torch.from_numpy(np.sum(blocks, axis=0).T)
                 at += part.shape[1]
                 advance(part.shape[1] / rate)
 

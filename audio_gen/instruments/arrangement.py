@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,14 @@ GATE_FALL_SEC, GATE_RISE_SEC = 0.2, 0.01
 SILENT_DB = 40.0  # below the loud parts of a track, for a whole beat: nothing is played
 SOFT_DB, LOUD_DB = 14.0, 6.0  # below the loud parts: bars with few, some and all drums
 NOTE_SEC = 0.05
-BASS_LOWEST, BASS_HIGHEST = 33, 48  # MIDI: A1 to C3
+BASS_LOWEST = 38  # MIDI: from D2 up, an octave
 BASS_PROGRAM = 33  # fingered bass
 BASS_VELOCITIES = (104, 88)  # of the first beat of a bar, and of others
 BASS_SHARE = 0.92  # of the time until the next note
 BASS_CHANNEL = 1
 LEAST_BASS_SEC = 0.04
 # Kinds of drums by the density of a bar, 1 to 3.
+FASTEST_BPM = 150.0  # found tempos above it are halved
 SPARSE = ("kick", "hihat")
 SPARSE_STEP = 2 * STEPS_PER_BEAT  # a sparse bar keeps hits on every second beat
 ENVELOPE_STEP = 2  # 16ths: only 8ths are played, as close to the track's beats as these are known
@@ -64,6 +65,19 @@ class TrackMap:
             inside = (times_sec >= start) & (times_sec < end)
             gain[inside] = np.clip(np.maximum(falls, rises), 0, 1)[inside]
         return gain
+
+
+def halved(beats: Beats, features: MusicFeatures) -> Beats:
+    """Every second beat, of those two rows the one with the stronger onsets.
+
+    A fast tempo is often twice that of the music, and at half of a fast one an accompaniment fits all the same.
+    """
+    rise = np.maximum(np.diff(features.mel_db, axis=0, prepend=features.mel_db[:1]), 0).mean(1)
+    frames = np.clip(np.round(beats.positions / features.hop_length).astype(int), 0, len(rise) - 1)
+    strength = np.maximum.reduce([rise[np.clip(frames + shift, 0, len(rise) - 1)] for shift in (-1, 0, 1)])
+    first = int(strength[1::2].mean() > strength[::2].mean()) if len(strength) > 1 else 0
+    downbeat = (beats.downbeat - first) // 2 % 4 if beats.downbeat >= first else 0
+    return replace(beats, bpm=beats.bpm / 2, positions=beats.positions[first::2], downbeat=downbeat, loop_beats=None)
 
 
 def map_track(features: MusicFeatures, beats: Beats) -> TrackMap:
@@ -126,7 +140,9 @@ def drum_notes(track: TrackMap, style: Style, seed: int) -> list[Note]:
             if not 0 <= beat < beats or step % ENVELOPE_STEP:
                 continue
             density = int(track.density[beat])
-            if not density or (density == 1 and (kind not in SPARSE or (step % SPARSE_STEP and kind != "hihat"))):
+            if not density or (
+                density == 1 and (kind not in SPARSE or step % (SPARSE_STEP if kind == "kick" else STEPS_PER_BEAT))
+            ):
                 continue
             if density < 3 and kind == OPEN:
                 continue

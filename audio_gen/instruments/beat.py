@@ -35,6 +35,11 @@ LEARNED = "learned:"
 SLOWEST, FASTEST, MOST_BARS = 20.0, 400.0, 256
 BEFORE_SEC = 0.1  # silence before the first hit of a rendering, into which its lead goes
 NOTE_SEC = 0.05
+# Where kinds of drums stand, -1 (left) to 1 (right), as the audience sees a kit.
+PANS = {
+    "hihat": 0.25, "tom": -0.25, "cymbal": -0.35, "crash": -0.35, "ride": -0.3, "shaker": 0.35, "perc": 0.35,
+    "rim": 0.15, "clap": -0.1,
+}  # fmt: skip
 KINDS_HEARD = ("kick", "snare", "hihat", "open", "clap", "rim", "tom", "cymbal", "shaker", "perc")  # of learned styles
 # Levels of kinds of drums in a beat, against a kick at 0 dB; sounds of a kit are as loud as each other.
 GAINS_DB = {"hihat": -9.0, "rim": -5.0, "shaker": -10.0, "clap": -3.0, "snare": -2.0, "tom": -3.0,
@@ -217,7 +222,8 @@ def kind_parts(pattern: Pattern, score: Score, instrument: Instrument) -> dict[s
     for note in score.notes:
         groups.setdefault(keys[note.pitch], []).append(note)
     return {
-        kind: Part(kind, instrument, notes, GAINS_DB.get(kind, 0.0)) for kind, notes in groups.items()
+        kind: Part(kind, instrument, notes, GAINS_DB.get(kind, 0.0), PANS.get(kind, 0.0))
+        for kind, notes in groups.items()
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from audio_gen.generation.finish import SILENT, Finish, finish
 from audio_gen.generation.operations.sample import note_name, stems_of
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.instruments.drum_keys import Drum, choke_group, drum_keys
-from audio_gen.instruments.levels import centroid_hz, even
+from audio_gen.instruments.levels import attack_sec, centroid_hz, even, loudness_of
 from audio_gen.instruments.model_notes import ModelNotes, Played
 from audio_gen.instruments.prolong import prolonged
 from audio_gen.instruments.sustain_loop import SustainLoop, sustain_loop
@@ -31,6 +31,7 @@ UNSURE_CENTS = 8.0  # a tuned note that still measures further off has no clear 
 AT_ONCE = 16
 LONGEST_HELD_SEC = 12.0  # that is rendered; longer notes loop
 RELEASE_SEC = 0.3  # rendered after the end of a note
+LOST_DB = 9.0  # by which a take that the model missed is softer
 LOOPED_SHARE = 0.5  # of an instrument's sounds that have a steady part, for it to be held
 HeldSec = Callable[[int, int], float]
 AS_RENDERED = Finish(normalize="none", bits="float")
@@ -69,10 +70,10 @@ def drum_kit(
         for class_name, one in sounds:
             notes = ModelNotes(pipeline, seed=one, class_name=class_name, temperature=temperature)
             asked = [Played(None, _velocity(pipeline, keys), take) for keys in velocities for take in range(takes)]
-            rendered.append(_rendered(notes, asked, advance))
+            rendered.append(without_lost_takes(_rendered(notes, asked, advance), takes, rate))
             first.append(rendered[-1][-takes])  # the loudest layer's first take
     drums = [
-        Drum(class_name, wav.shape[-1] / rate, centroid_hz(wav, rate))
+        Drum(class_name, wav.shape[-1] / rate, centroid_hz(wav, rate), attack_sec(wav, rate))
         for (class_name, _), wav in zip(sounds, first, strict=True)
     ]
     zones = []
@@ -175,6 +176,18 @@ def pitched_instrument(
     return Instrument(name, tuple(zones), drums=False)
 
 
+def without_lost_takes(wavs: Sequence[Tensor], takes: int, sample_rate: int) -> list[Tensor]:
+    """Sounds in groups of takes, with a take that is far softer than the first one of its group replaced by that."""
+    found: list[Tensor] = []
+    for i, wav in enumerate(wavs):
+        first = wavs[i - i % takes]
+        lost = (
+            loudness_of(wav, sample_rate) < loudness_of(first, sample_rate) - LOST_DB or float(wav.abs().max()) < SILENT
+        )
+        found.append(first if lost else wav)
+    return found
+
+
 def looped_alike(
     wavs: Sequence[Tensor], sample_rate: int, f0s_hz: Sequence[float], *, only_long: bool = False
 ) -> list[tuple[Tensor, SustainLoop | None]]:
@@ -226,7 +239,7 @@ def roots_of(pipeline: Pipeline, wanted: tuple[int, int, int] | None, step: int 
     Raises:
         ConfigError: They are outside the pitches that the model learned.
     """
-    low, high = ModelNotes(pipeline).pitch_range
+    low, high = ModelNotes.range_of(pipeline)
     first, last, step = wanted or (low, high, step)
     if first < low or last > high:
         raise ConfigError(

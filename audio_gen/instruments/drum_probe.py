@@ -13,11 +13,8 @@ RATE = 22050
 BEFORE_SEC, AFTER_SEC = 0.05, 0.06  # of an onset, whose mean and peak levels are compared
 BANDS = 13  # of a mel of 40, three in one
 MIXTURES = 1200
-MIXTURE_DB, TILT_DB, RING_DB = (
-    12.0,
-    12.0,
-    (-45.0, -15.0),
-)  # level of a second drum, slope of both, and of what rings before
+MIXTURE_DB, TILT_DB = 12.0, 12.0  # softness of a second drum, and slope of the spectrum of all
+RING_DB = (-45.0, -15.0)  # level of what rings before
 LEVEL_DB = 36.0  # rises are limited to this
 SURE = 0.3  # of a second drum at an onset
 REGIONS = 4  # of bands, in one of which an onset has to be strong
@@ -31,9 +28,10 @@ USUAL = {
     "cymbal": 0.35,
     "tom": 0.5,
 }  # how often a beat has a drum
-RARE = 0.4
+RARE = 0.3
+ALIKE = ({"kick", "tom", "hand", "bongo", "conga", "tabla"}, {"hihat", "cymbal", "shaker"})  # one of them at a time
 ON_TOP = ("hihat", "cymbal", "shaker")  # play along with others
-MOST_AT_ONCE = 2
+MOST_AT_ONCE = 3
 SEED = 0
 
 
@@ -41,8 +39,10 @@ class DrumProbe:
     """Tells kinds of drums at an onset; several may sound together."""
 
     def __init__(self, instrument: Instrument) -> None:
-        """Learn from the sounds of a kit whose classes name drums: alone, in pairs, with other slopes of the spectrum,
-        and while others ring."""
+        """Learn from the sounds of a kit whose classes name drums.
+
+        They are heard alone, two or three at once, with other slopes of the spectrum, and while others ring.
+        """
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import make_pipeline
@@ -61,8 +61,10 @@ class DrumProbe:
         for i in range(MIXTURES):
             kind = self.kinds[i % len(self.kinds)]
             chosen = [kind]
-            if i % 2 and (others := [one for one in top or self.kinds if one != kind]):
-                chosen.append(others[int(rng.integers(len(others)))])
+            for share, pool in ((0.5, top or self.kinds), (0.3, self.kinds)):
+                others = [one for one in pool if one not in chosen]
+                if others and rng.random() < share:
+                    chosen.append(others[int(rng.integers(len(others)))])
             features.append(self._mixture(rng, sounds, chosen))
             labels.append([one in chosen for one in self.kinds])
         self._model = make_pipeline(
@@ -109,7 +111,13 @@ class DrumProbe:
         found = []
         for row in shares:
             order = np.argsort(-row * weights)[:MOST_AT_ONCE]
-            found.append([self.kinds[i] for k, i in enumerate(order) if k == 0 or row[i] * weights[i] > SURE])
+            here: list[str] = []
+            for i in order:
+                kind = self.kinds[i]
+                alike = any({kind, other} <= group for group in ALIKE for other in here)
+                if not here or (row[i] * weights[i] > SURE and not alike):
+                    here.append(kind)
+            found.append(here)
         return found
 
 

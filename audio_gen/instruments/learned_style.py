@@ -27,6 +27,7 @@ LEAD_SEC = 0.2  # put before a file, so that an onset at its start can be heard
 SOFTEST, LOUDEST = 35.0, 120.0  # velocities of the weakest and the strongest onsets
 WIDTH, TRAINING_STEPS, WINDOW, BATCH, RATE_OF_LEARNING = 96, 400, 64, 16, 3e-3
 HELD_OUT, PATIENCE, EVERY = 0.2, 6, 20  # share of the files, and evaluations without progress, every so many steps
+TEMPERATURE = 0.6  # of the draws: below 1, a bar is nearer to the usual ones
 LEAST_SHARE = 0.06  # a hit that is less likely is not drawn
 DROPOUT = 0.2
 SEED = 0
@@ -60,7 +61,7 @@ class LearnedStyle:
         # Two bars before the first one bring the network into its stride.
         for step in range(-2 * STEPS, steps):
             hits, velocities, state = self.network(before, torch.tensor([[step % STEPS]]), state)
-            share = torch.sigmoid(hits[0, 0])
+            share = torch.sigmoid(hits[0, 0] / TEMPERATURE)
             drawn = (torch.rand(count, generator=generator) < share) & (share > LEAST_SHARE)
             level = velocities[0, 0].clamp(0.25, 1) * drawn
             before = torch.cat([drawn.float(), level])[None, None]

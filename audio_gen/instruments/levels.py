@@ -11,6 +11,7 @@ from audio_gen.audio.onset import amplitude
 from audio_gen.generation.finish import PEAK_DB
 
 HEARD_SEC = 1.0  # a note's loudness is that of its first second
+ATTACK_WINDOW_SEC = 0.002
 QUIETEST_LUFS = -30.0  # a peak may lower the common level to this, and not further
 
 
@@ -33,6 +34,14 @@ def even(wavs: Sequence[Tensor], sample_rate: int) -> list[Tensor]:
         for level, peak in zip(loudness, peaks, strict=True)
     ]
     return [wav * amplitude(gain) for wav, gain in zip(wavs, gains, strict=True)]
+
+
+def attack_sec(wav: Tensor, sample_rate: int) -> float:
+    """The time from the start of a sound (C, T) to the first 2 ms that are half as loud as its loudest 2 ms."""
+    size = max(1, round(ATTACK_WINDOW_SEC * sample_rate))
+    power = torch.nn.functional.avg_pool1d(wav.square().mean(0)[None, None], size, max(1, size // 4))[0, 0]
+    reached = torch.nonzero(power >= power.max() / 4)
+    return float(reached[0]) * max(1, size // 4) / sample_rate if len(reached) else 0.0
 
 
 def centroid_hz(wav: Tensor, sample_rate: int) -> float:

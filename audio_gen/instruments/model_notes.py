@@ -64,12 +64,17 @@ class ModelNotes:
         self.class_name = class_name
         self._anchors: dict[tuple[int, float | None, float | None], Tensor] = {}
 
+    @staticmethod
+    def range_of(pipeline: Pipeline) -> tuple[int, int]:
+        """The lowest and highest whole MIDI pitch that a model learned."""
+        assert pipeline.vocabulary.pitch_range is not None
+        low, high = pipeline.vocabulary.pitch_range
+        return math.ceil(low - 0.5), math.floor(high + 0.5)
+
     @property
     def pitch_range(self) -> tuple[int, int]:
         """The lowest and highest whole MIDI pitch that the model learned."""
-        assert self.pipeline.vocabulary.pitch_range is not None
-        low, high = self.pipeline.vocabulary.pitch_range
-        return math.ceil(low - 0.5), math.floor(high + 0.5)
+        return self.range_of(self.pipeline)
 
     def latents(self, notes: Sequence[Played]) -> Latents:
         """The latents of notes (B)."""
@@ -132,8 +137,12 @@ class ModelNotes:
             points = Latents(torch.lerp(here, there, shares[:, None, None]), known.repeat(len(shares)))
             mels = self.pipeline.decode(points)[:, : self.pipeline.spec.n_mels]
             away = DB_PER_NAT * (mels - mels[:1]).abs().mean((1, 2))
-            far = torch.nonzero(away >= TAKE_DB)
-            self._shares[take] = float(shares[int(far[0]) if len(far) else TAKE_STEPS])
+            far = int((away < TAKE_DB).long().cumprod(0).sum())  # the first step that is too far
+            share = float(shares[min(far, TAKE_STEPS)])
+            if 0 < far <= TAKE_STEPS:  # between it and the one before
+                below, above = float(away[far - 1]), float(away[far])
+                share -= (above - TAKE_DB) / max(above - below, 1e-6) * float(shares[1])
+            self._shares[take] = share
         return self._shares[take]
 
     def _darker(self, mel: Tensor, note: Played) -> Tensor:

@@ -1,6 +1,7 @@
 """Which run or kit plays which notes of a score: chosen from programmes and channels, or read from a map."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from audio_gen.files import LARGEST_YAML_BYTES, MalformedError, parse_yaml, read
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.generation.vocabulary import Outside, folded
 from audio_gen.instruments.build import drum_kit, pitched_instrument
+from audio_gen.instruments.model_notes import ModelNotes
 from audio_gen.instruments.sampler import Part
 from audio_gen.instruments.zones import Instrument, velocity_ranges
 from audio_gen.midi.general_midi import PROGRAMS, drum_kind, kinds_for, program_class
@@ -37,8 +39,8 @@ class PartSettings(Settings):
     """Which of the runs and kits of the command, counted from 1."""
     class_name: str | None = Field(default=None, alias="class")
     """A class of the run, or the name of an instrument of the kit."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Which instrument of the class."""
+    seed: Annotated[int, Field(ge=0, lt=2**62)] | None = None
+    """Which instrument of the class; None is the next one that no earlier part has."""
     gain_db: Annotated[float, Field(ge=-60, le=24, allow_inf_nan=False)] = 0.0
     """Its level."""
     pan: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
@@ -123,6 +125,11 @@ class Plan:
     source: Source
     name: str
 
+    @property
+    def is_drums(self) -> bool:
+        """Whether its notes are drums."""
+        return self.settings.channel - 1 == DRUM_CHANNEL
+
 
 def plan_parts(
     score: Score, sources: Sequence[Source], given: Sequence[PartSettings], reporter: Reporter
@@ -130,7 +137,8 @@ def plan_parts(
     """Choose what plays each channel and programme of a score.
 
     Drums go to the first source that plays drums, all else to the first one that plays pitches. The name of the
-    programme chooses a class, and programmes without one differ by their seed. Entries of a map are followed first.
+    programme chooses a class. Parts of one class, and those without one, differ by their seed. Entries of a map are
+    followed first.
 
     Raises:
         ConfigError: No source can play any of the notes, or a map's entry does not fit.
@@ -138,13 +146,13 @@ def plan_parts(
     groups: dict[tuple[int, int], list[Note]] = {}
     for note in score.notes:
         groups.setdefault((note.channel, 0 if note.is_drum else note.program), []).append(note)
+    _check_entries(given, groups)
     plans: list[Plan] = []
     left_out: list[str] = []
-    for number, ((channel, program), notes) in enumerate(sorted(groups.items())):
-        entry = next(
-            (one for one in given if one.channel == channel + 1 and one.program in (None, program + 1)), None
-        )  # fmt: skip
+    used: Counter[tuple[int, str | None]] = Counter()
+    for (channel, program), notes in sorted(groups.items()):
         drums = channel == DRUM_CHANNEL
+        entry = next((one for one in given if _fits(one, channel, program)), None)
         label = "drums" if drums else PROGRAMS[program]
         if entry is not None and entry.mute:
             continue
@@ -155,8 +163,11 @@ def plan_parts(
         values: dict[str, Any] = {} if entry is None else entry.model_dump(by_alias=True)
         if not drums and values.get("class") is None:
             values["class"] = program_class(program, source.classes)
-        if values.get("class") is None and not drums:
-            values["seed"] = values.get("seed") or number
+        _check_class(values.get("class"), source, channel, drums=drums)
+        place = sources.index(source), values.get("class")
+        if values.get("seed") is None:
+            values["seed"] = 0 if drums else used[place]
+        used[place] += 1
         values |= {"channel": channel + 1, "source": sources.index(source) + 1}
         values |= {} if drums else {"program": program + 1}
         settings = PartSettings.model_validate(values)
@@ -166,6 +177,38 @@ def plan_parts(
     if left_out:
         reporter.note(f"left out: {', '.join(dict.fromkeys(left_out))}; {_what_to_add(left_out)}")
     return plans
+
+
+def _fits(entry: PartSettings, channel: int, program: int) -> bool:
+    """Whether an entry of a map is of a channel and programme, counted from 0."""
+    return entry.channel == channel + 1 and (channel == DRUM_CHANNEL or entry.program in (None, program + 1))
+
+
+def _check_entries(given: Sequence[PartSettings], groups: Iterable[tuple[int, int]]) -> None:
+    """Refuse entries that no notes belong to."""
+    for entry in given:
+        if not any(_fits(entry, channel, program) for channel, program in groups):
+            there = sorted({channel + 1 for channel, _ in groups})
+            what = "" if entry.program is None else f" with programme {entry.program}"
+            raise ConfigError(
+                f"map, channel {entry.channel}{what}: the score has no such notes; it has channels "
+                f"{', '.join(map(str, there))}"
+            )
+
+
+def _check_class(name: str | None, source: Source, channel: int, *, drums: bool) -> None:
+    """Refuse a class that a source does not have."""
+    if name is None:
+        return
+    if drums:
+        raise ConfigError(
+            f"map, channel {channel + 1}: class {shortened(name)}: drums take the class of each key; leave it out"
+        )
+    if source.pipeline is not None:
+        source.pipeline.vocabulary.class_id(name)
+    elif name not in source.classes:
+        known = ", ".join(source.classes)
+        raise ConfigError(f"map, channel {channel + 1}: {source.name} has no {shortened(name)}; it has {known}")
 
 
 def _source(sources: Sequence[Source], entry: PartSettings | None, *, drums: bool, label: str) -> Source | None:
@@ -205,18 +248,20 @@ def rendered_parts(plans: Sequence[Plan], temperature: float, outside: Outside, 
         ConfigError: A note is outside of the pitches that a source knows, and `outside` is "refuse".
         DataError: A model's sounds cannot be used.
     """
+    ranged = {plan.name: _in_range(plan, outside, reporter) for plan in plans if not plan.is_drums}
     parts, kits = [], {}
     for plan in plans:
         settings, source = plan.settings, plan.source
-        if settings.channel - 1 == DRUM_CHANNEL:
-            place = source.name, settings.seed, settings.class_name
+        if plan.is_drums:
+            place = source.name, settings.seed
             if place not in kits:
                 kits[place] = _drums(plan, temperature, reporter)
             instrument = kits[place]
             notes = plan.notes
         else:
-            instrument, notes = _melodic(plan, temperature, outside, reporter)
-        parts.append(Part(plan.name, instrument, notes, settings.gain_db, settings.pan or 0.0))
+            notes = ranged[plan.name]
+            instrument = _melodic(plan, notes, temperature, reporter)
+        parts.append(Part(plan.name, instrument, notes, settings.gain_db, settings.pan))
     return parts
 
 
@@ -226,7 +271,7 @@ def _drums(plan: Plan, temperature: float, reporter: Reporter) -> Instrument:
     pipeline, keys = plan.source.pipeline, sorted({note.pitch for note in plan.notes})
     return drum_kit(
         pipeline, "drums", classes=drum_classes(pipeline, keys), per_class=DRUMS_PER_CLASS, layers=LAYERS,
-        takes=DRUM_TAKES, seed=plan.settings.seed, temperature=temperature, reporter=reporter,
+        takes=DRUM_TAKES, seed=plan.settings.seed or 0, temperature=temperature, reporter=reporter,
     )  # fmt: skip
 
 
@@ -243,47 +288,56 @@ def drum_classes(pipeline: Pipeline, keys: Sequence[int]) -> list[str | None]:
     return [*found] if found else list(by_kind.values())
 
 
-def _melodic(
-    plan: Plan, temperature: float, outside: Outside, reporter: Reporter
-) -> tuple[Instrument, Sequence[Note]]:  # fmt: skip
-    """An instrument with the zones that a part's notes need, as long as they are held; and the notes in its range."""
+def _keys_of(source: Source, class_name: str | None) -> tuple[int, int]:
+    """The lowest and highest key that a source plays without other octaves."""
+    if source.pipeline is not None:
+        low, high = ModelNotes.range_of(source.pipeline)
+        return max(0, low - STRETCH), min(127, high + STRETCH)
+    zones = _kit_instrument(source, class_name).zones
+    return min(zone.keys[0] for zone in zones), max(zone.keys[1] for zone in zones)
+
+
+def _kit_instrument(source: Source, class_name: str | None) -> Instrument:
+    pitched = [one for one in source.instruments if not one.drums]
+    return next((one for one in pitched if one.name == class_name), pitched[0])
+
+
+def _in_range(plan: Plan, outside: Outside, reporter: Reporter) -> list[Note]:
+    """The notes of a part, transposed, and those that its source does not reach in other octaves."""
     source, settings = plan.source, plan.settings
-    instrument = None
-    if source.pipeline is None:
-        pitched = [one for one in source.instruments if not one.drums]
-        instrument = next((one for one in pitched if one.name == settings.class_name), pitched[0])
-        low = min(zone.keys[0] for zone in instrument.zones)
-        high = max(zone.keys[1] for zone in instrument.zones)
-    else:
-        low, high = (round(edge) for edge in source.pipeline.vocabulary.pitch_range or (0, 127))
+    low, high = _keys_of(source, settings.class_name)
     wanted = [note.pitch + settings.transpose for note in plan.notes]
-    far = [pitch for pitch in wanted if not low <= pitch <= high]
-    if far and outside == "refuse":
-        raise ConfigError(
-            f"{plan.name}: its notes are MIDI {min(wanted)} to {max(wanted)}, and {source.name} plays {low} to {high}; "
-            "--outside fold plays the same notes in other octaves"
-        )
-    reach = 0 if source.pipeline is None else STRETCH
-    lowest, highest = max(0, low - reach), min(127, high + reach)
-    if far := [pitch for pitch in wanted if not lowest <= pitch <= highest]:
-        how = f"{len(far)} of {len(wanted)} notes are outside MIDI {lowest} to {highest}"
+    if outside == "refuse":
+        first, last = (low, high) if source.pipeline is None else ModelNotes.range_of(source.pipeline)
+        if min(wanted) < first or max(wanted) > last:
+            raise ConfigError(
+                f"{plan.name}: its notes are MIDI {min(wanted)} to {max(wanted)}, and {source.name} plays {first} to "
+                f"{last}; --outside fold plays the same notes in other octaves"
+            )
+    if far := [pitch for pitch in wanted if not low <= pitch <= high]:
+        how = f"{len(far)} of {len(wanted)} notes are outside MIDI {low} to {high}"
         reporter.note(f"{plan.name}: {how}, and sound in other octaves")
-    pitches = [min(max(round(folded(pitch, lowest, highest)), lowest), highest) for pitch in wanted]
-    notes = [replace(note, pitch=pitch) for note, pitch in zip(plan.notes, pitches, strict=True)]
-    if instrument is not None or source.pipeline is None:
-        assert instrument is not None
-        return instrument, notes
+    pitches = [min(max(round(folded(pitch, low, high)), low), high) for pitch in wanted]
+    return [replace(note, pitch=pitch) for note, pitch in zip(plan.notes, pitches, strict=True)]
+
+
+def _melodic(plan: Plan, notes: Sequence[Note], temperature: float, reporter: Reporter) -> Instrument:
+    """An instrument with the zones that a part's notes need, as long as they are held."""
+    source, settings = plan.source, plan.settings
+    if source.pipeline is None:
+        return _kit_instrument(source, settings.class_name)
+    low, high = ModelNotes.range_of(source.pipeline)
     held: dict[tuple[int, int], float] = {}
     for note in notes:
         root = low + (min(max(note.pitch, low), high) - low) // ROOT_STEP * ROOT_STEP
         place = root, int(note.velocity > velocity_ranges(LAYERS)[0][1])
-        held[place] = max(held.get(place, 0.0), note.length_sec * 2 ** (max(0, note.pitch - root) / 12) * BEND_ROOM)
-    made = pitched_instrument(
+        faster = 2 ** (max(0, note.pitch - root) / 12)
+        held[place] = max(held.get(place, 0.0), note.length_sec * faster * BEND_ROOM)
+    return pitched_instrument(
         source.pipeline, class_name=settings.class_name, roots=sorted({root for root, _ in held}), layers=LAYERS,
-        takes=1, seed=settings.seed, temperature=temperature, reporter=reporter,
+        takes=1, seed=settings.seed or 0, temperature=temperature, reporter=reporter,
         held_sec=lambda root, layer: held.get((root, layer), 0.0),
     )  # fmt: skip
-    return made, notes
 
 
 def map_yaml(plans: Sequence[Plan]) -> str:

@@ -225,8 +225,12 @@ def write_mix(
         Its length in seconds.
     """
     count, dither = sum(len(part.notes) for part in parts), bits == "16"
-    done = 0
-    with reporter.progress("Playing", (2 + 2 * bool(stems)) * count, "notes") as advance:
+    done, passes = 0, 2 + 2 * bool(stems)
+    with reporter.progress("Playing", count, "notes") as report:
+
+        def advance(notes: float) -> None:
+            report(notes / passes)
+
         peak = peak_of(mix(score, parts, rate, samples=samples, advance=advance))
         gain = amplitude(PEAK_DB + LIMITED_DB) / peak if peak > 0 else 1.0
         limiter = Limiter(rate, PEAK_DB)
@@ -239,7 +243,7 @@ def write_mix(
 
         write_wav_blocks(path, counted(), rate, SUBTYPES[bits], dither=dither)
         if stems:
-            one_by_one = [partial(mix, score, [part], rate, samples=samples, advance=advance) for part in parts]
+            one_by_one = [partial(mix, score, [part], rate, samples=done, advance=advance) for part in parts]
             largest = max(peak_of(blocks()) for blocks in one_by_one)
             common = amplitude(PEAK_DB) / largest if largest > 0 else 1.0
             for stem, blocks in zip(stems, one_by_one, strict=True):

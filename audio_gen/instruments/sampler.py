@@ -37,14 +37,14 @@ class Part:
         instrument: What plays it.
         notes: Its notes, in the order of time.
         gain_db: Its level.
-        pan: Where it stands if its channels do not say: -1 is left, 1 is right.
+        pan: Where it stands, -1 (left) to 1 (right), whatever its channels say; None is as they say.
     """
 
     name: str
     instrument: Instrument
     notes: Sequence[Note]
     gain_db: float = 0.0
-    pan: float = 0.0
+    pan: float | None = None
 
 
 @dataclass
@@ -261,8 +261,7 @@ def _gains(part: Part, score: Score, channel: int, at: int, stop: int, rate: int
     times = grid / rate
     level = (score.curve(channel, VOLUME).along(times) / (100 / LOUDEST)) ** VOLUME_POWER
     level = level * score.curve(channel, EXPRESSION).along(times) ** VOLUME_POWER * amplitude(part.gain_db)
-    pan = score.curve(channel, PAN)
-    where = pan.along(times) if len(pan.times_sec) else np.full(len(times), part.pan)
+    where = score.curve(channel, PAN).along(times) if part.pan is None else np.full(len(times), part.pan)
     angle = (where + 1) * math.pi / 4
     places = np.arange(at, stop)
     sides = (level * np.cos(angle) * math.sqrt(2), level * np.sin(angle) * math.sqrt(2))

@@ -41,18 +41,19 @@ def levels_db(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.asarray(10 * np.log10((power[high] - power[low]) / np.maximum(high - low, 1) + 1e-12))
 
 
-def steady_part(levels_db: np.ndarray, frame_rate: float) -> Steady | None:
-    """Find the longest part in which levels leave a straight line by at most 1.5 dB each way; None under 0.25 s.
+def steady_part(levels_db: np.ndarray, frame_rate: float, range_db: float = RANGE_DB) -> Steady | None:
+    """Find the longest part in which levels stay within a range around a straight line; None under 0.25 s.
 
     A note that keeps its level is preferred: a part with a slope counts only where no level part is long enough.
 
     Args:
         levels_db: Level of each frame (L,).
         frame_rate: Frames per second.
+        range_db: How far levels may be apart, after the slope of the line is taken away.
     """
     least = max(4, round(LEAST_SEC * frame_rate))
     loud = levels_db > levels_db.max(initial=-np.inf) - LEAST_DB
-    flat = _longest(levels_db, loud, np.zeros(1), frame_rate)
+    flat = _longest(levels_db, loud, np.zeros(1), frame_rate, range_db)
     if flat is not None and flat.stop - flat.first >= least:
         slope = float(
             np.polyfit(np.arange(flat.stop - flat.first) / frame_rate, levels_db[flat.first : flat.stop], 1)[0]
@@ -60,11 +61,13 @@ def steady_part(levels_db: np.ndarray, frame_rate: float) -> Steady | None:
         if abs(slope) <= SLOPE_DB_PER_SEC:
             return Steady(flat.first, flat.stop, slope)
     slopes = -np.linspace(SLOPE_DB_PER_SEC, STEEPEST_DB_PER_SEC, 15)
-    found = _longest(levels_db, loud, slopes, frame_rate)
+    found = _longest(levels_db, loud, slopes, frame_rate, range_db)
     return found if found is not None and found.stop - found.first >= least else None
 
 
-def _longest(levels: np.ndarray, loud: np.ndarray, slopes: np.ndarray, frame_rate: float) -> Steady | None:
+def _longest(
+    levels: np.ndarray, loud: np.ndarray, slopes: np.ndarray, frame_rate: float, range_db: float
+) -> Steady | None:
     """The longest part of loud frames along one of some slopes."""
     best: Steady | None = None
     for slope in slopes:
@@ -74,7 +77,7 @@ def _longest(levels: np.ndarray, loud: np.ndarray, slopes: np.ndarray, frame_rat
             if not loud[stop - 1]:
                 first = stop
                 continue
-            while np.ptp(straight[first:stop]) > RANGE_DB:
+            while np.ptp(straight[first:stop]) > range_db:
                 first += 1
             if best is None or stop - first > best.stop - best.first:
                 best = Steady(first, stop, float(slope))

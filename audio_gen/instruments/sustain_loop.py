@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from audio_gen.audio.crossfade import crossfade
-from audio_gen.instruments.steady import HOP_SEC, levels_db, steady_part
+from audio_gen.instruments.steady import HOP_SEC, RANGE_DB, levels_db, steady_part
 
 FADE_SEC, LEAST_FADE_SEC = 0.12, 0.01
-LEAST_LOOP_SEC = 0.15
+LEAST_PART_SEC, LEAST_LOOP_SEC = 0.2, 0.1
+MOST_LEVELLED_DB = 9.0
 STARTS = 6  # places that are tried, in the first part of the steady part
 FIRST_SHARE, LAST_SHARE = 0.35, 0.4  # of the steady part, in which loops start and end
 MARGIN_SEC = 0.03  # of the steady part, left out at both ends
-LOOSE_DB_PER_SEC = 10.0
+LOOSE_DB_PER_SEC, LOOSE_RANGE_DB = 10.0, 8.0  # of notes that beat or swell, if those around them are held
 LEAST_CORRELATION = 0.3  # of the two sides of the join; below, it would beat
 
 
@@ -49,19 +50,22 @@ def sustain_loop(
     """
     x = wav.numpy()
     hop = round(HOP_SEC * sample_rate)
-    steady = steady_part(levels_db(x, sample_rate), 1 / HOP_SEC)
+    steady = steady_part(levels_db(x, sample_rate), 1 / HOP_SEC, LOOSE_RANGE_DB if loose else RANGE_DB)
     if steady is None or (not steady.sustained and not (loose and abs(steady.slope_db_per_sec) < LOOSE_DB_PER_SEC)):
         return None
     margin = round(MARGIN_SEC * sample_rate)
     low, high = steady.first * hop + margin, int(min(steady.stop * hop, x.shape[1])) - margin
-    if high - low < LEAST_LOOP_SEC * sample_rate:
+    if high - low < LEAST_PART_SEC * sample_rate:
         return None
     fade = int(min(FADE_SEC * sample_rate, (high - low) / 4))
     if f0_hz is not None:  # whole periods
         fade = int(max(1, round(fade * f0_hz / sample_rate)) * sample_rate / f0_hz)
-    found = _best_join(x, low + fade, high, fade, 0.0 if loose else LEAST_CORRELATION)
+    found = _best_join(
+        x, low + fade, high, fade, -1.0 if loose else LEAST_CORRELATION, round(LEAST_LOOP_SEC * sample_rate)
+    )
     if found is None or fade < LEAST_FADE_SEC * sample_rate:
         return None
+    wav = _levelled(wav, found, fade)
     out = wav.clone()
     old, new = wav[:, found.stop - fade : found.stop], wav[:, found.first - fade : found.first]
     out[:, found.stop - fade : found.stop] = crossfade(old, new, found.correlation)
@@ -72,13 +76,26 @@ def sustain_loop(
     return out, found
 
 
-def _best_join(x: np.ndarray, low: int, high: int, fade: int, least_correlation: float) -> SustainLoop | None:
+def _levelled(wav: Tensor, loop: SustainLoop, fade: int) -> Tensor:
+    """A note (C, T) with a level that is the same at the end of the loop as at its start, so that it does not pump."""
+    first, last = (float(wav[:, at - fade : at].square().mean().sqrt()) for at in (loop.first, loop.stop))
+    change_db = 20 * np.log10(max(first, 1e-9) / max(last, 1e-9))
+    change_db = float(np.clip(change_db, -MOST_LEVELLED_DB, MOST_LEVELLED_DB))
+    ramp = torch.zeros(wav.shape[-1])
+    ramp[loop.first : loop.stop] = torch.linspace(0, change_db, loop.stop - loop.first)
+    ramp[loop.stop :] = change_db
+    return wav * 10 ** (ramp / 20)
+
+
+def _best_join(
+    x: np.ndarray, low: int, high: int, fade: int, least_correlation: float, shortest: int
+) -> SustainLoop | None:
     """The start and the end whose surroundings correlate most; the longer of two that are as good."""
     span = high - low
     starts = np.linspace(low, low + FIRST_SHARE * span, STARTS).astype(int)
     best: tuple[float, SustainLoop] | None = None
     for first in starts:
-        least = max(int(high - LAST_SHARE * span), int(first) + fade + 1)
+        least = max(int(high - LAST_SHARE * span), int(first) + max(fade + 1, shortest))
         if least >= high:
             continue
         before = x[:, first - fade : first]

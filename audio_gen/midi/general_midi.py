@@ -124,6 +124,14 @@ FAMILIES = (
     "lead", "pad", "effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
 FAMILY_SIZE = 8
+ALIASES = {
+    44: "Strings Ensemble",
+    50: "String Ensemble",
+    51: "String Ensemble",
+    55: "Brass Orchestra",
+    62: "Brass",
+    63: "Brass",
+}
 
 
 def program_class(program: int, classes: tuple[str, ...]) -> str | None:
@@ -133,6 +141,8 @@ def program_class(program: int, classes: tuple[str, ...]) -> str | None:
 
     def likeness(name: str) -> float:
         words = _words(name)
+        if program in ALIASES:
+            return len(words & _words(ALIASES[program])) / len(words)
         shared = sum(
             len(words & _words(PROGRAMS[one])) / len(words | _words(PROGRAMS[one])) / 2 ** abs(one - program)
             for one in near

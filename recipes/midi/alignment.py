@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_gen.audio.io import read_wav
+from audio_gen.data.midi_notes import LEAST_F1
 from audio_gen.midi.alignment import align, alone
 from audio_gen.midi.read import read_score
 from audio_gen.midi.score import Score
@@ -114,10 +115,15 @@ def main() -> None:
         last = wav
         print(midi.name, json.dumps(rows[-1]), "another recording:", others[-1:] or "", flush=True)
     lone = [row["lone_notes"] + 1e-9 for row in rows]
+    fits = [row for row in rows if row["onset_f1"] >= LEAST_F1]
+    fits_lone = [row["lone_notes"] + 1e-9 for row in fits]
     print(json.dumps({
         "files": len(rows), "notes_found_mean": round(float(np.mean([row["notes_found"] for row in rows])), 3),
         "files_above_0.9": sum(row["notes_found"] >= 0.9 for row in rows),
         "cut_f1_mean": round(float(np.average([row["cut_f1"] for row in rows], weights=lone)), 3),
+        "files_that_fit": len(fits),
+        "their_notes_found_mean": round(float(np.mean([row["notes_found"] for row in fits])), 3),
+        "their_cut_f1_mean": round(float(np.average([row["cut_f1"] for row in fits], weights=fits_lone)), 3),
         "onset_f1_least": min(row["onset_f1"] for row in rows), "onset_f1_of_others_most": max(others, default=0.0),
     }))  # fmt: skip
 
