@@ -17,13 +17,14 @@ def kit_command(
     A model of drums gives a sound on each key, by General MIDI where class names allow. A model with pitches gives an
     instrument over the keyboard from one seed.
     """
-    from audio_gen.instruments.kit import KitRequest, kit
+    from audio_gen.instruments.kit import KitRequest, check_kit_out, kit
 
     request = KitRequest(
         formats=[one.strip() for one in formats.split(",")], name=name, classes=classes or [], per_class=per_class,
         pitch=pitch, layers=layers, takes=takes, seed=seed, temperature=temperature, bits=bits, rate=rate,
         command=command_line(),
     )  # fmt: skip
+    check_kit_out(out, force=force)
     console = Console()
     pipeline = load(run, vocoder, device)
     made = kit(pipeline, request, console)

@@ -169,7 +169,7 @@ RoundRobinOption = Annotated[int, Option("--round-robin", min=1, max=8, help="Ta
 PlayFilesArgument = Annotated[
     list[Path], Argument(parser=named_path, help="Runs, bundles or kits that play, and the MIDI file last.")
 ]
-WavOutOption = Annotated[Path, Option("--out", "-o", help="The WAV to write.")]
+WavOutOption = Annotated[Path | None, Option("--out", "-o", help="The WAV to write.")]
 MapOption = Annotated[Path | None, Option("--map", help="A YAML file that says what plays which channel.")]
 ShowMapOption = Annotated[bool, Option("--show-map", help="Print the map that would be used, and stop.")]
 TracksOption = Annotated[

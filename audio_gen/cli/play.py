@@ -5,7 +5,7 @@ from audio_gen.cli.common import Console, command_line, emit_json, say
 
 
 def play_command(
-    files: o.PlayFilesArgument, out: o.WavOutOption, map: o.MapOption = None, show_map: o.ShowMapOption = False,
+    files: o.PlayFilesArgument, out: o.WavOutOption = None, map: o.MapOption = None, show_map: o.ShowMapOption = False,
     tracks: o.TracksOption = None, stems: o.StemsOption = False, outside: o.OutsideOption = "fold",
     temperature: o.TemperatureOption = 1.0, bits: o.BitsOption = "24", rate: o.RateOption = None,
     vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto", force: o.ForceOption = False,

@@ -61,6 +61,7 @@ def _notes(folder: Path, out: Path) -> Path:
     """Cut the notes of recordings with MIDI files into a folder beside the cache; that folder."""
     from audio_gen.data.midi_notes import cut_notes
 
+    out = out.resolve()
     found = cut_notes(folder, out.with_name(f"{out.name}-notes"), Console())
     text = f"{found.count} of {found.notes} notes of {found.pairs} recordings, those that sound alone"
     say(f"{text}, in {found.folder}", json_output=True)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,8 +95,24 @@ def cut_notes(folder: Path, out: Path, reporter: Reporter = SILENT) -> CutNotes:
         OutputError: `out` holds files.
     """
     pairs = find_pairs(folder)
+    if out.with_name(out.name.removesuffix("-notes")).is_file():
+        raise OutputError(f"{one_line(out)}: a file is in the way of the cache; choose another --out")
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{one_line(out)}: holds files already; move it away, or choose another --out")
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a killed run
+    try:
+        found = _cut_into(part, folder, pairs, reporter)
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return replace(found, folder=out)
+
+
+def _cut_into(out: Path, folder: Path, pairs: Sequence[Pair], reporter: Reporter) -> CutNotes:
+    """Write the notes of pairs into a folder."""
     rows: list[dict[str, str]] = []
     refused: dict[Path, float] = {}
     used = notes = 0

@@ -133,6 +133,7 @@ def claimed(
                 elif isinstance(e, KeyboardInterrupt):
                     reporter.note(f"run the same command again to resume {one_line(out)}")
                 raise
+            _forget(out, {claim, *done}, names, claim.stat().st_mtime_ns)
         for path in (claim, *done):
             held.callback(path.unlink, missing_ok=True)
 
@@ -157,6 +158,14 @@ def _abandoned(out: Path, claim: Path, names: Sequence[str], *, command: str, bu
         elif theirs["command"] == {command} and theirs["bundle"] == {bundle}:
             found[path] = theirs["files"]
     return found
+
+
+def _forget(out: Path, kept: set[Path], names: Sequence[str], started_ns: int) -> None:
+    """Delete claims of killed runs on files that were written since a time, or they could replace these later."""
+    written = {name for name in names if (out / name).exists() and (out / name).stat().st_mtime_ns >= started_ns}
+    for path in sorted(out.glob(CLAIM.format("*"))):
+        if path not in kept and not _is_live(path) and _read(path)["files"] & written:
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, set[str]]:

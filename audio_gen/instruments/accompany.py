@@ -66,9 +66,9 @@ class AccompanyRequest(Request):
     """A style of drums; None is by the tempo."""
     bpm: float | None = Field(default=None, ge=40, le=240)
     """Tempo of the track; None finds it."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)
     """Of the patterns."""
-    kit_seed: int = Field(default=0, ge=0)
+    kit_seed: int = Field(default=0, ge=0, lt=2**62)
     """Of the sounds."""
     level_db: float = Field(default=0.0, ge=-40, le=20, allow_inf_nan=False)
     """Level of the accompaniment, over the usual one."""
@@ -143,7 +143,13 @@ def accompany(request: AccompanyRequest, reporter: Reporter = SILENT) -> Accompa
     kicks = [note for note in notes[DRUMS] if note.pitch == key_of("kick")]
     if bass is not None:
         notes[BASS] = bass_notes(track, kicks)
+        if not notes[BASS]:
+            reporter.note(f"{one_line(request.track)}: no chords are found in it; there is no bass")
+            bass, notes = None, {DRUMS: notes[DRUMS]}
     stems = {name: request.out / f"{name}.wav" for name in notes}
+    outputs = [request.out / f"{MIX}.wav", *stems.values()]
+    if any(path.exists() and path.samefile(request.track) for path in outputs):
+        raise ConfigError(f"--out {one_line(request.out)}: the track itself would be replaced; choose another folder")
     files = [f"{MIX}.wav", f"{MIX}.json", f"{MIDI}.mid", *(path.name for path in stems.values())]
     digest = ",".join(one.pipeline.digest for one in (drums, bass) if one is not None and one.pipeline is not None)
     score = Score(
@@ -180,6 +186,8 @@ def heard_track(path: Path, sound: StoredSound, bpm: float | None, reporter: Rep
     blocks = (sound.mono(at, min(READ_SAMPLES, sound.samples - at))[0].numpy() for at in starts)
     features = music_features(blocks, sound.sample_rate)
     beats = beats_of(features, bpm)
+    if bpm is not None and len(beats.positions) < 4:
+        raise AudioFileError(f"{name}: has fewer than four beats at {bpm:g} bpm; give a longer track, or another --bpm")
     if len(beats.positions) < 4 or not (beats.steady or bpm is not None):
         raise AudioFileError(
             f"{name}: has no steady beat (confidence {beats.confidence:.2f}, 0.2 is needed); give its tempo with --bpm "

@@ -33,6 +33,7 @@ from audio_gen.text import shortened
 
 LEARNED = "learned:"
 SLOWEST, FASTEST, MOST_BARS = 20.0, 400.0, 256
+LONGEST_SEC = 600.0  # of a loop
 BEFORE_SEC = 0.1  # silence before the first hit of a rendering, into which its lead goes
 NOTE_SEC = 0.05
 # Where kinds of drums stand, -1 (left) to 1 (right), as the audience sees a kit.
@@ -63,9 +64,9 @@ class BeatRequest(Request):
     """Place of every second 16th: 0.5 is even, 0.66 a triplet; None is the style's."""
     count: int = Field(default=8, ge=1, le=1000)
     """Number of variations."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)
     """First seed, of the patterns; the sounds are those of one kit."""
-    kit_seed: int = Field(default=0, ge=0)
+    kit_seed: int = Field(default=0, ge=0, lt=2**62)
     """Seed of the sounds of a run."""
     stems: bool = False
     """Also write a WAV for each kind of drum."""
@@ -106,6 +107,8 @@ class BeatRequest(Request):
     @field_validator("style")
     @classmethod
     def _check_style(cls, style: str) -> str:
+        if style == LEARNED:
+            raise ValueError(f"{LEARNED} needs a folder of loops: {LEARNED}FOLDER")
         if not style.startswith(LEARNED) and style not in styles():
             raise ValueError(f"{shortened(style)} is unknown; use {', '.join(styles())}, or {LEARNED}FOLDER")
         return style
@@ -154,6 +157,11 @@ def beat(request: BeatRequest, reporter: Reporter = NO_REPORT) -> Beats:
     bpm = request.bpm or style.bpm
     swing = style.swing if request.swing is None else request.swing
     samples = round(request.bars * style.beats * 60 / bpm * rate)
+    if samples > LONGEST_SEC * rate:
+        minutes = samples / rate / 60
+        raise ConfigError(
+            f"--bars {request.bars}: last {minutes:.3g} minutes at {bpm:g} bpm; at most 10 minutes are written"
+        )
     name = "learned" if isinstance(style, LearnedStyle) else request.style
     stems_of = [f"{name}-{bpm:g}bpm-{request.seed + i:04d}" for i in range(request.count)]
     patterns = [_pattern(style, request.bars, request.seed + i) for i in range(request.count)]

@@ -17,7 +17,7 @@ from audio_gen.instruments.drum_keys import Drum, choke_group, drum_keys
 from audio_gen.instruments.levels import attack_sec, centroid_hz, even, loudness_of
 from audio_gen.instruments.model_notes import ModelNotes, Played
 from audio_gen.instruments.prolong import prolonged
-from audio_gen.instruments.sustain_loop import SustainLoop, sustain_loop
+from audio_gen.instruments.sustain_loop import SustainLoop, rescaled, sustain_loop
 from audio_gen.instruments.tuning import measured_cents, shifted
 from audio_gen.instruments.zones import Instrument, Zone, key_ranges, velocity_ranges
 from audio_gen.midi.general_midi import DRUMS
@@ -295,11 +295,10 @@ def in_rate(instrument: Instrument, rate: int | None) -> Instrument:
 
     def moved(zone: Zone) -> Zone:
         assert rate is not None
-        scale = rate / zone.sample_rate
-        loop = zone.loop and SustainLoop(
-            round(zone.loop.first * scale), round(zone.loop.stop * scale), zone.loop.correlation
-        )
-        return replace(zone, wav=resample(zone.wav, zone.sample_rate, rate), sample_rate=rate, loop=loop)
+        wav, loop = resample(zone.wav, zone.sample_rate, rate), zone.loop
+        if loop is not None:
+            wav, loop = rescaled(wav, loop, rate / zone.sample_rate)
+        return replace(zone, wav=wav, sample_rate=rate, loop=loop)
 
     if rate is None:
         return instrument

@@ -1,7 +1,7 @@
 """Kits: instruments of a model as folders of WAVs with the files that samplers read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from audio_gen.artefacts.sidecar import shareable
 from audio_gen.audio.io import SAMPLE_RATES, write_wav
 from audio_gen.audio.sampler_chunks import append_sampler_chunks
 from audio_gen.errors import ConfigError
-from audio_gen.files import at_home, legal_name, write_atomic, write_json, write_text
+from audio_gen.files import MalformedError, at_home, legal_name, read_json, write_atomic, write_json, write_text
 from audio_gen.generation.clip_file import dithered
 from audio_gen.generation.finish import SUBTYPES
 from audio_gen.generation.operations.common import refuse_sequences
-from audio_gen.generation.outputs import claimed
-from audio_gen.generation.pipeline import Pipeline
+from audio_gen.generation.outputs import check_out, claimed
+from audio_gen.generation.pipeline import MAX_SEED, Pipeline
 from audio_gen.instruments.build import drum_kit, in_rate, pitched_instrument, roots_of
 from audio_gen.instruments.formats.packed import write_hydrogen, write_multisample
 from audio_gen.instruments.formats.soundfont import write_sf2
@@ -36,6 +36,8 @@ KEYS = 128
 PER_CLASS, WITHOUT_CLASSES = 8, 16  # sounds of a kit
 LICENCE = "see README.md"
 FARTHEST_RATE = 192_000
+MOST_INSTRUMENTS, SF2_ZONES = 128, 9000  # of a kit; and sounds of an SF2, whose counts have 16 bits
+LONGEST_NAME = 80
 
 
 class KitRequest(Request):
@@ -55,7 +57,7 @@ class KitRequest(Request):
     """Layers of velocity, from dark to bright."""
     takes: int = Field(default=2, ge=1, le=8)
     """Takes of each layer that differ a little, and take turns (round robin)."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=MAX_SEED)
     """First seed."""
     temperature: float = 1.0
     """0: the most typical sounds; 1: the model's whole variety."""
@@ -71,6 +73,13 @@ class KitRequest(Request):
             if one not in (*FORMATS, ALL):
                 raise ValueError(f"{shortened(one)} is unknown; known are {', '.join(FORMATS)} and {ALL}")
         return formats
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is not None and not (0 < len(name.encode()) <= LONGEST_NAME and name.isprintable()):
+            raise ValueError(f"{shortened(name)}: a name has 1 to {LONGEST_NAME} printable characters")
+        return name
 
     @field_validator("bits")
     @classmethod
@@ -103,7 +112,7 @@ def _zones(text: str | None) -> tuple[int, int, int] | None:
         return None
     parts = text.split(":")
     fix = "give lowest:highest:step in MIDI pitches, such as 36:84:3"
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+    if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 5 for part in parts):
         raise ValueError(f"{shortened(text)}: {fix}")
     low, high, step = map(int, parts)
     if not (0 <= low <= high < KEYS and 1 <= step <= 24):
@@ -162,6 +171,9 @@ class Kit:
         names = [*(f"{zone.name}.wav" for zone in zones), *self.files, folder.about.name, folder.guide.name]
         command = str(self.about["command"])
         with claimed(out, names, command=command, bundle=self.digest, force=force, reporter=reporter):
+            for path in _earlier_files(folder) if force else ():
+                if path.relative_to(out).as_posix() not in names:
+                    path.unlink(missing_ok=True)
             with reporter.progress("Writing", len(zones), "sounds") as advance:
                 for zone in zones:
                     write_zone(out / f"{zone.name}.wav", zone, self.bits)
@@ -190,6 +202,7 @@ class Kit:
 
     def _json(self) -> dict[str, Any]:
         return {
+            "files": self.files,
             "instruments": [
                 {
                     "name": instrument.name, "drums": instrument.drums, "release_sec": instrument.release_sec,
@@ -219,7 +232,7 @@ def kit(pipeline: Pipeline, request: KitRequest, reporter: Reporter = SILENT) ->
     pipeline.require("sample")
     refuse_sequences(pipeline, "kit")
     known = pipeline.vocabulary
-    classes: list[str | None] = [known.class_name(known.class_id(name)) for name in request.classes]
+    classes: list[str | None] = list(dict.fromkeys(known.class_name(known.class_id(name)) for name in request.classes))
     name = request.name or run_name(pipeline)
     formats = list(FORMATS) if ALL in request.formats else list(dict.fromkeys(request.formats))
     options: dict[str, Any] = {"layers": request.layers, "takes": request.takes, "temperature": request.temperature,
@@ -243,6 +256,15 @@ def kit(pipeline: Pipeline, request: KitRequest, reporter: Reporter = SILENT) ->
                     "multisample"
                 )
             formats.remove("hydrogen")
+        count = len(classes or [None]) * (request.per_class or 1)
+        if count > MOST_INSTRUMENTS or request.seed + count >= MAX_SEED:
+            raise ConfigError(
+                f"--per-class {request.per_class}: {count} instruments; a kit has at most {MOST_INSTRUMENTS}"
+            )
+        if "sf2" in formats and (zones := count * len(roots) * request.layers * pipeline.spec.channels) > SF2_ZONES:
+            raise ConfigError(
+                f"--format sf2: holds at most {SF2_ZONES} sounds, and these are {zones}; use fewer layers or zones"
+            )
         made = [
             pitched_instrument(pipeline, class_name=one, roots=roots, seed=seed, **options)
             for one in classes or [None]
@@ -252,9 +274,32 @@ def kit(pipeline: Pipeline, request: KitRequest, reporter: Reporter = SILENT) ->
         "kind": "kit", "name": name, "command": request.origin, "version": __version__, "bundle": pipeline.digest,
         "vocoder": pipeline.vocoder.name, "seed": request.seed, "temperature": request.temperature,
     }  # fmt: skip
+    made = [_apart(one, formats) for one in made]
     return Kit(
         name, [in_rate(one, request.rate) for one in made], about, formats, request.bits, pipeline.path, pipeline.digest
     )
+
+
+def _apart(instrument: Instrument, formats: Sequence[str]) -> Instrument:
+    """An instrument whose folders of WAVs do not have the names of the kit's own files."""
+    folder = KitFolder(Path())
+    taken = {folder.about.name, folder.guide.name, *(f"{legal_name(instrument.name)}{FORMATS[one]}" for one in formats)}
+    names = {one.casefold() for one in taken}
+
+    def moved(zone: Zone) -> Zone:
+        first, _, rest = zone.name.partition("/")
+        return replace(zone, name=f"{first}-sounds/{rest}") if first.casefold() in names else zone
+
+    return replace(instrument, zones=tuple(map(moved, instrument.zones)))
+
+
+def check_kit_out(out: Path, *, force: bool) -> None:
+    """Refuse a folder that holds a kit, or cannot be used, before a kit is rendered.
+
+    Raises:
+        OutputError: It holds one, and `force` is off; or a file is in the way.
+    """
+    check_out(out, [KitFolder(out).about.name], force=force)
 
 
 def run_name(pipeline: Pipeline) -> str:
@@ -262,6 +307,17 @@ def run_name(pipeline: Pipeline) -> str:
     folder = pipeline.path.absolute()
     name = folder.parent.name if folder.name.startswith("bundle") and folder.parent.name else folder.name
     return legal_name(one_line(name)) or "kit"
+
+
+def _earlier_files(folder: KitFolder) -> list[Path]:
+    """The sounds and files of a kit that is replaced."""
+    try:
+        about = read_json(folder.about)
+        zones = [zone["file"] for one in about["instruments"] for zone in one["zones"]]
+        found = [folder.path / name for name in (*zones, *about.get("files", ()))]
+    except (OSError, MalformedError, KeyError, TypeError, AttributeError):
+        return []
+    return [path for path in found if path.is_relative_to(folder.path) and ".." not in path.parts and path.is_file()]
 
 
 def write_zone(path: Path, zone: Zone, bits: str) -> None:

@@ -1,13 +1,13 @@
 """Read a kit that `kit` wrote, to play it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from audio_gen.artefacts.folders import KitFolder
 from audio_gen.audio.io import read_wav
-from audio_gen.config import Settings
+from audio_gen.config import Settings, problems_in
 from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
 from audio_gen.instruments.sustain_loop import SustainLoop
@@ -16,7 +16,7 @@ from audio_gen.text import clipped, one_line
 
 Key = Annotated[int, Field(ge=0, le=127)]
 Take = Annotated[int, Field(ge=0, lt=128)]
-MOST_ZONES = 10_000
+MOST_ZONES, MOST_INSTRUMENTS = 10_000, 128
 
 
 class _Loop(Settings, extra="ignore"):
@@ -39,6 +39,13 @@ class _Zone(Settings, extra="ignore"):
     class_name: str | None = Field(default=None, alias="class")
     label: str = ""
 
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name, (low, high) in (("keys", self.keys), ("velocities", self.velocities)):
+            if low > high:
+                raise ValueError(f"{name} {low} to {high} are in the wrong order")
+        return self
+
 
 class _Instrument(Settings, extra="ignore"):
     name: str
@@ -48,7 +55,7 @@ class _Instrument(Settings, extra="ignore"):
 
 
 class _Kit(Settings, extra="ignore"):
-    instruments: Annotated[list[_Instrument], Field(min_length=1)]
+    instruments: Annotated[list[_Instrument], Field(min_length=1, max_length=MOST_INSTRUMENTS)]
 
 
 def is_kit(path: Path) -> bool:
@@ -69,7 +76,11 @@ def load_kit(path: Path) -> list[Instrument]:
     about = KitFolder(path).about
     try:
         kit = _Kit.model_validate(read_json(about))
-    except (OSError, MalformedError, ValidationError) as e:
+    except ValidationError as e:
+        raise DataError(
+            f"{one_line(about)}: is damaged ({clipped(problems_in(_Kit, e), 200)}); make the kit again"
+        ) from None
+    except (OSError, MalformedError) as e:
         why = clipped(one_line(str(e).splitlines()[0]), 120)
         raise DataError(f"{one_line(about)}: is damaged ({why}); make the kit again") from e
     return [

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -17,7 +17,6 @@ from audio_gen.errors import ConfigError
 from audio_gen.generation.finish import PEAK_DB, SUBTYPES
 from audio_gen.generation.outputs import claimed
 from audio_gen.generation.pipeline import Pipeline
-from audio_gen.generation.vocabulary import Outside
 from audio_gen.instruments.kit_folder import is_kit, load_kit
 from audio_gen.instruments.parts import Plan, Source, map_yaml, plan_parts, read_map, rendered_parts
 from audio_gen.instruments.sampler import Part, mix, peak_of
@@ -29,6 +28,7 @@ from audio_gen.text import one_line, shortened
 
 LIMITED_DB = 3.0  # by which the loudest peak is limited, so that all else is louder
 HIGHEST_RATE = 192_000
+MOST_DIGITS = 6  # of the number of a track
 STEMS = "-stems"  # ends the name of the folder of stems
 
 
@@ -37,7 +37,7 @@ class PlayRequest(Request):
 
     files: list[Path]
     """Runs, bundles or kits that play, and the MIDI file last."""
-    out: Path
+    out: Path | None = None
     """The WAV."""
     map: Path | None = None
     """A YAML file that says what plays which channel, as `--show-map` prints it."""
@@ -45,7 +45,7 @@ class PlayRequest(Request):
     """Names or numbers (from 1) of the tracks to play; none is all."""
     stems: bool = False
     """Also write a WAV for each part, into a folder next to the WAV."""
-    outside: Outside = "fold"
+    outside: Literal["fold", "refuse"] = "fold"
     """Notes outside of the pitches of a model: fold moves them by octaves, refuse is an error."""
     temperature: float = 1.0
     """0: the most typical sounds; 1: the model's whole variety."""
@@ -69,8 +69,8 @@ class PlayRequest(Request):
 
     @field_validator("out")
     @classmethod
-    def _check_out(cls, out: Path) -> Path:
-        return checked_wav(out)
+    def _check_out(cls, out: Path | None) -> Path | None:
+        return None if out is None else checked_wav(out)
 
     @field_validator("bits")
     @classmethod
@@ -97,6 +97,8 @@ def checked_wav(out: Path) -> Path:
         raise ValueError(
             f"{one_line(out)} must end in .wav; try {one_line(out.with_suffix('.wav').name or 'song.wav')}"
         )
+    if out.is_dir():
+        raise ValueError(f"{one_line(out)} is a folder; give another name")
     return out
 
 
@@ -131,14 +133,19 @@ def play(request: PlayRequest, reporter: Reporter = SILENT) -> PlayedFiles:
     Raises:
         AudioGenError: A file cannot be used, no source can play the notes, or a result would be replaced.
     """
+    out = request.out
+    if out is None:
+        raise ConfigError("--out: missing; give a WAV to write, such as --out song.wav")
+    if any(out.exists() and path.exists() and out.samefile(path) for path in request.files):
+        raise ConfigError(f"--out {one_line(out)}: is one of the inputs; choose another name")
     score, plans = planned(request, reporter)
     rate = request.rate or max(map(rate_of, (plan.source for plan in plans)))
-    stems_folder = request.out.with_name(f"{request.out.stem}{STEMS}")
+    stems_folder = out.with_name(f"{out.stem}{STEMS}")
     stems = [stems_folder / f"{plan.name}.wav" for plan in plans] if request.stems else []
-    names = [request.out.name, sidecar_path(request.out).name, *(f"{path.parent.name}/{path.name}" for path in stems)]
+    names = [out.name, sidecar_path(out).name, *(f"{path.parent.name}/{path.name}" for path in stems)]
     digest = ",".join(sorted({one.source.pipeline.digest for one in plans if one.source.pipeline is not None}))
     with claimed(
-        request.out.parent, names, command=request.origin, bundle=digest, force=request.force, reporter=reporter
+        out.parent, names, command=request.origin, bundle=digest, force=request.force, reporter=reporter
     ):  # fmt: skip
         parts = rendered_parts(plans, request.temperature, request.outside, reporter)
         about = of_played(
@@ -146,10 +153,10 @@ def play(request: PlayRequest, reporter: Reporter = SILENT) -> PlayedFiles:
             sample_rate=rate, command=request.origin, more={},
         )  # fmt: skip
         duration_sec = write_mix(
-            request.out, score, parts, rate, request.bits, about, reporter, stems=stems
+            out, score, parts, rate, request.bits, about, reporter, stems=stems
         )  # fmt: skip
     played = score.of([note for plan in plans for note in plan.notes])
-    return PlayedFiles(request.out, plans, duration_sec, len(played.notes), played.polyphony(), stems)
+    return PlayedFiles(out, plans, duration_sec, len(played.notes), played.polyphony(), stems)
 
 
 def planned(request: PlayRequest, reporter: Reporter) -> tuple[Score, list[Plan]]:
@@ -261,8 +268,8 @@ def _tracks(score: Score, wanted: Sequence[str], path: Path) -> Score:
     there = sorted({note.track for note in score.notes})
     chosen = set()
     for name in wanted:
-        found = {int(name) - 1} & set(there) if name.isdecimal() else set()
-        found |= {track for track in there if score.track_names.get(track, "").casefold() == name.casefold()}
+        found = {int(name) - 1} & set(there) if name.isdecimal() and len(name) < MOST_DIGITS else set()
+        found |= {track for track in there if name and score.track_names.get(track, "").casefold() == name.casefold()}
         if not found:
             known = ", ".join(f"{i + 1} {shortened(score.track_names.get(i, ''))}" for i in there[:20])
             raise ConfigError(f"--track {shortened(name)}: {one_line(path)} has no such track; it has {known}")

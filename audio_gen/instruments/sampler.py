@@ -12,18 +12,19 @@ from torch import Tensor
 from audio_gen.audio.onset import amplitude, lead_samples
 from audio_gen.audio.resample import resample
 from audio_gen.generation.vocabulary import LOUDEST, folded
-from audio_gen.instruments.sustain_loop import SustainLoop, played
+from audio_gen.instruments.sustain_loop import SustainLoop, rescaled
 from audio_gen.instruments.tuning import shifted
 from audio_gen.instruments.zones import Instrument, Zone, zone_for
 from audio_gen.midi.general_midi import drum_kind, kinds_for
-from audio_gen.midi.score import BEND, EXPRESSION, PAN, VOLUME, Note, Score
+from audio_gen.midi.score import BEND, EXPRESSION, PAN, VOLUME, Curve, Note, Score
 from audio_gen.reporter import Advance
 
 BLOCK_SEC = 1.0
 KEPT = 64  # sounds at their key, of an instrument, that are kept for the next note
 FADE_SEC = 0.02  # of a sound that another one stops
 CURVE_SEC = 0.01  # steps of controllers, joined by lines
-BEND_STEP = 64  # samples between two places of a bent note
+BEND_STEP = 64  # samples between two places at which a bend is read
+MOST_BEND = 48.0  # semitones
 VELOCITY_POWER = 2.0  # of the velocity, which gives the amplitude: General MIDI's 40 dB per factor of ten
 VOLUME_POWER = 2.0
 
@@ -47,18 +48,85 @@ class Part:
     pan: float | None = None
 
 
-@dataclass
 class _Voice:
-    """A sounding note: wav (C, T) from a sample of the song on."""
+    """A sounding note, which is played on from block to block, so that its length needs no memory."""
 
-    wav: np.ndarray
-    first: int
-    channel: int
-    choke: int
+    def __init__(
+        self, wav: np.ndarray, loop: SustainLoop | None, first: int, *, held: int | None, release: int, level: float,
+        channel: int, choke: int, bend: "_Bend | None",
+    ) -> None:  # fmt: skip
+        """Play wav (C, T) from sample `first` of a song on; without `held` to its end."""
+        self.wav, self.loop, self.first, self.level = wav, loop, first, level
+        self.held, self.release, self.channel, self.choke, self.bend = held, release, channel, choke, bend
+        self.done, self.place = 0, 0.0  # samples that are played, and where in the sound a bent note is
+        self.cut: tuple[int, int] | None = None
+        self.samples = wav.shape[1] if held is None else held + release
+        if loop is None and bend is None:
+            self.samples = min(self.samples, wav.shape[1])
 
     @property
     def stop(self) -> int:
-        return self.first + self.wav.shape[1]
+        """The sample after its last one."""
+        return self.first + self.samples
+
+    def stop_at(self, sample: int, fade: int) -> None:
+        """Fade out from a sample of the song on."""
+        at = max(0, sample - self.first)
+        if at + fade < self.samples:
+            self.cut, self.samples = (at, fade), at + fade
+
+    def take(self, count: int) -> np.ndarray:
+        """The next samples (C, n), at most `count`."""
+        count = min(count, self.samples - self.done)
+        if self.bend is None:
+            out = self._at(np.arange(self.done, self.done + count))
+        else:
+            speed = self.bend.speed(self.done, count)
+            places = self.place + np.concatenate([[0.0], np.cumsum(speed)])
+            self.place = float(places[-1])
+            out = self._between(places[:-1])
+        out = out * np.float32(self.level)
+        at = np.arange(self.done, self.done + count)
+        if self.held is not None and self.done + count > self.held:
+            out = out * _release(at - self.held, self.release)
+        if self.cut is not None and self.done + count > self.cut[0]:
+            out = out * np.clip(1 - (at - self.cut[0]) / self.cut[1], 0, 1).astype(np.float32)
+        self.done += count
+        return np.asarray(out, np.float32)
+
+    def _at(self, places: np.ndarray) -> np.ndarray:
+        """Samples at whole places (n,): those after the loop's end are in the loop, and after the sound's end 0."""
+        if self.loop is not None:
+            size = self.loop.stop - self.loop.first
+            inside = self.loop.first + (places - self.loop.stop) % size
+            places = np.where(places < self.loop.stop, places, inside)
+        beyond = places >= self.wav.shape[1]
+        if not beyond.any():
+            return np.asarray(self.wav[:, np.maximum(places, 0)])
+        return np.where(beyond, np.float32(0), self.wav[:, np.clip(places, 0, self.wav.shape[1] - 1)])
+
+    def _between(self, places: np.ndarray) -> np.ndarray:
+        """Samples at places (n,) between whole ones, by cubic interpolation (Catmull-Rom)."""
+        whole = np.floor(places).astype(np.int64)
+        x = (places - whole).astype(np.float32)
+        a, b, c, d = (self._at(whole + shift) for shift in (-1, 0, 1, 2))
+        return np.asarray(b + 0.5 * x * (c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))))
+
+
+@dataclass(frozen=True)
+class _Bend:
+    """The wheel along a note that starts at a time."""
+
+    curve: Curve
+    start_sec: float
+    rate: int
+
+    def speed(self, first: int, count: int) -> np.ndarray:
+        """How fast a sound is played (count,): its bend without the steps of the wheel."""
+        grid = np.arange(first // BEND_STEP - 2, (first + count) // BEND_STEP + 4)
+        bend = np.clip(self.curve.along(self.start_sec + grid * BEND_STEP / self.rate), -MOST_BEND, MOST_BEND)
+        smooth = np.convolve(np.pad(bend, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+        return np.asarray(2 ** (np.interp(np.arange(first, first + count) / BEND_STEP, grid, smooth) / 12))
 
 
 @dataclass
@@ -84,40 +152,24 @@ class Player:
         by_kind: dict[str, int] = {}
         for zone in self.instrument.zones:
             if (kind := drum_kind(zone.class_name)) is not None:
-                by_kind.setdefault(kind, zone.root)
+                by_kind.setdefault(kind, zone.keys[0])
         near = next((by_kind[kind] for kind in kinds_for(key) if kind in by_kind), None)
         return near if near is not None else self._keys[key % len(self._keys)]
 
-    def wav(self, note: Note, bend: "np.ndarray | None" = None) -> tuple[np.ndarray, int]:
-        """The sound of a note (C, T) float32 with its release and its level, and its choke group.
-
-        Args:
-            note: The note.
-            bend: Semitones along it, every `BEND_STEP` samples; None for none.
-        """
+    def voice(self, note: Note, first: int, bend: "_Bend | None" = None) -> _Voice:
+        """A note that sounds from a sample of the song on, with its release and its level."""
         key = self.key_for(note.pitch)
         turn = self._turns.get(key, 0)
         self._turns[key] = turn + 1
         zone = zone_for(self.instrument.zones, key, note.velocity, turn)
         assert zone is not None
         wav, loop = self._at_key(zone, key)
-        level = (note.velocity / LOUDEST) ** VELOCITY_POWER
-        if not zone.pitched:
-            return (wav * level).numpy(), zone.choke
-        held = max(1, round(note.length_sec * self.rate)) + lead_samples(self.rate)
-        release = round(self.instrument.release_sec * self.rate)
-        samples = held + release
-        needed = samples
-        if bend is not None:
-            needed = math.ceil(samples * 2 ** (float(bend.max(initial=0.0)) / 12)) + 4
-        sound = (played(wav, loop, needed) if loop is not None else wav[:, :needed]).numpy()
-        if bend is not None:
-            sound = _bent(sound, bend, samples)
-        sound = sound * np.float32(level)
-        if sound.shape[1] > held:
-            count = sound.shape[1] - held
-            sound[:, held:] *= _release(release)[:count]
-        return sound, zone.choke
+        held = round(note.length_sec * self.rate) + lead_samples(self.rate) if zone.pitched else None
+        return _Voice(
+            wav.numpy(), loop, first, held=held, release=max(2, round(self.instrument.release_sec * self.rate)),
+            level=(note.velocity / LOUDEST) ** VELOCITY_POWER, channel=note.channel, choke=zone.choke,
+            bend=bend if zone.pitched else None,
+        )  # fmt: skip
 
     def _at_key(self, zone: Zone, key: int) -> tuple[Tensor, SustainLoop | None]:
         """A zone's sound at a key and at the rate, with its loop."""
@@ -129,31 +181,17 @@ class Player:
         wav = shifted(resample(zone.wav, zone.sample_rate, self.rate), self.rate, semitones)
         loop = zone.loop
         if loop is not None:
-            scale = wav.shape[-1] / zone.samples
-            loop = SustainLoop(round(loop.first * scale), round(loop.stop * scale), loop.correlation)
+            wav, loop = rescaled(wav, loop, wav.shape[-1] / zone.samples)
         self._kept[place] = wav, loop
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return wav, loop
 
 
-def _release(samples: int) -> np.ndarray:
-    """The fade of a released note (T,): to -60 dB, with an end at 0."""
-    at = np.linspace(0, 1, max(2, samples), dtype=np.float32)
-    return np.asarray(10 ** (-3 * at) * (1 - at**8), np.float32)
-
-
-def _bent(wav: np.ndarray, bend: np.ndarray, samples: int) -> np.ndarray:
-    """A sound (C, T) played faster and slower, by cubic interpolation (Catmull-Rom)."""
-    places = np.arange(samples) / BEND_STEP
-    speed = 2 ** (np.interp(places, np.arange(len(bend)), bend) / 12)
-    at = np.concatenate([[0.0], np.cumsum(speed)[:-1]])
-    at = at[at < wav.shape[1] - 3]
-    whole = at.astype(np.int64)
-    x = (at - whole).astype(np.float32)
-    padded = np.pad(wav, ((0, 0), (1, 2)))
-    a, b, c, d = (padded[:, whole + i] for i in range(4))
-    return np.asarray(b + 0.5 * x * (c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))), np.float32)
+def _release(at: np.ndarray, samples: int) -> np.ndarray:
+    """The gain (n,) of a note at samples after its release: to -60 dB, with an end at 0."""
+    share = np.clip(at / samples, 0, 1)
+    return np.asarray(10 ** (-3 * share) * (1 - share**8), np.float32)
 
 
 def mix(
@@ -181,7 +219,7 @@ def mix(
                      for j, note in enumerate(part.notes))  # fmt: skip
     waiting.reverse()
     sounding: list[list[_Voice]] = [[] for _ in parts]
-    block, at = round(BLOCK_SEC * rate), 0
+    block, at, played = round(BLOCK_SEC * rate), 0, 0
     while waiting or any(sounding) or (samples is not None and at < samples):
         if samples is not None and at >= samples:
             return
@@ -201,40 +239,26 @@ def mix(
             loud = np.flatnonzero(np.abs(out).max(0) > 0)
             out = out[:, : int(loud[-1]) + 1 if len(loud) else 0]
         if out.shape[1]:
+            played += out.shape[1]
             yield torch.from_numpy(out)
         at = stop
+    if not played and samples is None:  # nothing can be heard
+        yield torch.zeros(2, block)
 
 
 def _start(voices: list[_Voice], player: Player, part: Part, note: Note, score: Score, rate: int) -> None:
     """Add the voice of a note; it stops others of its choke group."""
-    bend = None
     curve = score.curve(note.channel, BEND)
     end_sec = note.end_sec + part.instrument.release_sec
-    if not part.instrument.drums and (curve.at(note.start_sec) or curve.changes(note.start_sec, end_sec)):
-        count = int(((note.length_sec + part.instrument.release_sec) * rate) / BEND_STEP) + 3
-        bend = _smooth(curve.along(note.start_sec + np.arange(count) * BEND_STEP / rate))
-    wav, choke = player.wav(note, bend)
     first = round(note.start_sec * rate) - lead_samples(rate)
-    if choke:
-        for other in voices:
-            if other.choke == choke and other.stop > first:
-                _stop(other, first - other.first, round(FADE_SEC * rate))
+    bent = bool(curve.at(note.start_sec)) or curve.changes(note.start_sec, end_sec)
+    voice = player.voice(note, first, _Bend(curve, note.start_sec, rate) if bent else None)
+    for other in voices if voice.choke else ():
+        if other.choke == voice.choke and other.stop > first:
+            other.stop_at(first, round(FADE_SEC * rate))
     if first < 0:
-        wav, first = wav[:, -first:], 0
-    voices.append(_Voice(wav, first, note.channel, choke))
-
-
-def _stop(voice: _Voice, at: int, fade: int) -> None:
-    """Fade a voice out from a sample on."""
-    at = max(0, at)
-    kept = voice.wav[:, : at + fade].copy()
-    kept[:, at:] *= np.linspace(1, 0, fade, dtype=np.float32)[: kept.shape[1] - at]
-    voice.wav = kept
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Values without the steps of a wheel."""
-    return np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+        voice.take(-first)  # before the song
+    voices.append(voice)
 
 
 def _add(
@@ -248,8 +272,9 @@ def _add(
     for channel, some in by_channel.items():
         bus = np.zeros((max(len(voice.wav) for voice in some), stop - at), np.float32)
         for voice in some:
-            first, last = max(voice.first, at), min(voice.stop, stop)
-            bus[:, first - at : last - at] += voice.wav[:, first - voice.first : last - voice.first]
+            begin = max(0, voice.first - at)
+            sound = voice.take(stop - at - begin)
+            bus[:, begin : begin + sound.shape[1]] += sound
         left, right = _gains(part, score, channel, at, stop, rate)
         out[0] += bus[0] * left
         out[1] += bus[-1] * right

@@ -9,6 +9,7 @@ from torch import Tensor
 from audio_gen.audio.crossfade import crossfade
 from audio_gen.instruments.steady import HOP_SEC, RANGE_DB, levels_db, steady_part
 
+RESCALED_FADE = 0.1  # of a loop
 FADE_SEC, LEAST_FADE_SEC = 0.12, 0.01
 LEAST_PART_SEC, LEAST_LOOP_SEC = 0.2, 0.1
 MOST_LEVELLED_DB = 9.0
@@ -110,6 +111,15 @@ def _best_join(
         if best is None or score > best[0]:
             best = score, loop
     return best[1] if best is not None and best[1].correlation >= least_correlation else None
+
+
+def rescaled(wav: Tensor, loop: SustainLoop, scale: float) -> tuple[Tensor, SustainLoop]:
+    """A note (C, T) that was resampled, and its loop, with a short cross-fade: whole samples are not whole periods."""
+    first, stop = round(loop.first * scale), min(round(loop.stop * scale), wav.shape[-1])
+    fade = min(max(1, round(RESCALED_FADE * (stop - first))), first)
+    out = wav.clone()
+    out[:, stop - fade : stop] = crossfade(wav[:, stop - fade : stop], wav[:, first - fade : first], 1.0)
+    return out, SustainLoop(first, stop, loop.correlation)
 
 
 def played(wav: Tensor, loop: SustainLoop, samples: int) -> Tensor:

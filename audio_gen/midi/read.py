@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 USUAL_TEMPO = 500_000  # microseconds a quarter note, of a file that sets none
 BEND_SEMITONES, BEND_FULL = 2.0, 8192  # the usual range of pitch bends, and the wheel's end
 LONGEST_SEC = 12 * 3600.0
-MOST_BYTES = 64 << 20
+MOST_BYTES, MOST_TICKS = 64 << 20, 1 << 40
 LEAST_SEC = 0.001  # of a note whose end is at its start
 SHOWN = 120
 PROGRAM_MESSAGE, PEDAL, ALL_SOUND_OFF, RESET, ALL_NOTES_OFF = "program_change", 64, 120, 121, 123
@@ -40,26 +40,30 @@ def read_score(path: Path) -> Score:
     import mido
 
     name = one_line(path)
+    if path.is_dir():
+        raise DataError(f"{name}: is a folder, not a MIDI file; the MIDI file comes last")
     if not path.is_file():
         raise DataError(f"{name}: no such file; check the path")
     if path.stat().st_size > MOST_BYTES:
         raise DataError(f"{name}: is too large for a MIDI file ({path.stat().st_size >> 20} MB); give a .mid")
     try:
         file = mido.MidiFile(path, clip=True)
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError) as e:
+    except Exception as e:  # mido raises many kinds for bytes that are no MIDI
         why = clipped(one_line(str(e) or type(e).__name__), SHOWN)
         raise DataError(f"{name}: is not a readable MIDI file ({why}); export it again as a .mid of type 0 or 1") from e
     if file.type == 2:
         raise DataError(f"{name}: is of type 2 (independent patterns), which has no common time; save it as type 1")
-    clock = _Clock(file)
-    read = _Reader()
     events = []
+    last = 0
     for number, track in enumerate(file.tracks):
         ticks = 0
         for message in track:
             ticks += message.time
+            if ticks > MOST_TICKS:
+                raise DataError(f"{name}: lasts longer than 12 hours; check its times, or cut it")
             events.append((ticks, number, message))
-        clock.end = max(clock.end, ticks)
+        last = max(last, ticks)
+    clock, read = _Clock(file, last), _Reader()
     if clock.seconds(clock.end) > LONGEST_SEC:
         hours = clock.seconds(clock.end) / 3600
         raise DataError(f"{name}: lasts {hours:.3g} hours, and at most 12 are played; check its tempo, or cut it")
@@ -78,8 +82,8 @@ def read_score(path: Path) -> Score:
 class _Clock:
     """Ticks of a file in seconds."""
 
-    def __init__(self, file: "mido.MidiFile") -> None:
-        division, self.end = file.ticks_per_beat, 0
+    def __init__(self, file: "mido.MidiFile", end: int) -> None:
+        division, self.end = file.ticks_per_beat, end
         self._changes = [(0, USUAL_TEMPO)]
         self._fixed: float | None = None
         if division < 0:  # SMPTE: frames a second in the high byte, ticks a frame in the low one

@@ -194,6 +194,49 @@ def test_accompany(run: Run, drums: Path, pitched: Path, tmp_path: Path) -> None
     )
 
 
+def test_inputs_are_not_replaced(run: Run, drums: Path, pitched: Path, song: Path, tmp_path: Path) -> None:
+    (tmp_path / "song.wav").write_bytes(song.read_bytes())
+    assert "one of the inputs" in fails(run, "play", pitched, "song.wav", "--out", "song.wav", "--force", *FAST)
+    (tmp_path / "m").mkdir()
+    sounds.write(tmp_path / "m/mix.wav", track(bars=8), 22050)
+    assert "replaced" in fails(run, "accompany", "m/mix.wav", "--with", drums, "--out", "m", "--force", *FAST)
+    assert (tmp_path / "song.wav").read_bytes() == song.read_bytes()
+
+
+def test_a_track_without_chords_has_no_bass(run: Run, drums: Path, pitched: Path, tmp_path: Path) -> None:
+    t = np.arange(22050 * 12) / 22050
+    clicks = np.random.default_rng(0).normal(0, 0.3, len(t)) * np.exp(-40 * (t % 0.5))
+    sounds.write(tmp_path / "clicks.wav", clicks.astype(np.float32), 22050)
+    run("accompany", "clicks.wav", "--with", drums, "--bass", pitched, "--out", "a", *FAST)
+    assert Path("a/mix.wav").is_file()
+
+
+def test_sizes_that_end_nowhere_are_refused(run: Run, drums: Path, pitched: Path, song: Path) -> None:
+    assert "at most 128" in fails(run, "kit", pitched, "--per-class", "100000000", "--out", "k", *FAST)
+    assert "10 minutes" in fails(run, "beat", drums, "--bpm", "20", "--bars", "256", "--out", "b", *FAST)
+    assert "learned:FOLDER" in fails(run, "beat", drums, "--style", "learned:", "--out", "b", *FAST)
+    assert "seed" in fails(run, "beat", drums, "--seed", str(2**70), "--out", "b", *FAST)
+    assert "no such track" in fails(run, "play", pitched, song, "--track", "9" * 5000, "--out", "a.wav", *FAST)
+    assert "printable" in fails(run, "kit", drums, "--name", "x" * 300, "--out", "k", *FAST)
+    out, _ = run("kit", drums, "--class", "bell", "--class", "bell", "--per-class", "2", *SMALL, "--out", "k", *FAST)
+    assert "2 sounds on 2 keys" in out
+
+
+def test_maps_are_checked_against_the_score_and_the_sources(run: Run, pitched: Path, drums: Path, song: Path) -> None:
+    for text, told in (("{channel: 7, mute: true}", "channel 7"), ("{channel: 1, class: tuba}", "tuba"),
+                       ("{channel: 10, class: bell}", "leave it out")):  # fmt: skip
+        Path("map.yaml").write_text(f"parts: [{text}]")
+        assert told in fails(run, "play", pitched, drums, song, "--map", "map.yaml", "--out", "a.wav", *FAST)
+    Path("map.yaml").write_text(
+        "parts: [{channel: 1, pan: -1, seed: 0}, {channel: 2, mute: true}, {channel: 10, mute: true}]"
+    )
+    run("play", pitched, drums, song, "--map", "map.yaml", "--out", "left.wav", *FAST)
+    x, _ = sf.read("left.wav")
+    assert np.abs(x[:, 0]).max() > 0.1 and np.abs(x[:, 1]).max() < 1e-3
+    out, _ = run("play", pitched, drums, song, "--show-map", *FAST)
+    assert out.startswith("parts:")
+
+
 def test_preprocess_of_recordings_with_midi(run: Run, tmp_path: Path) -> None:
     pair(tmp_path / "in")
     out, _ = run("preprocess", "in", "--midi", "--out", "cache", "--mel", "22khz_80band_256x", "--json")
@@ -201,3 +244,4 @@ def test_preprocess_of_recordings_with_midi(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "cache-notes/metadata.csv").is_file()
     (tmp_path / "empty").mkdir()
     assert "pairs" in fails(run, "preprocess", "empty", "--midi", "--out", "cache2")
+    assert not list(tmp_path.glob(".*part"))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -234,7 +235,13 @@ def test_a_damaged_kit_is_told_in_one_line(tmp_path: Path) -> None:
     saved(tmp_path, drums(), formats=["sfz"])
     about = KitFolder(tmp_path).about
     good = about.read_text()
-    for bad in ("{", "[]", good.replace('"root": 42', '"root": 420'), good.replace("hat/hat-42-rr0", "../hat-42-rr0")):
+    for bad in (
+        "{",
+        "[]",
+        good.replace('"keys": [\n            42,\n            42', '"keys": [\n            43,\n            42'),
+        good.replace('"root": 42', '"root": 420'),
+        good.replace("hat/hat-42-rr0", "../hat-42-rr0"),
+    ):
         about.write_text(bad)
         with pytest.raises(DataError, match=about.name):
             load_kit(tmp_path)
@@ -242,6 +249,23 @@ def test_a_damaged_kit_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "hat/hat-42-rr0.wav").unlink()
     with pytest.raises(AudioFileError, match="hat-42-rr0"):
         load_kit(tmp_path)
+
+
+def test_a_kit_that_replaces_another_leaves_nothing_of_it(tmp_path: Path) -> None:
+    saved(tmp_path, pitched(), formats=["sfz", "sf2"])
+    Kit("test kit", [drums()], ABOUT, ["sfz"], "16", tmp_path, "none").save(tmp_path, force=True)
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".sfz", ".json", ".md"}
+    assert not list(tmp_path.glob("tone/*.wav")) and not (tmp_path / "tone.sfz").exists()
+
+
+def test_control_characters_do_not_break_xml(tmp_path: Path) -> None:
+    odd = replace(drums(), zones=tuple(replace(zone, class_name="a\x01<b>", label="a\x01&") for zone in drums().zones))
+    saved(tmp_path, odd, formats=["multisample", "hydrogen", "decentsampler", "sfz"])
+    with zipfile.ZipFile(tmp_path / "kit.multisample") as archive:
+        assert ElementTree.fromstring(archive.read("multisample.xml")).find("group") is not None
+    with tarfile.open(tmp_path / "kit.h2drumkit") as archive:
+        file = archive.extractfile("kit/drumkit.xml")
+        assert file is not None and ElementTree.fromstring(file.read()) is not None
 
 
 def test_a_kit_does_not_replace_another(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The sampler: onsets to the sample, releases, bends, chokes, pans and blocks."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -148,3 +149,33 @@ def test_rates_differ_from_the_zones() -> None:
     out = torch.cat(list(mix(Score(()), [Part("a", tone(), [Note(0.0, 72, 0.9)])], 44100)), dim=1).numpy()[0]
     spectrum = np.abs(np.fft.rfft(out[: round(0.8 * 44100)], 8 * 44100))
     assert 69 + 12 * np.log2(np.argmax(spectrum) / 8 / 440) == pytest.approx(72, abs=0.05)
+
+
+def test_an_hour_long_note_needs_no_memory_of_its_length() -> None:
+    tracemalloc.start()
+    peak = 0.0
+    for i, block in enumerate(mix(Score(()), [Part("a", tone(), [Note(0.0, 62, 3600.0, 127)])], RATE)):
+        peak = max(peak, float(block.abs().max()))
+        if i == 60:
+            break
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30e6 and peak == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_wide_bend_over_a_long_note_is_played() -> None:
+    curves = {(0, BEND): Curve(0.0, (0.5,), (127.0,))}
+    out = played(tone(), Note(0.0, 60, 4.0), curves=curves)
+    assert np.isfinite(out).all() and out.shape[1] == pytest.approx(4.1 * RATE, abs=LEAD + 2)
+
+
+def test_what_cannot_be_heard_is_silence() -> None:
+    out = played(drums(), hit(0.1), curves={(9, VOLUME): Curve(0.0, (0.0,), (0.0,))})
+    assert out.shape[0] == 2 and out.shape[1] > 0 and not out.any()
+
+
+@pytest.mark.parametrize(("rate", "key"), [(44100, 61), (48000, 60), (22050, 73), (8000, 55)])
+def test_a_loop_has_no_step_at_other_keys_and_rates(rate: int, key: int) -> None:
+    out = torch.cat(list(mix(Score(()), [Part("a", tone(), [Note(0.0, key, 3.0, 127)])], rate)), dim=1).numpy()[0]
+    steps = np.abs(np.diff(out[round(0.1 * rate) : round(2.9 * rate)], 2))
+    assert steps.max() < 1.3 * np.quantile(steps, 0.99)

@@ -127,3 +127,23 @@ def test_notes_before_the_first_tempo_change_are_kept_in_order(tmp_path: Path) -
     score = Score((Note(0.0, 60, 0.5), Note(4.0, 62, 0.5)), tempos=((0.0, 100.0), (1.0, 120.0), (2.0, 80.0)))
     write_score(tmp_path / "a.mid", score)
     assert [note.start_sec for note in read_score(tmp_path / "a.mid").notes] == pytest.approx([0.0, 4.0], abs=1e-3)
+
+
+def raw(path: Path, events: bytes) -> Path:
+    """A file of one track from the bytes of its events."""
+    end = b"\x00\xff\x2f\x00"
+    body = events + end
+    header = b"MThd\0\0\0\6\0\1\0\1\1\xe0"
+    path.write_bytes(header + b"MTrk" + len(body).to_bytes(4, "big") + body)
+    return path
+
+
+def test_a_wrong_key_signature_and_endless_times_are_refused(tmp_path: Path) -> None:
+    note = b"\x00\x90\x3c\x40\x83\x60\x80\x3c\x00"
+    assert len(read_score(raw(tmp_path / "good.mid", note)).notes) == 1
+    with pytest.raises(DataError, match="not a readable MIDI file"):
+        read_score(raw(tmp_path / "key.mid", b"\x00\xff\x59\x02\x40\x09" + note))
+    with pytest.raises(DataError, match="12 hours"):
+        read_score(raw(tmp_path / "long.mid", b"\xff" * 60 + b"\x7f\x90\x3c\x40" + note))
+    with pytest.raises(DataError, match="comes last"):
+        read_score(tmp_path)

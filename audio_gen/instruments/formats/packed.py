@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from audio_gen.files import legal_name, write_atomic
 from audio_gen.instruments.zones import Instrument, Zone
 from audio_gen.midi.general_midi import DRUMS
+from audio_gen.text import visible
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in archives, so that equal kits have equal bytes
 HYDROGEN_SPACE = "http://www.hydrogen-music.org/drumkit"
@@ -30,14 +31,14 @@ def write_multisample(
 
     Source: the open specification of the format, github.com/bitwig/multisample.
     """
-    root = ElementTree.Element("multisample", name=instrument.name)
+    root = ElementTree.Element("multisample", name=visible(instrument.name))
     for tag, text in (("generator", "audio_gen"), ("category", "Drums" if instrument.drums else "Keyboards"),
                       ("creator", "audio_gen"), ("description", about)):  # fmt: skip
-        ElementTree.SubElement(root, tag).text = text
+        ElementTree.SubElement(root, tag).text = visible(text)
     ElementTree.SubElement(root, "keywords")
     classes = list(dict.fromkeys(zone.class_name or instrument.name for zone in instrument.zones))
     for name in classes:
-        ElementTree.SubElement(root, "group", name=name, color="d9d9d9")
+        ElementTree.SubElement(root, "group", name=visible(name), color="d9d9d9")
     names = {zone.name: f"{zone.name.replace('/', '-')}.wav" for zone in instrument.zones}
     for zone in instrument.zones:
         _multisample(root, zone, names[zone.name], classes.index(zone.class_name or instrument.name))
@@ -128,7 +129,7 @@ def _drum(drum: ElementTree.Element, number: int, key: int, zones: list[Zone], n
 
 def _fill(element: ElementTree.Element, values: dict[str, str]) -> None:
     for tag, text in values.items():
-        ElementTree.SubElement(element, tag).text = text
+        ElementTree.SubElement(element, tag).text = visible(text)
 
 
 def _text(root: ElementTree.Element) -> bytes:
