@@ -12,10 +12,11 @@ from audio_gen.errors import DataError
 from audio_gen.files import MalformedError, is_path, read_json
 from audio_gen.instruments.sustain_loop import SustainLoop
 from audio_gen.instruments.zones import Instrument, Zone
-from audio_gen.text import clipped, one_line
+from audio_gen.text import clipped, one_line, visible
 
 Key = Annotated[int, Field(ge=0, le=127)]
 Take = Annotated[int, Field(ge=0, lt=128)]
+LONGEST_PATH = 1000  # characters
 MOST_ZONES, MOST_INSTRUMENTS = 10_000, 128
 
 
@@ -26,7 +27,7 @@ class _Loop(Settings, extra="ignore"):
 
 
 class _Zone(Settings, extra="ignore"):
-    file: str
+    file: Annotated[str, Field(max_length=LONGEST_PATH)]
     root: Key
     keys: tuple[Key, Key]
     velocities: tuple[Key, Key] = (1, 127)
@@ -91,7 +92,12 @@ def load_kit(path: Path) -> list[Instrument]:
 
 
 def _zone(folder: Path, zone: _Zone, about: Path) -> Zone:
-    inside = is_path(zone.file) and not Path(zone.file).is_absolute() and ".." not in Path(zone.file).parts
+    inside = (
+        is_path(zone.file)
+        and visible(zone.file) == zone.file
+        and not Path(zone.file).is_absolute()
+        and ".." not in Path(zone.file).parts
+    )
     if not inside:
         raise DataError(f"{one_line(about)}: names a file outside of the kit ({one_line(zone.file)}); make it again")
     wav, rate = read_wav(folder / zone.file, channels=None)

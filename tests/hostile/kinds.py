@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from audio_gen import config
 from audio_gen.artefacts.bundle import save_bundle
-from audio_gen.artefacts.folders import RunFolder
+from audio_gen.artefacts.folders import KitFolder, RunFolder
 from audio_gen.artefacts.sidecar import read_sidecar
 from audio_gen.audio.mel import MelSpec
 from audio_gen.cli import app
@@ -24,6 +24,15 @@ from audio_gen.generation.descriptors import DESCRIPTORS
 from audio_gen.generation.directions import Direction, Directions, read_directions, save_directions
 from audio_gen.generation.originals import run_cache
 from audio_gen.generation.pipeline import Pipeline
+from audio_gen.instruments.kit import Kit
+from audio_gen.instruments.kit_folder import load_kit
+from audio_gen.instruments.parts import read_map
+from audio_gen.instruments.patterns import read_styles, styled
+from audio_gen.instruments.sampler import Part as Playing
+from audio_gen.instruments.sampler import mix
+from audio_gen.instruments.sustain_loop import SustainLoop
+from audio_gen.instruments.zones import Instrument, Zone
+from audio_gen.midi.score import Note, Score
 from audio_gen.models.registry import VOCODER, Part, packed
 from audio_gen.training.diagnosis import diagnose
 from audio_gen.training.metrics import read_metrics
@@ -232,9 +241,48 @@ def run_record(folder: Path) -> Kind:
     return Kind(value, as_json(folder / "run.json"), lambda: run_cache(folder))
 
 
+def sampler_kit(folder: Path) -> Kind:
+    """A kit, which is loaded and plays its notes."""
+    zones = [
+        Zone(f"a/a-{key}", torch.zeros(1, 4000), 22050, key, (key, key + 5), loop=SustainLoop(900, 3000, 1.0))
+        for key in (40, 50)
+    ]
+    Kit("k", [Instrument("a", tuple(zones), drums=False)], {"command": "", "version": "", "bundle": ""}, ["sfz"], "16",
+        folder, "").save(folder)  # fmt: skip
+    about = KitFolder(folder).about
+
+    def play() -> None:
+        for one in load_kit(folder):
+            notes = [Note(0.1 * i, key, 0.3, 90) for i, key in enumerate((40, 52, 100))]
+            for _ in mix(Score(()), [Playing("a", one, notes)], 22050, samples=22050):
+                pass
+
+    return Kind(json.loads(about.read_text()), as_json(about), play)
+
+
+def part_map(folder: Path) -> Kind:
+    """A map of a score."""
+    folder.mkdir()
+    value = {"parts": [{"channel": 1, "program": 3, "source": 1, "class": "a", "seed": 2, "gain_db": 1.5, "pan": 0.1,
+                        "transpose": 2, "mute": False}]}  # fmt: skip
+    return Kind(value, as_yaml(folder / "map.yaml"), lambda: read_map(folder / "map.yaml"))
+
+
+def drum_styles(folder: Path) -> Kind:
+    """A file of styles."""
+    folder.mkdir()
+    value = {"a": {"bpm": 100, "swing": 0.6, "beats": 1, "bars": [{"kick": "X..."}], "fill": {"snare": "xxxx"}}}
+
+    def draw() -> None:
+        for style in read_styles(folder / "styles.yaml").values():
+            styled(style, 2, np.random.default_rng(0))
+
+    return Kind(value, as_yaml(folder / "styles.yaml"), draw)
+
+
 KINDS: dict[str, Callable[[Path], Kind]] = {
     "vae": vae, "gan": gan, "gan_of_hits": gan_of_hits, "old_vae": old_vae, "vocoder": vocoder,
     "training": training, "settings": settings,
     "progress": progress, "metrics": metrics, "sidecar": sidecar, "directions": directions, "reference": reference,
-    "run_record": run_record,
+    "run_record": run_record, "kit": sampler_kit, "part_map": part_map, "styles": drum_styles,
 }  # fmt: skip

@@ -22,6 +22,8 @@ def test_every_field_wrong_in_turn(name: str, tmp_path: Path) -> None:
     assert faults(KINDS[name](tmp_path / name)) == []
 
 
-@pytest.mark.parametrize("name", ["training", "progress", "sidecar", "directions", "reference", "run_record"])
+@pytest.mark.parametrize(
+    "name", ["training", "progress", "sidecar", "directions", "reference", "run_record", "kit", "part_map", "styles"]
+)
 def test_some_values_in_each_field(name: str, tmp_path: Path) -> None:
     assert faults(KINDS[name](tmp_path / name), QUICK) == []
