@@ -17,7 +17,7 @@ from audio_gen.instruments.drum_keys import Drum, choke_group, drum_keys
 from audio_gen.instruments.levels import attack_sec, centroid_hz, even, loudness_of
 from audio_gen.instruments.model_notes import ModelNotes, Played
 from audio_gen.instruments.prolong import prolonged
-from audio_gen.instruments.sustain_loop import SustainLoop, rescaled, sustain_loop
+from audio_gen.instruments.sustain_loop import SustainLoop, played, rescaled, sustain_loop
 from audio_gen.instruments.tuning import measured_cents, shifted
 from audio_gen.instruments.zones import Instrument, Zone, key_ranges, velocity_ranges
 from audio_gen.midi.general_midi import DRUMS
@@ -149,9 +149,10 @@ def pitched_instrument(
     elif lost:
         plays = "the neighbouring notes play their keys"
         reporter.note(f"{name}: {', '.join(lost)} {'has' if len(lost) == 1 else 'have'} no clear pitch; {plays}")
-    levelled = even([wav for wav, _ in chosen], rate)
     f0s_hz = [pitch_to_hz(kept[i // each] + cents / 100) for i, (_, cents) in enumerate(chosen)]
-    looped = looped_alike(levelled, rate, f0s_hz, only_long=held_sec is not None)
+    looped = looped_alike([wav for wav, _ in chosen], rate, f0s_hz, only_long=held_sec is not None)
+    held = [wav if loop is None else played(wav, loop, rate) for wav, loop in looped]
+    levelled = even([wav for wav, _ in looped], rate, held)
     zones = []
     for i, (root, keys) in enumerate(zip(kept, key_ranges(kept), strict=True)):
         for layer, range_ in enumerate(velocities):
@@ -160,7 +161,7 @@ def pitched_instrument(
                 zones.append(
                     Zone(
                         f"{name}/{name}-{note_name(root)}{_suffix(layer, layers, take, takes)}",
-                        looped[at][0],
+                        levelled[at],
                         rate,
                         root,
                         keys,

@@ -20,12 +20,14 @@ def loudness_of(wav: Tensor, sample_rate: int) -> float:
     return loudness_lufs(wav[:, : round(HEARD_SEC * sample_rate)], sample_rate)
 
 
-def even(wavs: Sequence[Tensor], sample_rate: int) -> list[Tensor]:
+def even(wavs: Sequence[Tensor], sample_rate: int, heard: Sequence[Tensor] | None = None) -> list[Tensor]:
     """Sounds (C, T) at one loudness: the largest at which no peak exceeds -1 dBFS.
+
+    With `heard` the loudness is that of these, as of sounds whose loops are played.
 
     A sound whose peak would still exceed it, because the common level cannot be below -30 LUFS, is softer.
     """
-    loudness = [loudness_of(wav, sample_rate) for wav in wavs]
+    loudness = [loudness_of(wav, sample_rate) for wav in heard or wavs]
     peaks = [20 * math.log10(max(float(wav.abs().max()), 1e-9)) for wav in wavs]
     known = [(level, peak) for level, peak in zip(loudness, peaks, strict=True) if math.isfinite(level)]
     common = max(QUIETEST_LUFS, min((PEAK_DB + level - peak for level, peak in known), default=QUIETEST_LUFS))

@@ -13,6 +13,7 @@ COARSE_SEMITONES = 0.2  # steps of the tracker, before the harmonics are measure
 LEAST_SEC = 0.1
 WINDOW_SEC, HOP_SEC = 0.18, 0.04
 PERIODS = 10  # at least, in a window
+PERIOD_WINDOW_SEC = 0.09
 HARMONICS = 8
 SEARCH_CENTS = 60  # around the tracker's pitch
 OUTLIER_CENTS = 25  # a harmonic further from the rest belongs to something else
@@ -23,8 +24,10 @@ ZERO_PADDING = 4
 def measured_cents(wav: Tensor, sample_rate: int, pitch: float) -> float | None:
     """How many cents a note is above its pitch; None if it has no clear pitch within 14 semitones of it.
 
-    A tracker (pYIN) finds the octave and the semitone. Then the peaks of up to eight harmonics in long windows are
-    measured, and weighted by their amplitude.
+    A tracker (pYIN) finds the octave and the semitone. Then two estimates are averaged, which differ where partials are
+    stretched, as a piano's are: that of the harmonics' peaks in long windows, and that of the period.
+
+    Source: YIN, de Cheveigné 2002, for the period.
 
     Args:
         wav: The note (C, T).
@@ -44,11 +47,13 @@ def measured_cents(wav: Tensor, sample_rate: int, pitch: float) -> float | None:
     if both.sum() < REQUESTED_VOICED_SHARE * max(1, found.sounding.sum()):
         return None
     coarse_hz = float(np.median(found.f0_hz[both]))
-    fine_hz = _fundamental(mono.double().numpy(), sample_rate, coarse_hz)
-    return float(CENTS * np.log2(fine_hz / wanted_hz))
+    x = mono.double().numpy()
+    harmonic_hz = _by_harmonics(x, sample_rate, coarse_hz)
+    both_hz = np.sqrt(harmonic_hz * _by_period(x, sample_rate, harmonic_hz))
+    return float(CENTS * np.log2(both_hz / wanted_hz))
 
 
-def _fundamental(x: np.ndarray, sample_rate: int, near_hz: float) -> float:
+def _by_harmonics(x: np.ndarray, sample_rate: int, near_hz: float) -> float:
     """The fundamental in Hz by the peaks of harmonics around multiples of a frequency; that frequency without any."""
     size = min(len(x), round(max(WINDOW_SEC, PERIODS / near_hz) * sample_rate))
     hop = max(1, round(HOP_SEC * sample_rate))
@@ -76,6 +81,28 @@ def _fundamental(x: np.ndarray, sample_rate: int, near_hz: float) -> float:
     middle_cents = _weighted_median(cents, weight)
     near = np.abs(cents - middle_cents) < OUTLIER_CENTS
     return float(near_hz * 2 ** (np.average(cents[near], weights=weight[near]) / CENTS))
+
+
+def _by_period(x: np.ndarray, sample_rate: int, near_hz: float) -> float:
+    """The fundamental in Hz by the period at which the sound differs least from itself; that frequency without one."""
+    period = sample_rate / near_hz
+    reach = 2 ** (SEARCH_CENTS / CENTS)
+    lags = np.arange(int(period / reach) - 1, int(np.ceil(period * reach)) + 2)
+    size, hop = round(PERIOD_WINDOW_SEC * sample_rate), max(1, round(HOP_SEC * sample_rate))
+    if lags[0] < 2 or len(x) < size + lags[-1]:
+        return near_hz
+    starts = np.arange(0, len(x) - size - lags[-1] + 1, hop)
+    power = np.array([np.square(x[start : start + size]).mean() for start in starts])
+    found = []
+    for start in starts[power > QUIET**2 * power.max()]:
+        frame = x[start : start + size]
+        difference = np.array([np.square(frame - x[start + lag : start + lag + size]).sum() for lag in lags])
+        low = int(np.argmin(difference))
+        if 0 < low < len(lags) - 1:
+            left, middle, right = difference[low - 1 : low + 2]
+            shift = 0.5 * (left - right) / max(left - 2 * middle + right, 1e-12)
+            found.append(lags[low] + shift)
+    return sample_rate / float(np.median(found)) if found else near_hz
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -23,7 +23,8 @@ def write_sfz(instrument: Instrument, path: Path, wav_of: Callable[[Zone], str],
 
     Source: sfzformat.com, opcodes of SFZ 1 and of ARIA.
     """
-    lines = [f"// {_plain(instrument.name)}", f"// {_plain(about)}", "", "<global>"]
+    lines = [f"// {_plain(instrument.name)}", f"// {_plain(about)}", ""]
+    lines += ["<control>", "hint_ram_based=1", "", "<global>"]  # kits are small: players need not stream them
     lines += ["loop_mode=one_shot"] if instrument.drums else [f"ampeg_release={instrument.release_sec:g}"]
     for zone in instrument.zones:
         (low, high), (soft, loud) = zone.keys, zone.velocities
