@@ -119,15 +119,16 @@ def measured(play: Player, instrument: Instrument, real: Path | None) -> dict[st
         "largest_step_db": float(steps.max()), "steps_above_1.5_db": int((steps > STEP_DB).sum()),
         "still_held_after_2.7_s": sum(x > 0.05 for x in held),
     }  # fmt: skip
-    by_root = play(instrument, roots, VELOCITY)
-    about["neighbours"] = float(np.median(embedded([wav[:, : 2 * RATE] for wav in by_root], RATE)))
     class_name = instrument.zones[0].class_name
+    files = {}
     if real is not None and class_name is not None:
-        files = [next(iter(sorted(real.glob(f"{class_name}-{root:03d}-110.*"))), None) for root in roots]
-        notes = [read_wav(file, sample_rate=RATE)[0] for file in files if file is not None]
-        if len(notes) > 2:
-            about["neighbours_real"] = float(np.median(embedded(notes, RATE)))
-            about["real_notes"] = len(notes)
+        found = {key: next(iter(sorted(real.glob(f"{class_name}-{key:03d}-110.*"))), None) for key in keys}
+        files = {key: file for key, file in found.items() if file is not None}
+    if len(files) > 2:  # the same keys of both
+        same = [wav[:, : 2 * RATE] for wav in play(instrument, list(files), VELOCITY)]
+        about["neighbours"] = float(np.median(embedded(same, RATE)))
+        notes = [read_wav(file, sample_rate=RATE)[0] for file in files.values()]
+        about["neighbours_real"], about["real_notes"] = float(np.median(embedded(notes, RATE))), len(notes)
     return about
 
 
