@@ -8,7 +8,8 @@ def accompany_command(
     track: o.TrackArgument, out: o.OutOption, drums: o.WithOption, bass: o.BassOption = None,
     style: o.DrumStyleOption = None, bpm: o.TrackTempoOption = None, seed: o.SeedOption = 0,
     kit_seed: o.KitSeedOption = 0, level: o.PartLevelOption = 0.0, temperature: o.TemperatureOption = 1.0,
-    bits: o.BitsOption = "24", vocoder: o.VocoderOption = None, device: o.DeviceOption = "auto",
+    bits: o.BitsOption = "24", rate: o.SourceRateOption = None, vocoder: o.VocoderOption = None,
+    device: o.DeviceOption = "auto",
     force: o.ForceOption = False, json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip
     """Add drums and bass to a track, on its own beats and chords: a mix, stems and MIDI.
@@ -19,7 +20,7 @@ def accompany_command(
 
     request = AccompanyRequest(
         track=track, out=out, drums=drums, bass=bass, style=style, bpm=bpm, seed=seed, kit_seed=kit_seed,
-        level_db=level, temperature=temperature, bits=bits, vocoder=vocoder, device=device, force=force,
+        level_db=level, temperature=temperature, bits=bits, rate=rate, vocoder=vocoder, device=device, force=force,
         command=command_line(),
     )  # fmt: skip
     done = accompany(request, Console())

@@ -35,12 +35,12 @@ from audio_gen.instruments.beat import GAINS_DB, PANS, group_of
 from audio_gen.instruments.parts import PartSettings, Plan, Source, rendered_parts
 from audio_gen.instruments.patterns import OPEN, key_of, styles
 from audio_gen.instruments.play import load_source
+from audio_gen.instruments.request import MOST_SEED, PlayedRequest
 from audio_gen.instruments.sampler import Part, mix
 from audio_gen.midi.general_midi import ORDER, program_class
 from audio_gen.midi.score import DRUM_CHANNEL, Note, Score
 from audio_gen.midi.write import write_score
 from audio_gen.reporter import SILENT, Reporter
-from audio_gen.request import Request
 from audio_gen.text import one_line, shortened
 
 DRUMS, BASS, MIX, MIDI = "drums", "bass", "mix", "accompaniment"
@@ -51,7 +51,7 @@ DUCK_DB, DUCK_BEFORE_SEC, DUCK_AFTER_SEC = 3.0, 0.005, 0.15  # of the track unde
 SHORTEST_SEC = 4.0
 
 
-class AccompanyRequest(Request):
+class AccompanyRequest(PlayedRequest):
     """Options of `accompany`."""
 
     track: Path
@@ -66,29 +66,12 @@ class AccompanyRequest(Request):
     """A style of drums; None is by the tempo."""
     bpm: float | None = Field(default=None, ge=40, le=240)
     """Tempo of the track; None finds it."""
-    seed: int = Field(default=0, ge=0, lt=2**62)
+    seed: int = Field(default=0, ge=0, lt=MOST_SEED)
     """Of the patterns."""
-    kit_seed: int = Field(default=0, ge=0, lt=2**62)
+    kit_seed: int = Field(default=0, ge=0, lt=MOST_SEED)
     """Of the sounds."""
     level_db: float = Field(default=0.0, ge=-40, le=20, allow_inf_nan=False)
     """Level of the accompaniment, over the usual one."""
-    temperature: float = 1.0
-    """Of the sounds."""
-    bits: str = "24"
-    """16 (with dither), 24 or float."""
-    vocoder: str | None = None
-    """See `load_vocoder`."""
-    device: str = "auto"
-    """Where to compute."""
-    force: bool = False
-    """Replace existing files."""
-
-    @field_validator("bits")
-    @classmethod
-    def _check_bits(cls, bits: str) -> str:
-        if bits not in SUBTYPES:
-            raise ValueError(f"{shortened(bits)} is unknown; use {', '.join(SUBTYPES)}")
-        return bits
 
     @field_validator("style")
     @classmethod
@@ -134,7 +117,7 @@ def accompany(request: AccompanyRequest, reporter: Reporter = SILENT) -> Accompa
     bass = None if request.bass is None else load_source(request.bass, request.vocoder, request.device)
     if bass is not None and not bass.plays_pitches:
         raise ConfigError(f"--bass {bass.name}: plays no pitches; give a run that was trained with pitches")
-    sound = StoredSound(request.track, measured, measured.sample_rate)
+    sound = StoredSound(request.track, measured, request.rate or measured.sample_rate)
     track = heard_track(request.track, sound, request.bpm, reporter)
     style = styles()[request.style or usual_style(track.bpm)]
     notes = {DRUMS: drum_notes(track, style, request.seed)}

@@ -21,14 +21,14 @@ from audio_gen.generation.outputs import claimed
 from audio_gen.instruments.learned_style import LearnedStyle, learn_style
 from audio_gen.instruments.parts import PartSettings, Plan, Source, rendered_parts
 from audio_gen.instruments.patterns import OPEN, Pattern, Style, key_of, step_beats, styled, styles
-from audio_gen.instruments.play import HIGHEST_RATE, load_source, rate_of
+from audio_gen.instruments.play import load_source, rate_of
+from audio_gen.instruments.request import MOST_SEED, PlayedRequest
 from audio_gen.instruments.sampler import Part, mix
 from audio_gen.instruments.zones import Instrument
 from audio_gen.midi.score import DRUM_CHANNEL, Note, Score
 from audio_gen.midi.write import write_score
 from audio_gen.reporter import SILENT as NO_REPORT
 from audio_gen.reporter import Reporter
-from audio_gen.request import Request
 from audio_gen.text import shortened
 
 LEARNED = "learned:"
@@ -47,7 +47,7 @@ GAINS_DB = {"hihat": -9.0, "rim": -5.0, "shaker": -10.0, "clap": -3.0, "snare": 
             "cymbal": -9.0, "crash": -8.0, "ride": -10.0, "perc": -6.0}  # fmt: skip
 
 
-class BeatRequest(Request):
+class BeatRequest(PlayedRequest):
     """Options of `beat`."""
 
     source: Path
@@ -64,24 +64,12 @@ class BeatRequest(Request):
     """Place of every second 16th: 0.5 is even, 0.66 a triplet; None is the style's."""
     count: int = Field(default=8, ge=1, le=1000)
     """Number of variations."""
-    seed: int = Field(default=0, ge=0, lt=2**62)
+    seed: int = Field(default=0, ge=0, lt=MOST_SEED)
     """First seed, of the patterns; the sounds are those of one kit."""
-    kit_seed: int = Field(default=0, ge=0, lt=2**62)
+    kit_seed: int = Field(default=0, ge=0, lt=MOST_SEED)
     """Seed of the sounds of a run."""
     stems: bool = False
     """Also write a WAV for each kind of drum."""
-    temperature: float = 1.0
-    """Of the sounds of a run."""
-    bits: str = "24"
-    """16 (with dither), 24 or float."""
-    rate: int | None = None
-    """Sample rate in Hz; None is that of the run or kit."""
-    vocoder: str | None = None
-    """See `load_vocoder`."""
-    device: str = "auto"
-    """Where to compute."""
-    force: bool = False
-    """Replace existing files."""
 
     @field_validator("bpm")
     @classmethod
@@ -89,20 +77,6 @@ class BeatRequest(Request):
         if bpm is not None and not SLOWEST <= bpm <= FASTEST:
             raise ValueError(f"{bpm:g} must be between {SLOWEST:g} and {FASTEST:g}; try 124")
         return bpm
-
-    @field_validator("bits")
-    @classmethod
-    def _check_bits(cls, bits: str) -> str:
-        if bits not in SUBTYPES:
-            raise ValueError(f"{shortened(bits)} is unknown; use {', '.join(SUBTYPES)}")
-        return bits
-
-    @field_validator("rate")
-    @classmethod
-    def _check_rate(cls, rate: int | None) -> int | None:
-        if rate is not None and not 8000 <= rate <= HIGHEST_RATE:
-            raise ValueError(f"{rate} must be between 8000 and {HIGHEST_RATE} Hz; try 44100")
-        return rate
 
     @field_validator("style")
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from audio_gen import __version__
 from audio_gen.artefacts.folders import KitFolder
 from audio_gen.artefacts.sidecar import shareable
-from audio_gen.audio.io import SAMPLE_RATES, write_wav
+from audio_gen.audio.io import write_wav
 from audio_gen.audio.sampler_chunks import append_sampler_chunks
 from audio_gen.errors import ConfigError
 from audio_gen.files import MalformedError, at_home, legal_name, read_json, write_atomic, write_json, write_text
@@ -24,9 +24,9 @@ from audio_gen.instruments.formats.packed import write_hydrogen, write_multisamp
 from audio_gen.instruments.formats.soundfont import write_sf2
 from audio_gen.instruments.formats.text import write_decentsampler, write_sfz
 from audio_gen.instruments.kit_readme import kit_readme
+from audio_gen.instruments.request import WavRequest
 from audio_gen.instruments.zones import Instrument, Zone
 from audio_gen.reporter import SILENT, Reporter
-from audio_gen.request import Request
 from audio_gen.text import one_line, shortened
 
 FORMATS = {"sfz": ".sfz", "decentsampler": ".dspreset", "sf2": ".sf2", "multisample": ".multisample",
@@ -35,12 +35,11 @@ ALL = "all"
 KEYS = 128
 PER_CLASS, WITHOUT_CLASSES = 8, 16  # sounds of a kit
 LICENCE = "see README.md"
-FARTHEST_RATE = 192_000
 MOST_INSTRUMENTS, SF2_ZONES = 128, 9000  # of a kit; and sounds of an SF2, whose counts have 16 bits
 LONGEST_NAME = 80
 
 
-class KitRequest(Request):
+class KitRequest(WavRequest):
     """Options of `kit`."""
 
     formats: list[str] = Field(default=["sfz"])
@@ -59,12 +58,6 @@ class KitRequest(Request):
     """Takes of each layer that differ a little, and take turns (round robin)."""
     seed: int = Field(default=0, ge=0, lt=MAX_SEED)
     """First seed."""
-    temperature: float = 1.0
-    """0: the most typical sounds; 1: the model's whole variety."""
-    bits: str = "24"
-    """16 (with dither), 24 or float."""
-    rate: int | None = None
-    """Sample rate in Hz; None is the model's."""
 
     @field_validator("formats")
     @classmethod
@@ -80,20 +73,6 @@ class KitRequest(Request):
         if name is not None and not (0 < len(name.encode()) <= LONGEST_NAME and name.isprintable()):
             raise ValueError(f"{shortened(name)}: a name has 1 to {LONGEST_NAME} printable characters")
         return name
-
-    @field_validator("bits")
-    @classmethod
-    def _check_bits(cls, bits: str) -> str:
-        if bits not in SUBTYPES:
-            raise ValueError(f"{shortened(bits)} is unknown; use {', '.join(SUBTYPES)}")
-        return bits
-
-    @field_validator("rate")
-    @classmethod
-    def _check_rate(cls, rate: int | None) -> int | None:
-        if rate is not None and not SAMPLE_RATES[0] <= rate <= FARTHEST_RATE:
-            raise ValueError(f"{rate} must be between {SAMPLE_RATES[0]} and {FARTHEST_RATE} Hz; try 44100")
-        return rate
 
     @field_validator("pitch")
     @classmethod

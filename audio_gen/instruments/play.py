@@ -19,20 +19,19 @@ from audio_gen.generation.outputs import claimed
 from audio_gen.generation.pipeline import Pipeline
 from audio_gen.instruments.kit_folder import is_kit, load_kit
 from audio_gen.instruments.parts import Plan, Source, map_yaml, plan_parts, read_map, rendered_parts
+from audio_gen.instruments.request import PlayedRequest
 from audio_gen.instruments.sampler import Part, mix, peak_of
 from audio_gen.midi.read import read_score
 from audio_gen.midi.score import Score
 from audio_gen.reporter import SILENT, Reporter
-from audio_gen.request import Request
 from audio_gen.text import one_line, shortened
 
 LIMITED_DB = 3.0  # by which the loudest peak is limited, so that all else is louder
-HIGHEST_RATE = 192_000
 MOST_DIGITS = 6  # of the number of a track
 STEMS = "-stems"  # ends the name of the folder of stems
 
 
-class PlayRequest(Request):
+class PlayRequest(PlayedRequest):
     """Options of `play`."""
 
     files: list[Path]
@@ -47,18 +46,6 @@ class PlayRequest(Request):
     """Also write a WAV for each part, into a folder next to the WAV."""
     outside: Literal["fold", "refuse"] = "fold"
     """Notes outside of the pitches of a model: fold moves them by octaves, refuse is an error."""
-    temperature: float = 1.0
-    """0: the most typical sounds; 1: the model's whole variety."""
-    bits: str = "24"
-    """16 (with dither), 24 or float."""
-    rate: int | None = None
-    """Sample rate in Hz; None is the highest of the models and kits."""
-    vocoder: str | None = None
-    """See `load_vocoder`."""
-    device: str = "auto"
-    """Where to compute."""
-    force: bool = False
-    """Replace existing files."""
 
     @field_validator("files")
     @classmethod
@@ -71,20 +58,6 @@ class PlayRequest(Request):
     @classmethod
     def _check_out(cls, out: Path | None) -> Path | None:
         return None if out is None else checked_wav(out)
-
-    @field_validator("bits")
-    @classmethod
-    def _check_bits(cls, bits: str) -> str:
-        if bits not in SUBTYPES:
-            raise ValueError(f"{shortened(bits)} is unknown; use {', '.join(SUBTYPES)}")
-        return bits
-
-    @field_validator("rate")
-    @classmethod
-    def _check_rate(cls, rate: int | None) -> int | None:
-        if rate is not None and not 8000 <= rate <= HIGHEST_RATE:
-            raise ValueError(f"{rate} must be between 8000 and {HIGHEST_RATE} Hz; try 44100")
-        return rate
 
 
 def checked_wav(out: Path) -> Path:
