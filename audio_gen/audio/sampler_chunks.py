@@ -15,15 +15,26 @@ CENTS, FULL_SCALE = 100, 1 << 32  # of a semitone; the fraction of one is a shar
 
 
 def write_loop(path: Path, wav: "Tensor", sample_rate: int, subtype: str = "PCM_24") -> float:
-    """Write a WAV whose `smpl` chunk loops all of it for ever.
+    """Write a WAV whose `smpl` chunk loops all of it for ever; arguments and result as for `write_sample`."""
+    return write_sample(path, wav, sample_rate, subtype, loop=(0, wav.shape[-1]))
+
+
+def write_sample(
+    path: Path, wav: "Tensor", sample_rate: int, subtype: str = "PCM_24", *, root: int = MIDDLE_C, cents: float = 0.0,
+    loop: tuple[int, int] | None = None, keys: tuple[int, int] | None = None, velocities: tuple[int, int] = (1, 127),
+) -> float:  # fmt: skip
+    """Write a WAV with the chunks that samplers read.
 
     Args:
         path, wav, sample_rate, subtype: As for `write_wav`, like result and errors.
+        root, cents, loop, keys, velocities: As for `append_sampler_chunks`.
     """
 
     def write(temporary: Path) -> float:
         gain = write_wav(temporary, wav, sample_rate, subtype)
-        append_loop(temporary, wav.shape[-1], sample_rate)
+        append_sampler_chunks(
+            temporary, sample_rate, root=root, cents=cents, loop=loop, keys=keys, velocities=velocities
+        )
         return gain
 
     return write_atomic(path, write)

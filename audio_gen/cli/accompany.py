@@ -9,8 +9,7 @@ def accompany_command(
     style: o.DrumStyleOption = None, bpm: o.TrackTempoOption = None, seed: o.SeedOption = 0,
     kit_seed: o.KitSeedOption = 0, level: o.PartLevelOption = 0.0, temperature: o.TemperatureOption = 1.0,
     bits: o.BitsOption = "24", rate: o.SourceRateOption = None, vocoder: o.VocoderOption = None,
-    device: o.DeviceOption = "auto",
-    force: o.ForceOption = False, json_output: o.JsonOption = False,
+    device: o.DeviceOption = "auto", force: o.ForceOption = False, json_output: o.JsonOption = False,
 ) -> None:  # fmt: skip
     """Add drums and bass to a track, on its own beats and chords: a mix, stems and MIDI.
 

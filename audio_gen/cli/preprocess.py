@@ -60,8 +60,12 @@ def preprocess_command(
 def _notes(folder: Path, out: Path) -> Path:
     """Cut the notes of recordings with MIDI files into a folder beside the cache; that folder."""
     from audio_gen.data.midi_notes import cut_notes
+    from audio_gen.errors import OutputError
+    from audio_gen.text import one_line
 
     out = out.resolve()
+    if out.is_file():
+        raise OutputError(f"{one_line(out)}: a file is in the way of the cache; choose another --out")
     found = cut_notes(folder, out.with_name(f"{out.name}-notes"), Console())
     text = f"{found.count} of {found.notes} notes of {found.pairs} recordings, those that sound alone"
     say(f"{text}, in {found.folder}", json_output=True)

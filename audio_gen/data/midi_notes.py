@@ -95,8 +95,6 @@ def cut_notes(folder: Path, out: Path, reporter: Reporter = SILENT) -> CutNotes:
         OutputError: `out` holds files.
     """
     pairs = find_pairs(folder)
-    if out.with_name(out.name.removesuffix("-notes")).is_file():
-        raise OutputError(f"{one_line(out)}: a file is in the way of the cache; choose another --out")
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{one_line(out)}: holds files already; move it away, or choose another --out")
     part = out.with_name(f".{out.name}.part")

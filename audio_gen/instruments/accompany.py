@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from audio_gen.instruments.arrangement import (
     map_track,
     usual_style,
 )
-from audio_gen.instruments.beat import GAINS_DB, PANS, group_of
+from audio_gen.instruments.beat import kind_parts
 from audio_gen.instruments.parts import PartSettings, Plan, Source, rendered_parts
 from audio_gen.instruments.patterns import OPEN, key_of, styles
 from audio_gen.instruments.play import load_source
@@ -125,7 +125,7 @@ def accompany(request: AccompanyRequest, reporter: Reporter = SILENT) -> Accompa
         raise AudioFileError(f"{one_line(request.track)}: is too quiet between its beats for drums; give another track")
     kicks = [note for note in notes[DRUMS] if note.pitch == key_of("kick")]
     if bass is not None:
-        notes[BASS] = bass_notes(track, kicks)
+        notes[BASS] = bass_notes(track, kicks, style.beats)
         if not notes[BASS]:
             reporter.note(f"{one_line(request.track)}: no chords are found in it; there is no bass")
             bass, notes = None, {DRUMS: notes[DRUMS]}
@@ -199,14 +199,7 @@ def _drum_parts(notes: Sequence[Note], source: Source, request: AccompanyRequest
     (whole,) = rendered_parts(
         [Plan(settings, notes, source, DRUMS)], request.temperature, "fold", reporter
     )  # fmt: skip
-    kind_of = {key_of(kind): group_of(kind) for kind in (*ORDER, OPEN)}
-    groups: dict[str, list[Note]] = {}
-    for note in notes:
-        groups.setdefault(kind_of.get(note.pitch, "perc"), []).append(note)
-    return [
-        replace(whole, name=kind, notes=some, gain_db=GAINS_DB.get(kind, 0.0), pan=PANS.get(kind, 0.0))
-        for kind, some in groups.items()
-    ]
+    return list(kind_parts(notes, (*ORDER, OPEN), whole.instrument).values())
 
 
 def _bass_parts(notes: Sequence[Note], source: Source, request: AccompanyRequest, reporter: Reporter) -> list[Part]:

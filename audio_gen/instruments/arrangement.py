@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audio_gen.audio.music_features import MusicFeatures
-from audio_gen.data.tempo import Beats
+from audio_gen.data.tempo import BEATS_PER_BAR, Beats
 from audio_gen.instruments.harmony import Chord, beat_chroma, chords_of_chroma, key_of_chroma
 from audio_gen.instruments.patterns import OPEN, STEPS_PER_BEAT, Style, key_of, styled
 from audio_gen.midi.score import DRUM_CHANNEL, SEMITONES, Note
@@ -23,11 +23,10 @@ BASS_VELOCITIES = (104, 88)  # of the first beat of a bar, and of others
 BASS_SHARE = 0.92  # of the time until the next note
 BASS_CHANNEL = 1
 LEAST_BASS_SEC = 0.04
-# Kinds of drums by the density of a bar, 1 to 3.
 FASTEST_BPM = 150.0  # found tempos above it are halved
-SPARSE = ("kick", "hihat")
+SPARSE = ("kick", "hihat")  # what a soft bar keeps
 SPARSE_STEP = 2 * STEPS_PER_BEAT  # a sparse bar keeps hits on every second beat
-ENVELOPE_STEP = 2  # 16ths: only 8ths are played, as close to the track's beats as these are known
+PLAYED_STEP = 2  # 16ths: only 8ths are played, as close to the track's beats as these are known
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def halved(beats: Beats, features: MusicFeatures) -> Beats:
     frames = np.clip(np.round(beats.positions / features.hop_length).astype(int), 0, len(rise) - 1)
     strength = np.maximum.reduce([rise[np.clip(frames + shift, 0, len(rise) - 1)] for shift in (-1, 0, 1)])
     first = int(strength[1::2].mean() > strength[::2].mean()) if len(strength) > 1 else 0
-    downbeat = (beats.downbeat - first) // 2 % 4 if beats.downbeat >= first else 0
+    downbeat = (beats.downbeat - first) // 2 % BEATS_PER_BAR if beats.downbeat >= first else 0
     return replace(beats, bpm=beats.bpm / 2, positions=beats.positions[first::2], downbeat=downbeat, loop_beats=None)
 
 
@@ -137,7 +136,7 @@ def drum_notes(track: TrackMap, style: Style, seed: int) -> list[Note]:
             hits = [hit for hit in hits if hit[0] < half] + [hit for hit in filled.hits() if hit[0] >= half]
         for step, kind, velocity in hits:
             beat = first + step // STEPS_PER_BEAT
-            if not 0 <= beat < beats or step % ENVELOPE_STEP:
+            if not 0 <= beat < beats or step % PLAYED_STEP:
                 continue
             density = int(track.density[beat])
             if not density or (
@@ -154,7 +153,7 @@ def drum_notes(track: TrackMap, style: Style, seed: int) -> list[Note]:
     return sorted(notes)
 
 
-def bass_notes(track: TrackMap, kicks: Sequence[Note]) -> list[Note]:
+def bass_notes(track: TrackMap, kicks: Sequence[Note], beats_per_bar: int = BEATS_PER_BAR) -> list[Note]:
     """A bass on the tones of the chords, with the kick where there is one, and on the beat where a chord begins."""
     beats = len(track.density)
     starts: dict[int, tuple[float, int]] = {}
@@ -166,7 +165,7 @@ def bass_notes(track: TrackMap, kicks: Sequence[Note]) -> list[Note]:
         begin, stop = track.beats_sec[beat], track.beats_sec[beat + 1]
         new = beat == 0 or track.chords[beat - 1] != chord
         near = kick_times[(kick_times >= begin - 0.02) & (kick_times < stop - 0.02)]
-        downbeat = (beat - track.downbeat) % 4 == 0
+        downbeat = (beat - track.downbeat) % beats_per_bar == 0
         if new or downbeat:
             starts[round(begin * 1000)] = (float(begin), beat)
         for at in near:
@@ -178,7 +177,7 @@ def bass_notes(track: TrackMap, kicks: Sequence[Note]) -> list[Note]:
         assert chord is not None
         until = places[i + 1][0] if i + 1 < len(places) else float(track.beats_sec[beat + 1])
         until = min(until, _sounding_until(track, beat))
-        first = (beat - track.downbeat) % 4 == 0 or i == 0 or track.chords[places[i - 1][1]] != chord
+        first = (beat - track.downbeat) % beats_per_bar == 0 or i == 0 or track.chords[places[i - 1][1]] != chord
         tone = chord.root if first or i % 4 != 3 else chord.tones[2]
         pitch = BASS_LOWEST + (tone - BASS_LOWEST) % SEMITONES
         if until - at > LEAST_BASS_SEC and not track.silent_at(at):

@@ -1,7 +1,7 @@
 """Beats: loops of drums at an exact tempo, as WAV, stems and MIDI."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,9 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from audio_gen.artefacts.sidecar import of_played, write_sidecar
-from audio_gen.audio.io import write_wav
 from audio_gen.audio.onset import amplitude
-from audio_gen.audio.sampler_chunks import append_loop
+from audio_gen.audio.sampler_chunks import write_loop
 from audio_gen.errors import ConfigError
-from audio_gen.files import write_atomic
 from audio_gen.generation.clip_file import dithered
 from audio_gen.generation.finish import PEAK_DB, SILENT, SUBTYPES
 from audio_gen.generation.outputs import claimed
@@ -147,17 +145,21 @@ def beat(request: BeatRequest, reporter: Reporter = NO_REPORT) -> Beats:
     digest = source.pipeline.digest if source.pipeline is not None else ""
     done: list[Path] = []
     stem_paths: list[Path] = []
+
+    def write(path: Path, wav: Tensor) -> None:
+        write_loop(path, dithered(wav) if request.bits == "16" else wav, rate, SUBTYPES[request.bits])
+
     with claimed(request.out, files, command=request.origin, bundle=digest, force=request.force, reporter=reporter):
         instrument = instrument or kit_for(source, kinds, request, reporter)
         with reporter.progress("Playing", request.count, "loops") as advance:
             for i, (stem, pattern) in enumerate(zip(stems_of, patterns, strict=True)):
                 score = pattern_score(pattern, bpm, swing)
-                parts = kind_parts(pattern, score, instrument)
+                parts = kind_parts(score.notes, pattern.kinds, instrument)
                 wavs = {kind: looped(score, [part], rate, samples) for kind, part in parts.items()}
                 whole = torch.stack(list(wavs.values())).sum(0) if wavs else torch.zeros(2, samples)
                 gain = amplitude(PEAK_DB) / max(float(whole.abs().max()), SILENT)
                 path = request.out / f"{stem}.wav"
-                _write(path, whole * gain, rate, request.bits)
+                write(path, whole * gain)
                 write_score(path.with_suffix(".mid"), score)
                 about = of_played(
                     source=None, parts=[{"name": "drums", "plays": source.name, "bundle": digest}],
@@ -169,7 +171,7 @@ def beat(request: BeatRequest, reporter: Reporter = NO_REPORT) -> Beats:
                 done.append(path)
                 for kind, wav in wavs.items() if request.stems else ():
                     stem_paths.append(request.out / stem / f"{kind}.wav")
-                    _write(stem_paths[-1], wav * gain, rate, request.bits)
+                    write(stem_paths[-1], wav * gain)
                 advance(1)
     return Beats(done, bpm, samples / rate, stem_paths)
 
@@ -188,25 +190,31 @@ def kit_for(source: Source, kinds: Sequence[str], request: BeatRequest, reporter
     return rendered_parts([plan], request.temperature, "fold", reporter)[0].instrument
 
 
-def pattern_score(pattern: Pattern, bpm: float, swing: float, start_beats: float = 0.0) -> Score:
+def pattern_score(pattern: Pattern, bpm: float, swing: float) -> Score:
     """The score of a pattern at a tempo."""
     notes = [
-        Note((start_beats + step_beats(step, swing)) * 60 / bpm, key_of(kind), NOTE_SEC, velocity, DRUM_CHANNEL)
+        Note(step_beats(step, swing) * 60 / bpm, key_of(kind), NOTE_SEC, velocity, DRUM_CHANNEL)
         for step, kind, velocity in pattern.hits()
     ]
     return Score(tuple(sorted(notes)), tempos=((0.0, bpm),), beats_per_bar=float(pattern.beats))
 
 
-def kind_parts(pattern: Pattern, score: Score, instrument: Instrument) -> dict[str, Part]:
-    """A part for each kind of drum, at its level; hi-hats stay together, since they stop each other."""
+def kind_parts(notes: Sequence[Note], kinds: Sequence[str], instrument: Instrument) -> dict[str, Part]:
+    """A part for each kind of drum, at its level and place; hi-hats stay together, since they stop each other.
+
+    Args:
+        notes: Notes of drums.
+        kinds: The kinds that the keys of the notes mean.
+        instrument: The kit that plays them.
+    """
     groups: dict[str, list[Note]] = {}
-    keys = {key_of(kind): group_of(kind) for kind in pattern.kinds}
-    for note in score.notes:
+    keys = {key_of(kind): group_of(kind) for kind in kinds}
+    for note in notes:
         groups.setdefault(keys[note.pitch], []).append(note)
     return {
-        kind: Part(kind, instrument, notes, GAINS_DB.get(kind, 0.0), PANS.get(kind, 0.0))
-        for kind, notes in groups.items()
-    }  # fmt: skip
+        kind: Part(kind, instrument, some, GAINS_DB.get(kind, 0.0), PANS.get(kind, 0.0))
+        for kind, some in groups.items()
+    }
 
 
 def group_of(kind: str) -> str:
@@ -220,9 +228,9 @@ def looped(score: Score, parts: Sequence[Part], rate: int, samples: int) -> Tens
     later = score.of([])
 
     def moved(part: Part) -> Part:
-        notes = [Note(note.start_sec + before / rate, note.pitch, note.length_sec, note.velocity, note.channel)
-                 for note in part.notes]  # fmt: skip
-        return Part(part.name, part.instrument, notes, part.gain_db, part.pan)
+        return replace(
+            part, notes=[replace(note, start_sec=note.start_sec + before / rate) for note in part.notes]
+        )  # fmt: skip
 
     out = torch.zeros(2, samples)
     at = -before
@@ -231,14 +239,3 @@ def looped(score: Score, parts: Sequence[Part], rate: int, samples: int) -> Tens
         out.index_add_(1, places, block)
         at += block.shape[1]
     return out
-
-
-def _write(path: Path, wav: Tensor, rate: int, bits: str) -> None:
-    """A loop as a WAV that samplers repeat."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(temporary: Path) -> None:
-        write_wav(temporary, dithered(wav) if bits == "16" else wav, rate, SUBTYPES[bits])
-        append_loop(temporary, wav.shape[-1], rate)
-
-    write_atomic(path, write)

@@ -116,8 +116,8 @@ def pitched_instrument(
 
     Args:
         roots: Pitches of the zones, ascending.
-        held_sec: Returns how long the notes of a root and a layer are held, at most; 0 leaves one out. None is for a
-            kit, whose notes are as long as the model's clips and loop.
+        held_sec: Returns how long the notes of a root and a layer are held, at most; those that no note needs, at 0,
+            are as long as the model's clips. None is for a kit, whose notes are as long as these and loop.
     """
     notes = ModelNotes(pipeline, seed=seed, class_name=class_name, temperature=temperature)
     name = f"{stems_of(pipeline, pipeline.vocabulary.requested(notes.class_name), [seed])[0]}"

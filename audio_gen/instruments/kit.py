@@ -10,21 +10,20 @@ from pydantic import Field, field_validator
 from audio_gen import __version__
 from audio_gen.artefacts.folders import KitFolder
 from audio_gen.artefacts.sidecar import shareable
-from audio_gen.audio.io import write_wav
-from audio_gen.audio.sampler_chunks import append_sampler_chunks
+from audio_gen.audio.sampler_chunks import write_sample
 from audio_gen.errors import ConfigError
-from audio_gen.files import MalformedError, at_home, legal_name, read_json, write_atomic, write_json, write_text
+from audio_gen.files import MalformedError, at_home, legal_name, read_json, write_json, write_text
 from audio_gen.generation.clip_file import dithered
 from audio_gen.generation.finish import SUBTYPES
 from audio_gen.generation.operations.common import refuse_sequences
 from audio_gen.generation.outputs import check_out, claimed
-from audio_gen.generation.pipeline import MAX_SEED, Pipeline
+from audio_gen.generation.pipeline import Pipeline
 from audio_gen.instruments.build import drum_kit, in_rate, pitched_instrument, roots_of
 from audio_gen.instruments.formats.packed import write_hydrogen, write_multisample
 from audio_gen.instruments.formats.soundfont import write_sf2
 from audio_gen.instruments.formats.text import write_decentsampler, write_sfz
 from audio_gen.instruments.kit_readme import kit_readme
-from audio_gen.instruments.request import WavRequest
+from audio_gen.instruments.request import MOST_SEED, WavRequest
 from audio_gen.instruments.zones import Instrument, Zone
 from audio_gen.reporter import SILENT, Reporter
 from audio_gen.text import one_line, shortened
@@ -56,7 +55,7 @@ class KitRequest(WavRequest):
     """Layers of velocity, from dark to bright."""
     takes: int = Field(default=2, ge=1, le=8)
     """Takes of each layer that differ a little, and take turns (round robin)."""
-    seed: int = Field(default=0, ge=0, lt=MAX_SEED)
+    seed: int = Field(default=0, ge=0, lt=MOST_SEED)
     """First seed."""
 
     @field_validator("formats")
@@ -159,8 +158,9 @@ class Kit:
                     advance(1)
             for one in self.formats:
                 self._write_format(out, one)
-            write_json(folder.about, {**self.about, "bundle_path": shareable(self.learned_from, out), **self._json()})
             write_text(folder.guide, kit_readme(self.name, self.instruments, self.about, self.files))
+            # The last file: a folder that holds it is a whole kit.
+            write_json(folder.about, {**self.about, "bundle_path": shareable(self.learned_from, out), **self._json()})
         return [out / name for name in self.files]
 
     def _write_format(self, out: Path, name: str) -> None:
@@ -236,7 +236,7 @@ def kit(pipeline: Pipeline, request: KitRequest, reporter: Reporter = SILENT) ->
                 )
             formats.remove("hydrogen")
         count = len(classes or [None]) * (request.per_class or 1)
-        if count > MOST_INSTRUMENTS or request.seed + count >= MAX_SEED:
+        if count > MOST_INSTRUMENTS:
             raise ConfigError(
                 f"--per-class {request.per_class}: {count} instruments; a kit has at most {MOST_INSTRUMENTS}"
             )
@@ -301,18 +301,11 @@ def _earlier_files(folder: KitFolder) -> list[Path]:
 
 def write_zone(path: Path, zone: Zone, bits: str) -> None:
     """Write the WAV of a zone, with the chunks that samplers read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wav = dithered(zone.wav) if bits == "16" else zone.wav
-
-    def write(temporary: Path) -> None:
-        write_wav(temporary, wav, zone.sample_rate, SUBTYPES[bits])
-        append_sampler_chunks(
-            temporary, zone.sample_rate, root=zone.root, cents=zone.cents,
-            loop=None if zone.loop is None else (zone.loop.first, zone.loop.stop), keys=zone.keys,
-            velocities=zone.velocities,
-        )  # fmt: skip
-
-    write_atomic(path, write)
+    write_sample(
+        path, dithered(zone.wav) if bits == "16" else zone.wav, zone.sample_rate, SUBTYPES[bits], root=zone.root,
+        cents=zone.cents, loop=None if zone.loop is None else (zone.loop.first, zone.loop.stop), keys=zone.keys,
+        velocities=zone.velocities,
+    )  # fmt: skip
 
 
 def _wav_name(zone: Zone) -> str:

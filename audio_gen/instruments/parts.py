@@ -18,7 +18,7 @@ from audio_gen.instruments.build import drum_kit, pitched_instrument
 from audio_gen.instruments.model_notes import ModelNotes
 from audio_gen.instruments.sampler import Part
 from audio_gen.instruments.zones import Instrument, velocity_ranges
-from audio_gen.midi.general_midi import PROGRAMS, drum_kind, kinds_for, program_class
+from audio_gen.midi.general_midi import PROGRAMS, drum_kind, kind_playing, program_class
 from audio_gen.midi.score import DRUM_CHANNEL, Note, Score
 from audio_gen.reporter import Reporter
 from audio_gen.text import one_line, shortened
@@ -283,8 +283,8 @@ def drum_classes(pipeline: Pipeline, keys: Sequence[int]) -> list[str | None]:
             by_kind.setdefault(kind, name)
     if not by_kind:
         return list(pipeline.vocabulary.classes) or [None]
-    wanted = (next((by_kind[kind] for kind in kinds_for(key) if kind in by_kind), None) for key in keys)
-    found = list(dict.fromkeys(name for name in wanted if name is not None))
+    kinds = (kind_playing(key, by_kind) for key in keys)
+    found = list(dict.fromkeys(by_kind[kind] for kind in kinds if kind is not None))
     return [*found] if found else list(by_kind.values())
 
 
@@ -345,7 +345,7 @@ def map_yaml(plans: Sequence[Plan]) -> str:
     rows: list[Mapping[str, Any]] = []
     for plan in plans:
         values = plan.settings.model_dump(by_alias=True, exclude_none=True)
-        rows.append({key: value for key, value in values.items() if value not in (False,)})
+        rows.append({key: value for key, value in values.items() if value is not False})
     return yaml.safe_dump({"parts": rows}, sort_keys=False, allow_unicode=True)
 
 

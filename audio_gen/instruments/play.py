@@ -1,12 +1,13 @@
 """Play MIDI files with models and kits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
+from torch import Tensor
 
 from audio_gen.artefacts.folders import is_run_or_bundle
 from audio_gen.artefacts.sidecar import of_played, sidecar_path, write_sidecar
@@ -184,7 +185,7 @@ def part_json(plan: Plan) -> dict[str, Any]:
 
 def write_mix(
     path: Path, score: Score, parts: Sequence[Part], rate: int, bits: str, about: dict[str, Any], reporter: Reporter,
-    *, stems: Sequence[Path] = (), samples: int | None = None,
+    *, stems: Sequence[Path] = (),
 ) -> float:  # fmt: skip
     """Write parts as one WAV through a limiter, with its sidecar, and each part as a stem.
 
@@ -199,7 +200,6 @@ def write_mix(
         about: The sidecar.
         reporter: Gets progress.
         stems: A WAV for each part; none writes no stems.
-        samples: Length; None is until all has ended.
 
     Returns:
         Its length in seconds.
@@ -211,13 +211,13 @@ def write_mix(
         def advance(notes: float) -> None:
             report(notes / passes)
 
-        peak = peak_of(mix(score, parts, rate, samples=samples, advance=advance))
+        peak = peak_of(mix(score, parts, rate, advance=advance))
         gain = amplitude(PEAK_DB + LIMITED_DB) / peak if peak > 0 else 1.0
         limiter = Limiter(rate, PEAK_DB)
 
-        def counted() -> "Any":
+        def counted() -> Iterator[Tensor]:
             nonlocal done
-            for block in limiter(block * gain for block in mix(score, parts, rate, samples=samples, advance=advance)):
+            for block in limiter(block * gain for block in mix(score, parts, rate, advance=advance)):
                 done += block.shape[-1]
                 yield block
 

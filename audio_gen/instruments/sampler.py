@@ -15,7 +15,7 @@ from audio_gen.generation.vocabulary import LOUDEST, folded
 from audio_gen.instruments.sustain_loop import SustainLoop, rescaled
 from audio_gen.instruments.tuning import shifted
 from audio_gen.instruments.zones import Instrument, Zone, zone_for
-from audio_gen.midi.general_midi import drum_kind, kinds_for
+from audio_gen.midi.general_midi import drum_kind, kind_playing
 from audio_gen.midi.score import BEND, EXPRESSION, PAN, VOLUME, Curve, Note, Score
 from audio_gen.reporter import Advance
 
@@ -97,9 +97,7 @@ class _Voice:
     def _at(self, places: np.ndarray) -> np.ndarray:
         """Samples at whole places (n,): those after the loop's end are in the loop, and after the sound's end 0."""
         if self.loop is not None:
-            size = self.loop.stop - self.loop.first
-            inside = self.loop.first + (places - self.loop.stop) % size
-            places = np.where(places < self.loop.stop, places, inside)
+            places = self.loop.places(places)
         beyond = places >= self.wav.shape[1]
         if not beyond.any():
             return np.asarray(self.wav[:, np.maximum(places, 0)])
@@ -141,6 +139,10 @@ class Player:
     def __post_init__(self) -> None:
         """Index the zones by key."""
         self._keys = sorted({key for zone in self.instrument.zones for key in range(zone.keys[0], zone.keys[1] + 1)})
+        self._by_kind: dict[str, int] = {}
+        for zone in self.instrument.zones if self.instrument.drums else ():
+            if (kind := drum_kind(zone.class_name)) is not None:
+                self._by_kind.setdefault(kind, zone.keys[0])
 
     def key_for(self, key: int) -> int:
         """The key that plays a key: itself, the same note in another octave, or another drum of a near kind."""
@@ -149,12 +151,8 @@ class Player:
         if not self.instrument.drums:
             moved = round(folded(key, self._keys[0], self._keys[-1]))
             return moved if moved in self._keys else min(self._keys, key=lambda one: abs(one - key))
-        by_kind: dict[str, int] = {}
-        for zone in self.instrument.zones:
-            if (kind := drum_kind(zone.class_name)) is not None:
-                by_kind.setdefault(kind, zone.keys[0])
-        near = next((by_kind[kind] for kind in kinds_for(key) if kind in by_kind), None)
-        return near if near is not None else self._keys[key % len(self._keys)]
+        near = kind_playing(key, self._by_kind)
+        return self._by_kind[near] if near is not None else self._keys[key % len(self._keys)]
 
     def voice(self, note: Note, first: int, bend: "_Bend | None" = None) -> _Voice:
         """A note that sounds from a sample of the song on, with its release and its level."""

@@ -34,6 +34,10 @@ class SustainLoop:
     stop: int
     correlation: float
 
+    def places(self, at: np.ndarray) -> np.ndarray:
+        """The samples of the note (n,) that are played at samples (n,) of one that is held for ever."""
+        return np.where(at < self.stop, at, self.first + (at - self.stop) % (self.stop - self.first))
+
 
 def sustain_loop(
     wav: Tensor, sample_rate: int, f0_hz: float | None, *, loose: bool = False
@@ -115,7 +119,8 @@ def _best_join(
 
 def rescaled(wav: Tensor, loop: SustainLoop, scale: float) -> tuple[Tensor, SustainLoop]:
     """A note (C, T) that was resampled, and its loop, with a short cross-fade: whole samples are not whole periods."""
-    first, stop = round(loop.first * scale), min(round(loop.stop * scale), wav.shape[-1])
+    first = round(loop.first * scale)
+    stop = max(first + 1, min(round(loop.stop * scale), wav.shape[-1]))
     fade = min(max(1, round(RESCALED_FADE * (stop - first))), first)
     out = wav.clone()
     out[:, stop - fade : stop] = crossfade(wav[:, stop - fade : stop], wav[:, first - fade : first], 1.0)
@@ -124,8 +129,4 @@ def rescaled(wav: Tensor, loop: SustainLoop, scale: float) -> tuple[Tensor, Sust
 
 def played(wav: Tensor, loop: SustainLoop, samples: int) -> Tensor:
     """A note (C, T) held for a number of samples, with its loop repeated."""
-    if samples <= loop.stop:
-        return wav[:, :samples]
-    body = wav[:, loop.first : loop.stop]
-    times = -(-(samples - loop.stop) // body.shape[1])
-    return torch.cat([wav[:, : loop.stop], body.repeat(1, times)], dim=1)[:, :samples]
+    return wav[:, torch.from_numpy(loop.places(np.arange(samples)))]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -94,13 +94,3 @@ def zone_for(zones: Sequence[Zone], key: int, velocity: int, turn: int = 0) -> Z
         return None
     layer = [zone for zone in there if zone.velocities[0] <= velocity <= zone.velocities[1]] or there
     return next((zone for zone in layer if zone.take == turn % zone.takes), layer[0])
-
-
-def with_takes(zones: Sequence[Zone]) -> list[Zone]:
-    """Zones, numbered anew among those of the same keys and velocities."""
-    groups: dict[tuple[tuple[int, int], tuple[int, int]], list[Zone]] = {}
-    for zone in zones:
-        groups.setdefault((zone.keys, zone.velocities), []).append(zone)
-    return [
-        replace(zone, take=i, takes=len(group)) for group in groups.values() for i, zone in enumerate(group)
-    ]  # fmt: skip

@@ -38,13 +38,11 @@ class Alignment:
         score: The score with its notes moved.
         precision: Share of the score's onsets that the recording has.
         recall: Share of the recording's onsets that the score has.
-        offset_sec: How much later than in the score its first note is.
     """
 
     score: Score
     precision: float
     recall: float
-    offset_sec: float
 
     @property
     def f1(self) -> float:
@@ -72,8 +70,7 @@ def align(wav: np.ndarray, sample_rate: int, score: Score) -> Alignment:
     for reach_sec in REACHES_SEC:
         moved = _refined(moved, envelope, reach_sec)
     precision, recall = onset_scores([note.start_sec for note in moved.notes], heard, length)
-    snapped = _snapped(moved, heard)
-    return Alignment(snapped, precision, recall, snapped.notes[0].start_sec - first_sec)
+    return Alignment(_snapped(moved, heard), precision, recall)
 
 
 def audio_features(wav: np.ndarray, sample_rate: int, frame_rate: float) -> np.ndarray:

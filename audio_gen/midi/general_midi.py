@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Collection
 
 # Keys of the percussion map with the words by which sounds of that kind are named, most telling first.
 DRUMS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -98,6 +99,11 @@ def kinds_for(key: int) -> tuple[str, ...]:
     kinds = list(dict.fromkeys(SYNONYMS.get(word, word) for word in DRUMS[key][1]))
     kinds += [other for kind in list(kinds) for other in STAND_INS.get(kind, ()) if other not in kinds]
     return tuple(kinds)
+
+
+def kind_playing(key: int, kinds: Collection[str]) -> str | None:
+    """The nearest of some kinds of drums that can play a key; None if none can."""
+    return next((kind for kind in kinds_for(key) if kind in kinds), None)
 
 
 PROGRAMS = (

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import numpy as np
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.music_features import music_features
 from audio_gen.data.scan import AUDIO_SUFFIXES
+from audio_gen.data.tempo import beats_of
 from audio_gen.instruments.drum_probe import onset_frames
 from audio_gen.instruments.harmony import beat_chroma
 from audio_gen.midi.read import read_score
@@ -86,9 +87,13 @@ def librosas_beats(x: np.ndarray, bpm: float) -> np.ndarray:
 @cache
 def lateness_sec() -> float:
     """How late librosa's beats are, on clicks twice a second."""
-    clicks = librosa.clicks(times=np.arange(0, 30, 0.5), sr=RATE, length=30 * RATE)
-    beats = librosas_beats(clicks, 120.0)
-    return float(np.median((beats + 0.25) % 0.5 - 0.25))
+    return late_on_clicks(lambda clicks: librosas_beats(clicks, 120.0))
+
+
+def late_on_clicks(tracker: Callable[[np.ndarray], np.ndarray]) -> float:
+    """How late the beats of a tracker are, on clicks twice a second for 40 s."""
+    clicks = librosa.clicks(times=np.arange(0, 40, 0.5), sr=RATE, length=40 * RATE)
+    return float(np.median((tracker(clicks) + 0.25) % 0.5 - 0.25))
 
 
 def with_halves(beats: np.ndarray) -> np.ndarray:
@@ -140,7 +145,9 @@ def main() -> None:
             rows.append(figures(track, about))
             print(track.name, json.dumps(rows[-1]), flush=True)
     keys = ("on_our_beats", "heard_on_our_beats", "on_librosas_beats", "bass_on_strong_tones", "random_on_strong_tones")
-    print(json.dumps({"tracks": len(rows), "refused": refused, **{
+    ours = late_on_clicks(lambda clicks: beats_of(music_features([clicks], RATE, chroma=False)).positions / RATE)
+    late = {"ours_late_on_clicks_ms": round(1000 * ours, 1), "librosas_late_ms": round(1000 * lateness_sec(), 1)}
+    print(json.dumps({"tracks": len(rows), "refused": refused, **late, **{
         key: round(float(np.mean([row[key] for row in rows])), 3) for key in keys
     }}))  # fmt: skip
 

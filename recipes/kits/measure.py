@@ -22,6 +22,7 @@ from torch import Tensor
 
 from audio_gen.audio.io import read_wav
 from audio_gen.audio.resample import resample
+from audio_gen.audio.seam import seam
 from audio_gen.evaluation.embeddings import load_embedding
 from audio_gen.evaluation.pitch import track
 from audio_gen.instruments.kit_folder import load_kit
@@ -33,7 +34,7 @@ from audio_gen.midi.write import write_score
 RATE, HELD_SEC, APART_SEC, VELOCITY = 44100, 3.0, 4.0, 100
 HEARD_SEC = (0.15, 1.2)  # of a note, for its pitch
 GRID_SEMITONES = 0.05
-NEAR_CENTS, STEP_DB, CLICK_SHARE = 10, 1.5, 0.01
+NEAR_CENTS, STEP_DB = 10, 1.5
 
 Player = Callable[[Instrument, Sequence[int], int], list[Tensor]]
 
@@ -128,19 +129,32 @@ def measured(play: Player, instrument: Instrument, real: Path | None) -> dict[st
         same = [wav[:, : 2 * RATE] for wav in play(instrument, list(files), VELOCITY)]
         about["neighbours"] = float(np.median(embedded(same, RATE)))
         notes = [read_wav(file, sample_rate=RATE)[0] for file in files.values()]
+        real_cents = [cents_off(note, key) for note, key in zip(notes, files, strict=True)]
+        about["real_within_10_cents"] = float(np.mean([x is not None and abs(x) <= NEAR_CENTS for x in real_cents]))
         about["neighbours_real"], about["real_notes"] = float(np.median(embedded(notes, RATE))), len(notes)
     return about
 
 
 def clicks(instrument: Instrument) -> dict[str, object]:
-    """Steps of the loops' joins that the wave does not have before the loop, over the peak."""
-    found = [
-        float((zone.wav[:, zone.loop.stop - 1] - zone.wav[:, zone.loop.first - 1]).abs().max() / zone.wav.abs().max())
+    """The joins of the loops as `audio_gen.audio.seam` measures them: steps over the peak, and over those around."""
+    seams = [
+        seam(zone.wav[:, zone.loop.first : zone.loop.stop].numpy(), zone.sample_rate)
         for zone in instrument.zones
         if zone.loop is not None
     ]
-    return {"sounds": len(instrument.zones), "loops": len(found), "largest_click": max(found, default=0.0),
-            "clicks_above_1_percent": sum(x > CLICK_SHARE for x in found)}  # fmt: skip
+    return {
+        "sounds": len(instrument.zones), "loops": len(seams), "clicks": sum(one.clicks for one in seams),
+        "largest_slip_over_those_around": max((one.slip_ratio for one in seams), default=0.0),
+    }  # fmt: skip
+
+
+def hydrogen(kit: Path) -> str:
+    """What Hydrogen's own program says of a kit's drumkit."""
+    drumkits = list(kit.glob("*.h2drumkit"))
+    if not drumkits or shutil.which("h2cli") is None:
+        return "not checked: no drumkit, or no h2cli"
+    done = subprocess.run(["h2cli", "-c", str(drumkits[0])], capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().splitlines()[-1].rpartition("]")[2].strip() or str(done.returncode)
 
 
 def main() -> None:
@@ -153,6 +167,7 @@ def main() -> None:
     instruments = load_kit(args.kit)
     presets = {one.name: 0 if one.drums else i for i, one in enumerate(instruments)}
     players = {"sf2 in FluidSynth": fluidsynth(args.kit, presets), "sfz in sfizz": sfizz(args.kit)}
+    print("h2cli:", hydrogen(args.kit))
     for instrument in instruments:
         print(instrument.name, "loops", json.dumps(clicks(instrument)), flush=True)
         for name, play in players.items():

@@ -4,7 +4,7 @@
 
 Of each part of a file, notes that sound alone are written as a second MIDI file, which is played by the same command:
 each onset in the WAV is compared with the score, and the pitch of each note with its key (pYIN; drums have none).
---heavy also plays 64 notes at once, and 10,000 notes.
+--heavy also plays 64 notes at once, 10,000 notes, and an hour; with -n 0 only these.
 """
 
 import argparse
@@ -101,13 +101,27 @@ def file_figures(sources: Sequence[Path], midi: Path, work: Path) -> dict[str, o
     }  # fmt: skip
 
 
+def summary(rows: Sequence[dict[str, object]]) -> dict[str, object]:
+    """The figures of all files."""
+    total = {key: sum(int(row[key]) for row in rows) for key in ("on_time", "onsets", "in_tune", "pitches")}
+    speed = [float(row["duration_sec"]) / float(row["render_sec"]) for row in rows]  # type: ignore[arg-type]
+    return {
+        "files": len(rows), **total, "on_time_share": total["on_time"] / max(1, total["onsets"]),
+        "in_tune_share": total["in_tune"] / max(1, total["pitches"]),
+        "times_real_time_median": round(float(np.median(speed)), 1),
+        "memory_mib_most": max(int(row["memory_mib"]) for row in rows),  # type: ignore[call-overload]
+    }  # fmt: skip
+
+
 def heavy(sources: Sequence[Path], work: Path) -> None:
-    """64 notes at once, and 10,000 notes."""
+    """64 notes at once, 10,000 notes, and an hour."""
     chord = Score(tuple(Note(0.5 * i, 36 + (7 * k) % 49, 4.0, 90, k % 4, 0) for i in range(4) for k in range(16)))
     write_score(work / "chord.mid", chord)
     many = Score(tuple(Note(0.06 * i, 48 + (5 * i) % 30, 0.25, 60 + i % 60, i % 3, 24) for i in range(10_000)))
     write_score(work / "many.mid", many)
-    for name in ("chord", "many"):
+    hour = Score(tuple(Note(1.2 * i, 48 + (5 * i) % 24, 1.0 + i % 3, 70 + i % 50, i % 2, 24) for i in range(3000)))
+    write_score(work / "hour.mid", hour)
+    for name in ("chord", "many", "hour"):
         score = read_score(work / f"{name}.mid")
         seconds, memory = played(sources, work / f"{name}.mid", work / f"{name}.wav")
         print(json.dumps({"file": name, "notes": len(score.notes), "polyphony": score.polyphony(),
@@ -122,7 +136,7 @@ def main() -> None:
     parser.add_argument("--midi", type=Path, required=True, help="a folder of MIDI files")
     parser.add_argument("--work", type=Path, help="where WAVs are kept (default: a temporary folder)")
     parser.add_argument("-n", type=int, default=20, help="number of files")
-    parser.add_argument("--heavy", action="store_true", help="also 64 notes at once, and 10,000 notes")
+    parser.add_argument("--heavy", action="store_true", help="also 64 notes at once, 10,000 notes, and an hour")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -132,14 +146,8 @@ def main() -> None:
         for midi in sorted(args.midi.glob("*.mid"))[: args.n]:
             rows.append(file_figures(args.sources, midi, work))
             print(json.dumps(rows[-1]), flush=True)
-        total = {key: sum(int(row[key]) for row in rows) for key in ("on_time", "onsets", "in_tune", "pitches")}
-        speed = [float(row["duration_sec"]) / float(row["render_sec"]) for row in rows]  # type: ignore[arg-type]
-        print(json.dumps({
-            "files": len(rows), **total, "on_time_share": total["on_time"] / max(1, total["onsets"]),
-            "in_tune_share": total["in_tune"] / max(1, total["pitches"]),
-            "times_real_time_median": round(float(np.median(speed)), 1),
-            "memory_mib_most": max(int(row["memory_mib"]) for row in rows),  # type: ignore[call-overload]
-        }))  # fmt: skip
+        if rows:
+            print(json.dumps(summary(rows)), flush=True)
         if args.heavy:
             heavy(args.sources, work)
 

@@ -76,7 +76,7 @@ def test_a_loop_is_exact_and_its_onsets_are_on_the_grid(bpm: float, swing: float
     pattern = styled(styles()["four"], 2, np.random.default_rng(0))
     score = pattern_score(pattern, bpm, swing)
     samples = round(2 * 4 * 60 / bpm * RATE)
-    part = kind_parts(pattern, score, kit())["kick"]
+    part = kind_parts(score.notes, pattern.kinds, kit())["kick"]
     wav = looped(score, [part], RATE, samples).numpy()
     assert wav.shape == (2, samples)
     for note in part.notes:
@@ -93,7 +93,7 @@ def test_what_rings_at_the_end_goes_on_at_the_start() -> None:
     pattern = Pattern(["kick"], grid)
     score, long_kit = pattern_score(pattern, 120.0, 0.5), kit(1)
     samples = 2 * RATE
-    part = kind_parts(pattern, score, long_kit)["kick"]
+    part = kind_parts(score.notes, pattern.kinds, long_kit)["kick"]
     once = looped(score, [part], RATE, samples)
     three = np.tile(once.numpy(), 3)
     tail = voice("kick")
