@@ -154,7 +154,8 @@ def hydrogen(kit: Path) -> str:
     if not drumkits or shutil.which("h2cli") is None:
         return "not checked: no drumkit, or no h2cli"
     done = subprocess.run(["h2cli", "-c", str(drumkits[0])], capture_output=True, text=True)
-    return (done.stdout + done.stderr).strip().splitlines()[-1].rpartition("]")[2].strip() or str(done.returncode)
+    lines = (done.stdout + done.stderr).splitlines()
+    return next((line for line in lines if "valid" in line), f"exit status {done.returncode}")
 
 
 def main() -> None:
