@@ -66,12 +66,19 @@ def drum_kit(
     rate = pipeline.spec.sample_rate
     first: list[Tensor] = []
     rendered: list[list[Tensor]] = []
+    lost = 0
     with reporter.progress("Rendering", len(sounds) * layers * takes, "sounds") as advance:
         for class_name, one in sounds:
             notes = ModelNotes(pipeline, seed=one, class_name=class_name, temperature=temperature)
             asked = [Played(None, _velocity(pipeline, keys), take) for keys in velocities for take in range(takes)]
-            rendered.append(without_lost_takes(_rendered(notes, asked, advance), takes, rate))
+            made = _rendered(notes, asked, advance)
+            rendered.append(without_lost_takes(made, takes, rate))
+            lost += sum(kept is not wav for kept, wav in zip(rendered[-1], made, strict=True))
             first.append(rendered[-1][-takes])  # the loudest layer's first take
+    if lost:
+        reporter.note(
+            f"{name}: {lost} of {len(sounds) * layers * takes} takes are far too soft; the first take plays instead"
+        )
     drums = [
         Drum(class_name, wav.shape[-1] / rate, centroid_hz(wav, rate), attack_sec(wav, rate))
         for (class_name, _), wav in zip(sounds, first, strict=True)

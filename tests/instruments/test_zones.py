@@ -2,6 +2,7 @@
 
 import torch
 
+from audio_gen.instruments.build import without_lost_takes
 from audio_gen.instruments.drum_keys import Drum, choke_group, drum_keys
 from audio_gen.instruments.levels import even, loudness_of
 from audio_gen.instruments.zones import Zone, key_ranges, velocity_ranges, zone_for
@@ -52,6 +53,14 @@ def test_more_sounds_than_keys_are_left_over() -> None:
     keys = drum_keys([Drum("kick", 0.1, 100.0)] * 130)
     assert keys.count(None) == 2 and len(set(keys)) == 129
     assert drum_keys([Drum(None, 0.1, 100.0)] * 3) == [36, 37, 38]
+
+
+def test_a_take_that_is_far_too_soft_is_replaced_by_the_first() -> None:
+    loud = 0.5 * torch.sin(torch.arange(22050) / 10)[None]
+    wavs = [loud, 0.9 * loud, loud, 0.01 * loud, 0.3 * loud, 0 * loud]
+    found = without_lost_takes(wavs, 2, 22050)
+    assert [one is wav for one, wav in zip(found, wavs, strict=True)] == [True, True, True, False, True, False]
+    assert found[3] is wavs[2] and found[5] is wavs[4]
 
 
 def test_sounds_are_brought_to_one_loudness_without_clipping() -> None:
